@@ -1,0 +1,109 @@
+//! `hookkeeper dev`: everything on this machine, until Ctrl-C.
+
+use crate::Failure;
+use clap::Args;
+use hookkeeper::{
+    PROVIDERS,
+    local::{CREDENTIAL, Data, DynamoDb, Gateway, TABLE},
+    template::TEMPLATE,
+};
+use std::{fs, path::PathBuf};
+
+/// Runs an embedded DynamoDB and all receivers on this machine, until Ctrl-C.
+///
+/// Example: cargo dev --port 9001 --data memory
+#[derive(Args)]
+pub(crate) struct Dev {
+    /// The port of the receivers, on 127.0.0.1
+    #[arg(long, default_value_t = 9000)]
+    port: u16,
+    /// The port of the embedded DynamoDB, on 127.0.0.1
+    #[arg(long, default_value_t = 8000)]
+    dynamodb_port: u16,
+    /// The folder that records are kept in between runs, or `memory`
+    #[arg(long, default_value = "target/dev", value_parser = data)]
+    data: Data,
+    /// A SAM template to take the table's schema from, instead of this version's own
+    #[arg(long)]
+    template: Option<PathBuf>,
+}
+
+#[expect(clippy::unnecessary_wraps, reason = "clap asks for a result")]
+fn data(argument: &str) -> Result<Data, String> {
+    Ok(if argument == "memory" {
+        Data::Memory
+    } else {
+        Data::Folder(argument.into())
+    })
+}
+
+impl Dev {
+    pub(crate) async fn run(self) -> Result<(), Failure> {
+        let template = match &self.template {
+            None => TEMPLATE.to_owned(),
+            Some(path) => {
+                fs::read_to_string(path).map_err(|error| format!("cannot read {} ({error})", path.display()))?
+            }
+        };
+        let dynamodb = DynamoDb::start(&self.data, self.dynamodb_port, &template).await?;
+        let gateway = Gateway::start(self.port, &dynamodb.settings()).await?;
+        self.print(&dynamodb, &gateway);
+        tokio::signal::ctrl_c().await?;
+        eprintln!("\nStopping.");
+        gateway.stop().await;
+        dynamodb.stop().await;
+        Ok(())
+    }
+
+    fn print(&self, dynamodb: &DynamoDb, gateway: &Gateway) {
+        println!("Hookkeeper receives webhooks (user name {CREDENTIAL}, password {CREDENTIAL}):\n");
+        for provider in PROVIDERS {
+            println!("  {:<10} {}", provider.name, gateway.url(provider.name));
+        }
+        let data = match &self.data {
+            Data::Memory => "in memory, gone when this ends".to_owned(),
+            Data::Folder(folder) => format!("in {}", folder.display()),
+        };
+        println!(
+            "\nand keeps them in the table {TABLE} of the DynamoDB on {} ({data}).",
+            dynamodb.endpoint()
+        );
+        println!("\nSend one from another terminal:\n");
+        for provider in PROVIDERS {
+            println!("  {}", curl(&gateway.url(provider.name), example(provider.name)));
+        }
+        let port = if self.dynamodb_port == 8000 {
+            String::new()
+        } else {
+            format!(" --dynamodb-port {}", self.dynamodb_port)
+        };
+        println!(
+            "\nList what was kept:\n\n  cargo hookkeeper events{port}\n\nCtrl-C ends it. One line is logged for each delivery:\n"
+        );
+    }
+}
+
+/// A webhook of each provider, as short as it can be.
+fn example(provider: &str) -> &'static str {
+    match provider {
+        "pipedrive" => {
+            r#"{"meta":{"version":"2.0","action":"change","entity":"deal","entity_id":"42","company_id":"7","id":"4ad6a8f7-2b5c-4f0e-9a63-5b8a7e1c2d3f","timestamp":"2026-11-21T10:00:00.000Z"},"data":{"id":42,"stage_id":3},"previous":{"stage_id":2}}"#
+        }
+        "closer" => {
+            r#"{"eventType":"ThreadCreatedEvent","timestamp":1795255200000,"customer":{"id":"c-1","firstName":"Ada"}}"#
+        }
+        "amocrm" => {
+            "leads[status][0][id]=42&leads[status][0][status_id]=143&leads[status][0][pipeline_id]=7&account[id]=1001"
+        }
+        _ => "{}",
+    }
+}
+
+fn curl(url: &str, body: &str) -> String {
+    let json = if body.starts_with('{') {
+        " -H 'content-type: application/json'"
+    } else {
+        ""
+    };
+    format!("curl -i -u {CREDENTIAL}:{CREDENTIAL} {url}{json} -d '{body}'")
+}

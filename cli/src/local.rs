@@ -1,0 +1,263 @@
+//! A whole Hookkeeper on this machine: an embedded DynamoDB with the template's table, and all receivers on one port.
+
+use crate::{
+    PROVIDERS,
+    gateway::{self, MAX_EVENT_BYTES},
+    template::{self, TableSchema, TemplateError},
+};
+use axum::{
+    Router,
+    body::Bytes,
+    extract::{DefaultBodyLimit, State},
+    http::{HeaderMap, Method, StatusCode, Uri},
+    response::{IntoResponse, Response},
+};
+use dynoxide::Database;
+use intake::{Gate, Receiver};
+use serde_json::Value;
+use std::{
+    io,
+    net::{Ipv4Addr, SocketAddr},
+    path::{Path, PathBuf},
+    sync::Arc,
+};
+use store::{Settings, Table};
+use tokio::{net::TcpListener, sync::watch, task::JoinHandle};
+
+/// The table's name here.
+pub const TABLE: &str = "hookkeeper";
+/// The user name, the password, and their label, that every receiver accepts here.
+pub const CREDENTIAL: &str = "local";
+
+/// Where the records are.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Data {
+    /// In memory: gone when the process ends.
+    Memory,
+    /// In a folder, kept between runs.
+    Folder(PathBuf),
+}
+
+/// Why Hookkeeper cannot start here.
+#[derive(Debug, thiserror::Error)]
+pub enum LocalError {
+    /// A port is taken, or not ours to take.
+    #[error("cannot listen on 127.0.0.1:{port} ({source}): choose another one with {option}")]
+    Port {
+        /// The port.
+        port: u16,
+        /// The option that sets it.
+        option: &'static str,
+        /// What the system said.
+        source: io::Error,
+    },
+    /// The folder for the records cannot be made or written.
+    #[error("cannot keep data in {} ({reason}): choose another folder with --data", folder.display())]
+    Folder {
+        /// The folder.
+        folder: PathBuf,
+        /// What the system or the database said.
+        reason: String,
+    },
+    /// The template has no table for us.
+    #[error(transparent)]
+    Template(#[from] TemplateError),
+    /// DynamoDB refuses the template's table.
+    #[error("DynamoDB refuses the template's table: {0}")]
+    Refused(String),
+    /// The folder holds a table with another schema.
+    #[error("the data in {} is of a table with another schema: move it away, or choose another folder with --data", .0.display())]
+    OtherSchema(PathBuf),
+}
+
+/// An embedded DynamoDB with the template's table, over HTTP on 127.0.0.1. Ends when it is dropped.
+#[derive(Debug)]
+pub struct DynamoDb {
+    address: SocketAddr,
+    stop: watch::Sender<bool>,
+    server: JoinHandle<Result<(), String>>,
+}
+
+impl DynamoDb {
+    /// Starts it on a port (0: any that is free), with the table of a template.
+    ///
+    /// # Errors
+    /// As [`LocalError`] lists.
+    pub async fn start(data: &Data, port: u16, template: &str) -> Result<Self, LocalError> {
+        let schema = template::table_schema(template, TABLE)?;
+        let listener = listen(port, "--dynamodb-port").await?;
+        let database = open(data)?;
+        create_table(&database, &schema, data)?;
+        let (stop, mut stopped) = watch::channel(false);
+        let address = listener.local_addr().map_err(|source| LocalError::Port {
+            port,
+            option: "--dynamodb-port",
+            source,
+        })?;
+        let server = tokio::spawn(dynoxide::server::serve_with_shutdown(listener, database, async move {
+            // Ends when the sender says so, or is dropped.
+            stopped.wait_for(|stop| *stop).await.ok();
+        }));
+        Ok(Self { address, stop, server })
+    }
+
+    /// Its endpoint: `http://127.0.0.1:8000`.
+    #[must_use]
+    pub fn endpoint(&self) -> String {
+        format!("http://{}", self.address)
+    }
+
+    /// The settings of a table in it.
+    #[must_use]
+    pub fn settings(&self) -> Settings {
+        Settings::local(TABLE, self.endpoint())
+    }
+
+    /// Ends it, once what it is doing is done.
+    pub async fn stop(self) {
+        self.stop.send(true).ok();
+        self.server.await.ok();
+    }
+}
+
+async fn listen(port: u16, option: &'static str) -> Result<TcpListener, LocalError> {
+    let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, port)).await;
+    listener.map_err(|source| LocalError::Port { port, option, source })
+}
+
+fn open(data: &Data) -> Result<Database, LocalError> {
+    let Data::Folder(folder) = data else {
+        return Database::memory().map_err(|error| LocalError::Refused(error.to_string()));
+    };
+    let refused = |reason: String| LocalError::Folder {
+        folder: folder.clone(),
+        reason,
+    };
+    std::fs::create_dir_all(folder).map_err(|error| refused(error.to_string()))?;
+    let file = folder.join("dynamodb.sqlite");
+    Database::new(&file.to_string_lossy()).map_err(|error| refused(error.to_string()))
+}
+
+fn create_table(database: &Database, schema: &TableSchema, data: &Data) -> Result<(), LocalError> {
+    let refused = |error: String| LocalError::Refused(error);
+    let folder = |data: &Data| match data {
+        Data::Memory => Path::new("memory").to_owned(),
+        Data::Folder(folder) => folder.clone(),
+    };
+    let describe = serde_json::from_value(serde_json::json!({ "TableName": TABLE }));
+    let described = database.describe_table(describe.map_err(|error| refused(error.to_string()))?);
+    if let Ok(described) = described {
+        let described = serde_json::to_value(described).map_err(|error| refused(error.to_string()))?;
+        return if has_keys(described.get("Table").unwrap_or(&Value::Null), &schema.create) {
+            Ok(())
+        } else {
+            Err(LocalError::OtherSchema(folder(data)))
+        };
+    }
+    let create = serde_json::from_value(schema.create.clone()).map_err(|error| refused(error.to_string()))?;
+    database
+        .create_table(create)
+        .map_err(|error| refused(error.to_string()))?;
+    if let Some(time_to_live) = &schema.time_to_live {
+        let update = serde_json::from_value(time_to_live.clone()).map_err(|error| refused(error.to_string()))?;
+        database
+            .update_time_to_live(update)
+            .map_err(|error| refused(error.to_string()))?;
+    }
+    Ok(())
+}
+
+/// Whether a described table has the keys and indexes of a schema.
+fn has_keys(described: &Value, create: &Value) -> bool {
+    let indexes = |table: &Value| -> Vec<[Option<Value>; 2]> {
+        let indexes = table
+            .get("GlobalSecondaryIndexes")
+            .and_then(Value::as_array)
+            .cloned()
+            .unwrap_or_default();
+        indexes
+            .iter()
+            .map(|index| ["IndexName", "KeySchema"].map(|name| index.get(name).cloned()))
+            .collect()
+    };
+    described.get("KeySchema") == create.get("KeySchema") && indexes(described) == indexes(create)
+}
+
+/// All receivers on one port, over HTTP on 127.0.0.1, as API Gateway would call them. Ends when it is dropped.
+#[derive(Debug)]
+pub struct Gateway {
+    address: SocketAddr,
+    stop: watch::Sender<bool>,
+    server: JoinHandle<io::Result<()>>,
+}
+
+impl Gateway {
+    /// Starts it on a port (0: any that is free), over the table of these settings.
+    ///
+    /// # Errors
+    /// [`LocalError::Port`].
+    pub async fn start(port: u16, settings: &Settings) -> Result<Self, LocalError> {
+        let listener = listen(port, "--port").await?;
+        let address = listener.local_addr().map_err(|source| LocalError::Port {
+            port,
+            option: "--port",
+            source,
+        })?;
+        let table = Table::new(settings.clone());
+        let receivers = PROVIDERS.map(|provider| {
+            let gate = Gate::basic(CREDENTIAL, CREDENTIAL, CREDENTIAL);
+            (provider.name, Receiver::new(provider, gate, table.clone()))
+        });
+        let limit = DefaultBodyLimit::max(2 * MAX_EVENT_BYTES);
+        let app = Router::new()
+            .fallback(route)
+            .layer(limit)
+            .with_state(Arc::new(receivers));
+        let (stop, mut stopped) = watch::channel(false);
+        let serve = axum::serve(listener, app).with_graceful_shutdown(async move {
+            stopped.wait_for(|stop| *stop).await.ok();
+        });
+        Ok(Self {
+            address,
+            stop,
+            server: tokio::spawn(serve.into_future()),
+        })
+    }
+
+    /// The URL that a provider would be given.
+    #[must_use]
+    pub fn url(&self, provider: &str) -> String {
+        format!("http://{}/{provider}", self.address)
+    }
+
+    /// Ends it, once what it is doing is done.
+    pub async fn stop(self) {
+        self.stop.send(true).ok();
+        self.server.await.ok();
+    }
+}
+
+type Receivers = Arc<[(&'static str, Receiver); PROVIDERS.len()]>;
+
+/// `/<provider>`, and `/<provider>/` with anything behind it, as the template routes them.
+async fn route(
+    State(receivers): State<Receivers>,
+    method: Method,
+    uri: Uri,
+    headers: HeaderMap,
+    body: Bytes,
+) -> Response {
+    let name = uri.path().trim_start_matches('/').split('/').next().unwrap_or_default();
+    let Some((_, receiver)) = receivers.iter().find(|(provider, _)| *provider == name) else {
+        return (StatusCode::NOT_FOUND, r#"{"message":"Not Found"}"#).into_response();
+    };
+    let event = gateway::event(&method, &uri, &headers, &body);
+    if event.body.as_ref().is_some_and(|body| body.len() > MAX_EVENT_BYTES) {
+        return (
+            StatusCode::PAYLOAD_TOO_LARGE,
+            r#"{"message":"Request Entity Too Large"}"#,
+        )
+            .into_response();
+    }
+    gateway::response(receiver.answer(event).await)
+}

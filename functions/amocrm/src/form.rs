@@ -1,0 +1,193 @@
+//! amoCRM's bodies as a tree: PHP brackets undone, and done again.
+//!
+//! `leads[status][0][id]=42` becomes `{"leads":{"status":{"0":{"id":"42"}}}}`. Keys stay map keys, never list positions:
+//! amoCRM sends `linked_leads_id[15319601][ID]`, and a list that long would be a way to kill the function.
+//!
+//! Source: <https://www.amocrm.ru/developers/content/crm_platform/webhooks-format>
+
+use indexmap::IndexMap;
+use models::{Unreadable, json};
+use serde::Serialize;
+use serde_json::value::RawValue;
+
+/// How many fields a form may have. A body of 6 MB can have three million; amoCRM's have some hundred.
+pub const MAX_FIELDS: usize = 50_000;
+/// How many brackets a field's name may have, which is how deep its value becomes in JSON.
+pub const MAX_DEPTH: usize = 32;
+
+/// A form, or a part of it: text or named parts, in the order of the wire.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[serde(untagged)]
+pub enum Form {
+    /// A value; amoCRM's are strings all.
+    Text(String),
+    /// What stands in brackets, by name.
+    Parts(IndexMap<String, Form>),
+}
+
+impl Form {
+    /// The part of this name.
+    #[must_use]
+    pub fn part(&self, name: &str) -> Option<&Self> {
+        match self {
+            Self::Text(_) => None,
+            Self::Parts(parts) => parts.get(name),
+        }
+    }
+
+    /// The parts, by name; none of a text.
+    pub fn parts(&self) -> impl Iterator<Item = (&str, &Self)> {
+        let parts = match self {
+            Self::Text(_) => None,
+            Self::Parts(parts) => Some(parts.iter().map(|(name, part)| (&**name, part))),
+        };
+        parts.into_iter().flatten()
+    }
+
+    /// The value of the part of this name, unless it is empty.
+    #[must_use]
+    pub fn text(&self, name: &str) -> Option<&str> {
+        match self.part(name)? {
+            Self::Text(text) => Some(&**text).filter(|text| !text.is_empty()),
+            Self::Parts(_) => None,
+        }
+    }
+
+    fn empty() -> Self {
+        Self::Parts(IndexMap::new())
+    }
+
+    /// Puts a value where the path leads. As in PHP, the last one counts, and an empty name is the next free number.
+    fn put<'a>(&mut self, mut path: impl Iterator<Item = &'a str>, value: String) {
+        let Some(name) = path.next() else {
+            *self = Self::Text(value);
+            return;
+        };
+        if let Self::Text(_) = self {
+            *self = Self::empty();
+        }
+        if let Self::Parts(parts) = self {
+            let name = if name.is_empty() {
+                next_number(parts)
+            } else {
+                name.to_owned()
+            };
+            parts.entry(name).or_insert_with(Self::empty).put(path, value);
+        }
+    }
+}
+
+fn next_number(parts: &IndexMap<String, Form>) -> String {
+    let numbers = parts.keys().filter_map(|name| name.parse::<u64>().ok());
+    numbers.max().map_or(0, |last| last.saturating_add(1)).to_string()
+}
+
+/// Reads a body: a form, or JSON of the same shape, which amoCRM's documentation prints and a sender in between may make.
+///
+/// # Errors
+/// As [`decode`], and [`Unreadable::NotJson`] for what begins as JSON does and is not.
+pub fn read(body: &[u8]) -> Result<Form, Unreadable> {
+    let text = body
+        .strip_prefix("\u{feff}".as_bytes())
+        .unwrap_or(body)
+        .trim_ascii_start();
+    if text.starts_with(b"{") {
+        from_json(json::check(body)?, 0, &mut 0)
+    } else {
+        decode(body)
+    }
+}
+
+/// Reads a form body. Bytes that are not UTF-8 become U+FFFD: the body itself is kept beside what is read from it.
+///
+/// # Errors
+/// - [`Unreadable::TooManyFields`]: more than [`MAX_FIELDS`]
+/// - [`Unreadable::TooDeep`]: a name has more than [`MAX_DEPTH`] brackets
+pub fn decode(body: &[u8]) -> Result<Form, Unreadable> {
+    let mut form = Form::empty();
+    for (count, (name, value)) in form_urlencoded::parse(body).enumerate() {
+        if count >= MAX_FIELDS {
+            return Err(Unreadable::TooManyFields { limit: MAX_FIELDS });
+        }
+        if name.bytes().filter(|byte| *byte == b'[').count() > MAX_DEPTH {
+            return Err(Unreadable::TooDeep { limit: MAX_DEPTH });
+        }
+        form.put(path(&name), value.into_owned());
+    }
+    Ok(form)
+}
+
+/// JSON as the form that PHP would make of it: lists are numbered, scalars are text, `null` is empty.
+fn from_json(raw: &RawValue, depth: usize, fields: &mut usize) -> Result<Form, Unreadable> {
+    *fields += 1;
+    if *fields > MAX_FIELDS {
+        return Err(Unreadable::TooManyFields { limit: MAX_FIELDS });
+    }
+    if depth > MAX_DEPTH {
+        return Err(Unreadable::TooDeep { limit: MAX_DEPTH });
+    }
+    let not_json = |error: serde_json::Error| Unreadable::NotJson {
+        line: error.line(),
+        column: error.column(),
+    };
+    let text = raw.get();
+    let form = match text.as_bytes().first() {
+        Some(b'{') => {
+            let parts: IndexMap<String, &RawValue> = serde_json::from_str(text).map_err(not_json)?;
+            let parts = parts
+                .into_iter()
+                .map(|(name, part)| Ok((name, from_json(part, depth + 1, fields)?)));
+            Form::Parts(parts.collect::<Result<_, _>>()?)
+        }
+        Some(b'[') => {
+            let parts: Vec<&RawValue> = serde_json::from_str(text).map_err(not_json)?;
+            let parts = parts.into_iter().enumerate();
+            let parts = parts.map(|(number, part)| Ok((number.to_string(), from_json(part, depth + 1, fields)?)));
+            Form::Parts(parts.collect::<Result<_, _>>()?)
+        }
+        Some(b'"') => Form::Text(serde_json::from_str(text).map_err(not_json)?),
+        Some(b'n') => Form::Text(String::new()),
+        _ => Form::Text(text.to_owned()),
+    };
+    Ok(form)
+}
+
+/// `leads[status][0][id]` as `leads`, `status`, `0`, `id`. What follows a bracket that never closes is one name.
+fn path(name: &str) -> impl Iterator<Item = &str> {
+    let (first, brackets) = name
+        .find('[')
+        .and_then(|at| name.split_at_checked(at))
+        .unwrap_or((name, ""));
+    let mut rest = brackets;
+    let inner = std::iter::from_fn(move || {
+        let open = rest.strip_prefix('[')?;
+        let (name, after) = open.split_once(']').unwrap_or((rest, ""));
+        // PHP ignores what stands between two pairs of brackets.
+        rest = after.find('[').and_then(|at| after.get(at..)).unwrap_or_default();
+        Some(name)
+    });
+    std::iter::once(first).chain(inner)
+}
+
+/// Writes a form as amoCRM's PHP does (`http_build_query`): brackets percent-encoded, a space as `+`.
+#[must_use]
+pub fn encode(form: &Form) -> String {
+    let mut out = form_urlencoded::Serializer::new(String::new());
+    for (name, part) in form.parts() {
+        encode_part(name, part, &mut out);
+    }
+    out.finish()
+}
+
+fn encode_part(name: &str, part: &Form, out: &mut form_urlencoded::Serializer<String>) {
+    match part {
+        Form::Text(text) => {
+            out.append_pair(name, text);
+        }
+        Form::Parts(parts) => {
+            for (inner, part) in parts {
+                encode_part(&format!("{name}[{inner}]"), part, out);
+            }
+        }
+    }
+}

@@ -1,0 +1,161 @@
+//! amoCRM, also sold as Kommo: form-encoded webhooks of the account and of the digital pipeline, any number of events
+//! each.
+//!
+//! Sources: <https://www.amocrm.ru/developers/content/crm_platform/webhooks-format>,
+//! <https://developers.kommo.com/docs/webhooks-general>, <https://developers.kommo.com/docs/webhooks-dp>
+
+pub mod form;
+mod words;
+
+use form::Form;
+use intake::{Credentials, Provider};
+use models::{Delivery, Draft, Event, Identity, OwnTime, Unreadable, json};
+use serde_json::value::to_raw_value;
+use std::time::Duration;
+
+/// What amoCRM is.
+pub const AMOCRM: Provider = Provider {
+    name: "amocrm",
+    // amoCRM counts an answer as invalid after this long.
+    patience: Duration::from_secs(2),
+    // Its settings have a URL alone.
+    credentials: Credentials::BasicOrKey,
+    request_id_header: Some("x-amocrm-requestid"),
+    read,
+};
+
+/// Reads one webhook: an event for each item of each action of each entity in it.
+fn read(delivery: &Delivery) -> Result<Vec<Event>, Unreadable> {
+    let body = form::read(&delivery.body)?;
+    let source = source(body.part("account"));
+    let mut events = Vec::new();
+    for (entity, actions) in body.parts().filter(|(entity, _)| *entity != "account") {
+        for (action, items) in actions.parts() {
+            for item in each(items) {
+                let draft = Item {
+                    entity,
+                    action,
+                    fields: item,
+                }
+                .draft(&source, events.len())?;
+                events.push(Event::new(delivery, draft)?);
+            }
+        }
+    }
+    if events.is_empty() {
+        return Err(unknown_shape());
+    }
+    Ok(events)
+}
+
+fn unknown_shape() -> Unreadable {
+    Unreadable::UnknownShape {
+        provider: AMOCRM.name.to_owned(),
+    }
+}
+
+/// `amocrm/<account id>`. Before 2020 the account block held the subdomain alone; the documentation leaves it out.
+fn source(account: Option<&Form>) -> String {
+    match account.and_then(|account| account.text("id").or(account.text("subdomain"))) {
+        Some(account) => format!("{}/{account}", AMOCRM.name),
+        None => AMOCRM.name.to_owned(),
+    }
+}
+
+/// The items of an action, which stand under `0`, `1` and so on, or the one item that stands there without a number.
+fn each(items: &Form) -> Vec<&Form> {
+    if items.parts().any(|(_, part)| matches!(part, Form::Text(_))) {
+        return vec![items];
+    }
+    items.parts().map(|(_, item)| item).collect()
+}
+
+/// One item of a webhook: `leads[status][0]`.
+struct Item<'a> {
+    entity: &'a str,
+    action: &'a str,
+    fields: &'a Form,
+}
+
+impl Item<'_> {
+    fn draft(&self, source: &str, index: usize) -> Result<Draft, Unreadable> {
+        let (object, word) = (self.object(), words::action(self.action));
+        let time = self.time(word);
+        let data = to_raw_value(self.fields).map_err(|_| unknown_shape())?;
+        Ok(Draft {
+            source: source.to_owned(),
+            r#type: format!("com.amocrm.{object}.{word}"),
+            subject: self.subject(object)?,
+            time,
+            identity: Identity::Content(json::canonical(&data, &[])),
+            index,
+            originaltype: format!("{}.{}", self.entity, self.action),
+            apiversion: None,
+            channel: Some(self.channel(time).to_owned()),
+            data,
+        })
+    }
+
+    /// The fields of a note stand one level deeper than all others'.
+    fn own_fields(&self) -> &Form {
+        self.fields.part("note").unwrap_or(self.fields)
+    }
+
+    /// What it is, in the singular. A company comes under `contacts`, and says so itself.
+    fn object(&self) -> &str {
+        let object = words::object(self.entity);
+        let company = self.fields.text("type") == Some("company")
+            || self.fields.part("note").and_then(|note| note.text("element_type")) == Some("3");
+        if object == "contact" && company {
+            "company"
+        } else {
+            object
+        }
+    }
+
+    /// What it happened to: a note's is the entity that it was written on, a message's the chat that it belongs to.
+    fn subject(&self, object: &str) -> Result<String, Unreadable> {
+        let fields = self.own_fields();
+        if self.fields.part("note").is_some() {
+            return named(object, fields.text("element_id"), "note.element_id");
+        }
+        if let (Some(chat), "message" | "outgoing_message") = (fields.text("chat_id"), object) {
+            return Ok(format!("chat/{chat}"));
+        }
+        let id = match object {
+            "talk" => fields.text("talk_id"),
+            "unsorted" => fields.text("uid"),
+            _ => None,
+        };
+        named(object, id.or(fields.text("id")).or(fields.text("uid")), "id")
+    }
+
+    /// When it changed. `created_at` counts only for what happens once to a thing: an update repeats it.
+    fn time(&self, word: &str) -> OwnTime {
+        let fields = self.own_fields();
+        let created_at = match word {
+            "created" | "deleted" | "note_added" => fields.text("created_at"),
+            _ => None,
+        };
+        OwnTime::first([fields.text("updated_at"), fields.text("last_modified"), created_at])
+    }
+
+    /// Which of amoCRM's two ways reported it. The digital pipeline has actions of its own, and shares two with the
+    /// account, whose items always tell when they changed; its never do.
+    fn channel(&self, time: OwnTime) -> &'static str {
+        let pipeline = match self.action {
+            "call_in" | "chat" | "mail_in" | "period" | "site_visit" => true,
+            "add" | "status" => matches!(self.entity, "leads" | "customers") && time == OwnTime::Missing,
+            _ => false,
+        };
+        if pipeline { "digital_pipeline" } else { "account" }
+    }
+}
+
+fn named(object: &str, id: Option<&str>, field: &str) -> Result<String, Unreadable> {
+    let id = id.ok_or_else(|| Unreadable::Missing {
+        shape: format!("{object} webhook"),
+        field: field.to_owned(),
+    })?;
+    Ok(format!("{object}/{id}"))
+}

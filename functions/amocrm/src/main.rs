@@ -1,0 +1,8 @@
+//! The Lambda function that receives amoCRM's webhooks.
+
+use std::process::ExitCode;
+
+#[tokio::main(flavor = "current_thread")]
+async fn main() -> ExitCode {
+    intake::run(amocrm::AMOCRM).await
+}

@@ -1,0 +1,8 @@
+//! The Lambda function that receives Pipedrive's webhooks.
+
+use std::process::ExitCode;
+
+#[tokio::main(flavor = "current_thread")]
+async fn main() -> ExitCode {
+    intake::run(pipedrive::PIPEDRIVE).await
+}

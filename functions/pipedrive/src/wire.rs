@@ -1,0 +1,72 @@
+//! The fields of a Pipedrive webhook that are read, of both versions. All else passes in the event's `data`.
+//!
+//! Every field may be a string or a number: version 1 sends `meta.id` as either, version 2 prints ids as strings, and
+//! public samples have numbers there.
+
+use models::json::{Lenient, Text};
+use serde::Deserialize;
+use serde_json::value::RawValue;
+
+#[derive(Deserialize)]
+pub(crate) struct Webhook<'a> {
+    #[serde(default)]
+    pub(crate) meta: Lenient<Meta>,
+    /// Version 1: `updated.deal`.
+    #[serde(default)]
+    pub(crate) event: Text,
+    /// Version 1: `1`.
+    #[serde(default)]
+    pub(crate) v: Text,
+    /// Version 2: the object as it is now, `null` once deleted.
+    #[serde(default, borrow)]
+    data: Option<&'a RawValue>,
+    /// Version 1: the same.
+    #[serde(default, borrow)]
+    current: Option<&'a RawValue>,
+    /// The object as it was; in a change of version 2 the changed fields alone.
+    #[serde(default, borrow)]
+    previous: Option<&'a RawValue>,
+}
+
+#[derive(Deserialize, Default)]
+#[serde(default)]
+pub(crate) struct Meta {
+    pub(crate) action: Text,
+    pub(crate) company_id: Text,
+    pub(crate) host: Text,
+    pub(crate) id: Text,
+    pub(crate) timestamp: Text,
+    // Version 1 alone.
+    pub(crate) object: Text,
+    pub(crate) timestamp_micro: Text,
+    pub(crate) v: Text,
+    // Version 2 alone.
+    pub(crate) entity: Text,
+    pub(crate) entity_id: Text,
+    pub(crate) merged_from_id: Text,
+    pub(crate) version: Text,
+}
+
+impl Webhook<'_> {
+    /// The id that the object itself bears, for a `meta` that does not name it.
+    pub(crate) fn own_id(&self) -> Option<String> {
+        [self.data, self.current, self.previous]
+            .into_iter()
+            .flatten()
+            .find_map(id_of)
+    }
+}
+
+/// The `id` of an object, or of the first one in a list: version 1 sends users in lists of one.
+fn id_of(raw: &RawValue) -> Option<String> {
+    #[derive(Deserialize)]
+    struct Object {
+        #[serde(default)]
+        id: Text,
+    }
+    let object = serde_json::from_str::<Object>(raw.get()).ok();
+    object
+        .or_else(|| serde_json::from_str::<Vec<Object>>(raw.get()).ok()?.into_iter().next())?
+        .id
+        .0
+}

@@ -1,0 +1,188 @@
+//! The event: a CloudEvent, and the rule by which it is identified.
+
+use crate::{Delivery, OwnTime, Timestamp, Unreadable, hash::hash};
+use serde::{Deserialize, Serialize};
+use serde_json::value::RawValue;
+use std::fmt;
+
+/// The longest `source`. Together with `subject` it is a partition key, which DynamoDB allows 2048 bytes.
+pub const MAX_SOURCE_BYTES: usize = 512;
+/// The longest `subject`.
+pub const MAX_SUBJECT_BYTES: usize = 1024;
+
+/// One thing that happened in a CRM, as a [CloudEvent 1.0](https://github.com/cloudevents/spec/blob/v1.0.2/cloudevents/spec.md).
+///
+/// In JSON it is the specification's structured mode, `data` byte for byte as it was kept.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct Event {
+    /// Always `1.0`.
+    pub specversion: SpecVersion,
+    /// The same for every delivery of one event, another for every other event of its `source`.
+    pub id: EventId,
+    /// Whose CRM: `pipedrive/<company id>`, `amocrm/<account id>`, `closer`.
+    pub source: String,
+    /// What happened, in one vocabulary over providers and versions: `com.pipedrive.deal.updated`.
+    pub r#type: String,
+    /// To what: `deal/42`.
+    pub subject: String,
+    /// When: the provider's own time, else the arrival (then `timeproblem` says why).
+    pub time: Timestamp,
+    /// Always `application/json`.
+    pub datacontenttype: DataContentType,
+    /// The provider's own words for `type`: `updated.deal`, `leads.status`, `ThreadCreatedEvent`.
+    pub originaltype: String,
+    /// The version of the provider's payload, where it names one: Pipedrive's `1` and `2.0`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub apiversion: Option<String>,
+    /// Which of the provider's ways reported it, where one change comes by several: amoCRM's `account` and
+    /// `digital_pipeline`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub channel: Option<String>,
+    /// Why `time` is the arrival, where it is.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub timeproblem: Option<TimeProblem>,
+    /// What the provider sent of it, never re-serialised.
+    pub data: Box<RawValue>,
+}
+
+/// The version of the CloudEvents specification.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub enum SpecVersion {
+    /// `1.0`
+    #[serde(rename = "1.0")]
+    V1_0,
+}
+
+/// The media type of an event's `data`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub enum DataContentType {
+    /// `application/json`
+    #[serde(rename = "application/json")]
+    Json,
+}
+
+/// Why an event's `time` is its arrival.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum TimeProblem {
+    /// The event carries no time of its own, or none that names a time zone.
+    Missing,
+    /// Its time is outside the years 2000 to 2099.
+    Absurd,
+}
+
+/// The `id` of an event. Made by [`Event::new`] alone, so that no provider can forget the rule; or read back.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct EventId(String);
+
+impl EventId {
+    /// An id that [`Event::new`] made, read back from where it was stored.
+    #[must_use]
+    pub fn stored(id: String) -> Self {
+        Self(id)
+    }
+
+    /// Its text: 32 hexadecimal digits, or the provider's own UUID.
+    #[must_use]
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+impl fmt::Display for EventId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+/// What a reader says of one event; [`Event::new`] adds its identity.
+#[derive(Debug)]
+pub struct Draft {
+    /// As [`Event::source`].
+    pub source: String,
+    /// As [`Event::type`](Event#structfield.type).
+    pub r#type: String,
+    /// As [`Event::subject`].
+    pub subject: String,
+    /// When it happened, as the provider says.
+    pub time: OwnTime,
+    /// What tells it from other events.
+    pub identity: Identity,
+    /// Its place in the delivery, from 0.
+    pub index: usize,
+    /// As [`Event::originaltype`].
+    pub originaltype: String,
+    /// As [`Event::apiversion`].
+    pub apiversion: Option<String>,
+    /// As [`Event::channel`].
+    pub channel: Option<String>,
+    /// As [`Event::data`].
+    pub data: Box<RawValue>,
+}
+
+/// What tells an event from others of its source.
+#[derive(Debug)]
+pub enum Identity {
+    /// The provider names the event: its unique id.
+    Own(String),
+    /// What came over the wire, in its [canonical form](crate::json::canonical), without what differs between two
+    /// attempts to deliver the same event.
+    Content(Vec<u8>),
+}
+
+impl Event {
+    /// Gives an event its identity, by one rule for every provider: *an event that carries its own time is identified
+    /// by its content and folds; one that does not is kept at least once.*
+    ///
+    /// Content without a time of its own can be byte-identical and yet another event (a lead that moves to the same
+    /// stage twice a day), so that the delivery and the place in it are part of its identity.
+    ///
+    /// # Errors
+    /// [`Unreadable::TooLong`]: `source` is longer than [`MAX_SOURCE_BYTES`], or `subject` than [`MAX_SUBJECT_BYTES`].
+    pub fn new(delivery: &Delivery, draft: Draft) -> Result<Self, Unreadable> {
+        within("source", &draft.source, MAX_SOURCE_BYTES)?;
+        within("subject", &draft.subject, MAX_SUBJECT_BYTES)?;
+        let (kind, channel) = (
+            draft.r#type.as_bytes(),
+            draft.channel.as_deref().unwrap_or_default().as_bytes(),
+        );
+        let id = match (draft.identity, draft.time) {
+            (Identity::Own(id), _) => id,
+            (Identity::Content(content), OwnTime::Given(_)) => hash(&[kind, channel, &content]),
+            (Identity::Content(content), OwnTime::Missing | OwnTime::Absurd) => {
+                let index = draft.index.to_le_bytes();
+                hash(&[delivery.request_id.as_bytes(), &index, kind, channel, &content])
+            }
+        };
+        let (time, timeproblem) = match draft.time {
+            OwnTime::Given(time) => (time, None),
+            OwnTime::Missing => (delivery.arrival, Some(TimeProblem::Missing)),
+            OwnTime::Absurd => (delivery.arrival, Some(TimeProblem::Absurd)),
+        };
+        Ok(Self {
+            specversion: SpecVersion::V1_0,
+            id: EventId(id),
+            source: draft.source,
+            r#type: draft.r#type,
+            subject: draft.subject,
+            time,
+            datacontenttype: DataContentType::Json,
+            originaltype: draft.originaltype,
+            apiversion: draft.apiversion,
+            channel: draft.channel,
+            timeproblem,
+            data: draft.data,
+        })
+    }
+}
+
+fn within(attribute: &str, value: &str, limit: usize) -> Result<(), Unreadable> {
+    if value.len() > limit {
+        return Err(Unreadable::TooLong {
+            attribute: attribute.to_owned(),
+            limit,
+        });
+    }
+    Ok(())
+}

@@ -1,0 +1,346 @@
+//! JSON as it came over the wire: checked, never re-serialised.
+//!
+//! Identity depends on what is hashed here, so nothing passes through `serde_json::Value`: its features (key order,
+//! arbitrary precision) differ between a test build and a shipped one, and the ids would with them.
+
+use crate::Unreadable;
+use serde::{Deserialize, Deserializer};
+use serde_json::value::RawValue;
+use std::borrow::Cow;
+
+/// How deep objects and lists may nest: `serde_json`'s own limit, so that whoever reads an event's `data` can.
+pub const MAX_DEPTH: usize = 127;
+
+/// Checks that a body is one JSON text, a byte order mark before it allowed.
+///
+/// # Errors
+/// - [`Unreadable::NotJson`]: it is not UTF-8, not JSON, cut off, or followed by more
+/// - [`Unreadable::TooDeep`]: it nests deeper than [`MAX_DEPTH`]
+pub fn check(body: &[u8]) -> Result<&RawValue, Unreadable> {
+    let text = body.strip_prefix("\u{feff}".as_bytes()).unwrap_or(body);
+    let raw: &RawValue = serde_json::from_slice(text).map_err(|error| Unreadable::NotJson {
+        line: error.line(),
+        column: error.column(),
+    })?;
+    if depth(raw.get().as_bytes()) > MAX_DEPTH {
+        return Err(Unreadable::TooDeep { limit: MAX_DEPTH });
+    }
+    Ok(raw)
+}
+
+/// The deepest nesting of a JSON text; `0` for a scalar. One pass, no stack.
+fn depth(json: &[u8]) -> usize {
+    let (mut depth, mut deepest) = (0_usize, 0);
+    let (mut in_string, mut escaped) = (false, false);
+    for byte in json {
+        match byte {
+            _ if escaped => escaped = false,
+            b'\\' if in_string => escaped = true,
+            b'"' => in_string = !in_string,
+            b'{' | b'[' if !in_string => {
+                depth += 1;
+                deepest = deepest.max(depth);
+            }
+            b'}' | b']' if !in_string => depth = depth.saturating_sub(1),
+            _ => {}
+        }
+    }
+    deepest
+}
+
+/// A string as its text or a number as its digits, so that the ids `42` and `"42"` are the same one. `None` when the
+/// field is absent, empty, or anything else: providers' types differ from their documentation.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Text(pub Option<String>);
+
+impl Text {
+    /// The text, where there is one.
+    #[must_use]
+    pub fn get(&self) -> Option<&str> {
+        self.0.as_deref()
+    }
+
+    /// The text of a field that every `shape` has.
+    ///
+    /// # Errors
+    /// [`Unreadable::Missing`] when there is none.
+    pub fn require(&self, shape: &str, field: &str) -> Result<&str, Unreadable> {
+        self.get().ok_or_else(|| Unreadable::Missing {
+            shape: shape.to_owned(),
+            field: field.to_owned(),
+        })
+    }
+}
+
+impl<'de> Deserialize<'de> for Text {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let raw = <&RawValue>::deserialize(deserializer)?.get();
+        let text = match raw.as_bytes().first() {
+            Some(b'"') => serde_json::from_str::<String>(raw).ok(),
+            Some(b'-' | b'0'..=b'9') => Some(raw.to_owned()),
+            _ => None,
+        };
+        Ok(Self(text.filter(|text| !text.is_empty())))
+    }
+}
+
+/// A field of the shape `T`; `None` when it is absent or of any other shape. What is not needed must not refuse the rest.
+#[derive(Debug, Clone)]
+pub struct Lenient<T>(pub Option<T>);
+
+impl<T> Default for Lenient<T> {
+    fn default() -> Self {
+        Self(None)
+    }
+}
+
+impl<'de, T: Deserialize<'de>> Deserialize<'de> for Lenient<T> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        Ok(Self(
+            serde_json::from_str(<&RawValue>::deserialize(deserializer)?.get()).ok(),
+        ))
+    }
+}
+
+/// A JSON text in its canonical form: no white space, keys sorted, strings as their decoded bytes behind their length,
+/// numbers by their digits. Two texts that differ in key order or escapes alone have one canonical form.
+///
+/// Leaves out the members at the paths in `without`, like `["meta", "attempt"]`.
+#[must_use]
+pub fn canonical(json: &RawValue, without: &[&[&str]]) -> Vec<u8> {
+    let mut tokens = Tokens { json: json.get() };
+    let mut canonical = Vec::with_capacity(json.get().len());
+    tokens.value(0).write(
+        &mut canonical,
+        &without.iter().map(|path| &path[..]).collect::<Vec<_>>(),
+    );
+    canonical
+}
+
+enum Node<'a> {
+    /// A number, `true`, `false` or `null`: its characters.
+    Literal(&'a str),
+    Text(Cow<'a, str>),
+    List(Vec<Node<'a>>),
+    Object(Vec<(Cow<'a, str>, Node<'a>)>),
+}
+
+impl Node<'_> {
+    fn write(&mut self, out: &mut Vec<u8>, without: &[&[&str]]) {
+        match self {
+            Self::Literal(literal) => out.extend_from_slice(literal.as_bytes()),
+            Self::Text(text) => write_text(text, out),
+            Self::List(items) => {
+                out.push(b'[');
+                for item in items {
+                    item.write(out, &[]);
+                    out.push(b',');
+                }
+                out.push(b']');
+            }
+            Self::Object(members) => {
+                members.sort_by(|(a, _), (b, _)| a.cmp(b));
+                out.push(b'{');
+                for (key, value) in members {
+                    let below = without
+                        .iter()
+                        .filter_map(|path| path.strip_prefix(&[&**key]))
+                        .collect::<Vec<_>>();
+                    if below.iter().any(|path| path.is_empty()) {
+                        continue;
+                    }
+                    write_text(key, out);
+                    out.push(b':');
+                    value.write(out, &below);
+                    out.push(b',');
+                }
+                out.push(b'}');
+            }
+        }
+    }
+}
+
+fn write_text(text: &str, out: &mut Vec<u8>) {
+    out.extend_from_slice(text.len().to_string().as_bytes());
+    out.push(b'"');
+    out.extend_from_slice(text.as_bytes());
+}
+
+/// Reads the tokens of a text that is known to be JSON, and so needs to find their ends alone.
+struct Tokens<'a> {
+    json: &'a str,
+}
+
+impl<'a> Tokens<'a> {
+    /// The next value. What nests deeper than [`MAX_DEPTH`] was refused by [`check`].
+    fn value(&mut self, depth: usize) -> Node<'a> {
+        match self.peek() {
+            b'{' if depth <= MAX_DEPTH => {
+                let mut members = Vec::new();
+                self.skip();
+                while !matches!(self.peek(), b'}' | b'\0') {
+                    let key = self.string();
+                    self.expect(b':');
+                    members.push((key, self.value(depth + 1)));
+                    self.expect(b',');
+                }
+                self.skip();
+                Node::Object(members)
+            }
+            b'[' if depth <= MAX_DEPTH => {
+                let mut items = Vec::new();
+                self.skip();
+                while !matches!(self.peek(), b']' | b'\0') {
+                    items.push(self.value(depth + 1));
+                    self.expect(b',');
+                }
+                self.skip();
+                Node::List(items)
+            }
+            b'"' => Node::Text(self.string()),
+            _ => {
+                let end = self
+                    .json
+                    .find([',', ']', '}', ' ', '\t', '\n', '\r'])
+                    .unwrap_or(self.json.len());
+                Node::Literal(self.take(end.max(1)))
+            }
+        }
+    }
+
+    /// The next byte that is not white space, `0` at the end.
+    fn peek(&mut self) -> u8 {
+        self.json = self.json.trim_ascii_start();
+        self.json.bytes().next().unwrap_or(0)
+    }
+
+    fn skip(&mut self) {
+        self.take(1);
+    }
+
+    fn expect(&mut self, byte: u8) {
+        if self.peek() == byte {
+            self.skip();
+        }
+    }
+
+    /// The string that begins here, decoded; as it is written where it cannot be (a lone surrogate).
+    fn string(&mut self) -> Cow<'a, str> {
+        let mut escaped = false;
+        let end = self.json.bytes().skip(1).position(|byte| match byte {
+            _ if escaped => {
+                escaped = false;
+                false
+            }
+            b'\\' => {
+                escaped = true;
+                false
+            }
+            byte => byte == b'"',
+        });
+        let written = self.take(end.map_or(self.json.len(), |end| end + 2));
+        match written.get(1..written.len().saturating_sub(1)) {
+            Some(plain) if !plain.contains('\\') => Cow::Borrowed(plain),
+            _ => serde_json::from_str(written).map_or(Cow::Borrowed(written), Cow::Owned),
+        }
+    }
+
+    fn take(&mut self, bytes: usize) -> &'a str {
+        let (taken, rest) = self.json.split_at_checked(bytes).unwrap_or((self.json, ""));
+        self.json = rest;
+        taken
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn canonical_of(json: &str, without: &[&[&str]]) -> String {
+        String::from_utf8(canonical(check(json.as_bytes()).unwrap(), without)).unwrap()
+    }
+
+    #[test]
+    fn key_order_white_space_and_escapes_do_not_matter() {
+        let one = canonical_of(r#"{"b":[1,2.50,{"x":null}],"a":"é\n"}"#, &[]);
+        let other = canonical_of(
+            "{ \"a\" : \"\\u00e9\\u000a\" ,\n \"b\" : [ 1 , 2.50 , { \"x\" : null } ] }",
+            &[],
+        );
+        assert_eq!(one, other);
+    }
+
+    #[test]
+    fn everything_else_does() {
+        let all = [
+            "1",
+            "1.0",
+            "1e0",
+            "\"1\"",
+            "[1]",
+            "[[1]]",
+            "[]",
+            "{}",
+            "null",
+            "\"null\"",
+            "[1,1]",
+            "{\"a\":1}",
+            "{\"a\":\"1\"}",
+        ];
+        for (i, a) in all.iter().enumerate() {
+            for (j, b) in all.iter().enumerate() {
+                assert_eq!(i == j, canonical_of(a, &[]) == canonical_of(b, &[]), "{a} {b}");
+            }
+        }
+        assert_ne!(canonical_of(r#"["a","b"]"#, &[]), canonical_of(r#"["a\",\"b"]"#, &[]));
+    }
+
+    #[test]
+    fn members_are_left_out_where_the_path_says() {
+        let without: &[&[&str]] = &[&["retry"], &["meta", "attempt"]];
+        let first = canonical_of(
+            r#"{"retry":0,"meta":{"attempt":1,"id":7},"data":{"retry":5,"attempt":5}}"#,
+            without,
+        );
+        let second = canonical_of(
+            r#"{"retry":1,"meta":{"id":7,"attempt":2},"data":{"retry":5,"attempt":5}}"#,
+            without,
+        );
+        assert_eq!(first, second);
+        assert_ne!(
+            first,
+            canonical_of(
+                r#"{"retry":1,"meta":{"id":7,"attempt":2},"data":{"retry":6,"attempt":5}}"#,
+                without
+            )
+        );
+    }
+
+    #[test]
+    fn depth_is_limited_where_a_consumer_would_stop() {
+        let nested = |depth: usize| "[".repeat(depth) + &"]".repeat(depth);
+        assert!(check(nested(MAX_DEPTH).as_bytes()).is_ok());
+        assert!(serde_json::from_str::<serde_json::Value>(&nested(MAX_DEPTH)).is_ok());
+        assert_eq!(
+            check(nested(MAX_DEPTH + 1).as_bytes()).unwrap_err(),
+            Unreadable::TooDeep { limit: MAX_DEPTH }
+        );
+        assert!(serde_json::from_str::<serde_json::Value>(&nested(MAX_DEPTH + 1)).is_err());
+        assert!(check(nested(1_000_000).as_bytes()).is_err());
+        assert!(check(br#"["[[[\"[[[\\"]"#).is_ok());
+    }
+
+    #[test]
+    fn text_is_a_string_or_the_digits_of_a_number() {
+        let text = |json| serde_json::from_str::<Text>(json).unwrap().0;
+        assert_eq!(text("\"42\"").as_deref(), Some("42"));
+        assert_eq!(text("42").as_deref(), Some("42"));
+        assert_eq!(
+            text("123456789012345678901234567890").as_deref(),
+            Some("123456789012345678901234567890")
+        );
+        for nothing in ["\"\"", "null", "true", "[1]", "{\"a\":1}", "\"\\ud800\""] {
+            assert_eq!(text(nothing), None, "{nothing}");
+        }
+    }
+}

@@ -1,0 +1,21 @@
+//! What is kept: a delivery, the events read from it, the records made of them. No I/O, no clock, no AWS.
+//!
+//! A provider's reader turns a [`Delivery`] into [`Event`]s or says why it cannot ([`Unreadable`]); [`Record::of`] turns
+//! either into what is stored, so that nothing of a delivery is ever lost.
+
+mod delivery;
+mod event;
+mod hash;
+pub mod json;
+mod record;
+mod timestamp;
+mod unreadable;
+
+pub use delivery::Delivery;
+pub use event::{
+    DataContentType, Draft, Event, EventId, Identity, MAX_SOURCE_BYTES, MAX_SUBJECT_BYTES, SpecVersion, TimeProblem,
+};
+pub use hash::{SHARDS, shard};
+pub use record::{Body, Origin, Record};
+pub use timestamp::{OwnTime, Timestamp};
+pub use unreadable::Unreadable;

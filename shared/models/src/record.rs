@@ -1,0 +1,121 @@
+//! What is stored of a delivery.
+
+use crate::{Delivery, Event, Timestamp, Unreadable, hash::hash};
+
+/// What is stored of a delivery, one item each. From the records of a delivery its exact bytes can be had back.
+#[derive(Debug, Clone)]
+pub enum Record {
+    /// An event that was read.
+    Event {
+        /// The event.
+        event: Event,
+        /// The delivery that it came in.
+        origin: Origin,
+        /// Where that delivery's exact bytes are.
+        body: Body,
+    },
+    /// The exact bytes of a delivery that carried several events, once for all of them.
+    Body {
+        /// The provider whose reader read it.
+        provider: String,
+        /// The name of the delivery: a hash of its provider, its request id and its body.
+        delivery: String,
+        /// The delivery.
+        origin: Origin,
+        /// As the provider sent them.
+        bytes: Vec<u8>,
+    },
+    /// A delivery that could not be read.
+    Quarantined {
+        /// The provider whose reader could not read it.
+        provider: String,
+        /// As of [`Record::Body`].
+        delivery: String,
+        /// The delivery.
+        origin: Origin,
+        /// Why not.
+        reason: Unreadable,
+        /// As the provider sent them.
+        bytes: Vec<u8>,
+    },
+}
+
+/// Of the delivery that a record came in, all but its body: what reading it again needs.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Origin {
+    /// As [`Delivery::arrival`].
+    pub arrival: Timestamp,
+    /// As [`Delivery::request_id`].
+    pub request_id: String,
+    /// As [`Delivery::content_type`].
+    pub content_type: Option<String>,
+}
+
+/// Where the exact bytes of an event's delivery are.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Body {
+    /// They are the event's `data`.
+    Data,
+    /// Here, since `data` is another form of them.
+    Here(Vec<u8>),
+    /// In the [`Record::Body`] of this delivery, since it carried several events.
+    Shared(String),
+}
+
+impl Record {
+    /// What to store of a delivery, given what its provider's reader said of it: its events with its exact bytes, or
+    /// all of it, quarantined.
+    #[must_use]
+    pub fn of(provider: &str, delivery: &Delivery, read: Result<Vec<Event>, Unreadable>) -> Vec<Self> {
+        let name = || hash(&[provider.as_bytes(), delivery.request_id.as_bytes(), &delivery.body]);
+        let origin = || Origin {
+            arrival: delivery.arrival,
+            request_id: delivery.request_id.clone(),
+            content_type: delivery.content_type.clone(),
+        };
+        let quarantined = |reason| Self::Quarantined {
+            provider: provider.to_owned(),
+            delivery: name(),
+            origin: origin(),
+            reason,
+            bytes: delivery.body.clone(),
+        };
+        match read {
+            Err(reason) => vec![quarantined(reason)],
+            Ok(events) if events.is_empty() => vec![quarantined(Unreadable::NoEvent)],
+            Ok(events) if events.len() == 1 => {
+                let of_one = |event: Event| {
+                    let same = event.data.get().as_bytes() == delivery.body;
+                    let body = if same {
+                        Body::Data
+                    } else {
+                        Body::Here(delivery.body.clone())
+                    };
+                    Self::Event {
+                        event,
+                        origin: origin(),
+                        body,
+                    }
+                };
+                events.into_iter().map(of_one).collect()
+            }
+            Ok(events) => {
+                let shared = Self::Body {
+                    provider: provider.to_owned(),
+                    delivery: name(),
+                    origin: origin(),
+                    bytes: delivery.body.clone(),
+                };
+                let name = name();
+                let of_several = |event| Self::Event {
+                    event,
+                    origin: origin(),
+                    body: Body::Shared(name.clone()),
+                };
+                std::iter::once(shared)
+                    .chain(events.into_iter().map(of_several))
+                    .collect()
+            }
+        }
+    }
+}

@@ -1,0 +1,201 @@
+//! Points in time, and what a provider says of when a thing happened.
+
+use serde::{Deserialize, Serialize};
+use std::{fmt, time::Duration};
+use time::{OffsetDateTime, format_description::well_known::Rfc3339};
+
+/// Microseconds since 1970-01-01T00:00:00Z. Written as RFC 3339 in UTC with six decimals, so that text order is time
+/// order: `2026-11-21T20:43:00.000000Z`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(into = "String", try_from = "String")]
+pub struct Timestamp(i64);
+
+/// 2000-01-01 and 2100-01-01 in seconds. Between them a number tells its unit (seconds, milli- or microseconds) by its
+/// size; outside them it is no time at which a CRM reported anything.
+const SANE_SECONDS: std::ops::Range<i64> = 946_684_800..4_102_444_800;
+
+impl Timestamp {
+    /// From an epoch in seconds, milli- or microseconds; `None` when it is outside the years 2000 to 2099 in all three.
+    #[must_use]
+    pub fn from_epoch(value: i64) -> Option<Self> {
+        [1_000_000, 1_000, 1]
+            .into_iter()
+            .filter_map(|unit: i64| value.checked_mul(unit))
+            .find(|micros| SANE_SECONDS.contains(&micros.div_euclid(1_000_000)))
+            .map(Self)
+    }
+
+    /// From the time since 1970, as a system clock tells it.
+    #[must_use]
+    pub fn from_unix(since_epoch: Duration) -> Self {
+        Self(i64::try_from(since_epoch.as_micros()).unwrap_or(i64::MAX))
+    }
+
+    /// Whole seconds since 1970, the unit of DynamoDB's TTL.
+    #[must_use]
+    pub fn as_seconds(self) -> i64 {
+        self.0.div_euclid(1_000_000)
+    }
+
+    /// Microseconds since 1970.
+    #[must_use]
+    pub fn as_micros(self) -> i64 {
+        self.0
+    }
+
+    /// `2026-11-21`.
+    #[must_use]
+    pub fn day(self) -> String {
+        self.to_string().chars().take(10).collect()
+    }
+
+    /// `2026-11-21T20`.
+    #[must_use]
+    pub fn hour(self) -> String {
+        self.to_string().chars().take(13).collect()
+    }
+
+    /// From RFC 3339 with any offset; a text without an offset is refused, since nobody says whose clock it is.
+    #[must_use]
+    pub fn parse(text: &str) -> Option<Self> {
+        let time = OffsetDateTime::parse(text, &Rfc3339).ok()?;
+        i64::try_from(time.unix_timestamp_nanos().div_euclid(1_000))
+            .ok()
+            .map(Self)
+    }
+
+    fn is_sane(self) -> bool {
+        SANE_SECONDS.contains(&self.as_seconds())
+    }
+}
+
+impl fmt::Display for Timestamp {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let time = OffsetDateTime::from_unix_timestamp_nanos(i128::from(self.0) * 1_000).map_err(|_| fmt::Error)?;
+        write!(
+            f,
+            "{:04}-{:02}-{:02}T{:02}:{:02}:{:02}.{:06}Z",
+            time.year(),
+            u8::from(time.month()),
+            time.day(),
+            time.hour(),
+            time.minute(),
+            time.second(),
+            time.microsecond()
+        )
+    }
+}
+
+impl From<Timestamp> for String {
+    fn from(timestamp: Timestamp) -> Self {
+        timestamp.to_string()
+    }
+}
+
+impl TryFrom<String> for Timestamp {
+    type Error = &'static str;
+
+    fn try_from(text: String) -> Result<Self, Self::Error> {
+        Self::parse(&text).ok_or("not an RFC 3339 time with an offset")
+    }
+}
+
+/// What a provider says of when an event happened.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum OwnTime {
+    /// The event carries its own time.
+    Given(Timestamp),
+    /// It carries none, or one that names no time zone.
+    Missing,
+    /// It carries one outside the years 2000 to 2099.
+    Absurd,
+}
+
+impl OwnTime {
+    /// Reads RFC 3339, or an epoch in seconds, milli- or microseconds, from a JSON number's digits or a string.
+    #[must_use]
+    pub fn parse(text: Option<&str>) -> Self {
+        let Some(text) = text else { return Self::Missing };
+        if let Ok(epoch) = text.parse() {
+            return Timestamp::from_epoch(epoch).map_or(Self::Absurd, Self::Given);
+        }
+        match Timestamp::parse(text) {
+            Some(time) if time.is_sane() => Self::Given(time),
+            Some(_) => Self::Absurd,
+            None => Self::Missing,
+        }
+    }
+
+    /// The first of several fields that gives a time; without one, why there is none.
+    #[must_use]
+    pub fn first<'a>(texts: impl IntoIterator<Item = Option<&'a str>>) -> Self {
+        texts
+            .into_iter()
+            .map(Self::parse)
+            .fold(Self::Missing, |best, next| match (best, next) {
+                (Self::Given(_), _) | (_, Self::Missing) => best,
+                (_, Self::Given(_) | Self::Absurd) => next,
+            })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_number_tells_its_unit() {
+        for epoch in ["1669304389", "1669304389000", "1669304389000000"] {
+            let OwnTime::Given(time) = OwnTime::parse(Some(epoch)) else {
+                panic!("{epoch}")
+            };
+            assert_eq!(time.to_string(), "2022-11-24T15:39:49.000000Z");
+        }
+    }
+
+    #[test]
+    fn text_needs_an_offset() {
+        let OwnTime::Given(time) = OwnTime::parse(Some("2022-11-24T18:28:13.375+03:00")) else {
+            panic!()
+        };
+        assert_eq!(time.to_string(), "2022-11-24T15:28:13.375000Z");
+        assert_eq!(OwnTime::parse(Some("2024-09-17 13:07:29")), OwnTime::Missing);
+        assert_eq!(OwnTime::parse(Some("2024-09-17T13:07:29")), OwnTime::Missing);
+        assert_eq!(OwnTime::parse(Some("17265663a90")), OwnTime::Missing);
+        assert_eq!(OwnTime::parse(None), OwnTime::Missing);
+    }
+
+    #[test]
+    fn no_crm_reported_anything_then() {
+        for absurd in [
+            "0",
+            "-1",
+            "11111111",
+            "9223372036854775807",
+            "1969-12-31T23:59:59Z",
+            "9999-01-01T00:00:00Z",
+        ] {
+            assert_eq!(OwnTime::parse(Some(absurd)), OwnTime::Absurd, "{absurd}");
+        }
+    }
+
+    #[test]
+    fn the_first_given_time_counts() {
+        let given = OwnTime::parse(Some("1669304389"));
+        assert_eq!(
+            OwnTime::first([None, Some("0"), Some("1669304389"), Some("1669304390")]),
+            given
+        );
+        assert_eq!(OwnTime::first([None, Some("0"), Some("later")]), OwnTime::Absurd);
+        assert_eq!(OwnTime::first([None, Some("later")]), OwnTime::Missing);
+    }
+
+    #[test]
+    fn text_order_is_time_order() {
+        let times = [0, 1, 999_999, 1_000_000, 1_700_000_000_123_456].map(Timestamp);
+        assert!(times.map(|time| time.to_string()).is_sorted());
+        for time in times {
+            assert_eq!(Timestamp::parse(&time.to_string()), Some(time));
+        }
+    }
+}

@@ -1,0 +1,1 @@
+//! What must hold across providers: the tests of this crate, and what they share.
