@@ -30,11 +30,7 @@ pub(crate) struct Dev {
 
 #[expect(clippy::unnecessary_wraps, reason = "clap asks for a result")]
 fn data(argument: &str) -> Result<Data, String> {
-    Ok(if argument == "memory" {
-        Data::Memory
-    } else {
-        Data::Folder(argument.into())
-    })
+    Ok(if argument == "memory" { Data::Memory } else { Data::Folder(argument.into()) })
 }
 
 impl Dev {
@@ -64,19 +60,13 @@ impl Dev {
             Data::Memory => "in memory, gone when this ends".to_owned(),
             Data::Folder(folder) => format!("in {}", folder.display()),
         };
-        println!(
-            "\nand keeps them in the table {TABLE} of the DynamoDB on {} ({data}).",
-            dynamodb.endpoint()
-        );
+        println!("\nand keeps them in the table {TABLE} of the DynamoDB on {} ({data}).", dynamodb.endpoint());
         println!("\nSend one from another terminal:\n");
         for provider in PROVIDERS {
             println!("  {}", curl(&gateway.url(provider.name), example(provider.name)));
         }
-        let port = if self.dynamodb_port == 8000 {
-            String::new()
-        } else {
-            format!(" --dynamodb-port {}", self.dynamodb_port)
-        };
+        let port =
+            if self.dynamodb_port == 8000 { String::new() } else { format!(" --dynamodb-port {}", self.dynamodb_port) };
         println!(
             "\nList what was kept:\n\n  cargo hookkeeper events{port}\n\nCtrl-C ends it. One line is logged for each delivery:\n"
         );
@@ -100,10 +90,6 @@ fn example(provider: &str) -> &'static str {
 }
 
 fn curl(url: &str, body: &str) -> String {
-    let json = if body.starts_with('{') {
-        " -H 'content-type: application/json'"
-    } else {
-        ""
-    };
+    let json = if body.starts_with('{') { " -H 'content-type: application/json'" } else { "" };
     format!("curl -i -u {CREDENTIAL}:{CREDENTIAL} {url}{json} -d '{body}'")
 }

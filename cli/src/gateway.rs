@@ -46,24 +46,14 @@ pub fn event(method: &Method, uri: &Uri, headers: &HeaderMap, body: &Bytes) -> A
 fn joined(headers: &HeaderMap) -> HeaderMap {
     let join = |name: &HeaderName| {
         let values: Vec<&[u8]> = headers.get_all(name).iter().map(HeaderValue::as_bytes).collect();
-        HeaderValue::from_bytes(&values.join(&b","[..]))
-            .ok()
-            .map(|value| (name.clone(), value))
+        HeaderValue::from_bytes(&values.join(&b","[..])).ok().map(|value| (name.clone(), value))
     };
     headers.keys().filter_map(join).collect()
 }
 
 fn is_text(headers: &HeaderMap) -> bool {
-    let content_type = headers
-        .get(header::CONTENT_TYPE)
-        .and_then(|value| value.to_str().ok())
-        .unwrap_or_default();
-    let essence = content_type
-        .split(';')
-        .next()
-        .unwrap_or_default()
-        .trim()
-        .to_ascii_lowercase();
+    let content_type = headers.get(header::CONTENT_TYPE).and_then(|value| value.to_str().ok()).unwrap_or_default();
+    let essence = content_type.split(';').next().unwrap_or_default().trim().to_ascii_lowercase();
     essence.starts_with("text/")
         || ["application/json", "application/xml", "application/javascript"].contains(&&*essence)
 }
@@ -78,9 +68,7 @@ fn request_id() -> String {
 /// The HTTP response of a function's.
 #[must_use]
 pub fn response(response: ApiGatewayV2httpResponse) -> Response {
-    let status = u16::try_from(response.status_code)
-        .ok()
-        .and_then(|code| StatusCode::from_u16(code).ok());
+    let status = u16::try_from(response.status_code).ok().and_then(|code| StatusCode::from_u16(code).ok());
     let body = response.body.map(|body| body.to_vec()).unwrap_or_default();
     let mut answer = axum::body::Body::from(body).into_response();
     *answer.status_mut() = status.unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
@@ -94,21 +82,13 @@ mod tests {
 
     fn sent(content_type: &'static str, body: &'static [u8]) -> ApiGatewayV2httpRequest {
         let headers = HeaderMap::from_iter([(header::CONTENT_TYPE, HeaderValue::from_static(content_type))]);
-        event(
-            &Method::POST,
-            &Uri::from_static("/amocrm?key=a%20b&x"),
-            &headers,
-            &Bytes::from_static(body),
-        )
+        event(&Method::POST, &Uri::from_static("/amocrm?key=a%20b&x"), &headers, &Bytes::from_static(body))
     }
 
     #[test]
     fn forms_come_base64_encoded_and_json_as_it_is() {
         let form = sent("application/x-www-form-urlencoded", b"a%5B0%5D=1");
-        assert_eq!(
-            (form.body.as_deref(), form.is_base64_encoded),
-            (Some("YSU1QjAlNUQ9MQ=="), true)
-        );
+        assert_eq!((form.body.as_deref(), form.is_base64_encoded), (Some("YSU1QjAlNUQ9MQ=="), true));
         let json = sent("application/json; charset=utf-8", b"{}");
         assert_eq!((json.body.as_deref(), json.is_base64_encoded), (Some("{}"), false));
         assert!(sent("application/json", b"\xff").is_base64_encoded);

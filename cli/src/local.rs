@@ -89,11 +89,8 @@ impl DynamoDb {
         let database = open(data)?;
         create_table(&database, &schema, data)?;
         let (stop, mut stopped) = watch::channel(false);
-        let address = listener.local_addr().map_err(|source| LocalError::Port {
-            port,
-            option: "--dynamodb-port",
-            source,
-        })?;
+        let address =
+            listener.local_addr().map_err(|source| LocalError::Port { port, option: "--dynamodb-port", source })?;
         let server = tokio::spawn(dynoxide::server::serve_with_shutdown(listener, database, async move {
             // Ends when the sender says so, or is dropped.
             stopped.wait_for(|stop| *stop).await.ok();
@@ -129,10 +126,7 @@ fn open(data: &Data) -> Result<Database, LocalError> {
     let Data::Folder(folder) = data else {
         return Database::memory().map_err(|error| LocalError::Refused(error.to_string()));
     };
-    let refused = |reason: String| LocalError::Folder {
-        folder: folder.clone(),
-        reason,
-    };
+    let refused = |reason: String| LocalError::Folder { folder: folder.clone(), reason };
     std::fs::create_dir_all(folder).map_err(|error| refused(error.to_string()))?;
     let file = folder.join("dynamodb.sqlite");
     Database::new(&file.to_string_lossy()).map_err(|error| refused(error.to_string()))
@@ -155,14 +149,10 @@ fn create_table(database: &Database, schema: &TableSchema, data: &Data) -> Resul
         };
     }
     let create = serde_json::from_value(schema.create.clone()).map_err(|error| refused(error.to_string()))?;
-    database
-        .create_table(create)
-        .map_err(|error| refused(error.to_string()))?;
+    database.create_table(create).map_err(|error| refused(error.to_string()))?;
     if let Some(time_to_live) = &schema.time_to_live {
         let update = serde_json::from_value(time_to_live.clone()).map_err(|error| refused(error.to_string()))?;
-        database
-            .update_time_to_live(update)
-            .map_err(|error| refused(error.to_string()))?;
+        database.update_time_to_live(update).map_err(|error| refused(error.to_string()))?;
     }
     Ok(())
 }
@@ -170,15 +160,8 @@ fn create_table(database: &Database, schema: &TableSchema, data: &Data) -> Resul
 /// Whether a described table has the keys and indexes of a schema.
 fn has_keys(described: &Value, create: &Value) -> bool {
     let indexes = |table: &Value| -> Vec<[Option<Value>; 2]> {
-        let indexes = table
-            .get("GlobalSecondaryIndexes")
-            .and_then(Value::as_array)
-            .cloned()
-            .unwrap_or_default();
-        indexes
-            .iter()
-            .map(|index| ["IndexName", "KeySchema"].map(|name| index.get(name).cloned()))
-            .collect()
+        let indexes = table.get("GlobalSecondaryIndexes").and_then(Value::as_array).cloned().unwrap_or_default();
+        indexes.iter().map(|index| ["IndexName", "KeySchema"].map(|name| index.get(name).cloned())).collect()
     };
     described.get("KeySchema") == create.get("KeySchema") && indexes(described) == indexes(create)
 }
@@ -198,30 +181,19 @@ impl Gateway {
     /// [`LocalError::Port`].
     pub async fn start(port: u16, settings: &Settings) -> Result<Self, LocalError> {
         let listener = listen(port, "--port").await?;
-        let address = listener.local_addr().map_err(|source| LocalError::Port {
-            port,
-            option: "--port",
-            source,
-        })?;
+        let address = listener.local_addr().map_err(|source| LocalError::Port { port, option: "--port", source })?;
         let table = Table::new(settings.clone());
         let receivers = PROVIDERS.map(|provider| {
             let gate = Gate::basic(CREDENTIAL, CREDENTIAL, CREDENTIAL);
             (provider.name, Receiver::new(provider, gate, table.clone()))
         });
         let limit = DefaultBodyLimit::max(2 * MAX_EVENT_BYTES);
-        let app = Router::new()
-            .fallback(route)
-            .layer(limit)
-            .with_state(Arc::new(receivers));
+        let app = Router::new().fallback(route).layer(limit).with_state(Arc::new(receivers));
         let (stop, mut stopped) = watch::channel(false);
         let serve = axum::serve(listener, app).with_graceful_shutdown(async move {
             stopped.wait_for(|stop| *stop).await.ok();
         });
-        Ok(Self {
-            address,
-            stop,
-            server: tokio::spawn(serve.into_future()),
-        })
+        Ok(Self { address, stop, server: tokio::spawn(serve.into_future()) })
     }
 
     /// The URL that a provider would be given.
@@ -253,11 +225,7 @@ async fn route(
     };
     let event = gateway::event(&method, &uri, &headers, &body);
     if event.body.as_ref().is_some_and(|body| body.len() > MAX_EVENT_BYTES) {
-        return (
-            StatusCode::PAYLOAD_TOO_LARGE,
-            r#"{"message":"Request Entity Too Large"}"#,
-        )
-            .into_response();
+        return (StatusCode::PAYLOAD_TOO_LARGE, r#"{"message":"Request Entity Too Large"}"#).into_response();
     }
     gateway::response(receiver.answer(event).await)
 }

@@ -35,24 +35,15 @@ pub struct TableSchema {
 pub fn table_schema(template: &str, name: &str) -> Result<TableSchema, TemplateError> {
     let template: serde_norway::Value = serde_norway::from_str(template).map_err(TemplateError::NotYaml)?;
     let template = untagged(template);
-    let resources = template
-        .get("Resources")
-        .and_then(Value::as_object)
-        .into_iter()
-        .flat_map(Map::values);
-    let tables: Vec<&Value> = resources
-        .filter(|it| it.get("Type") == Some(&json!("AWS::DynamoDB::Table")))
-        .collect();
+    let resources = template.get("Resources").and_then(Value::as_object).into_iter().flat_map(Map::values);
+    let tables: Vec<&Value> = resources.filter(|it| it.get("Type") == Some(&json!("AWS::DynamoDB::Table"))).collect();
     let [table] = tables[..] else {
         return Err(TemplateError::Tables(tables.len()));
     };
     let property = |property: &'static str| table.get("Properties").and_then(|it| it.get(property));
     let mut create = Map::from_iter([("TableName".to_owned(), json!(name))]);
     for required in ["AttributeDefinitions", "KeySchema", "BillingMode"] {
-        create.insert(
-            required.to_owned(),
-            property(required).ok_or(TemplateError::Property(required))?.clone(),
-        );
+        create.insert(required.to_owned(), property(required).ok_or(TemplateError::Property(required))?.clone());
     }
     if let Some(indexes) = property("GlobalSecondaryIndexes") {
         create.insert("GlobalSecondaryIndexes".to_owned(), indexes.clone());
@@ -77,9 +68,7 @@ fn untagged(yaml: serde_norway::Value) -> Value {
         serde_norway::Value::Sequence(items) => items.into_iter().map(untagged).collect(),
         serde_norway::Value::Mapping(members) => {
             let members = members.into_iter();
-            members
-                .map(|(key, value)| (key.as_str().unwrap_or_default().to_owned(), untagged(value)))
-                .collect()
+            members.map(|(key, value)| (key.as_str().unwrap_or_default().to_owned(), untagged(value))).collect()
         }
         scalar => serde_json::to_value(scalar).unwrap_or_default(),
     }
@@ -93,15 +82,9 @@ mod tests {
     fn our_template_has_the_table() {
         let schema = table_schema(TEMPLATE, "hookkeeper").unwrap();
         assert_eq!(schema.create["TableName"], "hookkeeper");
-        assert_eq!(
-            schema.create["KeySchema"][0],
-            json!({ "AttributeName": "pk", "KeyType": "HASH" })
-        );
+        assert_eq!(schema.create["KeySchema"][0], json!({ "AttributeName": "pk", "KeyType": "HASH" }));
         assert_eq!(schema.create["GlobalSecondaryIndexes"][0]["IndexName"], "kept");
-        assert_eq!(
-            schema.time_to_live.unwrap()["TimeToLiveSpecification"]["AttributeName"],
-            "expires"
-        );
+        assert_eq!(schema.time_to_live.unwrap()["TimeToLiveSpecification"]["AttributeName"], "expires");
     }
 
     #[test]

@@ -67,11 +67,7 @@ impl Form {
             *self = Self::empty();
         }
         if let Self::Parts(parts) = self {
-            let name = if name.is_empty() {
-                next_number(parts)
-            } else {
-                name.to_owned()
-            };
+            let name = if name.is_empty() { next_number(parts) } else { name.to_owned() };
             parts.entry(name).or_insert_with(Self::empty).put(path, value);
         }
     }
@@ -87,15 +83,8 @@ fn next_number(parts: &IndexMap<String, Form>) -> String {
 /// # Errors
 /// As [`decode`], and [`Unreadable::NotJson`] for what begins as JSON does and is not.
 pub fn read(body: &[u8]) -> Result<Form, Unreadable> {
-    let text = body
-        .strip_prefix("\u{feff}".as_bytes())
-        .unwrap_or(body)
-        .trim_ascii_start();
-    if text.starts_with(b"{") {
-        from_json(json::check(body)?, 0, &mut 0)
-    } else {
-        decode(body)
-    }
+    let text = body.strip_prefix("\u{feff}".as_bytes()).unwrap_or(body).trim_ascii_start();
+    if text.starts_with(b"{") { from_json(json::check(body)?, 0, &mut 0) } else { decode(body) }
 }
 
 /// Reads a form body. Bytes that are not UTF-8 become U+FFFD: the body itself is kept beside what is read from it.
@@ -126,17 +115,12 @@ fn from_json(raw: &RawValue, depth: usize, fields: &mut usize) -> Result<Form, U
     if depth > MAX_DEPTH {
         return Err(Unreadable::TooDeep { limit: MAX_DEPTH });
     }
-    let not_json = |error: serde_json::Error| Unreadable::NotJson {
-        line: error.line(),
-        column: error.column(),
-    };
+    let not_json = |error: serde_json::Error| Unreadable::NotJson { line: error.line(), column: error.column() };
     let text = raw.get();
     let form = match text.as_bytes().first() {
         Some(b'{') => {
             let parts: IndexMap<String, &RawValue> = serde_json::from_str(text).map_err(not_json)?;
-            let parts = parts
-                .into_iter()
-                .map(|(name, part)| Ok((name, from_json(part, depth + 1, fields)?)));
+            let parts = parts.into_iter().map(|(name, part)| Ok((name, from_json(part, depth + 1, fields)?)));
             Form::Parts(parts.collect::<Result<_, _>>()?)
         }
         Some(b'[') => {
@@ -154,10 +138,7 @@ fn from_json(raw: &RawValue, depth: usize, fields: &mut usize) -> Result<Form, U
 
 /// `leads[status][0][id]` as `leads`, `status`, `0`, `id`. What follows a bracket that never closes is one name.
 fn path(name: &str) -> impl Iterator<Item = &str> {
-    let (first, brackets) = name
-        .find('[')
-        .and_then(|at| name.split_at_checked(at))
-        .unwrap_or((name, ""));
+    let (first, brackets) = name.find('[').and_then(|at| name.split_at_checked(at)).unwrap_or((name, ""));
     let mut rest = brackets;
     let inner = std::iter::from_fn(move || {
         let open = rest.strip_prefix('[')?;

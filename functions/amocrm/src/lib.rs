@@ -32,12 +32,7 @@ fn read(delivery: &Delivery) -> Result<Vec<Event>, Unreadable> {
     for (entity, actions) in body.parts().filter(|(entity, _)| *entity != "account") {
         for (action, items) in actions.parts() {
             for item in each(items) {
-                let draft = Item {
-                    entity,
-                    action,
-                    fields: item,
-                }
-                .draft(&source, events.len())?;
+                let draft = Item { entity, action, fields: item }.draft(&source, events.len())?;
                 events.push(Event::new(delivery, draft)?);
             }
         }
@@ -49,9 +44,7 @@ fn read(delivery: &Delivery) -> Result<Vec<Event>, Unreadable> {
 }
 
 fn unknown_shape() -> Unreadable {
-    Unreadable::UnknownShape {
-        provider: AMOCRM.name.to_owned(),
-    }
+    Unreadable::UnknownShape { provider: AMOCRM.name.to_owned() }
 }
 
 /// `amocrm/<account id>`. Before 2020 the account block held the subdomain alone; the documentation leaves it out.
@@ -106,11 +99,7 @@ impl Item<'_> {
         let object = words::object(self.entity);
         let company = self.fields.text("type") == Some("company")
             || self.fields.part("note").and_then(|note| note.text("element_type")) == Some("3");
-        if object == "contact" && company {
-            "company"
-        } else {
-            object
-        }
+        if object == "contact" && company { "company" } else { object }
     }
 
     /// What it happened to: a note's is the entity that it was written on, a message's the chat that it belongs to.
@@ -153,9 +142,6 @@ impl Item<'_> {
 }
 
 fn named(object: &str, id: Option<&str>, field: &str) -> Result<String, Unreadable> {
-    let id = id.ok_or_else(|| Unreadable::Missing {
-        shape: format!("{object} webhook"),
-        field: field.to_owned(),
-    })?;
+    let id = id.ok_or_else(|| Unreadable::Missing { shape: format!("{object} webhook"), field: field.to_owned() })?;
     Ok(format!("{object}/{id}"))
 }

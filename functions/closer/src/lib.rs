@@ -35,17 +35,13 @@ fn read(delivery: &Delivery) -> Result<Vec<Event>, Unreadable> {
 }
 
 fn unknown_shape() -> Unreadable {
-    Unreadable::UnknownShape {
-        provider: CLOSER.name.to_owned(),
-    }
+    Unreadable::UnknownShape { provider: CLOSER.name.to_owned() }
 }
 
 /// A conversation was created or closed. Closer names the customer alone, neither the conversation nor the event.
 fn conversation(event_type: &str, webhook: &Webhook, raw: &RawValue) -> Result<Draft, Unreadable> {
     let customer = webhook.customer.0.as_ref().map(|customer| &customer.id);
-    let customer = customer
-        .unwrap_or(&json::Text(None))
-        .require("conversation event", "customer.id")?;
+    let customer = customer.unwrap_or(&json::Text(None)).require("conversation event", "customer.id")?;
     let action = match event_type {
         "ThreadCreatedEvent" => "created",
         "ThreadClosedEvent" => "closed",
@@ -65,29 +61,13 @@ fn business_event(event: &BusinessEvent, raw: &RawValue) -> Result<Draft, Unread
     const SHAPE: &str = "business event";
     let description = event.description.0.as_ref().ok_or_else(unknown_shape)?;
     let action = description.action.require(SHAPE, "message.description.action")?;
-    let category = description
-        .category
-        .0
-        .as_deref()
-        .and_then(<[_]>::first)
-        .ok_or_else(unknown_shape)?;
+    let category = description.category.0.as_deref().and_then(<[_]>::first).ok_or_else(unknown_shape)?;
     let category = category.require(SHAPE, "message.description.category")?;
     let ids = event.event.0.as_ref().ok_or_else(unknown_shape)?;
     let id = if category == "agent" { &ids.agent } else { &ids.room };
-    let id = id
-        .get()
-        .or(ids.room.get())
-        .or(ids.agent.get())
-        .or(ids.guest.get())
-        .ok_or_else(unknown_shape)?;
+    let id = id.get().or(ids.room.get()).or(ids.agent.get()).or(ids.guest.get()).ok_or_else(unknown_shape)?;
     let originaltype = format!("{category}.{action}");
-    Ok(draft(
-        &originaltype,
-        format!("{category}/{id}"),
-        event.timestamp.get(),
-        &originaltype,
-        raw,
-    ))
+    Ok(draft(&originaltype, format!("{category}/{id}"), event.timestamp.get(), &originaltype, raw))
 }
 
 fn draft(kind: &str, subject: String, timestamp: Option<&str>, originaltype: &str, raw: &RawValue) -> Draft {

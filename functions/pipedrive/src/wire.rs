@@ -50,10 +50,7 @@ pub(crate) struct Meta {
 impl Webhook<'_> {
     /// The id that the object itself bears, for a `meta` that does not name it.
     pub(crate) fn own_id(&self) -> Option<String> {
-        [self.data, self.current, self.previous]
-            .into_iter()
-            .flatten()
-            .find_map(id_of)
+        [self.data, self.current, self.previous].into_iter().flatten().find_map(id_of)
     }
 }
 
@@ -65,8 +62,5 @@ fn id_of(raw: &RawValue) -> Option<String> {
         id: Text,
     }
     let object = serde_json::from_str::<Object>(raw.get()).ok();
-    object
-        .or_else(|| serde_json::from_str::<Vec<Object>>(raw.get()).ok()?.into_iter().next())?
-        .id
-        .0
+    object.or_else(|| serde_json::from_str::<Vec<Object>>(raw.get()).ok()?.into_iter().next())?.id.0
 }

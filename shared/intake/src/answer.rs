@@ -132,38 +132,14 @@ struct Metric {
 
 /// The members of [`Line`] that are metrics, with their CloudWatch units.
 const METRICS: [Metric; 8] = [
-    Metric {
-        name: "events",
-        unit: "Count",
-    },
-    Metric {
-        name: "duplicates",
-        unit: "Count",
-    },
-    Metric {
-        name: "quarantined",
-        unit: "Count",
-    },
-    Metric {
-        name: "probes",
-        unit: "Count",
-    },
-    Metric {
-        name: "strangers",
-        unit: "Count",
-    },
-    Metric {
-        name: "unavailable",
-        unit: "Count",
-    },
-    Metric {
-        name: "bytes",
-        unit: "Bytes",
-    },
-    Metric {
-        name: "latency_ms",
-        unit: "Milliseconds",
-    },
+    Metric { name: "events", unit: "Count" },
+    Metric { name: "duplicates", unit: "Count" },
+    Metric { name: "quarantined", unit: "Count" },
+    Metric { name: "probes", unit: "Count" },
+    Metric { name: "strangers", unit: "Count" },
+    Metric { name: "unavailable", unit: "Count" },
+    Metric { name: "bytes", unit: "Bytes" },
+    Metric { name: "latency_ms", unit: "Milliseconds" },
 ];
 
 impl<'a> Line<'a> {

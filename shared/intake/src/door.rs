@@ -20,9 +20,7 @@ pub(crate) struct Payload(pub(crate) ApiGatewayV2httpRequest);
 impl<'de> Deserialize<'de> for Payload {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         let event = Box::<RawValue>::deserialize(deserializer)?;
-        let event = serde_json::from_str(event.get())
-            .ok()
-            .or_else(|| without_bad_headers(event.get()));
+        let event = serde_json::from_str(event.get()).ok().or_else(|| without_bad_headers(event.get()));
         Ok(Self(event.unwrap_or_else(nobodys)))
     }
 }
@@ -71,12 +69,7 @@ pub(crate) fn open(event: ApiGatewayV2httpRequest, request_id_header: Option<&st
             .unwrap_or_else(|| now().to_string()),
         body,
     };
-    Request {
-        query: event.raw_query_string.unwrap_or_default(),
-        delivery,
-        garbled,
-        headers: event.headers,
-    }
+    Request { query: event.raw_query_string.unwrap_or_default(), delivery, garbled, headers: event.headers }
 }
 
 /// The time by this machine's clock.
@@ -104,15 +97,7 @@ mod tests {
 
     #[test]
     fn what_is_no_event_is_an_empty_one() {
-        for garbage in [
-            "{}",
-            "[]",
-            "1",
-            "null",
-            "\"text\"",
-            r#"{"Records":[]}"#,
-            r#"{"requestContext":{"http":1}}"#,
-        ] {
+        for garbage in ["{}", "[]", "1", "null", "\"text\"", r#"{"Records":[]}"#, r#"{"requestContext":{"http":1}}"#] {
             assert_eq!(payload(garbage), nobodys(), "{garbage}");
         }
     }
@@ -125,25 +110,16 @@ mod tests {
         assert_eq!(open(event.clone(), None).delivery.body, b"a%3Db=YQ==");
         event.body = Some("no base64!".to_owned());
         let request = open(event, None);
-        assert_eq!(
-            (request.delivery.body, request.garbled),
-            (b"no base64!".to_vec(), Some(Unreadable::NotBase64))
-        );
+        assert_eq!((request.delivery.body, request.garbled), (b"no base64!".to_vec(), Some(Unreadable::NotBase64)));
     }
 
     #[test]
     fn the_arrival_is_the_events_own_in_whichever_unit() {
         let mut event = ApiGatewayV2httpRequest::default();
         event.request_context.time_epoch = 1_763_757_000_123;
-        assert_eq!(
-            open(event.clone(), None).delivery.arrival.to_string(),
-            "2025-11-21T20:30:00.123000Z"
-        );
+        assert_eq!(open(event.clone(), None).delivery.arrival.to_string(), "2025-11-21T20:30:00.123000Z");
         // What cargo-lambda sends.
         event.request_context.time_epoch = 1_763_757_000;
-        assert_eq!(
-            open(event, None).delivery.arrival.to_string(),
-            "2025-11-21T20:30:00.000000Z"
-        );
+        assert_eq!(open(event, None).delivery.arrival.to_string(), "2025-11-21T20:30:00.000000Z");
     }
 }

@@ -75,10 +75,7 @@ impl Gate {
         let value = |name: &str| env::var(name).unwrap_or_default();
         let prefix = provider.name.to_uppercase();
         let (basic, keys) = (format!("{prefix}_CREDENTIALS"), format!("{prefix}_KEYS"));
-        let gate = Self {
-            basic: parse(&basic, &value(&basic))?,
-            keys: parse(&keys, &value(&keys))?,
-        };
+        let gate = Self { basic: parse(&basic, &value(&basic))?, keys: parse(&keys, &value(&keys))? };
         if provider.credentials == Credentials::Basic && !gate.keys.is_empty() {
             return Err(GateError::KeysNotAllowed(keys));
         }
@@ -92,37 +89,22 @@ impl Gate {
     #[must_use]
     pub fn basic(label: &str, user: &str, password: &str) -> Self {
         let digest = Sha256::digest(format!("{user}:{password}")).into();
-        Self {
-            basic: vec![Accepted {
-                label: label.to_owned(),
-                digest,
-            }],
-            keys: Vec::new(),
-        }
+        Self { basic: vec![Accepted { label: label.to_owned(), digest }], keys: Vec::new() }
     }
 
     /// Lets a delivery in when its request shows an accepted credential; else it is a stranger's.
     #[must_use]
     pub fn admit(&self, headers: &HeaderMap, query: &str, delivery: Delivery) -> Option<Admitted> {
         let basic = basic_credentials(headers).and_then(|shown| matching(&self.basic, &shown));
-        let label = basic
-            .or_else(|| matching(&self.keys, url_key(query)?.as_bytes()))?
-            .to_owned();
+        let label = basic.or_else(|| matching(&self.keys, url_key(query)?.as_bytes()))?.to_owned();
         Some(Admitted { delivery, label })
     }
 }
 
 fn parse(variable: &str, list: &str) -> Result<Vec<Accepted>, GateError> {
-    let entries = list
-        .split(',')
-        .map(str::trim)
-        .filter(|entry| !entry.is_empty())
-        .enumerate();
+    let entries = list.split(',').map(str::trim).filter(|entry| !entry.is_empty()).enumerate();
     let accepted = entries.map(|(index, entry)| {
-        accepted(entry).ok_or_else(|| GateError::Malformed {
-            variable: variable.to_owned(),
-            entry: index + 1,
-        })
+        accepted(entry).ok_or_else(|| GateError::Malformed { variable: variable.to_owned(), entry: index + 1 })
     });
     accepted.collect()
 }
@@ -138,10 +120,7 @@ fn accepted(entry: &str) -> Option<Accepted> {
     for (byte, at) in digest.iter_mut().zip((0..).step_by(2)) {
         *byte = u8::from_str_radix(hex.get(at..at + 2)?, 16).ok()?;
     }
-    Some(Accepted {
-        label: label.to_owned(),
-        digest,
-    })
+    Some(Accepted { label: label.to_owned(), digest })
 }
 
 /// The label of the accepted credential that was shown. Compares with each in constant time, the matching one too.

@@ -51,11 +51,7 @@ impl Receiver {
     /// # Errors
     /// As [`GateError`] and [`SettingsError`] list.
     pub fn from_env(provider: Provider) -> Result<Self, StartError> {
-        Ok(Self::new(
-            provider,
-            Gate::from_env(&provider)?,
-            Table::new(Settings::from_env()?),
-        ))
+        Ok(Self::new(provider, Gate::from_env(&provider)?, Table::new(Settings::from_env()?)))
     }
 
     /// Answers one request, and logs one line of it. The one door: whatever comes in comes in here.
@@ -98,13 +94,8 @@ impl Receiver {
     async fn keep(&self, admitted: &Admitted, read: Result<Vec<Event>, Unreadable>) -> Verdict {
         let quarantined = read.as_ref().err().cloned();
         let records = Record::of(self.provider.name, admitted.delivery(), read);
-        let events = records
-            .iter()
-            .filter(|record| matches!(record, Record::Event { .. }))
-            .count();
-        let mut puts = stream::iter(records)
-            .map(|record| self.put(record))
-            .buffer_unordered(CONCURRENT_PUTS);
+        let events = records.iter().filter(|record| matches!(record, Record::Event { .. })).count();
+        let mut puts = stream::iter(records).map(|record| self.put(record)).buffer_unordered(CONCURRENT_PUTS);
         let mut duplicates = 0;
         while let Some(put) = puts.next().await {
             match put {

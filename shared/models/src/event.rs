@@ -143,10 +143,7 @@ impl Event {
     pub fn new(delivery: &Delivery, draft: Draft) -> Result<Self, Unreadable> {
         within("source", &draft.source, MAX_SOURCE_BYTES)?;
         within("subject", &draft.subject, MAX_SUBJECT_BYTES)?;
-        let (kind, channel) = (
-            draft.r#type.as_bytes(),
-            draft.channel.as_deref().unwrap_or_default().as_bytes(),
-        );
+        let (kind, channel) = (draft.r#type.as_bytes(), draft.channel.as_deref().unwrap_or_default().as_bytes());
         let id = match (draft.identity, draft.time) {
             (Identity::Own(id), _) => id,
             (Identity::Content(content), OwnTime::Given(_)) => hash(&[kind, channel, &content]),
@@ -179,10 +176,7 @@ impl Event {
 
 fn within(attribute: &str, value: &str, limit: usize) -> Result<(), Unreadable> {
     if value.len() > limit {
-        return Err(Unreadable::TooLong {
-            attribute: attribute.to_owned(),
-            limit,
-        });
+        return Err(Unreadable::TooLong { attribute: attribute.to_owned(), limit });
     }
     Ok(())
 }

@@ -18,10 +18,8 @@ pub const MAX_DEPTH: usize = 127;
 /// - [`Unreadable::TooDeep`]: it nests deeper than [`MAX_DEPTH`]
 pub fn check(body: &[u8]) -> Result<&RawValue, Unreadable> {
     let text = body.strip_prefix("\u{feff}".as_bytes()).unwrap_or(body);
-    let raw: &RawValue = serde_json::from_slice(text).map_err(|error| Unreadable::NotJson {
-        line: error.line(),
-        column: error.column(),
-    })?;
+    let raw: &RawValue = serde_json::from_slice(text)
+        .map_err(|error| Unreadable::NotJson { line: error.line(), column: error.column() })?;
     if depth(raw.get().as_bytes()) > MAX_DEPTH {
         return Err(Unreadable::TooDeep { limit: MAX_DEPTH });
     }
@@ -65,10 +63,7 @@ impl Text {
     /// # Errors
     /// [`Unreadable::Missing`] when there is none.
     pub fn require(&self, shape: &str, field: &str) -> Result<&str, Unreadable> {
-        self.get().ok_or_else(|| Unreadable::Missing {
-            shape: shape.to_owned(),
-            field: field.to_owned(),
-        })
+        self.get().ok_or_else(|| Unreadable::Missing { shape: shape.to_owned(), field: field.to_owned() })
     }
 }
 
@@ -96,9 +91,7 @@ impl<T> Default for Lenient<T> {
 
 impl<'de, T: Deserialize<'de>> Deserialize<'de> for Lenient<T> {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        Ok(Self(
-            serde_json::from_str(<&RawValue>::deserialize(deserializer)?.get()).ok(),
-        ))
+        Ok(Self(serde_json::from_str(<&RawValue>::deserialize(deserializer)?.get()).ok()))
     }
 }
 
@@ -110,10 +103,7 @@ impl<'de, T: Deserialize<'de>> Deserialize<'de> for Lenient<T> {
 pub fn canonical(json: &RawValue, without: &[&[&str]]) -> Vec<u8> {
     let mut tokens = Tokens { json: json.get() };
     let mut canonical = Vec::with_capacity(json.get().len());
-    tokens.value(0).write(
-        &mut canonical,
-        &without.iter().map(|path| &path[..]).collect::<Vec<_>>(),
-    );
+    tokens.value(0).write(&mut canonical, &without.iter().map(|path| &path[..]).collect::<Vec<_>>());
     canonical
 }
 
@@ -142,10 +132,7 @@ impl Node<'_> {
                 members.sort_by(|(a, _), (b, _)| a.cmp(b));
                 out.push(b'{');
                 for (key, value) in members {
-                    let below = without
-                        .iter()
-                        .filter_map(|path| path.strip_prefix(&[&**key]))
-                        .collect::<Vec<_>>();
+                    let below = without.iter().filter_map(|path| path.strip_prefix(&[&**key])).collect::<Vec<_>>();
                     if below.iter().any(|path| path.is_empty()) {
                         continue;
                     }
@@ -199,10 +186,7 @@ impl<'a> Tokens<'a> {
             }
             b'"' => Node::Text(self.string()),
             _ => {
-                let end = self
-                    .json
-                    .find([',', ']', '}', ' ', '\t', '\n', '\r'])
-                    .unwrap_or(self.json.len());
+                let end = self.json.find([',', ']', '}', ' ', '\t', '\n', '\r']).unwrap_or(self.json.len());
                 Node::Literal(self.take(end.max(1)))
             }
         }
@@ -263,10 +247,7 @@ mod tests {
     #[test]
     fn key_order_white_space_and_escapes_do_not_matter() {
         let one = canonical_of(r#"{"b":[1,2.50,{"x":null}],"a":"é\n"}"#, &[]);
-        let other = canonical_of(
-            "{ \"a\" : \"\\u00e9\\u000a\" ,\n \"b\" : [ 1 , 2.50 , { \"x\" : null } ] }",
-            &[],
-        );
+        let other = canonical_of("{ \"a\" : \"\\u00e9\\u000a\" ,\n \"b\" : [ 1 , 2.50 , { \"x\" : null } ] }", &[]);
         assert_eq!(one, other);
     }
 
@@ -298,21 +279,12 @@ mod tests {
     #[test]
     fn members_are_left_out_where_the_path_says() {
         let without: &[&[&str]] = &[&["retry"], &["meta", "attempt"]];
-        let first = canonical_of(
-            r#"{"retry":0,"meta":{"attempt":1,"id":7},"data":{"retry":5,"attempt":5}}"#,
-            without,
-        );
-        let second = canonical_of(
-            r#"{"retry":1,"meta":{"id":7,"attempt":2},"data":{"retry":5,"attempt":5}}"#,
-            without,
-        );
+        let first = canonical_of(r#"{"retry":0,"meta":{"attempt":1,"id":7},"data":{"retry":5,"attempt":5}}"#, without);
+        let second = canonical_of(r#"{"retry":1,"meta":{"id":7,"attempt":2},"data":{"retry":5,"attempt":5}}"#, without);
         assert_eq!(first, second);
         assert_ne!(
             first,
-            canonical_of(
-                r#"{"retry":1,"meta":{"id":7,"attempt":2},"data":{"retry":6,"attempt":5}}"#,
-                without
-            )
+            canonical_of(r#"{"retry":1,"meta":{"id":7,"attempt":2},"data":{"retry":6,"attempt":5}}"#, without)
         );
     }
 
@@ -321,10 +293,7 @@ mod tests {
         let nested = |depth: usize| "[".repeat(depth) + &"]".repeat(depth);
         assert!(check(nested(MAX_DEPTH).as_bytes()).is_ok());
         assert!(serde_json::from_str::<serde_json::Value>(&nested(MAX_DEPTH)).is_ok());
-        assert_eq!(
-            check(nested(MAX_DEPTH + 1).as_bytes()).unwrap_err(),
-            Unreadable::TooDeep { limit: MAX_DEPTH }
-        );
+        assert_eq!(check(nested(MAX_DEPTH + 1).as_bytes()).unwrap_err(), Unreadable::TooDeep { limit: MAX_DEPTH });
         assert!(serde_json::from_str::<serde_json::Value>(&nested(MAX_DEPTH + 1)).is_err());
         assert!(check(nested(1_000_000).as_bytes()).is_err());
         assert!(check(br#"["[[[\"[[[\\"]"#).is_ok());
@@ -335,10 +304,7 @@ mod tests {
         let text = |json| serde_json::from_str::<Text>(json).unwrap().0;
         assert_eq!(text("\"42\"").as_deref(), Some("42"));
         assert_eq!(text("42").as_deref(), Some("42"));
-        assert_eq!(
-            text("123456789012345678901234567890").as_deref(),
-            Some("123456789012345678901234567890")
-        );
+        assert_eq!(text("123456789012345678901234567890").as_deref(), Some("123456789012345678901234567890"));
         for nothing in ["\"\"", "null", "true", "[1]", "{\"a\":1}", "\"\\ud800\""] {
             assert_eq!(text(nothing), None, "{nothing}");
         }

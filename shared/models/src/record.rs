@@ -86,16 +86,8 @@ impl Record {
             Ok(events) if events.len() == 1 => {
                 let of_one = |event: Event| {
                     let same = event.data.get().as_bytes() == delivery.body;
-                    let body = if same {
-                        Body::Data
-                    } else {
-                        Body::Here(delivery.body.clone())
-                    };
-                    Self::Event {
-                        event,
-                        origin: origin(),
-                        body,
-                    }
+                    let body = if same { Body::Data } else { Body::Here(delivery.body.clone()) };
+                    Self::Event { event, origin: origin(), body }
                 };
                 events.into_iter().map(of_one).collect()
             }
@@ -107,14 +99,8 @@ impl Record {
                     bytes: delivery.body.clone(),
                 };
                 let name = name();
-                let of_several = |event| Self::Event {
-                    event,
-                    origin: origin(),
-                    body: Body::Shared(name.clone()),
-                };
-                std::iter::once(shared)
-                    .chain(events.into_iter().map(of_several))
-                    .collect()
+                let of_several = |event| Self::Event { event, origin: origin(), body: Body::Shared(name.clone()) };
+                std::iter::once(shared).chain(events.into_iter().map(of_several)).collect()
             }
         }
     }

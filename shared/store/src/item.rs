@@ -36,11 +36,7 @@ pub fn encode(record: Record, kept: Timestamp, retention: Option<Duration>) -> I
         Record::Event { event, origin, body } => {
             text(&mut item, "pk", format!("{}#{}", event.source, event.subject));
             text(&mut item, "sk", format!("{}#{}", event.time, event.id));
-            text(
-                &mut item,
-                "hour",
-                format!("{}#{}", kept.hour(), shard(event.id.as_str())),
-            );
+            text(&mut item, "hour", format!("{}#{}", kept.hour(), shard(event.id.as_str())));
             encode_event(&mut item, event);
             encode_origin(&mut item, origin);
             match body {
@@ -50,12 +46,7 @@ pub fn encode(record: Record, kept: Timestamp, retention: Option<Duration>) -> I
             }
             expire(&mut item, kept, retention);
         }
-        Record::Body {
-            provider,
-            delivery,
-            origin,
-            bytes,
-        } => {
+        Record::Body { provider, delivery, origin, bytes } => {
             text(&mut item, "pk", format!("delivery#{provider}#{delivery}"));
             text(&mut item, "sk", "body".to_owned());
             text(&mut item, "provider", provider);
@@ -64,27 +55,13 @@ pub fn encode(record: Record, kept: Timestamp, retention: Option<Duration>) -> I
             blob(&mut item, "body", bytes);
             expire(&mut item, kept, retention);
         }
-        Record::Quarantined {
-            provider,
-            delivery,
-            origin,
-            reason,
-            bytes,
-        } => {
-            text(
-                &mut item,
-                "pk",
-                quarantine_pk(&provider, &origin.arrival.day(), shard(&delivery)),
-            );
+        Record::Quarantined { provider, delivery, origin, reason, bytes } => {
+            text(&mut item, "pk", quarantine_pk(&provider, &origin.arrival.day(), shard(&delivery)));
             text(&mut item, "sk", format!("{}#{delivery}", origin.arrival));
             text(&mut item, "provider", provider);
             text(&mut item, "delivery", delivery);
             text(&mut item, "reason", reason.reason().to_owned());
-            text(
-                &mut item,
-                "unreadable",
-                serde_json::to_string(&reason).unwrap_or_default(),
-            );
+            text(&mut item, "unreadable", serde_json::to_string(&reason).unwrap_or_default());
             encode_origin(&mut item, origin);
             blob(&mut item, "body", bytes);
         }
@@ -170,11 +147,7 @@ pub fn decode(mut item: Item) -> Result<Record, ItemError> {
         (Err(_), Ok(bytes)) => Body::Here(bytes),
         (Err(_), Err(_)) => Body::Data,
     };
-    Ok(Record::Event {
-        event: decode_event(&mut item)?,
-        origin,
-        body,
-    })
+    Ok(Record::Event { event: decode_event(&mut item)?, origin, body })
 }
 
 fn decode_event(item: &mut Item) -> Result<Event, ItemError> {
@@ -190,9 +163,7 @@ fn decode_event(item: &mut Item) -> Result<Event, ItemError> {
         apiversion: take(item, "apiversion").ok(),
         channel: take(item, "channel").ok(),
         timeproblem: [TimeProblem::Missing, TimeProblem::Absurd].into_iter().find(|problem| {
-            item.get("timeproblem")
-                .and_then(|it| it.as_s().ok())
-                .is_some_and(|it| it == time_problem(*problem))
+            item.get("timeproblem").and_then(|it| it.as_s().ok()).is_some_and(|it| it == time_problem(*problem))
         }),
         data: serde_json::value::RawValue::from_string(take(item, "data")?)
             .map_err(|_| ItemError::Attribute("data"))?,

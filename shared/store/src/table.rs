@@ -58,9 +58,8 @@ impl Table {
     /// The table of these settings. Connects at the first use.
     #[must_use]
     pub fn new(settings: Settings) -> Self {
-        let http = aws_smithy_http_client::Builder::new()
-            .tls_provider(Provider::Rustls(CryptoMode::Ring))
-            .build_https();
+        let http =
+            aws_smithy_http_client::Builder::new().tls_provider(Provider::Rustls(CryptoMode::Ring)).build_https();
         let retry = RetryConfig::standard()
             .with_max_attempts(ATTEMPTS)
             .with_initial_backoff(FIRST_WAIT)
@@ -79,11 +78,7 @@ impl Table {
             .timeout_config(timeout)
             .stalled_stream_protection(StalledStreamProtectionConfig::disabled());
         config.set_endpoint_url(settings.endpoint);
-        Self {
-            client: Client::from_conf(config.build()),
-            name: settings.table,
-            retention: settings.retention,
-        }
+        Self { client: Client::from_conf(config.build()), name: settings.table, retention: settings.retention }
     }
 
     /// Keeps a record, once: a second put of the same event changes nothing.
@@ -112,16 +107,9 @@ impl Table {
     /// [`TableError`].
     pub async fn get(&self, pk: &str, sk: &str) -> Result<Option<Record>, TableError> {
         let key = |text: &str| AttributeValue::S(text.to_owned());
-        let get = self
-            .client
-            .get_item()
-            .table_name(&self.name)
-            .key("pk", key(pk))
-            .key("sk", key(sk));
+        let get = self.client.get_item().table_name(&self.name).key("pk", key(pk)).key("sk", key(sk));
         let item = get.consistent_read(true).send().await?.item;
-        item.map(item::decode)
-            .transpose()
-            .map_err(|_| TableError("another version's item"))
+        item.map(item::decode).transpose().map_err(|_| TableError("another version's item"))
     }
 
     /// The newest events that were kept in an hour (`2026-11-21T20`), of one shard.
@@ -169,12 +157,7 @@ impl Entry {
             Some(AttributeValue::S(text)) => Ok(text),
             _ => Err(TableError("another version's item")),
         };
-        Ok(Self {
-            pk: take("pk")?,
-            sk: take("sk")?,
-            r#type: take("type")?,
-            kept: take("kept")?,
-        })
+        Ok(Self { pk: take("pk")?, sk: take("sk")?, r#type: take("type")?, kept: take("kept")? })
     }
 }
 
