@@ -5,7 +5,7 @@ use clap::Args;
 use hookkeeper::local::TABLE;
 use models::{SHARDS, Timestamp};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
-use store::{Entry, Settings, Table};
+use store::{Client, Entry, Settings, Table};
 
 /// Lists the events that `cargo dev` kept, newest first.
 ///
@@ -26,7 +26,7 @@ pub(crate) struct Events {
 impl Events {
     pub(crate) async fn run(self) -> Result<(), Failure> {
         let endpoint = format!("http://127.0.0.1:{}", self.dynamodb_port);
-        let table = Table::new(Settings::local(TABLE, endpoint.clone()));
+        let table = Table::new(&Client::patient(), &Settings::local(TABLE, endpoint.clone()));
         let now = SystemTime::now().duration_since(UNIX_EPOCH)?;
         let mut entries = Vec::new();
         for hours in 0..=self.hours {

@@ -21,7 +21,7 @@ use std::{
     path::{Path, PathBuf},
     sync::Arc,
 };
-use store::{Settings, Table};
+use store::{Client, Settings, Store};
 use tokio::{net::TcpListener, sync::watch, task::JoinHandle};
 
 /// The table's name here.
@@ -182,10 +182,10 @@ impl Gateway {
     pub async fn start(port: u16, settings: &Settings) -> Result<Self, LocalError> {
         let listener = listen(port, "--port").await?;
         let address = listener.local_addr().map_err(|source| LocalError::Port { port, option: "--port", source })?;
-        let table = Table::new(settings.clone());
+        let store = Store::new(&Client::new(), settings);
         let receivers = PROVIDERS.map(|provider| {
             let gate = Gate::basic(CREDENTIAL, CREDENTIAL, CREDENTIAL);
-            (provider.name, Receiver::new(provider, gate, table.clone()))
+            (provider.name, Receiver::new(provider, gate, store.clone()))
         });
         let limit = DefaultBodyLimit::max(2 * MAX_EVENT_BYTES);
         let app = Router::new().fallback(route).layer(limit).with_state(Arc::new(receivers));

@@ -22,6 +22,11 @@ pub enum Verdict {
         /// How many of them the table had.
         duplicates: usize,
     },
+    /// Its events wait in the spool for a table that did not take them in time.
+    Spooled {
+        /// How many events it carried.
+        events: usize,
+    },
     /// It could not be read, and is in the table as it came.
     Quarantined(Unreadable),
     /// It had credentials and no body: somebody tries the URL.
@@ -30,11 +35,8 @@ pub enum Verdict {
     Hello,
     /// It showed no accepted credential.
     Stranger,
-    /// It is not safe with us: the provider should send it again.
-    Unavailable {
-        /// The kind of failure, in one word.
-        failure: &'static str,
-    },
+    /// Neither table nor spool took it in time: the provider should send it again.
+    Unavailable,
 }
 
 impl Verdict {
@@ -44,11 +46,12 @@ impl Verdict {
         match self {
             Self::Kept { events, duplicates } if events == duplicates => "duplicate",
             Self::Kept { .. } => "kept",
+            Self::Spooled { .. } => "spooled",
             Self::Quarantined(_) => "quarantined",
             Self::Probe => "probe",
             Self::Hello => "hello",
             Self::Stranger => "stranger",
-            Self::Unavailable { .. } => "unavailable",
+            Self::Unavailable => "unavailable",
         }
     }
 
@@ -58,9 +61,11 @@ impl Verdict {
     #[must_use]
     pub fn status(&self) -> StatusCode {
         match self {
-            Self::Kept { .. } | Self::Quarantined(_) | Self::Probe | Self::Hello => StatusCode::OK,
+            Self::Kept { .. } | Self::Spooled { .. } | Self::Quarantined(_) | Self::Probe | Self::Hello => {
+                StatusCode::OK
+            }
             Self::Stranger => StatusCode::UNAUTHORIZED,
-            Self::Unavailable { .. } => StatusCode::SERVICE_UNAVAILABLE,
+            Self::Unavailable => StatusCode::SERVICE_UNAVAILABLE,
         }
     }
 
@@ -90,6 +95,7 @@ pub(crate) struct Line<'a> {
     verdict: &'static str,
     events: usize,
     duplicates: usize,
+    spooled: usize,
     quarantined: usize,
     probes: usize,
     strangers: usize,
@@ -102,9 +108,12 @@ pub(crate) struct Line<'a> {
     /// API Gateway's id of the request.
     #[serde(skip_serializing_if = "Option::is_none")]
     request_id: Option<&'a str>,
-    /// Why it was quarantined, or why it was not kept.
+    /// Why it was quarantined.
     #[serde(skip_serializing_if = "Option::is_none")]
     reason: Option<&'static str>,
+    /// How the table failed.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    table_failure: Option<&'static str>,
 }
 
 #[derive(Serialize)]
@@ -120,7 +129,7 @@ struct Metadata {
 struct Directive {
     namespace: &'static str,
     dimensions: [[&'static str; 1]; 1],
-    metrics: [Metric; 8],
+    metrics: [Metric; 9],
 }
 
 #[derive(Serialize)]
@@ -131,9 +140,10 @@ struct Metric {
 }
 
 /// The members of [`Line`] that are metrics, with their CloudWatch units.
-const METRICS: [Metric; 8] = [
+const METRICS: [Metric; 9] = [
     Metric { name: "events", unit: "Count" },
     Metric { name: "duplicates", unit: "Count" },
+    Metric { name: "spooled", unit: "Count" },
     Metric { name: "quarantined", unit: "Count" },
     Metric { name: "probes", unit: "Count" },
     Metric { name: "strangers", unit: "Count" },
@@ -152,6 +162,7 @@ impl<'a> Line<'a> {
     ) -> Self {
         let (events, duplicates) = match verdict {
             Verdict::Kept { events, duplicates } => (*events, *duplicates),
+            Verdict::Spooled { events } => (*events, 0),
             _ => (0, 0),
         };
         Self {
@@ -167,19 +178,20 @@ impl<'a> Line<'a> {
             verdict: verdict.word(),
             events,
             duplicates,
+            spooled: facts.spooled,
             quarantined: usize::from(matches!(verdict, Verdict::Quarantined(_))),
             probes: usize::from(matches!(verdict, Verdict::Probe | Verdict::Hello)),
             strangers: usize::from(*verdict == Verdict::Stranger),
-            unavailable: usize::from(matches!(verdict, Verdict::Unavailable { .. })),
+            unavailable: usize::from(*verdict == Verdict::Unavailable),
             bytes: facts.bytes,
             latency_ms: latency.as_secs_f64() * 1_000.0,
             credential: facts.credential.as_deref(),
             request_id: facts.request_id.as_deref(),
             reason: match verdict {
                 Verdict::Quarantined(reason) => Some(reason.reason()),
-                Verdict::Unavailable { failure } => Some(failure),
-                Verdict::Kept { .. } | Verdict::Probe | Verdict::Hello | Verdict::Stranger => None,
+                _ => None,
             },
+            table_failure: facts.table_failure,
         }
     }
 
@@ -196,4 +208,6 @@ pub(crate) struct Facts {
     pub(crate) bytes: usize,
     pub(crate) credential: Option<String>,
     pub(crate) request_id: Option<String>,
+    pub(crate) spooled: usize,
+    pub(crate) table_failure: Option<&'static str>,
 }

@@ -5,7 +5,7 @@ use crate::{
     answer::{Facts, Line},
     door::{self, now},
 };
-use futures_util::{FutureExt, StreamExt, stream};
+use futures_util::FutureExt;
 use lambda_http::{
     aws_lambda_events::apigw::{ApiGatewayV2httpRequest, ApiGatewayV2httpResponse},
     http::Method,
@@ -15,17 +15,14 @@ use std::{
     panic::{AssertUnwindSafe, catch_unwind},
     time::Instant,
 };
-use store::{Kept, Settings, SettingsError, Table};
+use store::{Client, Outcome, Settings, SettingsError, Store};
 
-/// How many events of one delivery are put at the same time, each over a connection of its own.
-const CONCURRENT_PUTS: usize = 16;
-
-/// The receiver of one provider: its gate, its reader, and the table behind them.
+/// The receiver of one provider: its gate, its reader, and the store behind them.
 #[derive(Debug)]
 pub struct Receiver {
     provider: Provider,
     gate: Gate,
-    table: Table,
+    store: Store,
 }
 
 /// Why a receiver cannot start.
@@ -42,8 +39,8 @@ pub enum StartError {
 impl Receiver {
     /// A receiver with its settings.
     #[must_use]
-    pub fn new(provider: Provider, gate: Gate, table: Table) -> Self {
-        Self { provider, gate, table }
+    pub fn new(provider: Provider, gate: Gate, store: Store) -> Self {
+        Self { provider, gate, store }
     }
 
     /// A receiver with the settings of the process's environment.
@@ -51,7 +48,7 @@ impl Receiver {
     /// # Errors
     /// As [`GateError`] and [`SettingsError`] list.
     pub fn from_env(provider: Provider) -> Result<Self, StartError> {
-        Ok(Self::new(provider, Gate::from_env(&provider)?, Table::new(Settings::from_env()?)))
+        Ok(Self::new(provider, Gate::from_env(&provider)?, Store::new(&Client::new(), &Settings::from_env()?)))
     }
 
     /// Answers one request, and logs one line of it. The one door: whatever comes in comes in here.
@@ -77,10 +74,10 @@ impl Receiver {
             return Verdict::Probe;
         }
         let read = request.garbled.map_or_else(|| self.read(&admitted), Err);
-        let kept = AssertUnwindSafe(self.keep(&admitted, read)).catch_unwind().await;
+        let kept = AssertUnwindSafe(self.keep(&admitted, read, facts)).catch_unwind().await;
         match kept {
             Ok(verdict) => verdict,
-            Err(_) => self.keep(&admitted, Err(Unreadable::Panicked)).await,
+            Err(_) => self.keep(&admitted, Err(Unreadable::Panicked), facts).await,
         }
     }
 
@@ -91,26 +88,17 @@ impl Receiver {
     }
 
     /// Keeps what was read of a delivery, or all of it as it is.
-    async fn keep(&self, admitted: &Admitted, read: Result<Vec<Event>, Unreadable>) -> Verdict {
-        let quarantined = read.as_ref().err().cloned();
+    async fn keep(&self, admitted: &Admitted, read: Result<Vec<Event>, Unreadable>, facts: &mut Facts) -> Verdict {
         let records = Record::of(self.provider.name, admitted.delivery(), read);
+        let quarantined = records.iter().find_map(Record::unreadable).cloned();
         let events = records.iter().filter(|record| matches!(record, Record::Event { .. })).count();
-        let mut puts = stream::iter(records).map(|record| self.put(record)).buffer_unordered(CONCURRENT_PUTS);
-        let mut duplicates = 0;
-        while let Some(put) = puts.next().await {
-            match put {
-                Ok(Some(Kept::Duplicate)) => duplicates += 1,
-                Ok(Some(Kept::New) | None) => {}
-                Err(failure) => return Verdict::Unavailable { failure },
-            }
+        let Outcome { duplicates, spooled, lost, table_failure } = self.store.keep(records).await;
+        (facts.spooled, facts.table_failure) = (spooled, table_failure);
+        match quarantined {
+            _ if lost > 0 => Verdict::Unavailable,
+            Some(reason) => Verdict::Quarantined(reason),
+            None if spooled > 0 => Verdict::Spooled { events },
+            None => Verdict::Kept { events, duplicates },
         }
-        quarantined.map_or(Verdict::Kept { events, duplicates }, Verdict::Quarantined)
-    }
-
-    /// Puts one record into the table, and says of an event whether it is new.
-    async fn put(&self, record: Record) -> Result<Option<Kept>, &'static str> {
-        let is_event = matches!(record, Record::Event { .. });
-        let kept = self.table.keep(record, now()).await.map_err(|error| error.kind())?;
-        Ok(is_event.then_some(kept))
     }
 }

@@ -5,7 +5,8 @@ use std::fmt::Write;
 
 /// The first 128 bits of SHA-256 over the parts, in 32 hexadecimal digits. Each part stands behind its length, so that
 /// two lists of parts that read the same when joined differ.
-pub(crate) fn hash(parts: &[&[u8]]) -> String {
+#[must_use]
+pub fn hash(parts: &[&[u8]]) -> String {
     let mut sha = Sha256::new();
     for part in parts {
         sha.update(part.len().to_le_bytes());

@@ -15,7 +15,7 @@ pub use delivery::Delivery;
 pub use event::{
     DataContentType, Draft, Event, EventId, Identity, MAX_SOURCE_BYTES, MAX_SUBJECT_BYTES, SpecVersion, TimeProblem,
 };
-pub use hash::{SHARDS, shard};
-pub use record::{Body, Origin, Record};
+pub use hash::{SHARDS, hash, shard};
+pub use record::{Body, MAX_EVENTS, Origin, Record};
 pub use timestamp::{OwnTime, Timestamp};
 pub use unreadable::Unreadable;

@@ -62,7 +62,19 @@ pub enum Body {
     Shared(String),
 }
 
+/// The most events of one delivery that are kept as events: what the table or the spool takes in its share of the time.
+pub const MAX_EVENTS: usize = 500;
+
 impl Record {
+    /// Why it is quarantined, where it is.
+    #[must_use]
+    pub fn unreadable(&self) -> Option<&Unreadable> {
+        match self {
+            Self::Quarantined { reason, .. } => Some(reason),
+            Self::Event { .. } | Self::Body { .. } => None,
+        }
+    }
+
     /// What to store of a delivery, given what its provider's reader said of it: its events with its exact bytes, or
     /// all of it, quarantined.
     #[must_use]
@@ -83,6 +95,9 @@ impl Record {
         match read {
             Err(reason) => vec![quarantined(reason)],
             Ok(events) if events.is_empty() => vec![quarantined(Unreadable::NoEvent)],
+            Ok(events) if events.len() > MAX_EVENTS => {
+                vec![quarantined(Unreadable::TooManyEvents { limit: MAX_EVENTS })]
+            }
             Ok(events) if events.len() == 1 => {
                 let of_one = |event: Event| {
                     let same = event.data.get().as_bytes() == delivery.body;

@@ -1,20 +1,30 @@
 //! The form of a record in DynamoDB, both ways.
 //!
-//! | record | `pk` | `sk` |
+//! | item | `pk` | `sk` |
 //! |---|---|---|
 //! | event | `<source>#<subject>` | `<time>#<id>` |
 //! | body of a delivery with several events | `delivery#<provider>#<delivery>` | `body` |
 //! | quarantined delivery | `quarantine#<provider>#<day>#<shard>` | `<arrival>#<delivery>` |
+//! | part of one of these | `part#<hash>#<number>` | `part` |
 //!
 //! So the history of deal 42 is one Query in the order in which things happened, and the conditional put on the key folds
 //! retries. An event's CloudEvents attributes stand under their own names; `specversion` and `datacontenttype`, which
 //! never differ, are left out.
+//!
+//! An item that would be too large for DynamoDB bears `packed` instead of `data` and `body`; one that still would be
+//! bears `parts`, the number of items that `packed` is cut into, and `packedhash`, which names them. It is put after all
+//! of them, so that what is half written is not there.
+
+mod pack;
 
 use aws_sdk_dynamodb::{primitives::Blob, types::AttributeValue};
 use models::{
     Body, DataContentType, Event, EventId, Origin, Record, SpecVersion, TimeProblem, Timestamp, Unreadable, shard,
 };
+use serde_json::value::RawValue;
 use std::{collections::HashMap, time::Duration};
+
+pub use pack::{MAX_ITEM_BYTES, MAX_PART_BYTES, part_keys, size, unpack};
 
 /// What is stored: attributes by name.
 pub type Item = HashMap<String, AttributeValue>;
@@ -27,16 +37,15 @@ pub enum ItemError {
     Attribute(&'static str),
 }
 
-/// The item of a record that is kept now. `retention` is how long events stay; quarantined deliveries stay until they
-/// are dropped.
+/// The items of a record, in the order in which they are to be put: the parts of one that is too large, then the item
+/// itself. What depends on when it is put is added by [`stamp`].
 #[must_use]
-pub fn encode(record: Record, kept: Timestamp, retention: Option<Duration>) -> Item {
+pub fn encode(record: Record) -> Vec<Item> {
     let mut item = Item::new();
     match record {
         Record::Event { event, origin, body } => {
             text(&mut item, "pk", format!("{}#{}", event.source, event.subject));
             text(&mut item, "sk", format!("{}#{}", event.time, event.id));
-            text(&mut item, "hour", format!("{}#{}", kept.hour(), shard(event.id.as_str())));
             encode_event(&mut item, event);
             encode_origin(&mut item, origin);
             match body {
@@ -44,7 +53,6 @@ pub fn encode(record: Record, kept: Timestamp, retention: Option<Duration>) -> I
                 Body::Here(bytes) => blob(&mut item, "body", bytes),
                 Body::Shared(delivery) => text(&mut item, "delivery", delivery),
             }
-            expire(&mut item, kept, retention);
         }
         Record::Body { provider, delivery, origin, bytes } => {
             text(&mut item, "pk", format!("delivery#{provider}#{delivery}"));
@@ -53,7 +61,6 @@ pub fn encode(record: Record, kept: Timestamp, retention: Option<Duration>) -> I
             text(&mut item, "delivery", delivery);
             encode_origin(&mut item, origin);
             blob(&mut item, "body", bytes);
-            expire(&mut item, kept, retention);
         }
         Record::Quarantined { provider, delivery, origin, reason, bytes } => {
             text(&mut item, "pk", quarantine_pk(&provider, &origin.arrival.day(), shard(&delivery)));
@@ -66,8 +73,28 @@ pub fn encode(record: Record, kept: Timestamp, retention: Option<Duration>) -> I
             blob(&mut item, "body", bytes);
         }
     }
-    text(&mut item, "kept", kept.to_string());
-    item
+    pack::fit(item)
+}
+
+/// Whether an item is an event, or stands for one whose parts are elsewhere.
+#[must_use]
+pub fn is_event(item: &Item) -> bool {
+    item.contains_key("type")
+}
+
+/// Adds to an item what depends on when it is put: `kept`, for an event the shard of the hour in the index of what was
+/// kept when, and, where events are to stay for a time, `expires`. Quarantined deliveries stay until they are dropped.
+pub fn stamp(item: &mut Item, now: Timestamp, retention: Option<Duration>) {
+    if let Some(AttributeValue::S(id)) = item.get("id") {
+        let hour = format!("{}#{}", now.hour(), shard(id));
+        text(item, "hour", hour);
+    }
+    text(item, "kept", now.to_string());
+    let stays = item.contains_key("reason") || item.contains_key("stays");
+    if let (Some(retention), false) = (retention, stays) {
+        let expires = now.as_seconds().saturating_add_unsigned(retention.as_secs());
+        item.insert("expires".to_owned(), AttributeValue::N(expires.to_string()));
+    }
 }
 
 /// The partition of a day's quarantined deliveries of one provider, one of [`models::SHARDS`].
@@ -103,13 +130,6 @@ fn encode_origin(item: &mut Item, origin: Origin) {
     }
 }
 
-fn expire(item: &mut Item, kept: Timestamp, retention: Option<Duration>) {
-    if let Some(retention) = retention {
-        let expires = kept.as_seconds().saturating_add_unsigned(retention.as_secs());
-        item.insert("expires".to_owned(), AttributeValue::N(expires.to_string()));
-    }
-}
-
 fn text(item: &mut Item, name: &str, value: String) {
     item.insert(name.to_owned(), AttributeValue::S(value));
 }
@@ -118,7 +138,7 @@ fn blob(item: &mut Item, name: &str, value: Vec<u8>) {
     item.insert(name.to_owned(), AttributeValue::B(Blob::new(value)));
 }
 
-/// The record of an item.
+/// The record of an item whose parts, where it has any, were put together by [`unpack`].
 ///
 /// # Errors
 /// [`ItemError::Attribute`]: the item is not one that [`encode`] makes.
@@ -130,7 +150,7 @@ pub fn decode(mut item: Item) -> Result<Record, ItemError> {
             provider: take(&mut item, "provider")?,
             delivery: take(&mut item, "delivery")?,
             origin,
-            bytes: take_bytes(&mut item)?,
+            bytes: take_bytes(&mut item, "body")?,
         });
     }
     if pk.starts_with("quarantine#") {
@@ -138,11 +158,11 @@ pub fn decode(mut item: Item) -> Result<Record, ItemError> {
             provider: take(&mut item, "provider")?,
             delivery: take(&mut item, "delivery")?,
             origin,
-            reason: parse(&take(&mut item, "unreadable")?, "unreadable")?,
-            bytes: take_bytes(&mut item)?,
+            reason: decode_reason(&mut item)?,
+            bytes: take_bytes(&mut item, "body")?,
         });
     }
-    let body = match (take(&mut item, "delivery"), take_bytes(&mut item)) {
+    let body = match (take(&mut item, "delivery"), take_bytes(&mut item, "body")) {
         (Ok(delivery), _) => Body::Shared(delivery),
         (Err(_), Ok(bytes)) => Body::Here(bytes),
         (Err(_), Err(_)) => Body::Data,
@@ -151,6 +171,7 @@ pub fn decode(mut item: Item) -> Result<Record, ItemError> {
 }
 
 fn decode_event(item: &mut Item) -> Result<Event, ItemError> {
+    let data = RawValue::from_string(take(item, "data")?).map_err(|_| ItemError::Attribute("data"))?;
     Ok(Event {
         specversion: SpecVersion::V1_0,
         id: EventId::stored(take(item, "id")?),
@@ -162,11 +183,8 @@ fn decode_event(item: &mut Item) -> Result<Event, ItemError> {
         originaltype: take(item, "originaltype")?,
         apiversion: take(item, "apiversion").ok(),
         channel: take(item, "channel").ok(),
-        timeproblem: [TimeProblem::Missing, TimeProblem::Absurd].into_iter().find(|problem| {
-            item.get("timeproblem").and_then(|it| it.as_s().ok()).is_some_and(|it| it == time_problem(*problem))
-        }),
-        data: serde_json::value::RawValue::from_string(take(item, "data")?)
-            .map_err(|_| ItemError::Attribute("data"))?,
+        timeproblem: decode_time_problem(item),
+        data,
     })
 }
 
@@ -177,6 +195,11 @@ fn time_problem(problem: TimeProblem) -> &'static str {
     }
 }
 
+fn decode_time_problem(item: &mut Item) -> Option<TimeProblem> {
+    let word = take(item, "timeproblem").ok()?;
+    [TimeProblem::Missing, TimeProblem::Absurd].into_iter().find(|problem| time_problem(*problem) == word)
+}
+
 fn decode_origin(item: &mut Item) -> Result<Origin, ItemError> {
     Ok(Origin {
         arrival: take_time(item, "arrival")?,
@@ -185,8 +208,8 @@ fn decode_origin(item: &mut Item) -> Result<Origin, ItemError> {
     })
 }
 
-fn parse(json: &str, name: &'static str) -> Result<Unreadable, ItemError> {
-    serde_json::from_str(json).map_err(|_| ItemError::Attribute(name))
+fn decode_reason(item: &mut Item) -> Result<Unreadable, ItemError> {
+    serde_json::from_str(&take(item, "unreadable")?).map_err(|_| ItemError::Attribute("unreadable"))
 }
 
 fn take(item: &mut Item, name: &'static str) -> Result<String, ItemError> {
@@ -200,9 +223,9 @@ fn take_time(item: &mut Item, name: &'static str) -> Result<Timestamp, ItemError
     Timestamp::parse(&take(item, name)?).ok_or(ItemError::Attribute(name))
 }
 
-fn take_bytes(item: &mut Item) -> Result<Vec<u8>, ItemError> {
-    match item.remove("body") {
+fn take_bytes(item: &mut Item, name: &'static str) -> Result<Vec<u8>, ItemError> {
+    match item.remove(name) {
         Some(AttributeValue::B(blob)) => Ok(blob.into_inner()),
-        _ => Err(ItemError::Attribute("body")),
+        _ => Err(ItemError::Attribute(name)),
     }
 }

@@ -1,10 +1,17 @@
-//! Where records are kept: one DynamoDB table, one item each.
+//! Where records are kept: one DynamoDB table, and a queue beside it for what the table does not take in time.
 //!
 //! The only crate of a function that names the AWS SDK.
 
+mod client;
 pub mod item;
 mod settings;
+mod spool;
+mod store;
 mod table;
+pub mod time;
 
+pub use client::Client;
 pub use settings::{Settings, SettingsError};
+pub use spool::{Message, Spool};
+pub use store::{Outcome, Store};
 pub use table::{Entry, Kept, Table, TableError};

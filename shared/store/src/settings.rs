@@ -8,12 +8,17 @@ use std::{env, time::Duration};
 pub struct Settings {
     /// `HOOKKEEPER_TABLE`.
     pub table: String,
+    /// `HOOKKEEPER_SPOOL_URL`: the queue for what the table does not take. Without one, what the table does not take is
+    /// answered 503.
+    pub spool: Option<String>,
     /// `HOOKKEEPER_RETENTION_DAYS`: how long events stay; for ever when it is unset or `0`.
     pub retention: Option<Duration>,
     /// `AWS_REGION`.
     pub region: Region,
     /// `AWS_ENDPOINT_URL_DYNAMODB`, else `AWS_ENDPOINT_URL`; AWS's own when neither is set.
-    pub endpoint: Option<String>,
+    pub dynamodb_endpoint: Option<String>,
+    /// `AWS_ENDPOINT_URL_SQS`, else `AWS_ENDPOINT_URL`; AWS's own when neither is set.
+    pub sqs_endpoint: Option<String>,
     /// `AWS_ACCESS_KEY_ID`, `AWS_SECRET_ACCESS_KEY`, `AWS_SESSION_TOKEN`: Lambda sets them for an environment's life.
     pub credentials: Credentials,
 }
@@ -37,11 +42,14 @@ impl Settings {
     pub fn from_env() -> Result<Self, SettingsError> {
         let days = variable("HOOKKEEPER_RETENTION_DAYS").unwrap_or_else(|| "0".to_owned());
         let days: u32 = days.parse().map_err(|_| SettingsError::Retention)?;
+        let endpoint = |service| variable(service).or_else(|| variable("AWS_ENDPOINT_URL"));
         Ok(Self {
             table: require("HOOKKEEPER_TABLE")?,
+            spool: variable("HOOKKEEPER_SPOOL_URL"),
             retention: (days > 0).then(|| Duration::from_secs(u64::from(days) * 86_400)),
             region: Region::new(require("AWS_REGION")?),
-            endpoint: variable("AWS_ENDPOINT_URL_DYNAMODB").or_else(|| variable("AWS_ENDPOINT_URL")),
+            dynamodb_endpoint: endpoint("AWS_ENDPOINT_URL_DYNAMODB"),
+            sqs_endpoint: endpoint("AWS_ENDPOINT_URL_SQS"),
             credentials: Credentials::new(
                 require("AWS_ACCESS_KEY_ID")?,
                 require("AWS_SECRET_ACCESS_KEY")?,
@@ -51,17 +59,17 @@ impl Settings {
             ),
         })
     }
-}
 
-impl Settings {
     /// Of a table behind an endpoint on this machine, which asks for no real credentials.
     #[must_use]
-    pub fn local(table: &str, endpoint: String) -> Self {
+    pub fn local(table: &str, dynamodb_endpoint: String) -> Self {
         Self {
             table: table.to_owned(),
+            spool: None,
             retention: None,
             region: Region::from_static("us-east-1"),
-            endpoint: Some(endpoint),
+            dynamodb_endpoint: Some(dynamodb_endpoint),
+            sqs_endpoint: None,
             credentials: Credentials::new("local", "local", None, None, "local"),
         }
     }

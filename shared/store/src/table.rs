@@ -1,38 +1,22 @@
 //! The table.
 
 use crate::{
-    Settings,
+    Client, Settings,
     item::{self, Item},
 };
-use aws_sdk_dynamodb::{
-    Client,
-    config::{BehaviorVersion, Config, StalledStreamProtectionConfig, retry::RetryConfig, timeout::TimeoutConfig},
-    error::SdkError,
-    types::AttributeValue,
-};
-use aws_smithy_http_client::tls::{Provider, rustls_provider::CryptoMode};
+use aws_sdk_dynamodb::{error::SdkError, types::AttributeValue};
 use models::{Record, Timestamp};
-use std::time::Duration;
-
-/// The table's share of a delivery's time, for every provider: while it hangs, each delivery holds an execution
-/// environment, and an account that has none left answers 5xx without asking us.
-///
-/// Three attempts of 170 ms and the waits between them, of at most 20 and 40 ms, fit in: 3 x 170 + 20 + 40 = 570.
-const SHARE: Duration = Duration::from_millis(600);
-const ATTEMPT: Duration = Duration::from_millis(170);
-const ATTEMPTS: u32 = 3;
-const FIRST_WAIT: Duration = Duration::from_millis(20);
-const LONGEST_WAIT: Duration = Duration::from_millis(40);
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 /// The table that records are kept in.
 #[derive(Debug, Clone)]
 pub struct Table {
-    client: Client,
+    client: aws_sdk_dynamodb::Client,
     name: String,
     retention: Option<Duration>,
 }
 
-/// How a record came to be in the table.
+/// How an item came to be in the table.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Kept {
     /// It is new.
@@ -41,7 +25,7 @@ pub enum Kept {
     Duplicate,
 }
 
-/// The table did not do in its share of the time what it was asked. Says the kind of failure and no value of a record.
+/// The table did not do in time what it was asked. Says the kind of failure and no value of a record.
 #[derive(Debug, thiserror::Error)]
 #[error("the table did not answer ({0})")]
 pub struct TableError(&'static str);
@@ -57,42 +41,20 @@ impl TableError {
 impl Table {
     /// The table of these settings. Connects at the first use.
     #[must_use]
-    pub fn new(settings: Settings) -> Self {
-        let http =
-            aws_smithy_http_client::Builder::new().tls_provider(Provider::Rustls(CryptoMode::Ring)).build_https();
-        let retry = RetryConfig::standard()
-            .with_max_attempts(ATTEMPTS)
-            .with_initial_backoff(FIRST_WAIT)
-            .with_max_backoff(LONGEST_WAIT);
-        let timeout = TimeoutConfig::builder()
-            .connect_timeout(ATTEMPT)
-            .operation_attempt_timeout(ATTEMPT)
-            .operation_timeout(SHARE)
-            .build();
-        let mut config = Config::builder()
-            .behavior_version(BehaviorVersion::latest())
-            .region(settings.region)
-            .credentials_provider(settings.credentials)
-            .http_client(http)
-            .retry_config(retry)
-            .timeout_config(timeout)
-            .stalled_stream_protection(StalledStreamProtectionConfig::disabled());
-        config.set_endpoint_url(settings.endpoint);
-        Self { client: Client::from_conf(config.build()), name: settings.table, retention: settings.retention }
+    pub fn new(client: &Client, settings: &Settings) -> Self {
+        let (name, retention) = (settings.table.clone(), settings.retention);
+        Self { client: client.dynamodb(settings), name, retention }
     }
 
-    /// Keeps a record, once: a second put of the same event changes nothing.
+    /// Puts an item, once: a second put of the same key changes nothing.
     ///
     /// # Errors
     /// [`TableError`]: the table did not say in time that it has it.
-    pub async fn keep(&self, record: Record, now: Timestamp) -> Result<Kept, TableError> {
-        let put = self
-            .client
-            .put_item()
-            .table_name(&self.name)
-            .set_item(Some(item::encode(record, now, self.retention)))
-            .condition_expression("attribute_not_exists(pk)");
-        match put.send().await {
+    pub async fn put(&self, mut item: Item) -> Result<Kept, TableError> {
+        let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+        item::stamp(&mut item, Timestamp::from_unix(now), self.retention);
+        let put = self.client.put_item().table_name(&self.name).set_item(Some(item));
+        match put.condition_expression("attribute_not_exists(pk)").send().await {
             Ok(_) => Ok(Kept::New),
             Err(SdkError::ServiceError(error)) if error.err().is_conditional_check_failed_exception() => {
                 Ok(Kept::Duplicate)
@@ -101,15 +63,36 @@ impl Table {
         }
     }
 
-    /// The record of a key, where there is one that this version understands.
+    /// The record of a key, put together from its parts; `None` where there is none, or not yet all of it.
+    ///
+    /// # Errors
+    /// [`TableError`]: the table did not answer, or the item is of another version.
+    pub async fn get(&self, pk: &str, sk: &str) -> Result<Option<Record>, TableError> {
+        let Some(mut head) = self.item(pk, sk).await? else { return Ok(None) };
+        let Some(parts) = self.parts(&head).await? else { return Ok(None) };
+        let record = item::unpack(&mut head, parts).and_then(|()| item::decode(head));
+        record.map(Some).map_err(|_| TableError("an item of another version"))
+    }
+
+    /// The parts of an item, in their order; `None` when one of them is not there yet.
     ///
     /// # Errors
     /// [`TableError`].
-    pub async fn get(&self, pk: &str, sk: &str) -> Result<Option<Record>, TableError> {
+    pub async fn parts(&self, head: &Item) -> Result<Option<Vec<Item>>, TableError> {
+        let mut parts = Vec::new();
+        for pk in item::part_keys(head) {
+            match self.item(&pk, "part").await? {
+                Some(part) => parts.push(part),
+                None => return Ok(None),
+            }
+        }
+        Ok(Some(parts))
+    }
+
+    async fn item(&self, pk: &str, sk: &str) -> Result<Option<Item>, TableError> {
         let key = |text: &str| AttributeValue::S(text.to_owned());
         let get = self.client.get_item().table_name(&self.name).key("pk", key(pk)).key("sk", key(sk));
-        let item = get.consistent_read(true).send().await?.item;
-        item.map(item::decode).transpose().map_err(|_| TableError("another version's item"))
+        Ok(get.consistent_read(true).send().await?.item)
     }
 
     /// The newest events that were kept in an hour (`2026-11-21T20`), of one shard.
@@ -155,7 +138,7 @@ impl Entry {
     fn of(mut item: Item) -> Result<Self, TableError> {
         let mut take = |name| match item.remove(name) {
             Some(AttributeValue::S(text)) => Ok(text),
-            _ => Err(TableError("another version's item")),
+            _ => Err(TableError("an item of another version")),
         };
         Ok(Self { pk: take("pk")?, sk: take("sk")?, r#type: take("type")?, kept: take("kept")? })
     }

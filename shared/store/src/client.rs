@@ -1,0 +1,88 @@
+//! The SDK's clients, with the timeouts of [`crate::time`].
+
+use crate::{
+    Settings,
+    time::{ATTEMPT, ATTEMPTS, FIRST_WAIT, LONGEST_WAIT, PATIENT_ATTEMPT, SHARE},
+};
+use aws_sdk_dynamodb::config::{
+    BehaviorVersion, SharedHttpClient, StalledStreamProtectionConfig, retry::RetryConfig, timeout::TimeoutConfig,
+};
+use aws_smithy_http_client::tls::{Provider, rustls_provider::CryptoMode};
+use std::time::Duration;
+
+/// How the clients reach AWS, and how long they wait.
+#[derive(Debug, Clone)]
+pub struct Client {
+    http: SharedHttpClient,
+    retry: RetryConfig,
+    timeout: TimeoutConfig,
+}
+
+impl Client {
+    /// Over the network, within a receiver's shares.
+    #[must_use]
+    pub fn new() -> Self {
+        Self::over(network())
+    }
+
+    /// Over another transport, like one that injects faults.
+    #[must_use]
+    pub fn over(http: SharedHttpClient) -> Self {
+        let retry = RetryConfig::standard()
+            .with_max_attempts(ATTEMPTS)
+            .with_initial_backoff(FIRST_WAIT)
+            .with_max_backoff(LONGEST_WAIT);
+        Self { http, retry, timeout: timeout(ATTEMPT, SHARE) }
+    }
+
+    /// Over the network, for whom no provider waits: a table that is slow is better than none.
+    #[must_use]
+    pub fn patient() -> Self {
+        let timeout = timeout(PATIENT_ATTEMPT, PATIENT_ATTEMPT * ATTEMPTS);
+        Self { http: network(), retry: RetryConfig::standard().with_max_attempts(ATTEMPTS), timeout }
+    }
+
+    pub(crate) fn dynamodb(&self, settings: &Settings) -> aws_sdk_dynamodb::Client {
+        let mut config = aws_sdk_dynamodb::Config::builder()
+            .behavior_version(BehaviorVersion::latest())
+            .region(settings.region.clone())
+            .credentials_provider(settings.credentials.clone())
+            .http_client(self.http.clone())
+            .retry_config(self.retry.clone())
+            .timeout_config(self.timeout.clone())
+            .stalled_stream_protection(StalledStreamProtectionConfig::disabled());
+        config.set_endpoint_url(settings.dynamodb_endpoint.clone());
+        aws_sdk_dynamodb::Client::from_conf(config.build())
+    }
+
+    pub(crate) fn sqs(&self, settings: &Settings) -> aws_sdk_sqs::Client {
+        let mut config = aws_sdk_sqs::Config::builder()
+            .behavior_version(aws_sdk_sqs::config::BehaviorVersion::latest())
+            .region(settings.region.clone())
+            .credentials_provider(settings.credentials.clone())
+            .http_client(self.http.clone())
+            .retry_config(self.retry.clone())
+            .timeout_config(self.timeout.clone())
+            .stalled_stream_protection(StalledStreamProtectionConfig::disabled());
+        config.set_endpoint_url(settings.sqs_endpoint.clone());
+        aws_sdk_sqs::Client::from_conf(config.build())
+    }
+}
+
+fn network() -> SharedHttpClient {
+    aws_smithy_http_client::Builder::new().tls_provider(Provider::Rustls(CryptoMode::Ring)).build_https()
+}
+
+fn timeout(attempt: Duration, operation: Duration) -> TimeoutConfig {
+    TimeoutConfig::builder()
+        .connect_timeout(attempt)
+        .operation_attempt_timeout(attempt)
+        .operation_timeout(operation)
+        .build()
+}
+
+impl Default for Client {
+    fn default() -> Self {
+        Self::new()
+    }
+}

@@ -1,0 +1,176 @@
+//! The spool: a queue of finished items, for what the table does not take in time.
+//!
+//! A message is one item: its DynamoDB JSON, zlib, base64, since SQS takes XML characters only, and one item of 400 KB at
+//! the most always fits its limit of 1 MiB. The drain needs no provider to put it into the table.
+
+use crate::{Client, Settings, item::Item, time::SHARE};
+use aws_sdk_dynamodb::{primitives::Blob, types::AttributeValue};
+use aws_sdk_sqs::types::SendMessageBatchRequestEntry;
+use base64::{Engine, engine::general_purpose::STANDARD};
+use flate2::{Compression, read::ZlibDecoder, write::ZlibEncoder};
+use futures_util::{StreamExt, stream};
+use serde::{Deserialize, Serialize};
+use std::{
+    collections::BTreeMap,
+    io::{Read, Write},
+};
+
+/// The most of a batch, in bytes of its messages and in messages.
+///
+/// Source: <https://docs.aws.amazon.com/AWSSimpleQueueService/latest/SQSDeveloperGuide/quotas-messages.html>
+const MAX_BATCH_BYTES: usize = 1_000_000;
+const MAX_BATCH_MESSAGES: usize = 10;
+/// How many batches are sent at the same time.
+const CONCURRENT_BATCHES: usize = 8;
+
+/// The queue that the table's absence is slept through in.
+#[derive(Debug, Clone)]
+pub struct Spool {
+    client: aws_sdk_sqs::Client,
+    url: String,
+}
+
+/// An item on its way through the spool.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Message(String);
+
+/// Why a message holds no item.
+#[derive(Debug, PartialEq, Eq, thiserror::Error)]
+#[error("the message is not an item in base64, zlib and DynamoDB JSON")]
+pub struct NoItem;
+
+#[derive(Serialize, Deserialize)]
+enum Attribute {
+    S(String),
+    N(String),
+    B(String),
+}
+
+impl Message {
+    /// The message of an item.
+    #[must_use]
+    pub fn of(item: &Item) -> Self {
+        let attribute = |value: &AttributeValue| match value {
+            AttributeValue::S(text) => Some(Attribute::S(text.clone())),
+            AttributeValue::N(number) => Some(Attribute::N(number.clone())),
+            AttributeValue::B(blob) => Some(Attribute::B(STANDARD.encode(blob))),
+            _ => None,
+        };
+        let item: BTreeMap<&str, _> = item.iter().filter_map(|(name, it)| Some((&**name, attribute(it)?))).collect();
+        let json = serde_json::to_vec(&item).unwrap_or_default();
+        let mut zlib = ZlibEncoder::new(Vec::new(), Compression::fast());
+        // Writing to memory does not fail.
+        zlib.write_all(&json).ok();
+        Self(STANDARD.encode(zlib.finish().unwrap_or_default()))
+    }
+
+    /// A message as SQS delivers it.
+    #[must_use]
+    pub fn received(body: String) -> Self {
+        Self(body)
+    }
+
+    /// The item.
+    ///
+    /// # Errors
+    /// [`NoItem`]: it is not a message that [`Message::of`] made.
+    pub fn item(&self) -> Result<Item, NoItem> {
+        let zlib = STANDARD.decode(&self.0).map_err(|_| NoItem)?;
+        let mut json = Vec::new();
+        ZlibDecoder::new(&*zlib).read_to_end(&mut json).map_err(|_| NoItem)?;
+        let item: BTreeMap<String, Attribute> = serde_json::from_slice(&json).map_err(|_| NoItem)?;
+        let value = |attribute| {
+            Ok(match attribute {
+                Attribute::S(text) => AttributeValue::S(text),
+                Attribute::N(number) => AttributeValue::N(number),
+                Attribute::B(base64) => AttributeValue::B(Blob::new(STANDARD.decode(base64).map_err(|_| NoItem)?)),
+            })
+        };
+        item.into_iter().map(|(name, attribute)| Ok((name, value(attribute)?))).collect()
+    }
+}
+
+impl Spool {
+    /// The spool of these settings, where they have one. Connects at the first use.
+    #[must_use]
+    pub fn new(client: &Client, settings: &Settings) -> Option<Self> {
+        Some(Self { url: settings.spool.clone()?, client: client.sqs(settings) })
+    }
+
+    /// Sends items to the spool, and says of each whether the spool said in its share of the time that it has it.
+    pub async fn send(&self, items: &[&Item]) -> Vec<bool> {
+        let deadline = tokio::time::Instant::now() + SHARE;
+        let batches = batches(items.iter().map(|item| Message::of(item)));
+        let batches = stream::iter(batches).map(|batch| async move {
+            let messages = batch.len();
+            let sent = tokio::time::timeout_at(deadline, self.send_batch(batch)).await;
+            sent.unwrap_or_else(|_| vec![false; messages])
+        });
+        batches.buffered(CONCURRENT_BATCHES).concat().await
+    }
+
+    /// Sends one batch, and says of each message whether it was taken.
+    async fn send_batch(&self, batch: Vec<Message>) -> Vec<bool> {
+        let messages = batch.len();
+        let entries = batch.into_iter().enumerate().map(|(index, Message(body))| {
+            SendMessageBatchRequestEntry::builder().id(index.to_string()).message_body(body).build()
+        });
+        let Ok(entries) = entries.collect() else { return vec![false; messages] };
+        let sent = self.client.send_message_batch().queue_url(&self.url).set_entries(Some(entries)).send().await;
+        let taken: Vec<String> =
+            sent.map(|sent| sent.successful.into_iter().map(|entry| entry.id).collect()).unwrap_or_default();
+        (0..messages).map(|index| taken.contains(&index.to_string())).collect()
+    }
+}
+
+/// The messages, in order, in batches that SQS takes. One message alone always is.
+fn batches(messages: impl Iterator<Item = Message>) -> Vec<Vec<Message>> {
+    let mut batches: Vec<Vec<Message>> = Vec::new();
+    let mut bytes = 0;
+    for message in messages {
+        bytes += message.0.len();
+        match batches.last_mut() {
+            Some(batch) if batch.len() < MAX_BATCH_MESSAGES && bytes <= MAX_BATCH_BYTES => batch.push(message),
+            _ => {
+                bytes = message.0.len();
+                batches.push(vec![message]);
+            }
+        }
+    }
+    batches
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn item(data: &str) -> Item {
+        Item::from([
+            ("pk".to_owned(), AttributeValue::S("closer#customer/1".to_owned())),
+            ("data".to_owned(), AttributeValue::S(data.to_owned())),
+            ("body".to_owned(), AttributeValue::B(Blob::new([0, 255, b'<']))),
+            ("expires".to_owned(), AttributeValue::N("1795255200".to_owned())),
+        ])
+    }
+
+    #[test]
+    fn an_item_comes_out_of_a_message_as_it_went_in() {
+        let item = item("\u{0} <é> \u{ffff} \u{1f600}");
+        let message = Message::of(&item);
+        assert!(message.0.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"+/=".contains(&byte)));
+        assert_eq!(message.item(), Ok(item));
+        for garbage in ["", "no base64", "YWJj", &STANDARD.encode([0x78, 0x01, 1, 0])] {
+            assert_eq!(Message::received(garbage.to_owned()).item(), Err(NoItem), "{garbage}");
+        }
+    }
+
+    #[test]
+    fn batches_are_what_sqs_takes() {
+        let sizes = |bodies: &[usize]| -> Vec<usize> {
+            batches(bodies.iter().map(|bytes| Message("x".repeat(*bytes)))).iter().map(Vec::len).collect()
+        };
+        assert_eq!(sizes(&[1; 25]), [10, 10, 5]);
+        assert_eq!(sizes(&[MAX_BATCH_BYTES / 2, MAX_BATCH_BYTES / 2, 1, MAX_BATCH_BYTES]), [2, 1, 1]);
+        assert!(sizes(&[]).is_empty());
+    }
+}

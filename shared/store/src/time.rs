@@ -1,0 +1,38 @@
+//! How long keeping a delivery may take.
+//!
+//! A provider's patience (10 s for Pipedrive, 2 s for amoCRM) is no budget to use up: while a store hangs, every delivery
+//! holds an execution environment, and an account that has none left answers 5xx without asking us. So the shares are
+//! short, and the same for every provider:
+//!
+//! | | |
+//! |---|---|
+//! | one attempt | 170 ms |
+//! | the waits between three attempts, jittered | at most 20 ms + 40 ms |
+//! | a share of three attempts | 3 x 170 + 20 + 40 = 570, so 600 ms |
+//! | the table's share, then the spool's | 1,200 ms |
+//! | left of 2 s for a cold start, the network and 5 MB to compress | 800 ms |
+//!
+//! An attempt of 170 ms is thirty times what DynamoDB takes, and a connection that died in a freeze costs one of them. The
+//! deadlines live in the process. Lambda's `Timeout` stands well above them: a kill would skip the spool.
+
+use std::time::Duration;
+
+/// The table's share of a delivery's time, and the spool's: for all of its records together.
+pub const SHARE: Duration = Duration::from_millis(600);
+/// One attempt of a call, connecting included.
+pub const ATTEMPT: Duration = Duration::from_millis(170);
+/// Attempts of a call.
+pub const ATTEMPTS: u32 = 3;
+/// The longest wait before the second attempt; it doubles before the third.
+pub const FIRST_WAIT: Duration = Duration::from_millis(20);
+/// The longest wait.
+pub const LONGEST_WAIT: Duration = Duration::from_millis(40);
+/// One attempt of a call for which no provider waits: the drain's, and a person's. Three fit in the drain's `Timeout`.
+pub const PATIENT_ATTEMPT: Duration = Duration::from_secs(5);
+/// How long an environment that saw the table fail goes to the spool first.
+pub const SPOOL_FIRST: Duration = Duration::from_secs(5);
+
+const _: () = assert!(
+    ATTEMPT.as_millis() * ATTEMPTS as u128 + FIRST_WAIT.as_millis() + LONGEST_WAIT.as_millis() <= SHARE.as_millis(),
+    "a share holds all attempts"
+);
