@@ -1,1 +1,5 @@
 //! What must hold across providers: the tests of this crate, and what they share.
+
+pub mod kept;
+pub mod request;
+pub mod runtime_api;
