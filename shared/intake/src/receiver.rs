@@ -54,16 +54,21 @@ impl Receiver {
         Ok(Self::new(provider, Gate::from_env(&provider)?, Table::new(Settings::from_env()?)))
     }
 
-    /// Answers one request, and logs one line of it. The one door: whatever comes in comes in here.
+    /// Answers one request. The one door: whatever comes in comes in here.
     pub async fn answer(&self, event: ApiGatewayV2httpRequest) -> ApiGatewayV2httpResponse {
-        let (started, mut facts) = (Instant::now(), Facts::default());
-        facts.request_id.clone_from(&event.request_context.request_id);
-        let verdict = self.receive(event, &mut facts).await;
-        Line::new(self.provider.name, &verdict, &facts, now(), started.elapsed()).write();
-        verdict.response()
+        self.receive(event).await.response()
     }
 
-    async fn receive(&self, event: ApiGatewayV2httpRequest, facts: &mut Facts) -> Verdict {
+    /// What [`answer`](Self::answer) answers with. Logs one line of it.
+    pub async fn receive(&self, event: ApiGatewayV2httpRequest) -> Verdict {
+        let (started, mut facts) = (Instant::now(), Facts::default());
+        facts.request_id.clone_from(&event.request_context.request_id);
+        let verdict = self.judge(event, &mut facts).await;
+        Line::new(self.provider.name, &verdict, &facts, now(), started.elapsed()).write();
+        verdict
+    }
+
+    async fn judge(&self, event: ApiGatewayV2httpRequest, facts: &mut Facts) -> Verdict {
         if [Method::GET, Method::HEAD].contains(&event.request_context.http.method) {
             return Verdict::Hello;
         }
@@ -92,8 +97,11 @@ impl Receiver {
 
     /// Keeps what was read of a delivery, or all of it as it is.
     async fn keep(&self, admitted: &Admitted, read: Result<Vec<Event>, Unreadable>) -> Verdict {
-        let quarantined = read.as_ref().err().cloned();
         let records = Record::of(self.provider.name, admitted.delivery(), read);
+        let quarantined = records.iter().find_map(|record| match record {
+            Record::Quarantined { reason, .. } => Some(reason.clone()),
+            Record::Event { .. } | Record::Body { .. } => None,
+        });
         let events = records.iter().filter(|record| matches!(record, Record::Event { .. })).count();
         let mut puts = stream::iter(records).map(|record| self.put(record)).buffer_unordered(CONCURRENT_PUTS);
         let mut duplicates = 0;
