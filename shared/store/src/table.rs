@@ -112,6 +112,20 @@ impl Table {
         item.map(item::decode).transpose().map_err(|_| TableError("another version's item"))
     }
 
+    /// All records, in no order. Reads the whole table, page by page.
+    ///
+    /// # Errors
+    /// [`TableError`].
+    pub async fn records(&self) -> Result<Vec<Record>, TableError> {
+        let scan = self.client.scan().table_name(&self.name).consistent_read(true);
+        let mut items = scan.into_paginator().items().send();
+        let mut records = Vec::new();
+        while let Some(item) = items.next().await {
+            records.push(item::decode(item?).map_err(|_| TableError("another version's item"))?);
+        }
+        Ok(records)
+    }
+
     /// The newest events that were kept in an hour (`2026-11-21T20`), of one shard.
     ///
     /// # Errors
