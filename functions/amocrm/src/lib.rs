@@ -37,7 +37,7 @@ fn read(delivery: &Delivery) -> Result<Vec<Event>, Unreadable> {
             }
         }
     }
-    if events.is_empty() {
+    if events.is_empty() && body.part("account").is_none() {
         return Err(unknown_shape());
     }
     Ok(events)

@@ -61,6 +61,9 @@ fn id_of(raw: &RawValue) -> Option<String> {
         #[serde(default)]
         id: Text,
     }
-    let object = serde_json::from_str::<Object>(raw.get()).ok();
-    object.or_else(|| serde_json::from_str::<Vec<Object>>(raw.get()).ok()?.into_iter().next())?.id.0
+    // The list first: serde takes one for a struct, its members in order.
+    match serde_json::from_str::<Vec<Object>>(raw.get()) {
+        Ok(objects) => objects.into_iter().next()?.id.0,
+        Err(_) => serde_json::from_str::<Object>(raw.get()).ok()?.id.0,
+    }
 }

@@ -1,0 +1,157 @@
+//! Every sample of `events/` through the door: it must end as its file name says (`events/README.md`), and what is stored
+//! of it must be what `tests/golden/<provider>.json` says.
+//!
+//! After a change that is meant, `UPDATE_GOLDEN=1 cargo test` writes the golden files anew: read their diff, an `id` that
+//! changed is an event that will be kept twice.
+
+use base64::{Engine, engine::general_purpose::STANDARD};
+use hookkeeper::PROVIDERS;
+use intake::{Provider, Verdict};
+use lambda_http::{aws_lambda_events::apigw::ApiGatewayV2httpRequest, http::HeaderValue};
+use models::{Body, Record};
+use serde_json::{Value, json};
+use std::{collections::BTreeMap, env, fs};
+use tests::{
+    house::{House, Stored, bytes},
+    workspace,
+};
+
+struct Sample {
+    /// Its file's, without the extension.
+    name: String,
+    event: ApiGatewayV2httpRequest,
+}
+
+impl Sample {
+    /// What its name says after the first dot.
+    fn expected(&self) -> &str {
+        self.name.split_once('.').unwrap_or_else(|| panic!("{} says no verdict", self.name)).1
+    }
+
+    /// What the provider sent.
+    fn body(&self) -> Vec<u8> {
+        let text = self.event.body.clone().unwrap_or_default();
+        let decoded = self.event.is_base64_encoded.then(|| STANDARD.decode(&text).ok()).flatten();
+        decoded.unwrap_or(text.into_bytes())
+    }
+
+    /// The same, sent again five minutes later.
+    fn again(&self) -> ApiGatewayV2httpRequest {
+        let mut event = self.event.clone();
+        event.request_context.time_epoch += 300_000;
+        event.request_context.request_id = Some("another".to_owned());
+        if let Some(id) = event.headers.get_mut("x-amocrm-requestid") {
+            *id = HeaderValue::from_static("another");
+        }
+        event
+    }
+}
+
+fn samples(provider: Provider) -> Vec<Sample> {
+    let folder = workspace("events").join(provider.name);
+    let files = fs::read_dir(&folder).unwrap_or_else(|error| panic!("{}: {error}", folder.display()));
+    let mut samples: Vec<_> = files
+        .map(|file| {
+            let path = file.unwrap().path();
+            let event = serde_json::from_str(&fs::read_to_string(&path).unwrap());
+            let event = event.unwrap_or_else(|error| panic!("{}: {error}", path.display()));
+            Sample { name: path.file_stem().unwrap().to_string_lossy().into_owned(), event }
+        })
+        .collect();
+    samples.sort_by(|a, b| a.name.cmp(&b.name));
+    samples
+}
+
+/// A verdict in the words of the samples' names.
+fn words(verdict: &Verdict) -> String {
+    match verdict {
+        Verdict::Kept { events: 1, duplicates: 0 } => "kept".to_owned(),
+        Verdict::Kept { events, duplicates: 0 } => format!("kept.{events}"),
+        Verdict::Quarantined(reason) => format!("quarantined.{}", reason.reason()),
+        other => other.word().to_owned(),
+    }
+}
+
+#[tokio::test]
+async fn every_sample_ends_as_its_name_says_and_is_stored_as_the_golden_file_says() {
+    for provider in PROVIDERS {
+        let mut stored = BTreeMap::new();
+        for sample in samples(provider) {
+            let (name, house) = (format!("{}/{}", provider.name, sample.name), House::of(provider).await);
+            let verdict = house.receive(sample.event.clone()).await;
+            assert_eq!(words(&verdict), sample.expected(), "{name}");
+            let status = if sample.expected() == "stranger" { 401 } else { 200 };
+            assert_eq!(verdict.response().status_code, status, "{name}");
+            let records = house.records().await;
+            for bytes in bytes(&records) {
+                assert_eq!(bytes, sample.body(), "{name}: not the bytes that were sent");
+            }
+            stored.insert(sample.name, records.iter().map(snapshot).collect::<Vec<_>>());
+        }
+        compare(provider, &stored);
+    }
+}
+
+#[tokio::test]
+async fn what_comes_again_is_kept_again_only_where_it_has_no_time_of_its_own() {
+    for provider in PROVIDERS {
+        for sample in samples(provider) {
+            let (name, house) = (format!("{}/{}", provider.name, sample.name), House::of(provider).await);
+            house.receive(sample.event.clone()).await;
+            let first = keys(&house.records().await);
+            house.receive(sample.event.clone()).await;
+            assert_eq!(keys(&house.records().await), first, "{name}: the same request is the same delivery");
+            let folding = house.records().await.iter().filter(|stored| folds(&stored.record)).count();
+            let verdict = house.receive(sample.again()).await;
+            let both = house.records().await;
+            assert_eq!(both.len(), folding + 2 * (first.len() - folding), "{name}: {both:#?}");
+            if let Verdict::Kept { duplicates, .. } = verdict {
+                assert_eq!(duplicates, folding, "{name}");
+            }
+        }
+    }
+}
+
+/// Whether a record is an event that carries its own time.
+fn folds(record: &Record) -> bool {
+    matches!(record, Record::Event { event, .. } if event.timeproblem.is_none())
+}
+
+fn keys(records: &[Stored]) -> Vec<(String, String)> {
+    records.iter().map(|stored| (stored.pk.clone(), stored.sk.clone())).collect()
+}
+
+/// All of a record but the bytes; of these, where they are.
+fn snapshot(stored: &Stored) -> Value {
+    let mut snapshot = match &stored.record {
+        Record::Event { event, body, .. } => {
+            let mut snapshot = serde_json::to_value(event).unwrap();
+            snapshot.as_object_mut().unwrap().remove("data");
+            snapshot["bytes"] = match body {
+                Body::Data => "data",
+                Body::Here(_) => "here",
+                Body::Shared(_) => "shared",
+            }
+            .into();
+            snapshot
+        }
+        Record::Body { .. } => json!({ "bytes": "here" }),
+        Record::Quarantined { reason, .. } => json!({ "bytes": "here", "quarantined": reason }),
+    };
+    snapshot["pk"] = stored.pk.clone().into();
+    snapshot["sk"] = stored.sk.clone().into();
+    snapshot
+}
+
+fn compare(provider: Provider, stored: &BTreeMap<String, Vec<Value>>) {
+    let path = workspace(format!("tests/golden/{}.json", provider.name));
+    if env::var_os("UPDATE_GOLDEN").is_some() {
+        fs::write(&path, serde_json::to_string_pretty(stored).unwrap() + "\n").unwrap();
+    }
+    let golden = fs::read_to_string(&path).unwrap_or_default();
+    let golden: BTreeMap<String, Vec<Value>> = serde_json::from_str(&golden).unwrap_or_default();
+    let names = golden.keys().chain(stored.keys().filter(|name| !golden.contains_key(*name)));
+    for name in names {
+        assert_eq!(stored.get(name), golden.get(name), "{}/{name} is not what {} says", provider.name, path.display());
+    }
+}
