@@ -104,6 +104,12 @@ impl DynamoDb {
         format!("http://{}", self.address)
     }
 
+    /// Its port.
+    #[must_use]
+    pub fn port(&self) -> u16 {
+        self.address.port()
+    }
+
     /// The settings of a table in it.
     #[must_use]
     pub fn settings(&self) -> Settings {

@@ -212,10 +212,7 @@ async fn a_panic_costs_one_delivery_its_reading() {
     for number in 1..4 {
         let body = format!("panic! {number}");
         let (status, line) = subject.send(Request::post("pipedrive", &body)).await;
-        assert_eq!(
-            (status, &line["verdict"], &line["table_failure"]),
-            (200, &json!("quarantined"), &json!("panicked"))
-        );
+        assert_eq!((status, &line["verdict"], &line["reason"]), (200, &json!("quarantined"), &json!("panicked")));
         let (status, line) = subject.send(Request::post("pipedrive", &event("pipedrive", number))).await;
         assert_eq!((status, &line["verdict"]), (200, &json!("kept")));
     }
