@@ -19,6 +19,7 @@ use serde_json::Value;
 use std::{
     cell::RefCell,
     collections::BTreeMap,
+    fmt::Write,
     sync::LazyLock,
     time::{Duration, Instant},
 };
@@ -172,7 +173,9 @@ fn body() -> impl Strategy<Value = Vec<u8>> {
         2 => form().prop_map(String::into_bytes),
         1 => vec(any::<u8>(), 0..200),
         3 => (select(samples()), vec(edit(), 0..6)).prop_map(|(mut body, edits)| {
-            edits.into_iter().for_each(|edit| edit.apply(&mut body));
+            for edit in edits {
+                edit.apply(&mut body);
+            }
             body
         }),
     ]
@@ -399,7 +402,7 @@ fn write_text(text: &str, out: &mut String, choices: &mut impl Iterator<Item = u
             ('/' | '"' | '\\', 1) => out.extend(['\\', character]),
             (character, choice) if must || choice == 2 => {
                 for unit in character.encode_utf16(&mut [0; 2]) {
-                    out.push_str(&format!("\\u{unit:04x}"));
+                    write!(out, "\\u{unit:04x}").unwrap();
                 }
             }
             (character, _) => out.push(character),
