@@ -9,7 +9,7 @@ use intake::{Credentials, Gate, Provider, Receiver, Verdict};
 use lambda_http::aws_lambda_events::apigw::ApiGatewayV2httpRequest;
 use models::{Body, Record};
 use std::path::{Path, PathBuf};
-use store::Table;
+use store::{Table, TableError};
 
 /// The URL key that is accepted here of a provider that may carry one.
 pub const KEY: &str = "local-key";
@@ -26,45 +26,54 @@ pub fn provider(name: &str) -> Provider {
     PROVIDERS.into_iter().find(|provider| provider.name == name).unwrap_or_else(|| panic!("{name} is no provider"))
 }
 
-/// One provider's receiver, and a table in memory of its own.
-#[derive(Debug)]
-pub struct House {
-    receiver: Receiver,
-    table: Table,
-    /// Ends when it is dropped.
-    _dynamodb: DynamoDb,
-}
+/// How often a machine that is too busy for the table's share of a delivery's time is asked again.
+const PATIENCE: usize = 20;
 
-impl House {
-    /// A receiver that accepts the user name and password `local`, and [`KEY`] where the provider may carry one.
-    pub async fn of(provider: Provider) -> Self {
+/// Delivers requests one after the other to a provider's receiver with a new table in memory: what becomes of each, and all
+/// that is stored in the end, in the order of the keys.
+///
+/// The receiver accepts the user name and password `local`, and [`KEY`] where the provider may carry one.
+pub async fn deliver(provider: Provider, events: &[ApiGatewayV2httpRequest]) -> (Vec<Verdict>, Vec<Stored>) {
+    let gate = Gate::basic(CREDENTIAL, CREDENTIAL, CREDENTIAL);
+    let gate = match provider.credentials {
+        Credentials::Basic => gate,
+        Credentials::BasicOrKey => gate.or_key(CREDENTIAL, KEY),
+    };
+    for _ in 0..PATIENCE {
         let dynamodb = DynamoDb::start(&Data::Memory, 0, TEMPLATE).await.unwrap();
         let table = Table::new(dynamodb.settings());
-        let gate = Gate::basic(CREDENTIAL, CREDENTIAL, CREDENTIAL);
-        let gate = match provider.credentials {
-            Credentials::Basic => gate,
-            Credentials::BasicOrKey => gate.or_key(CREDENTIAL, KEY),
-        };
-        Self { receiver: Receiver::new(provider, gate, table.clone()), table, _dynamodb: dynamodb }
-    }
-
-    /// What becomes of a request that comes in by the door.
-    pub async fn receive(&self, event: ApiGatewayV2httpRequest) -> Verdict {
-        self.receiver.receive(event).await
-    }
-
-    /// All that is stored, each record under the key that it has by the design, in the order of the keys.
-    pub async fn records(&self) -> Vec<Stored> {
-        let mut stored = Vec::new();
-        for record in self.table.records().await.unwrap() {
-            let (pk, sk) = key(&record);
-            let found = self.table.get(&pk, &sk).await.unwrap();
-            assert!(found.is_some(), "nothing has the key {pk} {sk}");
-            stored.push(Stored { pk, sk, record });
+        let receiver = Receiver::new(provider, gate.clone(), table.clone());
+        let mut verdicts = Vec::new();
+        for event in events {
+            verdicts.push(receiver.receive(event.clone()).await);
         }
-        stored.sort_by(|a, b| (&a.pk, &a.sk).cmp(&(&b.pk, &b.sk)));
-        stored
+        if !verdicts.iter().any(|verdict| matches!(verdict, Verdict::Unavailable { .. })) {
+            return (verdicts, stored(&table).await);
+        }
     }
+    panic!("the table was never in time");
+}
+
+/// All that is stored, each record under the key that it has by the design.
+async fn stored(table: &Table) -> Vec<Stored> {
+    let mut stored = Vec::new();
+    for record in patiently(async || table.records().await).await {
+        let (pk, sk) = key(&record);
+        let found = patiently(async || table.get(&pk, &sk).await).await;
+        assert!(found.is_some(), "nothing has the key {pk} {sk}");
+        stored.push(Stored { pk, sk, record });
+    }
+    stored.sort_by(|a, b| (&a.pk, &a.sk).cmp(&(&b.pk, &b.sk)));
+    stored
+}
+
+async fn patiently<T>(ask: impl AsyncFn() -> Result<T, TableError>) -> T {
+    for _ in 1..PATIENCE {
+        if let Ok(answer) = ask().await {
+            return answer;
+        }
+    }
+    ask().await.unwrap()
 }
 
 /// A record in the table.
