@@ -5,10 +5,10 @@ use axum::body::Bytes;
 use closer::CLOSER;
 use hookkeeper::{
     PROVIDERS, gateway,
-    local::{CREDENTIAL, Data, DynamoDb},
+    local::{Data, DynamoDb},
     template::TEMPLATE,
 };
-use intake::{Gate, Provider, Receiver};
+use intake::{Provider, Receiver};
 use lambda_http::http::{HeaderMap, HeaderName, HeaderValue, Method, Uri, header::AUTHORIZATION};
 use models::{Delivery, Timestamp, json};
 use proptest::{collection::vec, prelude::*, sample::select, test_runner::TestRunner};
@@ -16,11 +16,12 @@ use serde_json::Value;
 use std::{
     cell::RefCell,
     collections::BTreeMap,
+    fmt::Write,
     sync::LazyLock,
     time::{Duration, Instant},
 };
-use store::Table;
 use tests::{
+    house,
     kept::bodies,
     request::{self, CREDENTIALS, Request, accepted},
     runtime_api::{Answer, Environment, Function, binary},
@@ -43,7 +44,7 @@ proptest! {
         headers in headers(),
     ) {
         RUNTIME.block_on(async {
-            let (receiver, table, _dynamodb) = receiver(provider).await;
+            let (receiver, table, _dynamodb) = house::open(provider).await;
             let authorization = HeaderValue::from_str(&request::basic("local:local")).unwrap();
             let mut admitted = headers.clone();
             admitted.insert(AUTHORIZATION, authorization);
@@ -59,12 +60,6 @@ proptest! {
             Ok(())
         })?;
     }
-}
-
-async fn receiver(provider: Provider) -> (Receiver, Table, DynamoDb) {
-    let dynamodb = DynamoDb::start(&Data::Memory, 0, TEMPLATE).await.unwrap();
-    let table = Table::new(dynamodb.settings());
-    (Receiver::new(provider, Gate::basic(CREDENTIAL, CREDENTIAL, CREDENTIAL), table.clone()), table, dynamodb)
 }
 
 async fn answer(receiver: &Receiver, headers: &HeaderMap, body: &[u8]) -> i64 {
@@ -175,7 +170,9 @@ fn body() -> impl Strategy<Value = Vec<u8>> {
         2 => form().prop_map(String::into_bytes),
         1 => vec(any::<u8>(), 0..200),
         3 => (select(samples()), vec(edit(), 0..6)).prop_map(|(mut body, edits)| {
-            edits.into_iter().for_each(|edit| edit.apply(&mut body));
+            for edit in edits {
+                edit.apply(&mut body);
+            }
             body
         }),
     ]
@@ -402,7 +399,7 @@ fn write_text(text: &str, out: &mut String, choices: &mut impl Iterator<Item = u
             ('/' | '"' | '\\', 1) => out.extend(['\\', character]),
             (character, choice) if must || choice == 2 => {
                 for unit in character.encode_utf16(&mut [0; 2]) {
-                    out.push_str(&format!("\\u{unit:04x}"));
+                    write!(out, "\\u{unit:04x}").unwrap();
                 }
             }
             (character, _) => out.push(character),
