@@ -188,7 +188,7 @@ impl Gateway {
     pub async fn start(port: u16, settings: &Settings) -> Result<Self, LocalError> {
         let listener = listen(port, "--port").await?;
         let address = listener.local_addr().map_err(|source| LocalError::Port { port, option: "--port", source })?;
-        let store = Store::new(&Client::new(), settings);
+        let store = Store::new(&Client::patient(), settings);
         let receivers = PROVIDERS.map(|provider| {
             let gate = Gate::basic(CREDENTIAL, CREDENTIAL, CREDENTIAL);
             (provider.name, Receiver::new(provider, gate, store.clone()))

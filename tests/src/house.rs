@@ -1,5 +1,6 @@
-//! One provider's receiver over a table of its own, and what is stored there.
+//! One provider's receiver over a new table, and what is stored there.
 
+use crate::request::accepted;
 use hookkeeper::{
     PROVIDERS,
     local::{CREDENTIAL, Data, DynamoDb},
@@ -19,46 +20,42 @@ pub fn provider(name: &str) -> Provider {
     PROVIDERS.into_iter().find(|provider| provider.name == name).unwrap_or_else(|| panic!("{name} is no provider"))
 }
 
-/// One provider's receiver, and a table in memory of its own.
-#[derive(Debug)]
-pub struct House {
-    receiver: Receiver,
-    table: Table,
-    /// Ends when it is dropped.
-    _dynamodb: DynamoDb,
+/// Delivers requests one after the other to a provider's receiver with a new table: what becomes of each, and all that is
+/// stored in the end, in the order of the keys.
+pub async fn deliver(provider: Provider, events: &[ApiGatewayV2httpRequest]) -> (Vec<Verdict>, Vec<Stored>) {
+    let (receiver, table, _dynamodb) = open(provider).await;
+    let mut verdicts = Vec::new();
+    for event in events {
+        verdicts.push(receiver.receive(event.clone()).await);
+    }
+    (verdicts, stored(&table).await)
 }
 
-impl House {
-    /// A receiver that accepts the user name and password `local`, and [`KEY`] where the provider may carry one.
-    pub async fn of(provider: Provider) -> Self {
-        let dynamodb = DynamoDb::start(&Data::Memory, 0, TEMPLATE).await.unwrap();
-        let store = Store::new(&Client::new(), &dynamodb.settings());
-        let gate = Gate::basic(CREDENTIAL, CREDENTIAL, CREDENTIAL);
-        let gate = match provider.credentials {
-            Credentials::Basic => gate,
-            Credentials::BasicOrKey => gate.or_key(CREDENTIAL, KEY),
-        };
-        let table = store.table().clone();
-        Self { receiver: Receiver::new(provider, gate, store), table, _dynamodb: dynamodb }
-    }
+/// A provider's receiver with a new table in memory, which is gone when its DynamoDB is dropped. It accepts the user name
+/// and password `local`, and [`KEY`] where the provider may carry one.
+pub async fn open(provider: Provider) -> (Receiver, Table, DynamoDb) {
+    let dynamodb = DynamoDb::start(&Data::Memory, 0, TEMPLATE).await.unwrap();
+    let store = Store::new(&Client::patient(), &dynamodb.settings());
+    let key = match provider.credentials {
+        Credentials::Basic => String::new(),
+        Credentials::BasicOrKey => accepted("url", KEY),
+    };
+    let gate = Gate::new(&provider, &accepted("local", &format!("{CREDENTIAL}:{CREDENTIAL}")), &key).unwrap();
+    let table = store.table().clone();
+    (Receiver::new(provider, gate, store), table, dynamodb)
+}
 
-    /// What becomes of a request that comes in by the door.
-    pub async fn receive(&self, event: ApiGatewayV2httpRequest) -> Verdict {
-        self.receiver.receive(event).await
+/// All that is stored, each record under the key that it has by the design.
+async fn stored(table: &Table) -> Vec<Stored> {
+    let mut stored = Vec::new();
+    for record in table.records().await.unwrap() {
+        let (pk, sk) = key(&record);
+        let found = table.get(&pk, &sk).await.unwrap();
+        assert!(found.is_some(), "nothing has the key {pk} {sk}");
+        stored.push(Stored { pk, sk, record });
     }
-
-    /// All that is stored, each record under the key that it has by the design, in the order of the keys.
-    pub async fn records(&self) -> Vec<Stored> {
-        let mut stored = Vec::new();
-        for record in self.table.records().await.unwrap() {
-            let (pk, sk) = key(&record);
-            let found = self.table.get(&pk, &sk).await.unwrap();
-            assert!(found.is_some(), "nothing has the key {pk} {sk}");
-            stored.push(Stored { pk, sk, record });
-        }
-        stored.sort_by(|a, b| (&a.pk, &a.sk).cmp(&(&b.pk, &b.sk)));
-        stored
-    }
+    stored.sort_by(|a, b| (&a.pk, &a.sk).cmp(&(&b.pk, &b.sk)));
+    stored
 }
 
 /// A record in the table.

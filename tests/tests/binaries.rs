@@ -136,6 +136,15 @@ fn cases(provider: &str) -> Vec<Case> {
     ]
 }
 
+/// The verdict of a line. On a machine so busy that an attempt is given up and took effect, the next one finds it done:
+/// what is in the table in the end tells whether it was.
+fn told(line: &Value) -> &str {
+    match line["verdict"].as_str().unwrap() {
+        "duplicate" => "kept",
+        verdict => verdict,
+    }
+}
+
 #[tokio::test]
 async fn every_case_ends_as_it_must_and_the_process_lives() {
     for provider in PROVIDERS.map(|provider| provider.name) {
@@ -144,13 +153,13 @@ async fn every_case_ends_as_it_must_and_the_process_lives() {
         let mut expected = Vec::new();
         for (number, (what, event_sent, verdict, kept)) in (1_000..).zip(cases(provider)) {
             let (status, line) = subject.send(event_sent).await;
-            assert_eq!(line["verdict"], verdict, "{provider}: {what}");
+            assert_eq!(told(&line), verdict, "{provider}: {what}");
             assert_eq!(status, if verdict == "stranger" { 401 } else { 200 }, "{provider}: {what}");
             expected.extend(kept);
 
             let good = event(provider, number);
             let (status, line) = subject.send(Request::post(provider, &good)).await;
-            assert_eq!((status, &line["verdict"]), (200, &json!("kept")), "{provider}: after {what}");
+            assert_eq!((status, told(&line)), (200, "kept"), "{provider}: after {what}");
             expected.push(good.into_bytes());
         }
         let mut found = bodies(&subject.table).await;

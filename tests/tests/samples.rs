@@ -10,9 +10,9 @@ use intake::{Provider, Verdict};
 use lambda_http::{aws_lambda_events::apigw::ApiGatewayV2httpRequest, http::HeaderValue};
 use models::{Body, Record};
 use serde_json::{Value, json};
-use std::{collections::BTreeMap, env, fs};
+use std::{collections::BTreeMap, env, fs, slice};
 use tests::{
-    house::{House, Stored, bytes},
+    house::{Stored, bytes, deliver},
     workspace,
 };
 
@@ -75,20 +75,19 @@ fn words(verdict: &Verdict) -> String {
 #[tokio::test]
 async fn every_sample_ends_as_its_name_says_and_is_stored_as_the_golden_file_says() {
     for provider in PROVIDERS {
-        let mut stored = BTreeMap::new();
+        let mut golden = BTreeMap::new();
         for sample in samples(provider) {
-            let (name, house) = (format!("{}/{}", provider.name, sample.name), House::of(provider).await);
-            let verdict = house.receive(sample.event.clone()).await;
-            assert_eq!(words(&verdict), sample.expected(), "{name}");
+            let name = format!("{}/{}", provider.name, sample.name);
+            let (verdicts, stored) = deliver(provider, slice::from_ref(&sample.event)).await;
+            assert_eq!(words(&verdicts[0]), sample.expected(), "{name}");
             let status = if sample.expected() == "stranger" { 401 } else { 200 };
-            assert_eq!(verdict.response().status_code, status, "{name}");
-            let records = house.records().await;
-            for bytes in bytes(&records) {
+            assert_eq!(verdicts[0].response().status_code, status, "{name}");
+            for bytes in bytes(&stored) {
                 assert_eq!(bytes, sample.body(), "{name}: not the bytes that were sent");
             }
-            stored.insert(sample.name, records.iter().map(snapshot).collect::<Vec<_>>());
+            golden.insert(sample.name, stored.iter().map(snapshot).collect());
         }
-        compare(provider, &stored);
+        compare(provider, &golden);
     }
 }
 
@@ -96,16 +95,13 @@ async fn every_sample_ends_as_its_name_says_and_is_stored_as_the_golden_file_say
 async fn what_comes_again_is_kept_again_only_where_it_has_no_time_of_its_own() {
     for provider in PROVIDERS {
         for sample in samples(provider) {
-            let (name, house) = (format!("{}/{}", provider.name, sample.name), House::of(provider).await);
-            house.receive(sample.event.clone()).await;
-            let first = keys(&house.records().await);
-            house.receive(sample.event.clone()).await;
-            assert_eq!(keys(&house.records().await), first, "{name}: the same request is the same delivery");
-            let folding = house.records().await.iter().filter(|stored| folds(&stored.record)).count();
-            let verdict = house.receive(sample.again()).await;
-            let both = house.records().await;
-            assert_eq!(both.len(), folding + 2 * (first.len() - folding), "{name}: {both:#?}");
-            if let Verdict::Kept { duplicates, .. } = verdict {
+            let name = format!("{}/{}", provider.name, sample.name);
+            // The same request twice is one delivery.
+            let (_, stored) = deliver(provider, &[sample.event.clone(), sample.event.clone()]).await;
+            let (verdicts, both) = deliver(provider, &[sample.event.clone(), sample.again()]).await;
+            let folding = stored.iter().filter(|stored| folds(&stored.record)).count();
+            assert_eq!(both.len(), folding + 2 * (stored.len() - folding), "{name}: {both:#?}");
+            if let Verdict::Kept { duplicates, .. } = verdicts[1] {
                 assert_eq!(duplicates, folding, "{name}");
             }
         }
@@ -115,10 +111,6 @@ async fn what_comes_again_is_kept_again_only_where_it_has_no_time_of_its_own() {
 /// Whether a record is an event that carries its own time.
 fn folds(record: &Record) -> bool {
     matches!(record, Record::Event { event, .. } if event.timeproblem.is_none())
-}
-
-fn keys(records: &[Stored]) -> Vec<(String, String)> {
-    records.iter().map(|stored| (stored.pk.clone(), stored.sk.clone())).collect()
 }
 
 /// All of a record but the bytes; of these, where they are.

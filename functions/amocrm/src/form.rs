@@ -22,7 +22,40 @@ pub enum Form {
     /// A value; amoCRM's are strings all.
     Text(String),
     /// What stands in brackets, by name.
-    Parts(IndexMap<String, Form>),
+    Parts(Parts),
+}
+
+/// The parts of a form, by name.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
+#[serde(transparent)]
+pub struct Parts {
+    by_name: IndexMap<String, Form>,
+    /// The name of the next part without one: one more than the largest number that is a name.
+    #[serde(skip)]
+    next: u64,
+}
+
+impl Parts {
+    /// The part of this name, which need not be there yet. As in PHP, an empty name is the next number.
+    fn named(&mut self, name: &str) -> &mut Form {
+        let name = if name.is_empty() { self.next.to_string() } else { name.to_owned() };
+        if let Ok(number) = name.parse::<u64>()
+            && number.to_string() == name
+        {
+            self.next = self.next.max(number.saturating_add(1));
+        }
+        self.by_name.entry(name).or_insert_with(Form::empty)
+    }
+}
+
+impl FromIterator<(String, Form)> for Parts {
+    fn from_iter<I: IntoIterator<Item = (String, Form)>>(named: I) -> Self {
+        let mut parts = Self::default();
+        for (name, part) in named {
+            *parts.named(&name) = part;
+        }
+        parts
+    }
 }
 
 impl Form {
@@ -31,7 +64,7 @@ impl Form {
     pub fn part(&self, name: &str) -> Option<&Self> {
         match self {
             Self::Text(_) => None,
-            Self::Parts(parts) => parts.get(name),
+            Self::Parts(parts) => parts.by_name.get(name),
         }
     }
 
@@ -39,7 +72,7 @@ impl Form {
     pub fn parts(&self) -> impl Iterator<Item = (&str, &Self)> {
         let parts = match self {
             Self::Text(_) => None,
-            Self::Parts(parts) => Some(parts.iter().map(|(name, part)| (&**name, part))),
+            Self::Parts(parts) => Some(parts.by_name.iter().map(|(name, part)| (&**name, part))),
         };
         parts.into_iter().flatten()
     }
@@ -54,10 +87,10 @@ impl Form {
     }
 
     fn empty() -> Self {
-        Self::Parts(IndexMap::new())
+        Self::Parts(Parts::default())
     }
 
-    /// Puts a value where the path leads. As in PHP, the last one counts, and an empty name is the next free number.
+    /// Puts a value where the path leads. As in PHP, the last one counts.
     fn put<'a>(&mut self, mut path: impl Iterator<Item = &'a str>, value: String) {
         let Some(name) = path.next() else {
             *self = Self::Text(value);
@@ -67,15 +100,9 @@ impl Form {
             *self = Self::empty();
         }
         if let Self::Parts(parts) = self {
-            let name = if name.is_empty() { next_number(parts) } else { name.to_owned() };
-            parts.entry(name).or_insert_with(Self::empty).put(path, value);
+            parts.named(name).put(path, value);
         }
     }
-}
-
-fn next_number(parts: &IndexMap<String, Form>) -> String {
-    let numbers = parts.keys().filter_map(|name| name.parse::<u64>().ok());
-    numbers.max().map_or(0, |last| last.saturating_add(1)).to_string()
 }
 
 /// Reads a body: a form, or JSON of the same shape, which amoCRM's documentation prints and a sender in between may make.
@@ -136,15 +163,15 @@ fn from_json(raw: &RawValue, depth: usize, fields: &mut usize) -> Result<Form, U
     Ok(form)
 }
 
-/// `leads[status][0][id]` as `leads`, `status`, `0`, `id`. What follows a bracket that never closes is one name.
+/// `leads[status][0][id]` as `leads`, `status`, `0`, `id`. What follows a bracket that never closes is one name; as in PHP,
+/// what follows one that closes is none, unless it is a bracket.
 fn path(name: &str) -> impl Iterator<Item = &str> {
     let (first, brackets) = name.find('[').and_then(|at| name.split_at_checked(at)).unwrap_or((name, ""));
     let mut rest = brackets;
     let inner = std::iter::from_fn(move || {
         let open = rest.strip_prefix('[')?;
         let (name, after) = open.split_once(']').unwrap_or((rest, ""));
-        // PHP ignores what stands between two pairs of brackets.
-        rest = after.find('[').and_then(|at| after.get(at..)).unwrap_or_default();
+        rest = after;
         Some(name)
     });
     std::iter::once(first).chain(inner)
@@ -157,7 +184,8 @@ pub fn encode(form: &Form) -> String {
     for (name, part) in form.parts() {
         encode_part(name, part, &mut out);
     }
-    out.finish()
+    // What a browser leaves as it is, and PHP does not.
+    out.finish().replace('*', "%2A")
 }
 
 fn encode_part(name: &str, part: &Form, out: &mut form_urlencoded::Serializer<String>) {
@@ -166,7 +194,7 @@ fn encode_part(name: &str, part: &Form, out: &mut form_urlencoded::Serializer<St
             out.append_pair(name, text);
         }
         Form::Parts(parts) => {
-            for (inner, part) in parts {
+            for (inner, part) in &parts.by_name {
                 encode_part(&format!("{name}[{inner}]"), part, out);
             }
         }

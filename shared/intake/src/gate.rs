@@ -99,13 +99,6 @@ impl Gate {
         Self { basic: vec![Accepted { label: label.to_owned(), digest }], keys: Vec::new() }
     }
 
-    /// The same gate, which accepts a URL key too.
-    #[must_use]
-    pub fn or_key(mut self, label: &str, key: &str) -> Self {
-        self.keys.push(Accepted { label: label.to_owned(), digest: Sha256::digest(key).into() });
-        self
-    }
-
     /// Lets a delivery in when its request shows an accepted credential; else it is a stranger's.
     #[must_use]
     pub fn admit(&self, headers: &HeaderMap, query: &str, delivery: Delivery) -> Option<Admitted> {
