@@ -20,42 +20,56 @@ pub fn provider(name: &str) -> Provider {
     PROVIDERS.into_iter().find(|provider| provider.name == name).unwrap_or_else(|| panic!("{name} is no provider"))
 }
 
-/// Delivers requests one after the other to a provider's receiver with a new table: what becomes of each, and all that is
-/// stored in the end, in the order of the keys.
+/// One provider's receiver with a new table in memory, which is gone when this is dropped. It accepts the user name and
+/// password `local`, and [`KEY`] where the provider may carry one.
+#[derive(Debug)]
+pub struct House {
+    receiver: Receiver,
+    table: Table,
+    _dynamodb: DynamoDb,
+}
+
+impl House {
+    /// Of a provider.
+    pub async fn of(provider: Provider) -> Self {
+        let dynamodb = DynamoDb::start(&Data::Memory, 0, TEMPLATE).await.unwrap();
+        let store = Store::new(&Client::patient(), &dynamodb.settings());
+        let key = match provider.credentials {
+            Credentials::Basic => String::new(),
+            Credentials::BasicOrKey => accepted("url", KEY),
+        };
+        let gate = Gate::new(&provider, &accepted("local", &format!("{CREDENTIAL}:{CREDENTIAL}")), &key).unwrap();
+        let table = store.table().clone();
+        Self { receiver: Receiver::new(provider, gate, store), table, _dynamodb: dynamodb }
+    }
+
+    /// What becomes of a request that comes in by the door.
+    pub async fn receive(&self, event: ApiGatewayV2httpRequest) -> Verdict {
+        self.receiver.receive(event).await
+    }
+
+    /// All that is stored, each record under the key that it has by the design, in the order of the keys.
+    pub async fn records(&self) -> Vec<Stored> {
+        let mut stored = Vec::new();
+        for record in self.table.records().await.unwrap() {
+            let (pk, sk) = key(&record);
+            let found = self.table.get(&pk, &sk).await.unwrap();
+            assert!(found.is_some(), "nothing has the key {pk} {sk}");
+            stored.push(Stored { pk, sk, record });
+        }
+        stored.sort_by(|a, b| (&a.pk, &a.sk).cmp(&(&b.pk, &b.sk)));
+        stored
+    }
+}
+
+/// Delivers requests one after the other to a provider's receiver: what becomes of each, and all that is stored in the end.
 pub async fn deliver(provider: Provider, events: &[ApiGatewayV2httpRequest]) -> (Vec<Verdict>, Vec<Stored>) {
-    let (receiver, table, _dynamodb) = open(provider).await;
+    let house = House::of(provider).await;
     let mut verdicts = Vec::new();
     for event in events {
-        verdicts.push(receiver.receive(event.clone()).await);
+        verdicts.push(house.receive(event.clone()).await);
     }
-    (verdicts, stored(&table).await)
-}
-
-/// A provider's receiver with a new table in memory, which is gone when its DynamoDB is dropped. It accepts the user name
-/// and password `local`, and [`KEY`] where the provider may carry one.
-pub async fn open(provider: Provider) -> (Receiver, Table, DynamoDb) {
-    let dynamodb = DynamoDb::start(&Data::Memory, 0, TEMPLATE).await.unwrap();
-    let store = Store::new(&Client::patient(), &dynamodb.settings());
-    let key = match provider.credentials {
-        Credentials::Basic => String::new(),
-        Credentials::BasicOrKey => accepted("url", KEY),
-    };
-    let gate = Gate::new(&provider, &accepted("local", &format!("{CREDENTIAL}:{CREDENTIAL}")), &key).unwrap();
-    let table = store.table().clone();
-    (Receiver::new(provider, gate, store), table, dynamodb)
-}
-
-/// All that is stored, each record under the key that it has by the design.
-async fn stored(table: &Table) -> Vec<Stored> {
-    let mut stored = Vec::new();
-    for record in table.records().await.unwrap() {
-        let (pk, sk) = key(&record);
-        let found = table.get(&pk, &sk).await.unwrap();
-        assert!(found.is_some(), "nothing has the key {pk} {sk}");
-        stored.push(Stored { pk, sk, record });
-    }
-    stored.sort_by(|a, b| (&a.pk, &a.sk).cmp(&(&b.pk, &b.sk)));
-    stored
+    (verdicts, house.records().await)
 }
 
 /// A record in the table.

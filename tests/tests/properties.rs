@@ -8,8 +8,11 @@ use hookkeeper::{
     local::{Data, DynamoDb},
     template::TEMPLATE,
 };
-use intake::{Provider, Receiver};
-use lambda_http::http::{HeaderMap, HeaderName, HeaderValue, Method, Uri, header::AUTHORIZATION};
+use intake::{Provider, Verdict};
+use lambda_http::{
+    aws_lambda_events::apigw::ApiGatewayV2httpRequest,
+    http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, Uri, header::AUTHORIZATION},
+};
 use models::{Delivery, Timestamp, json};
 use proptest::{collection::vec, prelude::*, sample::select, test_runner::TestRunner};
 use serde_json::Value;
@@ -21,8 +24,7 @@ use std::{
     time::{Duration, Instant},
 };
 use tests::{
-    house,
-    kept::bodies,
+    house::{House, bytes},
     request::{self, CREDENTIALS, Request, accepted},
     runtime_api::{Answer, Environment, Function, binary},
 };
@@ -44,31 +46,32 @@ proptest! {
         headers in headers(),
     ) {
         RUNTIME.block_on(async {
-            let (receiver, table, _dynamodb) = house::open(provider).await;
-            let authorization = HeaderValue::from_str(&request::basic("local:local")).unwrap();
+            let house = House::of(provider).await;
             let mut admitted = headers.clone();
-            admitted.insert(AUTHORIZATION, authorization);
+            admitted.insert(AUTHORIZATION, HeaderValue::from_str(&request::basic("local:local")).unwrap());
 
-            prop_assert_eq!(answer(&receiver, &headers, &body).await, 401);
-            prop_assert_eq!(bodies(&table).await, Vec::<Vec<u8>>::new());
+            prop_assert_eq!(house.receive(event(&headers, &body)).await, Verdict::Stranger);
+            prop_assert!(house.records().await.is_empty());
 
             let asked = Instant::now();
-            prop_assert_eq!(answer(&receiver, &admitted, &body).await, 200);
+            let verdict = house.receive(event(&admitted, &body)).await;
             prop_assert!(asked.elapsed() < provider.patience);
-            let expected: Vec<_> = [&body].into_iter().filter(|body| !body.is_empty()).cloned().collect();
-            prop_assert_eq!(&bodies(&table).await, &expected);
+            prop_assert_eq!(verdict.status(), StatusCode::OK);
+            let kept = bytes(&house.records().await);
+            prop_assert_eq!(kept.is_empty(), body.is_empty());
+            prop_assert!(kept.iter().all(|kept| *kept == body));
             Ok(())
         })?;
     }
 }
 
-async fn answer(receiver: &Receiver, headers: &HeaderMap, body: &[u8]) -> i64 {
-    let (uri, body) = (Uri::from_static("/url?key=none"), Bytes::copy_from_slice(body));
-    receiver.answer(gateway::event(&Method::POST, &uri, headers, &body)).await.status_code
+fn event(headers: &HeaderMap, body: &[u8]) -> ApiGatewayV2httpRequest {
+    let uri = Uri::from_static("/url?key=none");
+    gateway::event(&Method::POST, &uri, headers, &Bytes::copy_from_slice(body))
 }
 
 proptest! {
-    #![proptest_config(cases(2_000))]
+    #![proptest_config(cases(1_000))]
 
     #[test]
     fn a_reader_is_total_and_repeats_itself(provider in select(PROVIDERS.to_vec()), body in body()) {
