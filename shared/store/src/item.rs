@@ -262,7 +262,7 @@ mod tests {
     #[test]
     fn events_expire_after_the_retention_and_what_could_not_be_read_never() {
         let now = Timestamp::from_epoch(1_795_260_000).unwrap();
-        let day = Some(Duration::from_secs(86_400));
+        let day = Some(Duration::from_hours(24));
         let expires = |mut item: Item, retention| {
             stamp(&mut item, now, retention);
             item.remove("expires").map(|expires| expires.as_n().unwrap().clone())
