@@ -84,7 +84,8 @@ pub struct Stored {
 }
 
 /// The key that the design gives a record.
-fn key(record: &Record) -> (String, String) {
+#[must_use]
+pub fn key(record: &Record) -> (String, String) {
     match record {
         Record::Event { event, .. } => {
             (format!("{}#{}", event.source, event.subject), format!("{}#{}", event.time, event.id))
