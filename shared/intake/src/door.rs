@@ -2,43 +2,85 @@
 //!
 //! `lambda_http`'s own conversion to an HTTP request fails or panics before the handler on inputs that a sender chooses
 //! (a query with `<`, a body flagged as base64 that is not, a bad `Host`), and its event type refuses a header that HTTP
-//! does not allow. A provider would be answered 5xx for any of them. Here a failure is a value.
+//! does not allow and text that is no Unicode. A provider would be answered 5xx for any of them. Here a failure is a value.
 
 use base64::{Engine, engine::general_purpose::STANDARD};
 use lambda_http::{
     aws_lambda_events::apigw::ApiGatewayV2httpRequest,
     http::{HeaderMap, HeaderName, HeaderValue, Method},
 };
-use models::{Delivery, Timestamp, Unreadable};
+use models::{Delivery, Timestamp, Unreadable, json::Lenient};
 use serde::{Deserialize, Deserializer};
-use serde_json::value::RawValue;
-use std::time::{SystemTime, UNIX_EPOCH};
+use std::{
+    borrow::Cow,
+    collections::BTreeMap,
+    time::{SystemTime, UNIX_EPOCH},
+};
 
 /// What Lambda hands over. Anything but API Gateway's event shows no credentials, and so is a stranger's.
 pub(crate) struct Payload(pub(crate) ApiGatewayV2httpRequest);
 
 impl<'de> Deserialize<'de> for Payload {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        let event = Box::<RawValue>::deserialize(deserializer)?;
-        let event = serde_json::from_str(event.get()).ok().or_else(|| without_bad_headers(event.get()));
-        Ok(Self(event.unwrap_or_else(nobodys)))
+        let event = Lenient::<Event>::deserialize(deserializer)?;
+        Ok(Self(event.0.unwrap_or_default().into()))
     }
 }
 
-fn nobodys() -> ApiGatewayV2httpRequest {
-    let mut event = ApiGatewayV2httpRequest::default();
-    event.request_context.http.method = Method::POST;
-    event
+/// The members of an event that are used. One of another shape than documented is left out, and not the event with it.
+#[derive(Deserialize, Default)]
+#[serde(default, rename_all = "camelCase")]
+struct Event<'a> {
+    #[serde(borrow)]
+    raw_query_string: Lenient<Text<'a>>,
+    #[serde(borrow)]
+    headers: Lenient<BTreeMap<Text<'a>, Lenient<Text<'a>>>>,
+    request_context: Lenient<Context>,
+    #[serde(borrow)]
+    body: Lenient<Text<'a>>,
+    is_base64_encoded: Lenient<bool>,
 }
 
-/// The event without the headers that HTTP does not allow.
-fn without_bad_headers(event: &str) -> Option<ApiGatewayV2httpRequest> {
-    let mut event: serde_json::Value = serde_json::from_str(event).ok()?;
-    event.get_mut("headers")?.as_object_mut()?.retain(|name, value| {
-        let value = value.as_str().map(HeaderValue::from_str);
-        HeaderName::try_from(name).is_ok() && matches!(value, Some(Ok(_)))
-    });
-    serde_json::from_value(event).ok()
+#[derive(Deserialize, Default)]
+#[serde(default, rename_all = "camelCase")]
+struct Context {
+    http: Lenient<Http>,
+    request_id: Lenient<String>,
+    time_epoch: Lenient<i64>,
+}
+
+#[derive(Deserialize)]
+struct Http {
+    method: String,
+}
+
+/// Text of JSON, where `\ud800` can stand for half a character: then these are the three bytes that it would be in UTF-8.
+///
+/// Source: <https://simonsapin.github.io/wtf-8>
+#[derive(Deserialize, PartialEq, Eq, PartialOrd, Ord)]
+struct Text<'a>(#[serde(borrow)] Cow<'a, [u8]>);
+
+impl From<Event<'_>> for ApiGatewayV2httpRequest {
+    fn from(given: Event) -> Self {
+        let context = given.request_context.0.unwrap_or_default();
+        let method = context.http.0.and_then(|http| http.method.parse().ok());
+        let mut event = Self::default();
+        event.raw_query_string = given.raw_query_string.0.map(|query| String::from_utf8_lossy(&query.0).into_owned());
+        event.headers = given.headers.0.unwrap_or_default().into_iter().filter_map(header).collect();
+        event.request_context.http.method = method.unwrap_or(Method::POST);
+        event.request_context.request_id = context.request_id.0;
+        event.request_context.time_epoch = context.time_epoch.0.unwrap_or_default();
+        (event.body, event.is_base64_encoded) = match given.body.0.map(|body| String::from_utf8(body.0.into_owned())) {
+            Some(Err(not_unicode)) => (Some(STANDARD.encode(not_unicode.as_bytes())), true),
+            body => (body.and_then(Result::ok), given.is_base64_encoded.0.unwrap_or_default()),
+        };
+        event
+    }
+}
+
+/// A header, unless HTTP does not allow it.
+fn header((name, value): (Text, Lenient<Text>)) -> Option<(HeaderName, HeaderValue)> {
+    Some((HeaderName::from_bytes(&name.0).ok()?, HeaderValue::from_bytes(&value.0?.0).ok()?))
 }
 
 /// A request, taken apart.
@@ -86,19 +128,31 @@ mod tests {
     }
 
     #[test]
-    fn a_header_that_http_forbids_costs_that_header_alone() {
-        let event = r#"{"headers":{"authorization":"Basic eA==","x-bad":"a\u0001b","bad name":"x","x-null":null},
-            "requestContext":{"http":{"method":"POST"},"requestId":"r"},"body":"b"}"#;
+    fn what_is_wrong_in_an_event_costs_itself_alone() {
+        let event = r#"{"headers":{"authorization":"Basic eA==","x-bad":"a\u0001b","bad name":"x","x-null":null,"\udc00":""},
+            "requestContext":{"http":{"method":"PUT","path":1},"requestId":"r","timeEpoch":"then"},
+            "cookies":{},"queryStringParameters":[],"stageVariables":"\ud800","rawQueryString":"key=\ud800","body":"b"}"#;
         let event = payload(event);
         assert_eq!(event.headers.len(), 1);
         assert_eq!(event.headers["authorization"], "Basic eA==");
+        assert_eq!(event.request_context.http.method, Method::PUT);
+        assert_eq!(event.request_context.request_id.as_deref(), Some("r"));
+        assert_eq!(event.raw_query_string.as_deref(), Some("key=\u{fffd}\u{fffd}\u{fffd}"));
         assert_eq!(event.body.as_deref(), Some("b"));
     }
 
     #[test]
+    fn a_body_that_is_no_unicode_is_its_bytes() {
+        let body = open(payload(r#"{"body":"\u00e9\ud800\ud83d\ude00"}"#), None).delivery.body;
+        assert_eq!(body, b"\xc3\xa9\xed\xa0\x80\xf0\x9f\x98\x80");
+    }
+
+    #[test]
     fn what_is_no_event_is_an_empty_one() {
+        let nobodys = ApiGatewayV2httpRequest::from(Event::default());
+        assert_eq!(nobodys.request_context.http.method, Method::POST);
         for garbage in ["{}", "[]", "1", "null", "\"text\"", r#"{"Records":[]}"#, r#"{"requestContext":{"http":1}}"#] {
-            assert_eq!(payload(garbage), nobodys(), "{garbage}");
+            assert_eq!(payload(garbage), nobodys, "{garbage}");
         }
     }
 

@@ -82,6 +82,12 @@ pub fn is_event(item: &Item) -> bool {
     item.contains_key("type")
 }
 
+/// Whether an item is a part of another one.
+#[must_use]
+pub fn is_part(item: &Item) -> bool {
+    matches!(item.get("pk"), Some(AttributeValue::S(pk)) if pk.starts_with("part#"))
+}
+
 /// Adds to an item what depends on when it is put: `kept`, for an event the shard of the hour in the index of what was
 /// kept when, and, where events are to stay for a time, `expires`. Quarantined deliveries stay until they are dropped.
 pub fn stamp(item: &mut Item, now: Timestamp, retention: Option<Duration>) {

@@ -68,7 +68,13 @@ impl Table {
     /// # Errors
     /// [`TableError`]: the table did not answer, or the item is of another version.
     pub async fn get(&self, pk: &str, sk: &str) -> Result<Option<Record>, TableError> {
-        let Some(mut head) = self.item(pk, sk).await? else { return Ok(None) };
+        match self.item(pk, sk).await? {
+            Some(head) => self.whole(head).await,
+            None => Ok(None),
+        }
+    }
+
+    async fn whole(&self, mut head: Item) -> Result<Option<Record>, TableError> {
         let Some(parts) = self.parts(&head).await? else { return Ok(None) };
         let record = item::unpack(&mut head, parts).and_then(|()| item::decode(head));
         record.map(Some).map_err(|_| TableError("an item of another version"))
@@ -93,6 +99,23 @@ impl Table {
         let key = |text: &str| AttributeValue::S(text.to_owned());
         let get = self.client.get_item().table_name(&self.name).key("pk", key(pk)).key("sk", key(sk));
         Ok(get.consistent_read(true).send().await?.item)
+    }
+
+    /// All records, in no order, without those that are not wholly there yet. Reads the whole table.
+    ///
+    /// # Errors
+    /// [`TableError`].
+    pub async fn scan(&self) -> Result<Vec<Record>, TableError> {
+        let scan = self.client.scan().table_name(&self.name).consistent_read(true);
+        let mut items = scan.into_paginator().items().send();
+        let mut records = Vec::new();
+        while let Some(item) = items.next().await {
+            let item = item?;
+            if !item::is_part(&item) {
+                records.extend(self.whole(item).await?);
+            }
+        }
+        Ok(records)
     }
 
     /// The newest events that were kept in an hour (`2026-11-21T20`), of one shard.

@@ -1,0 +1,137 @@
+//! Requests to a provider's URL, as API Gateway hands them to a function: what the tests send.
+//!
+//! Source: <https://docs.aws.amazon.com/apigateway/latest/developerguide/http-api-develop-integrations-lambda.html>
+
+use axum::body::Bytes;
+use base64::{Engine, engine::general_purpose::STANDARD};
+use serde_json::{Value, json};
+use sha2::{Digest, Sha256};
+use std::fmt::Write;
+
+/// The user name and the password that the tests are let in with.
+pub const CREDENTIALS: &str = "user:pass:wörd";
+/// The key that they are let in with.
+pub const KEY: &str = "Zm9y-dGhl_dGVzdHM";
+
+/// A request, in payload format 2.0. Its parts may be changed to what API Gateway would never send.
+#[derive(Debug, Clone)]
+pub struct Request(pub Value);
+
+impl Request {
+    /// A POST of text to a provider's URL, with [`CREDENTIALS`].
+    #[must_use]
+    pub fn post(provider: &str, body: &str) -> Self {
+        Self::with_method("POST", provider).body(body).authorization(&basic(CREDENTIALS))
+    }
+
+    /// A POST of any bytes to a provider's URL, with [`CREDENTIALS`].
+    #[must_use]
+    pub fn post_bytes(provider: &str, body: &[u8]) -> Self {
+        Self::post(provider, &STANDARD.encode(body)).with("/isBase64Encoded", true)
+    }
+
+    /// A request without body or credentials.
+    #[must_use]
+    pub fn with_method(method: &str, provider: &str) -> Self {
+        let path = format!("/{provider}");
+        Self(json!({
+            "version": "2.0",
+            "routeKey": format!("ANY {path}"),
+            "rawPath": path,
+            "rawQueryString": "",
+            "headers": { "host": "id.execute-api.us-east-1.amazonaws.com", "x-forwarded-proto": "https" },
+            "requestContext": {
+                "accountId": "123456789012",
+                "apiId": "id",
+                "domainName": "id.execute-api.us-east-1.amazonaws.com",
+                "domainPrefix": "id",
+                "http": {
+                    "method": method, "path": path, "protocol": "HTTP/1.1", "sourceIp": "192.0.2.1", "userAgent": "tests",
+                },
+                "requestId": "JKJaXmPLvHcESHA=",
+                "routeKey": format!("ANY {path}"),
+                "stage": "$default",
+                "time": "21/Nov/2026:20:43:00 +0000",
+                "timeEpoch": 1_795_293_780_000_i64,
+            },
+            "isBase64Encoded": false,
+        }))
+    }
+
+    /// The same with another value at a JSON pointer.
+    #[must_use]
+    pub fn with(mut self, pointer: &str, value: impl Into<Value>) -> Self {
+        let (parent, name) = pointer.rsplit_once('/').unwrap();
+        self.0.pointer_mut(parent).unwrap()[name] = value.into();
+        self
+    }
+
+    /// The same with a body.
+    #[must_use]
+    pub fn body(self, body: &str) -> Self {
+        self.with("/body", body)
+    }
+
+    /// The same with a header.
+    #[must_use]
+    pub fn header(mut self, name: &str, value: &str) -> Self {
+        self.0["headers"][name] = value.into();
+        self
+    }
+
+    /// The same with this `Authorization`.
+    #[must_use]
+    pub fn authorization(self, value: &str) -> Self {
+        self.header("authorization", value)
+    }
+
+    /// The same without credentials.
+    #[must_use]
+    pub fn unauthorized(mut self) -> Self {
+        self.0["headers"].as_object_mut().unwrap().remove("authorization");
+        self
+    }
+
+    /// The same with this query string.
+    #[must_use]
+    pub fn query(self, query: &str) -> Self {
+        self.with("/rawQueryString", query)
+    }
+}
+
+impl From<Request> for Bytes {
+    fn from(request: Request) -> Self {
+        request.0.to_string().into()
+    }
+}
+
+/// The value of `Authorization` for `user:password`.
+#[must_use]
+pub fn basic(credentials: &str) -> String {
+    format!("Basic {}", STANDARD.encode(credentials))
+}
+
+/// One entry of a list of accepted credentials: `label:digest`.
+#[must_use]
+pub fn accepted(label: &str, secret: &str) -> String {
+    let mut entry = format!("{label}:");
+    for byte in Sha256::digest(secret) {
+        write!(entry, "{byte:02x}").unwrap();
+    }
+    entry
+}
+
+/// The body of a delivery of one event, another one for each number.
+#[must_use]
+pub fn event(provider: &str, number: u32) -> String {
+    match provider {
+        "pipedrive" => format!(
+            r#"{{"data":{{"id":{number}}},"previous":null,"meta":{{"version":"2.0","action":"create","entity":"deal","entity_id":"{number}","company_id":"7","id":"4ad6a8f7-2b5c-4f0e-9a63-{number:012x}","timestamp":"2026-11-21T10:00:00.000Z"}}}}"#
+        ),
+        "amocrm" => format!("leads%5Badd%5D%5B0%5D%5Bid%5D={number}&leads%5Badd%5D%5B0%5D%5Bupdated_at%5D=1795255200"),
+        "closer" => format!(
+            r#"{{"eventType":"ThreadCreatedEvent","timestamp":1795255200000,"customer":{{"id":"{number}","firstName":"Ada"}}}}"#
+        ),
+        other => panic!("no event of {other} is known"),
+    }
+}

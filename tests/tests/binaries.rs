@@ -1,0 +1,313 @@
+//! The real binaries, as Lambda runs them: what each answers, what it keeps, and that nothing ends it.
+
+use axum::body::Bytes;
+use hookkeeper::{
+    PROVIDERS,
+    local::{Data, DynamoDb},
+    template::TEMPLATE,
+};
+use intake::Credentials;
+use models::{Record, Unreadable};
+use serde_json::{Value, json};
+use std::{
+    net::{Ipv4Addr, TcpListener},
+    time::{Duration, Instant},
+};
+use store::{Client, Table};
+use tests::{
+    kept::bodies,
+    request::{CREDENTIALS, KEY, Request, accepted, basic, event},
+    runtime_api::{Answer, Environment, Function, binary},
+};
+
+/// A function with a table of its own.
+struct Subject {
+    function: Function,
+    table: Table,
+    _dynamodb: DynamoDb,
+}
+
+impl Subject {
+    async fn start(name: &str, environment: impl FnOnce(Environment) -> Environment) -> Self {
+        let binary = binary(name);
+        let dynamodb = DynamoDb::start(&Data::Memory, 0, TEMPLATE).await.unwrap();
+        let environment = environment(Environment::of(name, &dynamodb.endpoint()));
+        let function = Function::spawn(binary, &environment).await;
+        Self { function, table: Table::new(&Client::patient(), &dynamodb.settings()), _dynamodb: dynamodb }
+    }
+
+    /// Sends an event, and returns the answer's status and the logged line.
+    async fn send(&mut self, event: impl Into<Bytes>) -> (u64, Value) {
+        let answer = self.function.invoke(event).await;
+        let (Answer::Response(_), Some(line)) = (&answer, self.function.stdout().lines().last().map(str::to_owned))
+        else {
+            panic!("{answer:?} {}", self.function.stderr());
+        };
+        (answer.status(), serde_json::from_str(&line).unwrap())
+    }
+}
+
+fn variable(provider: &str, list: &str) -> String {
+    format!("{}_{list}", provider.to_uppercase())
+}
+
+/// The environment of a provider that lets [`CREDENTIALS`] in, and an older password.
+fn open(provider: &str) -> impl FnOnce(Environment) -> Environment {
+    let credentials = format!("old:{},{}", &accepted("", "user:old")[1..], accepted("new", CREDENTIALS));
+    let name = variable(provider, "CREDENTIALS");
+    move |environment| environment.with(&name, credentials)
+}
+
+/// An event, its verdict, and the body that is kept of it.
+type Case = (&'static str, Bytes, &'static str, Option<Vec<u8>>);
+
+/// What comes to a URL, some of it from strangers.
+fn cases(provider: &str) -> Vec<Case> {
+    let body = |number| event(provider, number);
+    let post = |number| Request::post(provider, &body(number));
+    let kept = |number| Some(body(number).into_bytes());
+    let empty = |method| Request::with_method(method, provider);
+    let garbled = || Request::post(provider, "no base64!").with("/isBase64Encoded", true);
+    let surrogate = |request: Request| Bytes::from(request.0.to_string().replace("SURROGATE", "\\ud800"));
+    vec![
+        ("a delivery", post(1).into(), "kept", kept(1)),
+        ("the same again", post(1).into(), "duplicate", None),
+        ("in base64", Request::post_bytes(provider, body(2).as_bytes()).into(), "kept", kept(2)),
+        ("unreadable", Request::post(provider, "hello").into(), "quarantined", Some(b"hello".into())),
+        ("any bytes", Request::post_bytes(provider, b"\0\xff").into(), "quarantined", Some(b"\0\xff".into())),
+        ("GET", empty("GET").into(), "hello", None),
+        ("HEAD", empty("HEAD").into(), "hello", None),
+        ("GET with a body", empty("GET").body(&body(3)).into(), "hello", None),
+        ("empty", empty("POST").authorization(&basic(CREDENTIALS)).into(), "probe", None),
+        ("empty text", Request::post(provider, "").into(), "probe", None),
+        ("PUT", empty("PUT").body(&body(4)).authorization(&basic(CREDENTIALS)).into(), "kept", kept(4)),
+        ("a stranger's empty one", empty("POST").into(), "stranger", None),
+        ("no credentials", post(5).unauthorized().into(), "stranger", None),
+        ("wrong credentials", post(5).authorization(&basic("user:wrong")).into(), "stranger", None),
+        ("a key nobody gave out", post(5).unauthorized().query("key=wrong").into(), "stranger", None),
+        ("not base64", garbled().into(), "quarantined", Some(b"no base64!".into())),
+        ("a stranger's not base64", garbled().unauthorized().into(), "stranger", None),
+        ("a query of no URL", post(6).query("a=<b>\"c d\u{1}%zz").into(), "kept", kept(6)),
+        ("a bad host", post(7).header("host", "ho st/<>:x").into(), "kept", kept(7)),
+        ("a bad protocol", post(8).header("x-forwarded-proto", "ht tp:").into(), "kept", kept(8)),
+        ("a control character", post(9).header("x-a", "a\u{1}\r\nb").into(), "kept", kept(9)),
+        ("a header of no name", post(10).header("bad name\n", "x").header("", "").into(), "kept", kept(10)),
+        (
+            "headers that are none",
+            post(11).with("/headers/x", 1).with("/headers/y", json!([])).into(),
+            "kept",
+            kept(11),
+        ),
+        ("no header at all", post(12).with("/headers", Value::Null).into(), "stranger", None),
+        ("a stranger's control character", post(13).authorization("Basic \u{1}").into(), "stranger", None),
+        ("half a character in a header", surrogate(post(14).header("x-SURROGATE", "SURROGATE")), "kept", kept(14)),
+        ("half a character in the query", surrogate(post(15).query("SURROGATE")), "kept", kept(15)),
+        (
+            "half a character in the body",
+            surrogate(Request::post(provider, "SURROGATE")),
+            "quarantined",
+            Some(b"\xed\xa0\x80".into()),
+        ),
+        (
+            "members of other types",
+            post(16).with("/cookies", 1).with("/requestContext/time", 1).into(),
+            "kept",
+            kept(16),
+        ),
+        ("a method that is none", post(17).with("/requestContext/http/method", "P OST").into(), "kept", kept(17)),
+        ("a body that is none", post(18).with("/body", json!({ "a": 1 })).into(), "probe", None),
+        ("an arrival that is none", post(19).with("/requestContext/timeEpoch", "x").into(), "kept", kept(19)),
+        ("no context", post(20).with("/requestContext", Value::Null).into(), "kept", kept(20)),
+        ("an object", "{}".into(), "stranger", None),
+        ("a list", "[]".into(), "stranger", None),
+        ("a number", "1".into(), "stranger", None),
+        ("null", "null".into(), "stranger", None),
+        ("text", "\"x\"".into(), "stranger", None),
+        ("half a character", "\"\\ud800\"".into(), "stranger", None),
+        ("deep", ("[".repeat(100_000) + &"]".repeat(100_000)).into(), "stranger", None),
+        (
+            "SQS",
+            r#"{"Records":[{"eventSource":"aws:sqs","body":"x","messageAttributes":{}}]}"#.into(),
+            "stranger",
+            None,
+        ),
+        ("EventBridge", r#"{"version":"0","detail-type":"x","source":"aws.s3","detail":{}}"#.into(), "stranger", None),
+        ("a REST API", r#"{"httpMethod":"POST","path":"/","headers":{},"body":"x"}"#.into(), "stranger", None),
+    ]
+}
+
+#[tokio::test]
+async fn every_case_ends_as_it_must_and_the_process_lives() {
+    for provider in PROVIDERS.map(|provider| provider.name) {
+        let mut subject = Subject::start(provider, open(provider)).await;
+        let pid = subject.function.pid();
+        let mut expected = Vec::new();
+        for (number, (what, event_sent, verdict, kept)) in (1_000..).zip(cases(provider)) {
+            let (status, line) = subject.send(event_sent).await;
+            assert_eq!(line["verdict"], verdict, "{provider}: {what}");
+            assert_eq!(status, if verdict == "stranger" { 401 } else { 200 }, "{provider}: {what}");
+            expected.extend(kept);
+
+            let good = event(provider, number);
+            let (status, line) = subject.send(Request::post(provider, &good)).await;
+            assert_eq!((status, &line["verdict"]), (200, &json!("kept")), "{provider}: after {what}");
+            expected.push(good.into_bytes());
+        }
+        let mut found = bodies(&subject.table).await;
+        expected.sort();
+        found.sort();
+        assert_eq!(found, expected, "{provider}");
+        assert_eq!(subject.function.pid(), pid);
+        assert_eq!(subject.function.stderr(), "", "{provider}");
+    }
+}
+
+#[tokio::test]
+async fn an_answer_says_what_a_stranger_should_show() {
+    let mut subject = Subject::start("closer", open("closer")).await;
+    let Answer::Response(stranger) = subject.function.invoke(Request::post("closer", "x").unauthorized()).await else {
+        panic!("no response");
+    };
+    assert_eq!(stranger["headers"], json!({ "www-authenticate": "Basic realm=\"hookkeeper\", charset=\"UTF-8\"" }));
+    let Answer::Response(kept) = subject.function.invoke(Request::post("closer", &event("closer", 1))).await else {
+        panic!("no response");
+    };
+    assert_eq!((&kept["statusCode"], &kept["headers"]), (&json!(200), &json!({})));
+    assert!(kept["body"].is_null() && stranger["body"].is_null());
+}
+
+#[tokio::test]
+async fn an_old_password_and_a_new_one_are_told_apart() {
+    let mut subject = Subject::start("pipedrive", open("pipedrive")).await;
+    for (number, (credentials, label)) in (1..).zip([("user:old", "old"), (CREDENTIALS, "new")]) {
+        let request = Request::post("pipedrive", &event("pipedrive", number)).authorization(&basic(credentials));
+        let (status, line) = subject.send(request).await;
+        assert_eq!((status, &line["credential"]), (200, &json!(label)));
+    }
+}
+
+#[tokio::test]
+async fn a_key_in_the_url_lets_in_who_has_no_password_field() {
+    for provider in PROVIDERS {
+        let keys = variable(provider.name, "KEYS");
+        let with_key = |environment: Environment| environment.with(&keys, accepted("url", KEY));
+        if provider.credentials == Credentials::Basic {
+            let mut subject = Subject::start(provider.name, |it| with_key(open(provider.name)(it))).await;
+            assert!(!subject.function.ended().await.success());
+            continue;
+        }
+        let mut subject = Subject::start(provider.name, with_key).await;
+        let request = Request::post(provider.name, &event(provider.name, 1)).unauthorized();
+        let (status, line) = subject.send(request.clone().query(&format!("key={KEY}"))).await;
+        assert_eq!((status, &line["verdict"], &line["credential"]), (200, &json!("kept"), &json!("url")));
+        assert_eq!(subject.send(request.query("key=wrong")).await.0, 401);
+        assert_eq!(bodies(&subject.table).await, [event(provider.name, 1).into_bytes()]);
+    }
+}
+
+#[tokio::test]
+async fn a_panic_costs_one_delivery_its_reading() {
+    let mut subject = Subject::start("panicking", open("pipedrive")).await;
+    let pid = subject.function.pid();
+    for number in 1..4 {
+        let body = format!("panic! {number}");
+        let (status, line) = subject.send(Request::post("pipedrive", &body)).await;
+        assert_eq!((status, &line["verdict"], &line["reason"]), (200, &json!("quarantined"), &json!("panicked")));
+        let (status, line) = subject.send(Request::post("pipedrive", &event("pipedrive", number))).await;
+        assert_eq!((status, &line["verdict"]), (200, &json!("kept")));
+    }
+    let records = subject.table.scan().await.unwrap();
+    let panicked = records.iter().filter_map(|record| match record {
+        Record::Quarantined { reason: Unreadable::Panicked, bytes, .. } => {
+            Some(String::from_utf8(bytes.clone()).unwrap())
+        }
+        _ => None,
+    });
+    let mut panicked: Vec<_> = panicked.collect();
+    panicked.sort();
+    assert_eq!(panicked, ["panic! 1", "panic! 2", "panic! 3"]);
+    assert_eq!(records.len(), 6);
+    assert_eq!(subject.function.pid(), pid);
+}
+
+#[tokio::test]
+async fn what_is_missing_to_start_is_said_in_a_sentence() {
+    type Change = fn(Environment) -> Environment;
+    let table: [(&str, Change, &str); 11] = [
+        (
+            "pipedrive",
+            |it| it.with("PIPEDRIVE_CREDENTIALS", ""),
+            "PIPEDRIVE_CREDENTIALS lists no credential: set it to label:digest[,label:digest], digest being the SHA-256 of user:password in hexadecimal",
+        ),
+        (
+            "closer",
+            |it| it.without("CLOSER_CREDENTIALS"),
+            "CLOSER_CREDENTIALS lists no credential: set it to label:digest[,label:digest], digest being the SHA-256 of user:password in hexadecimal",
+        ),
+        (
+            "amocrm",
+            |it| it.with("AMOCRM_CREDENTIALS", "user:password"),
+            "entry 1 of AMOCRM_CREDENTIALS is not label:digest (a label of a-z, 0-9 and -, 64 hexadecimal digits)",
+        ),
+        (
+            "amocrm",
+            |it| it.with("AMOCRM_KEYS", format!("{},x", accepted("a", KEY))),
+            "entry 2 of AMOCRM_KEYS is not label:digest (a label of a-z, 0-9 and -, 64 hexadecimal digits)",
+        ),
+        (
+            "pipedrive",
+            |it| it.with("PIPEDRIVE_KEYS", accepted("a", KEY)),
+            "PIPEDRIVE_KEYS is set, but this provider sends a user name and a password: use those",
+        ),
+        ("closer", |it| it.without("HOOKKEEPER_TABLE"), "the environment variable HOOKKEEPER_TABLE is not set"),
+        ("closer", |it| it.with("HOOKKEEPER_TABLE", ""), "the environment variable HOOKKEEPER_TABLE is not set"),
+        ("closer", |it| it.without("AWS_REGION"), "the environment variable AWS_REGION is not set"),
+        ("closer", |it| it.without("AWS_ACCESS_KEY_ID"), "the environment variable AWS_ACCESS_KEY_ID is not set"),
+        (
+            "closer",
+            |it| it.without("AWS_SECRET_ACCESS_KEY"),
+            "the environment variable AWS_SECRET_ACCESS_KEY is not set",
+        ),
+        (
+            "closer",
+            |it| it.with("HOOKKEEPER_RETENTION_DAYS", "-1"),
+            "HOOKKEEPER_RETENTION_DAYS is not a number of days (0 keeps events for ever)",
+        ),
+    ];
+    for (provider, change, sentence) in table {
+        let mut subject = Subject::start(provider, |it| change(open(provider)(it))).await;
+        let status = subject.function.ended().await;
+        assert_eq!(status.code(), Some(1), "{sentence}");
+        assert_eq!(subject.function.stderr(), format!("{provider} cannot start: {sentence}\n"));
+        assert_eq!(subject.function.stdout(), "");
+    }
+}
+
+/// A port that refuses, and one that takes a connection and says nothing.
+#[tokio::test]
+async fn a_table_that_does_not_answer_is_a_503_within_a_second() {
+    let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
+    let silent = listener.local_addr().unwrap();
+    let refusing = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap().local_addr().unwrap();
+    for (address, reason) in [(refusing, "unreachable"), (silent, "timeout")] {
+        for provider in PROVIDERS.map(|provider| provider.name) {
+            let endpoint = format!("http://{address}");
+            let mut subject = Subject::start(provider, |environment| {
+                open(provider)(environment).with("AWS_ENDPOINT_URL_DYNAMODB", endpoint)
+            })
+            .await;
+            assert_eq!(subject.send(Request::with_method("GET", provider)).await.0, 200);
+            for number in 0..2 {
+                let asked = Instant::now();
+                let (status, line) = subject.send(Request::post(provider, &event(provider, number))).await;
+                assert!(asked.elapsed() < Duration::from_secs(1), "{provider}: {:?}", asked.elapsed());
+                assert_eq!(
+                    (status, &line["verdict"], &line["reason"]),
+                    (503, &json!("unavailable"), &json!(reason)),
+                    "{provider}"
+                );
+            }
+            assert!(subject.function.is_alive());
+        }
+    }
+}

@@ -1,0 +1,156 @@
+//! The gate's table: what lets a delivery in, and by which label.
+
+use base64::{Engine, engine::general_purpose::STANDARD};
+use hookkeeper::PROVIDERS;
+use intake::{Credentials, Gate, GateError, Provider};
+use lambda_http::http::{HeaderMap, HeaderValue, header::AUTHORIZATION};
+use models::{Delivery, Timestamp};
+use std::time::Duration;
+use tests::request::{accepted, basic};
+
+/// A provider that may send a key, and one that may not.
+fn providers() -> [Provider; 2] {
+    [Credentials::BasicOrKey, Credentials::Basic]
+        .map(|credentials| *PROVIDERS.iter().find(|provider| provider.credentials == credentials).unwrap())
+}
+
+fn list(secrets: &[(&str, &str)]) -> String {
+    let entries: Vec<_> = secrets.iter().map(|(label, secret)| accepted(label, secret)).collect();
+    entries.join(", ")
+}
+
+/// The label by which a gate lets in what shows this header and this query.
+fn label(gate: &Gate, authorization: Option<&str>, query: &str) -> Option<String> {
+    let value = authorization.map(|value| HeaderValue::from_bytes(value.as_bytes()).unwrap());
+    let headers = HeaderMap::from_iter(value.map(|value| (AUTHORIZATION, value)));
+    let arrival = Timestamp::from_unix(Duration::from_secs(1_795_293_781));
+    let delivery = Delivery { body: b"body".to_vec(), content_type: None, arrival, request_id: "id".to_owned() };
+    let admitted = gate.admit(&headers, query, delivery.clone())?;
+    assert_eq!(*admitted.delivery(), delivery);
+    Some(admitted.label().to_owned())
+}
+
+#[test]
+fn a_header_lets_in_what_it_should() {
+    let credentials =
+        list(&[("old", "user:first"), ("new", "user:second"), ("colons", "user:a:b:"), ("utf8", "usér:wörd")]);
+    let gate = Gate::new(&providers()[1], &credentials, "").unwrap();
+    let of = |scheme: &str, encoded: &str| format!("{scheme}{encoded}");
+    let first = STANDARD.encode("user:first");
+    let table = [
+        (basic("user:first"), Some("old")),
+        (basic("user:second"), Some("new")),
+        (basic("user:a:b:"), Some("colons")),
+        (basic("usér:wörd"), Some("utf8")),
+        (of("basic ", &first), Some("old")),
+        (of("BASIC ", &first), Some("old")),
+        (of("bAsIc    ", &first), Some("old")),
+        (of(" Basic ", &first), Some("old")),
+        (of("Basic ", &format!("{first}  \t")), Some("old")),
+        (of("Basic ", first.trim_end_matches('=')), Some("old")),
+        (String::new(), None),
+        ("Basic".to_owned(), None),
+        ("Basic ".to_owned(), None),
+        (first.clone(), None),
+        (of("Basic", &first), None),
+        (of("Bearer ", &first), None),
+        (of("Digest ", &first), None),
+        (of("Basic ", "user:first"), None),
+        (of("Basic ", "%%%%"), None),
+        (of("Basic ", "é"), None),
+        (basic("userfirst"), None),
+        (basic(":"), None),
+        (basic("user:"), None),
+        (basic(":first"), None),
+        (basic("user:First"), None),
+        (basic("user:first "), None),
+        (basic("user:first\n"), None),
+        (basic("user:firs"), None),
+        (basic("user:firstuser:first"), None),
+        // Given twice, as API Gateway joins it.
+        (format!("{0},{0}", basic("user:first")), None),
+        (format!("{}, Bearer x", basic("user:first")), None),
+    ];
+    for (header, expected) in table {
+        assert_eq!(label(&gate, Some(&header), "").as_deref(), expected, "{header:?}");
+    }
+    assert_eq!(label(&gate, None, ""), None);
+}
+
+#[test]
+fn a_key_lets_in_where_it_may() {
+    let [with_keys, without] = providers();
+    let (credentials, keys) = (list(&[("basic", "user:password")]), list(&[("old", "k-1_a"), ("new", "key+two")]));
+    let gate = Gate::new(&with_keys, &credentials, &keys).unwrap();
+    let table = [
+        ("key=k-1_a", Some("old")),
+        ("key=%6B%2D1_a", Some("old")),
+        ("%6Bey=k-1_a", Some("old")),
+        ("a=b&key=k-1_a&&c", Some("old")),
+        ("key=key%2Btwo", Some("new")),
+        ("key=key+two", None),
+        ("key=k-1_a&key=k-1_a", None),
+        ("key=k-1_a&key=", None),
+        ("key=wrong", None),
+        ("key=K-1_a", None),
+        ("key=k-1_a%00", None),
+        ("key=", None),
+        ("key", None),
+        ("Key=k-1_a", None),
+        ("key=user:password", None),
+        ("key=%", None),
+        ("key=%FF<\" \u{1}", None),
+        ("", None),
+    ];
+    for (query, expected) in table {
+        assert_eq!(label(&gate, None, query).as_deref(), expected, "{query:?}");
+        assert_eq!(label(&gate, Some("Basic eA=="), query).as_deref(), expected, "{query:?}, a wrong header too");
+        assert_eq!(label(&gate, Some(&basic("user:password")), query).as_deref(), Some("basic"), "{query:?}");
+    }
+    assert_eq!(label(&gate, Some(&basic("k-1_a")), ""), None, "a key is no password");
+
+    let gate = Gate::new(&without, &credentials, "").unwrap();
+    assert_eq!(label(&gate, None, "key=k-1_a"), None);
+    assert_eq!(label(&gate, None, "key=user:password"), None);
+}
+
+/// Of two entries that match, the second one counts: the first match ended nothing early.
+#[test]
+fn every_entry_is_compared() {
+    let twice = list(&[("first", "user:password"), ("other", "x"), ("last", "user:password"), ("more", "y")]);
+    let gate = Gate::new(&providers()[0], &twice, &twice).unwrap();
+    assert_eq!(label(&gate, Some(&basic("user:password")), "").as_deref(), Some("last"));
+    assert_eq!(label(&gate, None, "key=user:password").as_deref(), Some("last"));
+}
+
+#[test]
+fn a_list_is_read_strictly() {
+    let [with_keys, without] = providers();
+    let good = accepted("label", "secret");
+    let digest = good.trim_start_matches("label:");
+    let malformed = |entry| GateError::Malformed { variable: "AMOCRM_CREDENTIALS".to_owned(), entry };
+    let table = [
+        (good.clone(), None),
+        (format!(" {good} ,, {good},"), None),
+        (format!("a-1:{}", digest.to_uppercase()), None),
+        (String::new(), Some(GateError::Nobody("AMOCRM_CREDENTIALS".to_owned()))),
+        (" , ".to_owned(), Some(GateError::Nobody("AMOCRM_CREDENTIALS".to_owned()))),
+        (digest.to_owned(), Some(malformed(1))),
+        (format!(":{digest}"), Some(malformed(1))),
+        (format!("Label:{digest}"), Some(malformed(1))),
+        (format!("a label:{digest}"), Some(malformed(1))),
+        (format!("label:{}", &digest[1..]), Some(malformed(1))),
+        (format!("label:{digest}0"), Some(malformed(1))),
+        (format!("label:{}", "g".repeat(64)), Some(malformed(1))),
+        (format!("label:{}", "+f".repeat(32)), Some(malformed(1))),
+        (format!("label:{}", "é".repeat(32)), Some(malformed(1))),
+        (format!("label: {}", &digest[1..]), Some(malformed(1))),
+        (format!("{good},{good},user:password"), Some(malformed(3))),
+        (format!("{good};{good}"), Some(malformed(1))),
+    ];
+    for (list, expected) in table {
+        assert_eq!(Gate::new(&with_keys, &list, "").err(), expected, "{list:?}");
+    }
+    assert!(Gate::new(&with_keys, "", &good).is_ok());
+    assert_eq!(Gate::new(&without, &good, &good).unwrap_err(), GateError::KeysNotAllowed("PIPEDRIVE_KEYS".to_owned()));
+}
