@@ -2,7 +2,7 @@
 
 use crate::{
     Settings,
-    time::{ATTEMPT, ATTEMPTS, FIRST_WAIT, LONGEST_WAIT, PATIENT_ATTEMPT, SHARE},
+    time::{ATTEMPT, ATTEMPTS, FIRST_WAIT, IDLE_CONNECTIONS, LONGEST_WAIT, PATIENT_ATTEMPT, SHARE},
 };
 use aws_sdk_dynamodb::config::{
     BehaviorVersion, SharedHttpClient, StalledStreamProtectionConfig,
@@ -75,6 +75,7 @@ impl Client {
 
 fn network() -> SharedHttpClient {
     aws_smithy_http_client::Builder::new()
+        .pool_max_idle_per_host(IDLE_CONNECTIONS)
         .tls_provider(Provider::Rustls(CryptoMode::Ring))
         .build_https()
 }
