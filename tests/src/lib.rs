@@ -2,8 +2,10 @@
 
 pub mod house;
 pub mod kept;
+pub mod proxy;
 pub mod request;
 pub mod runtime_api;
+pub mod sqs;
 
 use std::path::{Path, PathBuf};
 

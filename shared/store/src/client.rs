@@ -2,10 +2,12 @@
 
 use crate::{
     Settings,
-    time::{ATTEMPT, ATTEMPTS, FIRST_WAIT, LONGEST_WAIT, PATIENT_ATTEMPT, SHARE},
+    time::{ATTEMPT, ATTEMPTS, FIRST_WAIT, IDLE_CONNECTIONS, LONGEST_WAIT, PATIENT_ATTEMPT, SHARE},
 };
 use aws_sdk_dynamodb::config::{
-    BehaviorVersion, SharedHttpClient, StalledStreamProtectionConfig, retry::RetryConfig, timeout::TimeoutConfig,
+    BehaviorVersion, SharedHttpClient, StalledStreamProtectionConfig,
+    retry::{RetryConfig, RetryPartition, TokenBucket},
+    timeout::TimeoutConfig,
 };
 use aws_smithy_http_client::tls::{Provider, rustls_provider::CryptoMode};
 use std::time::Duration;
@@ -52,6 +54,7 @@ impl Client {
             .credentials_provider(settings.credentials.clone())
             .http_client(self.http.clone())
             .retry_config(self.retry.clone())
+            .retry_partition(unlimited())
             .timeout_config(self.timeout.clone())
             .stalled_stream_protection(StalledStreamProtectionConfig::disabled());
         config.set_endpoint_url(settings.dynamodb_endpoint.clone());
@@ -65,6 +68,7 @@ impl Client {
             .credentials_provider(settings.credentials.clone())
             .http_client(self.http.clone())
             .retry_config(self.retry.clone())
+            .retry_partition(unlimited())
             .timeout_config(self.timeout.clone())
             .stalled_stream_protection(StalledStreamProtectionConfig::disabled());
         config.set_endpoint_url(settings.sqs_endpoint.clone());
@@ -73,7 +77,16 @@ impl Client {
 }
 
 fn network() -> SharedHttpClient {
-    aws_smithy_http_client::Builder::new().tls_provider(Provider::Rustls(CryptoMode::Ring)).build_https()
+    aws_smithy_http_client::Builder::new()
+        .pool_max_idle_per_host(IDLE_CONNECTIONS)
+        .tls_provider(Provider::Rustls(CryptoMode::Ring))
+        .build_https()
+}
+
+/// Retries without the SDK's quota. Some failures use that up, for all of an environment's life when the table stays away:
+/// then the one connection that died in a freeze would be a failure too. The shares are what spares a store in trouble.
+fn unlimited() -> RetryPartition {
+    RetryPartition::custom("hookkeeper").token_bucket(TokenBucket::unlimited()).build()
 }
 
 fn timeout(attempt: Duration, operation: Duration) -> TimeoutConfig {

@@ -82,10 +82,10 @@ pub fn is_event(item: &Item) -> bool {
     item.contains_key("type")
 }
 
-/// Whether an item is a part of another.
+/// Whether an item is a part of another one.
 #[must_use]
 pub fn is_part(item: &Item) -> bool {
-    item.get("sk").and_then(|sk| sk.as_s().ok()).is_some_and(|sk| sk == "part")
+    matches!(item.get("pk"), Some(AttributeValue::S(pk)) if pk.starts_with("part#"))
 }
 
 /// Adds to an item what depends on when it is put: `kept`, for an event the shard of the hour in the index of what was

@@ -3,7 +3,7 @@
 //! A message is one item: its DynamoDB JSON, zlib, base64, since SQS takes XML characters only, and one item of 400 KB at
 //! the most always fits its limit of 1 MiB. The drain needs no provider to put it into the table.
 
-use crate::{Client, Settings, item::Item};
+use crate::{Client, Settings, item::Item, time::ATTEMPTS};
 use aws_sdk_dynamodb::{primitives::Blob, types::AttributeValue};
 use aws_sdk_sqs::types::SendMessageBatchRequestEntry;
 use base64::{Engine, engine::general_purpose::STANDARD};
@@ -99,43 +99,45 @@ impl Spool {
         Some(Self { url: settings.spool.clone()?, client: client.sqs(settings), share: client.share })
     }
 
-    /// Sends items to the spool, and says of each whether the spool said in its share of the time that it has it.
+    /// Sends items to the spool, and says of each whether the spool said in its share of the time that it has it. What fails
+    /// of a batch that is else taken is sent again.
     pub async fn send(&self, items: &[&Item]) -> Vec<bool> {
         let deadline = tokio::time::Instant::now() + self.share;
-        let batches = batches(items.iter().map(|item| Message::of(item)));
-        let batches = stream::iter(batches).map(|batch| async move {
-            let messages = batch.len();
-            let sent = tokio::time::timeout_at(deadline, self.send_batch(batch)).await;
-            sent.unwrap_or_else(|_| vec![false; messages])
-        });
-        batches.buffered(CONCURRENT_BATCHES).concat().await
+        let mut waiting: BTreeMap<usize, Message> = items.iter().map(|item| Message::of(item)).enumerate().collect();
+        for _ in 0..ATTEMPTS {
+            let batches = stream::iter(batches(&waiting)).map(|batch| async {
+                tokio::time::timeout_at(deadline, self.send_batch(batch)).await.unwrap_or_default()
+            });
+            let taken = batches.buffer_unordered(CONCURRENT_BATCHES).concat().await;
+            waiting.retain(|index, _| !taken.contains(index));
+        }
+        (0..items.len()).map(|index| !waiting.contains_key(&index)).collect()
     }
 
-    /// Sends one batch, and says of each message whether it was taken.
-    async fn send_batch(&self, batch: Vec<Message>) -> Vec<bool> {
-        let messages = batch.len();
-        let entries = batch.into_iter().enumerate().map(|(index, Message(body))| {
+    /// Sends one batch, and says which of its messages were taken.
+    async fn send_batch(&self, batch: Vec<(usize, Message)>) -> Vec<usize> {
+        let entries = batch.into_iter().map(|(index, Message(body))| {
             SendMessageBatchRequestEntry::builder().id(index.to_string()).message_body(body).build()
         });
-        let Ok(entries) = entries.collect() else { return vec![false; messages] };
+        let Ok(entries) = entries.collect() else { return Vec::new() };
         let sent = self.client.send_message_batch().queue_url(&self.url).set_entries(Some(entries)).send().await;
-        let taken: Vec<String> =
-            sent.map(|sent| sent.successful.into_iter().map(|entry| entry.id).collect()).unwrap_or_default();
-        (0..messages).map(|index| taken.contains(&index.to_string())).collect()
+        let taken = sent.map(|sent| sent.successful).unwrap_or_default();
+        taken.into_iter().filter_map(|entry| entry.id.parse().ok()).collect()
     }
 }
 
 /// The messages, in order, in batches that SQS takes. One message alone always is.
-fn batches(messages: impl Iterator<Item = Message>) -> Vec<Vec<Message>> {
-    let mut batches: Vec<Vec<Message>> = Vec::new();
+fn batches(messages: &BTreeMap<usize, Message>) -> Vec<Vec<(usize, Message)>> {
+    let mut batches: Vec<Vec<_>> = Vec::new();
     let mut bytes = 0;
-    for message in messages {
+    for (index, message) in messages {
+        let entry = (*index, message.clone());
         bytes += message.0.len();
         match batches.last_mut() {
-            Some(batch) if batch.len() < MAX_BATCH_MESSAGES && bytes <= MAX_BATCH_BYTES => batch.push(message),
+            Some(batch) if batch.len() < MAX_BATCH_MESSAGES && bytes <= MAX_BATCH_BYTES => batch.push(entry),
             _ => {
                 bytes = message.0.len();
-                batches.push(vec![message]);
+                batches.push(vec![entry]);
             }
         }
     }
@@ -169,7 +171,8 @@ mod tests {
     #[test]
     fn batches_are_what_sqs_takes() {
         let sizes = |bodies: &[usize]| -> Vec<usize> {
-            batches(bodies.iter().map(|bytes| Message("x".repeat(*bytes)))).iter().map(Vec::len).collect()
+            let messages = bodies.iter().map(|bytes| Message("x".repeat(*bytes))).enumerate().collect();
+            batches(&messages).iter().map(Vec::len).collect()
         };
         assert_eq!(sizes(&[1; 25]), [10, 10, 5]);
         assert_eq!(sizes(&[MAX_BATCH_BYTES / 2, MAX_BATCH_BYTES / 2, 1, MAX_BATCH_BYTES]), [2, 1, 1]);

@@ -116,6 +116,9 @@ impl Store {
 
     /// Puts one item, or gives it back.
     async fn put_item(&self, item: Item, deadline: Instant) -> Result<Kept, (Item, &'static str)> {
+        if Instant::now() >= deadline {
+            return Err((item, "timeout"));
+        }
         match tokio::time::timeout_at(deadline, self.table.put(item.clone())).await {
             Ok(put) => put.map_err(|error| (item, error.kind())),
             Err(_) => Err((item, "timeout")),

@@ -27,6 +27,9 @@ pub const ATTEMPTS: u32 = 3;
 pub const FIRST_WAIT: Duration = Duration::from_millis(20);
 /// The longest wait.
 pub const LONGEST_WAIT: Duration = Duration::from_millis(40);
+/// How many connections stay open between deliveries. A freeze can be the end of all of them, and an attempt finds that out
+/// of one: the last attempt has a new one.
+pub const IDLE_CONNECTIONS: usize = ATTEMPTS as usize - 1;
 /// One attempt of a call for which no provider waits: the drain's, and a person's. Three fit in the drain's `Timeout`.
 pub const PATIENT_ATTEMPT: Duration = Duration::from_secs(5);
 /// How long an environment that saw the table fail goes to the spool first.

@@ -1,0 +1,335 @@
+//! The promise under faults, over real sockets in real time: what was answered 2xx is kept, and what can be kept is
+//! answered 2xx in time.
+
+use futures_util::{StreamExt, stream};
+use hookkeeper::{
+    PROVIDERS,
+    local::{Data, DynamoDb},
+    template::TEMPLATE,
+};
+use intake::{Gate, Provider, Receiver};
+use models::Record;
+use std::{
+    collections::BTreeMap,
+    fmt::Write,
+    sync::LazyLock,
+    time::{Duration, Instant},
+};
+use store::{
+    Client, Settings, Store, Table,
+    time::{ATTEMPT, ATTEMPTS, SHARE, SPOOL_FIRST},
+};
+use tests::{
+    kept::bodies,
+    proxy::{Fault, Proxy},
+    request::{CREDENTIALS, Request, accepted, event},
+    sqs::Sqs,
+};
+use tokio::sync::Mutex;
+
+/// The longest that any delivery is to wait: both shares, and what computing takes.
+const LONGEST: Duration = Duration::from_millis(1_500);
+/// What is answered without waiting for a store that hangs.
+const AT_ONCE: Duration = Duration::from_millis(200);
+/// Held by each test: what they measure is not to be each other.
+static ALONE: Mutex<()> = Mutex::const_new(());
+
+/// The receivers' client, and the drain's. Making one takes a while, since it reads the system's certificates.
+static CLIENT: LazyLock<Client> = LazyLock::new(Client::new);
+static PATIENT: LazyLock<Client> = LazyLock::new(Client::patient);
+
+/// A receiver whose table and spool can break.
+struct World {
+    provider: Provider,
+    receiver: Receiver,
+    table: Proxy,
+    spool: Proxy,
+    sqs: Sqs,
+    /// The table, past the proxy.
+    kept: Table,
+    _dynamodb: DynamoDb,
+}
+
+/// What a delivery was answered with.
+#[derive(Debug, Clone, Copy)]
+struct Answer {
+    status: i64,
+    after: Duration,
+}
+
+impl World {
+    async fn of(provider: Provider) -> Self {
+        Self::with(provider, |settings| settings).await
+    }
+
+    async fn with(provider: Provider, change: impl FnOnce(Settings) -> Settings) -> Self {
+        let dynamodb = DynamoDb::start(&Data::Memory, 0, TEMPLATE).await.unwrap();
+        let sqs = Sqs::start().await;
+        let (table, spool) = (Proxy::start(&dynamodb.endpoint()), Proxy::start(&sqs.endpoint()));
+        let mut settings = dynamodb.settings();
+        settings.dynamodb_endpoint = Some(table.endpoint());
+        settings.sqs_endpoint = Some(spool.endpoint());
+        settings.spool = Some(format!("{}/000000000000/spool", spool.endpoint()));
+        let store = Store::new(&CLIENT, &change(settings));
+        let gate = Gate::new(&provider, &accepted("test", CREDENTIALS), "").unwrap();
+        let receiver = Receiver::new(provider, gate, store);
+        let kept = Table::new(&PATIENT, &dynamodb.settings());
+        Self { provider, receiver, table, spool, sqs, kept, _dynamodb: dynamodb }
+    }
+
+    /// Sends a delivery, as one attempt of the provider.
+    async fn send(&self, body: &str) -> Answer {
+        let request = Request::post_bytes(self.provider.name, body.as_bytes());
+        let request = serde_json::from_value(request.0).unwrap();
+        let started = Instant::now();
+        let response = self.receiver.answer(request).await;
+        Answer { status: response.status_code, after: started.elapsed() }
+    }
+
+    /// Breaks the stores.
+    async fn set(&self, place: Place, fault: Fault) {
+        if place != Place::Spool {
+            self.table.set(fault).await;
+        }
+        if place != Place::Table {
+            self.spool.set(fault).await;
+        }
+    }
+
+    /// Moves all that waits in the spool into the table.
+    async fn drain(&self) {
+        while !self.sqs.messages().is_empty() {
+            self.sqs.deliver(10, async |event| drain::drain(&self.kept, event).await).await;
+        }
+    }
+
+    /// Asserts that the table has each event of some deliveries once, and their bodies as they were sent.
+    async fn assert_kept(&self, deliveries: &[String], events: usize) {
+        let (records, bodies) = (self.kept.records().await.unwrap(), bodies(&self.kept).await);
+        let kept = records.iter().filter(|record| matches!(record, Record::Event { .. })).count();
+        assert_eq!(kept, events, "{}", self.provider.name);
+        for body in deliveries {
+            assert!(bodies.iter().any(|kept| kept == body.as_bytes()), "{}: a body is lost", self.provider.name);
+        }
+    }
+}
+
+/// Which store breaks.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+enum Place {
+    Table,
+    Spool,
+    Both,
+}
+
+/// The body of a delivery of so many events, other ones for each number.
+fn delivery(provider: &Provider, number: u32, events: u32) -> String {
+    match events {
+        1 => event(provider.name, number),
+        _ => (0..events).fold(String::new(), |mut form, index| {
+            let (lead, id) = (format!("leads%5Bupdate%5D%5B{index}%5D"), number * 1_000 + index);
+            write!(form, "{lead}%5Bid%5D={id}&{lead}%5Bname%5D=A+B&{lead}%5Bupdated_at%5D=1795255200&").unwrap();
+            form
+        }),
+    }
+}
+
+/// The shapes of deliveries, and how many worlds of them are tried at the same time: one event waits more than it computes.
+fn shapes() -> [(Vec<(Provider, u32)>, usize); 2] {
+    [(PROVIDERS.map(|provider| (provider, 1)).to_vec(), 4), (vec![(amocrm::AMOCRM, 20)], 2)]
+}
+
+/// What a world did under a fault.
+#[derive(Debug)]
+struct Cell {
+    status: i64,
+    slowest: Duration,
+    sent: usize,
+    kept: usize,
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_is_answered_2xx_is_kept_and_what_can_be_kept_is() {
+    let _alone = ALONE.lock().await;
+    let mut matrix = BTreeMap::<(usize, Place), Vec<Cell>>::new();
+    for (shapes, concurrent) in shapes() {
+        let cases = Fault::OF_STORE.into_iter().enumerate().flat_map(|(row, fault)| {
+            let places = [Place::Table, Place::Spool, Place::Both].into_iter();
+            places.flat_map(|place| shapes.iter().map(move |shape| (row, fault, place, *shape))).collect::<Vec<_>>()
+        });
+        let cells = stream::iter(cases).map(|(row, fault, place, (provider, events))| async move {
+            let cell = tokio::spawn(broken(fault, place, provider, events));
+            ((row, place), cell.await.unwrap())
+        });
+        for (key, cell) in cells.buffer_unordered(concurrent).collect::<Vec<_>>().await {
+            matrix.entry(key).or_default().push(cell);
+        }
+    }
+    print(&matrix);
+}
+
+/// Deliveries before, during and after a fault, each one that is not answered 2xx again, as providers do.
+async fn broken(fault: Fault, place: Place, provider: Provider, events: u32) -> Cell {
+    let world = World::of(provider).await;
+    let case = format!("{fault:?} of {place:?}, {events} of {}", provider.name);
+    let deliveries = [0, 1, 2].map(|number| delivery(&provider, number, events));
+    let [before, during, next] = &deliveries;
+
+    assert_eq!(world.send(before).await.status, 200, "{case}");
+    world.set(place, fault).await;
+    let first = world.send(during).await;
+    let tried = world.table.requests();
+    let answers = [first, world.send(during).await, world.send(next).await];
+    let expected = if place == Place::Both { 503 } else { 200 };
+    for answer in answers {
+        assert_eq!(answer.status, expected, "{case}");
+        assert!(answer.after <= LONGEST && answer.after <= provider.patience, "{case}: {answer:?}");
+    }
+    if place == Place::Table {
+        let at_once = answers[1..].iter().all(|answer| answer.after <= AT_ONCE * events.div_ceil(10));
+        assert!(at_once && world.table.requests() == tried, "{case}: {answers:?}");
+    }
+
+    world.set(place, Fault::None).await;
+    if expected != 200 {
+        for body in [during, next] {
+            assert_eq!(world.send(body).await.status, 200, "{case}");
+        }
+    }
+    world.drain().await;
+    let events = events as usize * deliveries.len();
+    world.assert_kept(&deliveries, events).await;
+    Cell {
+        status: expected,
+        slowest: answers.map(|answer| answer.after).into_iter().max().unwrap_or_default(),
+        sent: events,
+        kept: events,
+    }
+}
+
+/// The matrix as the README has it.
+fn print(matrix: &BTreeMap<(usize, Place), Vec<Cell>>) {
+    let mut table = "| fault | of the table | of the spool | of both |\n|---|---|---|---|\n".to_owned();
+    for (row, fault) in Fault::OF_STORE.into_iter().enumerate() {
+        write!(table, "| {} ", name(fault)).unwrap();
+        for place in [Place::Table, Place::Spool, Place::Both] {
+            let cells = &matrix[&(row, place)];
+            let slowest = cells.iter().map(|cell| cell.slowest.as_millis()).max().unwrap_or_default();
+            let (kept, sent) = cells.iter().fold((0, 0), |(kept, sent), cell| (kept + cell.kept, sent + cell.sent));
+            write!(table, "| {} in {slowest} ms, {kept}/{sent} kept ", cells[0].status).unwrap();
+        }
+        table.push_str("|\n");
+    }
+    println!("{table}");
+}
+
+fn name(fault: Fault) -> &'static str {
+    match fault {
+        Fault::None => "none",
+        Fault::Throttling => "throttling",
+        Fault::InternalError => "500",
+        Fault::Hang => "hang",
+        Fault::Refused => "refused connection",
+        Fault::Trickle => "slow trickle",
+        Fault::ResetBefore => "reset before it took effect",
+        Fault::ResetAfter => "reset after it took effect",
+        Fault::NotJson => "body that is not JSON",
+        Fault::Silent => "dead connections",
+        Fault::Stale => "reset connections",
+    }
+}
+
+#[tokio::test]
+async fn an_environment_that_saw_the_table_fail_goes_to_the_spool_first_and_then_tries_again() {
+    let _alone = ALONE.lock().await;
+    let world = World::of(closer::CLOSER).await;
+    world.table.set(Fault::Hang).await;
+    let first = world.send(&event("closer", 0)).await;
+    assert!(first.after >= ATTEMPT * ATTEMPTS, "{first:?}");
+    let (failed, tried) = (Instant::now(), world.table.requests());
+    assert_eq!(tried, ATTEMPTS as usize);
+
+    world.table.set(Fault::None).await;
+    let mut sent = 1;
+    while world.table.requests() == tried {
+        let answer = world.send(&event("closer", sent)).await;
+        assert!(answer.status == 200 && answer.after <= AT_ONCE, "{answer:?}");
+        sent += 1;
+        tokio::time::sleep(Duration::from_millis(20)).await;
+        assert!(failed.elapsed() < SPOOL_FIRST * 2, "the table is not tried again");
+    }
+    assert!(failed.elapsed() >= SPOOL_FIRST.saturating_sub(Duration::from_millis(100)), "{:?}", failed.elapsed());
+    let spooled = world.sqs.messages().len();
+    assert_eq!(spooled, sent as usize - 1);
+    world.drain().await;
+    assert_eq!(world.kept.records().await.unwrap().len(), sent as usize);
+}
+
+#[tokio::test]
+async fn what_was_put_of_a_delivery_is_completed_and_not_doubled() {
+    let _alone = ALONE.lock().await;
+    let world = World::of(amocrm::AMOCRM).await;
+    let body = delivery(&world.provider, 1, 20);
+    for (put, fault) in [(1, Fault::Hang), (8, Fault::ResetAfter), (17, Fault::ResetBefore)] {
+        let world = World::of(amocrm::AMOCRM).await;
+        world.table.set_after(put, fault).await;
+        assert_eq!(world.send(&body).await.status, 200);
+        let waiting = world.sqs.messages().len();
+        assert!(waiting > 0 && waiting < 21, "{waiting} of 21 wait after {put} puts");
+        world.table.set(Fault::None).await;
+        world.drain().await;
+        world.assert_kept(std::slice::from_ref(&body), 20).await;
+    }
+    // Neither store has all of it: the provider sends it again.
+    world.table.set_after(8, Fault::Hang).await;
+    world.spool.set_after(1, Fault::Hang).await;
+    assert_eq!(world.send(&body).await.status, 503);
+    world.set(Place::Both, Fault::None).await;
+    assert_eq!(world.send(&body).await.status, 200);
+    world.drain().await;
+    world.assert_kept(&[body], 20).await;
+}
+
+#[tokio::test]
+async fn what_the_spool_fails_of_a_batch_is_sent_again() {
+    let _alone = ALONE.lock().await;
+    let world = World::of(amocrm::AMOCRM).await;
+    let body = delivery(&world.provider, 1, 40);
+    world.table.set(Fault::Refused).await;
+    world.sqs.fail_one_of(7);
+    assert_eq!(world.send(&body).await.status, 200);
+    world.drain().await;
+    world.assert_kept(&[body], 40).await;
+}
+
+#[tokio::test]
+async fn connections_that_died_in_a_freeze_cost_neither_the_delivery_nor_a_share() {
+    let _alone = ALONE.lock().await;
+    for (fault, at_most) in [(Fault::Stale, AT_ONCE), (Fault::Silent, SHARE)] {
+        let world = World::of(amocrm::AMOCRM).await;
+        assert_eq!(world.send(&delivery(&world.provider, 1, 8)).await.status, 200);
+        world.table.set(fault).await;
+        let answer = world.send(&event("amocrm", 1)).await;
+        assert!(answer.status == 200 && answer.after < at_most, "{fault:?} of the table's: {answer:?}");
+        assert!(world.sqs.messages().is_empty(), "{fault:?}: the table's share was not enough");
+
+        let world = World::of(amocrm::AMOCRM).await;
+        world.table.set(Fault::Refused).await;
+        assert_eq!(world.send(&delivery(&world.provider, 1, 80)).await.status, 200);
+        world.spool.set(fault).await;
+        let answer = world.send(&event("amocrm", 1)).await;
+        assert!(answer.status == 200 && answer.after < at_most, "{fault:?} of the spool's: {answer:?}");
+    }
+}
+
+#[tokio::test]
+async fn a_share_has_all_its_attempts_however_long_the_table_fails() {
+    let _alone = ALONE.lock().await;
+    let world = World::with(closer::CLOSER, |settings| Settings { spool: None, ..settings }).await;
+    world.table.set(Fault::ResetBefore).await;
+    let deliveries = 30;
+    for number in 0..deliveries {
+        assert_eq!(world.send(&event("closer", number)).await.status, 503);
+    }
+    assert_eq!(world.table.requests(), (deliveries * ATTEMPTS) as usize);
+}
