@@ -172,6 +172,8 @@ fn body() -> impl Strategy<Value = Vec<u8>> {
         2 => (tree(), vec(any::<u8>(), 1..9)).prop_map(|(tree, choices)| tree.written(&choices).into_bytes()),
         2 => form().prop_map(String::into_bytes),
         1 => vec(any::<u8>(), 0..200),
+        2 => (select(vec!["", "\u{feff}"]), "[ \n]{0,2}", select(samples()), "[\r\n]{0,2}")
+            .prop_map(|(mark, before, body, after)| [mark.as_bytes(), before.as_bytes(), &body, after.as_bytes()].concat()),
         3 => (select(samples()), vec(edit(), 0..6)).prop_map(|(mut body, edits)| {
             for edit in edits {
                 edit.apply(&mut body);
