@@ -5,3 +5,4 @@ pub mod proxy;
 pub mod request;
 pub mod runtime_api;
 pub mod sqs;
+pub mod world;

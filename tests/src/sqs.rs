@@ -7,7 +7,7 @@ use axum::{
     Router,
     body::Bytes,
     extract::{DefaultBodyLimit, State},
-    http::{HeaderMap, StatusCode, header},
+    http::{HeaderMap, HeaderValue, StatusCode, header},
     response::{IntoResponse, Response},
 };
 use serde_json::{Value, json};
@@ -191,7 +191,7 @@ fn is_xml(character: char) -> bool {
 
 async fn answer(State(queue): State<Arc<Queue>>, headers: HeaderMap, body: Bytes) -> Response {
     let request: Value = serde_json::from_slice(&body).unwrap_or_default();
-    let answer = match headers.get("x-amz-target").map(|target| target.as_bytes()) {
+    let answer = match headers.get("x-amz-target").map(HeaderValue::as_bytes) {
         Some(b"AmazonSQS.SendMessageBatch") => queue.send_batch(&request),
         Some(b"AmazonSQS.SendMessage") => {
             let sent = queue.send(request["MessageBody"].as_str().unwrap_or_default());
