@@ -9,6 +9,8 @@ use std::fmt;
 pub const MAX_SOURCE_BYTES: usize = 512;
 /// The longest `subject`.
 pub const MAX_SUBJECT_BYTES: usize = 1024;
+/// The longest of the other attributes that a provider words itself. Unlike `data`, they are never split over items.
+pub const MAX_WORD_BYTES: usize = 1024;
 
 /// One thing that happened in a CRM, as a [CloudEvent 1.0](https://github.com/cloudevents/spec/blob/v1.0.2/cloudevents/spec.md).
 ///
@@ -139,10 +141,14 @@ impl Event {
     /// stage twice a day), so that the delivery and the place in it are part of its identity.
     ///
     /// # Errors
-    /// [`Unreadable::TooLong`]: `source` is longer than [`MAX_SOURCE_BYTES`], or `subject` than [`MAX_SUBJECT_BYTES`].
+    /// [`Unreadable::TooLong`]: `source` is longer than [`MAX_SOURCE_BYTES`], `subject` than [`MAX_SUBJECT_BYTES`], or
+    /// `type`, `originaltype` or `apiversion` than [`MAX_WORD_BYTES`].
     pub fn new(delivery: &Delivery, draft: Draft) -> Result<Self, Unreadable> {
         within("source", &draft.source, MAX_SOURCE_BYTES)?;
         within("subject", &draft.subject, MAX_SUBJECT_BYTES)?;
+        within("type", &draft.r#type, MAX_WORD_BYTES)?;
+        within("originaltype", &draft.originaltype, MAX_WORD_BYTES)?;
+        within("apiversion", draft.apiversion.as_deref().unwrap_or_default(), MAX_WORD_BYTES)?;
         let (kind, channel) = (draft.r#type.as_bytes(), draft.channel.as_deref().unwrap_or_default().as_bytes());
         let id = match (draft.identity, draft.time) {
             (Identity::Own(id), _) => id,
