@@ -13,7 +13,8 @@ mod unreadable;
 
 pub use delivery::Delivery;
 pub use event::{
-    DataContentType, Draft, Event, EventId, Identity, MAX_SOURCE_BYTES, MAX_SUBJECT_BYTES, SpecVersion, TimeProblem,
+    DataContentType, Draft, Event, EventId, Identity, MAX_SOURCE_BYTES, MAX_SUBJECT_BYTES, MAX_TYPE_BYTES, SpecVersion,
+    TimeProblem,
 };
 pub use hash::{SHARDS, hash, shard};
 pub use record::{Body, MAX_EVENTS, Origin, Record};
