@@ -3,8 +3,9 @@
 //! `tests/golden/php.json` was printed by PHP 8.2: of trees of our own, what `http_build_query` makes of them; of odd queries
 //! of our own, what `parse_str` does.
 
-use amocrm::form::{Form, MAX_FIELDS, decode, encode, read};
+use amocrm::form::{Form, MAX_DEPTH, MAX_FIELDS, decode, encode, read};
 use indexmap::IndexMap;
+use models::Unreadable;
 use proptest::prelude::*;
 use serde::Deserialize;
 use std::fs;
@@ -121,6 +122,32 @@ proptest! {
 
 #[test]
 fn the_most_items_without_a_number_are_read_in_time() {
-    let form = decode("a[]=1&".repeat(MAX_FIELDS).as_bytes()).unwrap();
-    assert_eq!(form.part("a").unwrap().parts().count(), MAX_FIELDS);
+    let form = decode("a[]=1&".repeat(MAX_FIELDS - 1).as_bytes()).unwrap();
+    assert_eq!(form.part("a").unwrap().parts().count(), MAX_FIELDS - 1);
+}
+
+#[test]
+fn what_holds_fields_counts_as_they_do() {
+    let too_many = Err(Unreadable::TooManyFields { limit: MAX_FIELDS });
+    let fields = |number: usize| (0..number).fold(String::new(), |form, number| form + &format!("{number}[a]=&"));
+    assert!(decode(fields(MAX_FIELDS / 2).as_bytes()).is_ok());
+    assert_eq!(decode(fields(MAX_FIELDS / 2 + 1).as_bytes()), too_many);
+    // 3 MB that would take half a gigabyte.
+    let nested = format!("a{}=&", "[]".repeat(MAX_DEPTH));
+    assert_eq!(decode(nested.repeat(45_000).as_bytes()), too_many);
+
+    let json = |number: usize| serde_json::to_string(&serde_json::json!({ "a": vec![0; number] })).unwrap();
+    assert!(read(json(MAX_FIELDS - 1).as_bytes()).is_ok());
+    assert_eq!(read(json(MAX_FIELDS).as_bytes()), too_many);
+}
+
+#[test]
+fn a_form_and_its_json_are_read_to_the_same_depth() {
+    let form = |brackets: usize| decode(format!("a{}=1", "[b]".repeat(brackets)).as_bytes());
+    let deepest = form(MAX_DEPTH).unwrap();
+    let json = serde_json::to_string(&deepest).unwrap();
+    assert_eq!(read(json.as_bytes()), Ok(deepest));
+    let too_deep = Err(Unreadable::TooDeep { limit: MAX_DEPTH });
+    assert_eq!(form(MAX_DEPTH + 1), too_deep);
+    assert_eq!(read(format!(r#"{{"a":{json}}}"#).as_bytes()), too_deep);
 }

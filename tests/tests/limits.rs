@@ -6,7 +6,7 @@ use aws_smithy_runtime_api::client::{
 };
 use intake::Provider;
 use models::{
-    Body, MAX_EVENTS, MAX_SOURCE_BYTES, MAX_SUBJECT_BYTES, MAX_WORD_BYTES, Origin, Record, Timestamp, Unreadable, json,
+    Body, MAX_EVENTS, MAX_SOURCE_BYTES, MAX_SUBJECT_BYTES, MAX_TYPE_BYTES, Origin, Record, Timestamp, Unreadable, json,
 };
 use std::{
     fmt::Write,
@@ -189,8 +189,8 @@ const LIMITS: [(Provider, usize, Make, &str); 13] = [
     (pipedrive::PIPEDRIVE, MAX_SUBJECT_BYTES - "deal/".len(), id, "too_long"),
     (amocrm::AMOCRM, MAX_SUBJECT_BYTES - "lead/".len(), id, "too_long"),
     (closer::CLOSER, MAX_SUBJECT_BYTES - "customer/".len(), id, "too_long"),
-    (pipedrive::PIPEDRIVE, MAX_WORD_BYTES - "com.pipedrive.deal.".len(), action, "too_long"),
-    (amocrm::AMOCRM, MAX_WORD_BYTES - "com.amocrm.lead.".len(), action, "too_long"),
+    (pipedrive::PIPEDRIVE, MAX_TYPE_BYTES - "com.pipedrive.deal.".len(), action, "too_long"),
+    (amocrm::AMOCRM, MAX_TYPE_BYTES - "com.amocrm.lead.".len(), action, "too_long"),
 ];
 
 /// So many levels, that of the body being the first.

@@ -10,8 +10,9 @@ use models::{Unreadable, json};
 use serde::Serialize;
 use serde_json::value::RawValue;
 
-/// How many fields a form may have. A body of 6 MB can have three million; amoCRM's have some hundred.
-pub const MAX_FIELDS: usize = 50_000;
+/// How many fields a form may have, what holds fields counted as well. A body of 3 MB can have a million and a half, which
+/// take 600 MB; amoCRM's have some hundred.
+pub const MAX_FIELDS: usize = 100_000;
 /// How many brackets a field's name may have, which is how deep its value becomes in JSON.
 pub const MAX_DEPTH: usize = 32;
 
@@ -90,18 +91,29 @@ impl Form {
         Self::Parts(Parts::default())
     }
 
-    /// Puts a value where the path leads. As in PHP, the last one counts.
-    fn put<'a>(&mut self, mut path: impl Iterator<Item = &'a str>, value: String) {
+    /// Puts a value where the path leads, and says how many parts that added. As in PHP, the last one counts.
+    fn put<'a>(&mut self, mut path: impl Iterator<Item = &'a str>, value: String) -> usize {
         let Some(name) = path.next() else {
             *self = Self::Text(value);
-            return;
+            return 0;
         };
         if let Self::Text(_) = self {
             *self = Self::empty();
         }
-        if let Self::Parts(parts) = self {
-            parts.named(name).put(path, value);
-        }
+        let Self::Parts(parts) = self else { return 0 };
+        let before = parts.by_name.len();
+        let below = parts.named(name).put(path, value);
+        parts.by_name.len() - before + below
+    }
+}
+
+/// What is left of [`MAX_FIELDS`].
+struct Room(usize);
+
+impl Room {
+    fn take(&mut self, fields: usize) -> Result<(), Unreadable> {
+        self.0 = self.0.checked_sub(fields).ok_or(Unreadable::TooManyFields { limit: MAX_FIELDS })?;
+        Ok(())
     }
 }
 
@@ -111,7 +123,7 @@ impl Form {
 /// As [`decode`], and [`Unreadable::NotJson`] for what begins as JSON does and is not.
 pub fn read(body: &[u8]) -> Result<Form, Unreadable> {
     let text = body.strip_prefix("\u{feff}".as_bytes()).unwrap_or(body).trim_ascii_start();
-    if text.starts_with(b"{") { from_json(json::check(body)?, 0, &mut 0) } else { decode(body) }
+    if text.starts_with(b"{") { from_json(json::check(body)?, 0, &mut Room(MAX_FIELDS)) } else { decode(body) }
 }
 
 /// Reads a form body. Bytes that are not UTF-8 become U+FFFD: the body itself is kept beside what is read from it.
@@ -120,26 +132,20 @@ pub fn read(body: &[u8]) -> Result<Form, Unreadable> {
 /// - [`Unreadable::TooManyFields`]: more than [`MAX_FIELDS`]
 /// - [`Unreadable::TooDeep`]: a name has more than [`MAX_DEPTH`] brackets
 pub fn decode(body: &[u8]) -> Result<Form, Unreadable> {
-    let mut form = Form::empty();
-    for (count, (name, value)) in form_urlencoded::parse(body).enumerate() {
-        if count >= MAX_FIELDS {
-            return Err(Unreadable::TooManyFields { limit: MAX_FIELDS });
-        }
+    let (mut form, mut room) = (Form::empty(), Room(MAX_FIELDS));
+    for (name, value) in form_urlencoded::parse(body) {
         if name.bytes().filter(|byte| *byte == b'[').count() > MAX_DEPTH {
             return Err(Unreadable::TooDeep { limit: MAX_DEPTH });
         }
-        form.put(path(&name), value.into_owned());
+        room.take(form.put(path(&name), value.into_owned()))?;
     }
     Ok(form)
 }
 
-/// JSON as the form that PHP would make of it: lists are numbered, scalars are text, `null` is empty.
-fn from_json(raw: &RawValue, depth: usize, fields: &mut usize) -> Result<Form, Unreadable> {
-    *fields += 1;
-    if *fields > MAX_FIELDS {
-        return Err(Unreadable::TooManyFields { limit: MAX_FIELDS });
-    }
-    if depth > MAX_DEPTH {
+/// JSON as the form that PHP would make of it: lists are numbered, scalars are text, `null` is empty. `names` lead to it,
+/// the first of which has no brackets in a form.
+fn from_json(raw: &RawValue, names: usize, room: &mut Room) -> Result<Form, Unreadable> {
+    if names > MAX_DEPTH + 1 {
         return Err(Unreadable::TooDeep { limit: MAX_DEPTH });
     }
     let not_json = |error: serde_json::Error| Unreadable::NotJson { line: error.line(), column: error.column() };
@@ -147,13 +153,15 @@ fn from_json(raw: &RawValue, depth: usize, fields: &mut usize) -> Result<Form, U
     let form = match text.as_bytes().first() {
         Some(b'{') => {
             let parts: IndexMap<String, &RawValue> = serde_json::from_str(text).map_err(not_json)?;
-            let parts = parts.into_iter().map(|(name, part)| Ok((name, from_json(part, depth + 1, fields)?)));
+            room.take(parts.len())?;
+            let parts = parts.into_iter().map(|(name, part)| Ok((name, from_json(part, names + 1, room)?)));
             Form::Parts(parts.collect::<Result<_, _>>()?)
         }
         Some(b'[') => {
             let parts: Vec<&RawValue> = serde_json::from_str(text).map_err(not_json)?;
+            room.take(parts.len())?;
             let parts = parts.into_iter().enumerate();
-            let parts = parts.map(|(number, part)| Ok((number.to_string(), from_json(part, depth + 1, fields)?)));
+            let parts = parts.map(|(number, part)| Ok((number.to_string(), from_json(part, names + 1, room)?)));
             Form::Parts(parts.collect::<Result<_, _>>()?)
         }
         Some(b'"') => Form::Text(serde_json::from_str(text).map_err(not_json)?),
