@@ -72,15 +72,22 @@ impl Gate {
     /// # Errors
     /// As [`GateError`] lists.
     pub fn from_env(provider: &Provider) -> Result<Self, GateError> {
-        let value = |name: &str| env::var(name).unwrap_or_default();
-        let prefix = provider.name.to_uppercase();
-        let (basic, keys) = (format!("{prefix}_CREDENTIALS"), format!("{prefix}_KEYS"));
-        let gate = Self { basic: parse(&basic, &value(&basic))?, keys: parse(&keys, &value(&keys))? };
+        let [credentials, keys] = variables(provider).map(|name| env::var(name).unwrap_or_default());
+        Self::new(provider, &credentials, &keys)
+    }
+
+    /// A gate of the values that these two variables have.
+    ///
+    /// # Errors
+    /// As [`GateError`] lists.
+    pub fn new(provider: &Provider, credentials: &str, keys: &str) -> Result<Self, GateError> {
+        let [basic_list, key_list] = variables(provider);
+        let gate = Self { basic: parse(&basic_list, credentials)?, keys: parse(&key_list, keys)? };
         if provider.credentials == Credentials::Basic && !gate.keys.is_empty() {
-            return Err(GateError::KeysNotAllowed(keys));
+            return Err(GateError::KeysNotAllowed(key_list));
         }
         if gate.basic.is_empty() && gate.keys.is_empty() {
-            return Err(GateError::Nobody(basic));
+            return Err(GateError::Nobody(basic_list));
         }
         Ok(gate)
     }
@@ -101,6 +108,11 @@ impl Gate {
     }
 }
 
+/// The names of the variables that list a provider's credentials and keys.
+fn variables(provider: &Provider) -> [String; 2] {
+    ["CREDENTIALS", "KEYS"].map(|list| format!("{}_{list}", provider.name.to_uppercase()))
+}
+
 fn parse(variable: &str, list: &str) -> Result<Vec<Accepted>, GateError> {
     let entries = list.split(',').map(str::trim).filter(|entry| !entry.is_empty()).enumerate();
     let accepted = entries.map(|(index, entry)| {
@@ -113,7 +125,8 @@ fn parse(variable: &str, list: &str) -> Result<Vec<Accepted>, GateError> {
 fn accepted(entry: &str) -> Option<Accepted> {
     let (label, hex) = entry.split_once(':')?;
     let is_label = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'-';
-    if label.is_empty() || !label.bytes().all(is_label) || hex.len() != 64 {
+    let is_digest = hex.len() == 64 && hex.bytes().all(|byte| byte.is_ascii_hexdigit());
+    if label.is_empty() || !label.bytes().all(is_label) || !is_digest {
         return None;
     }
     let mut digest = [0; 32];
