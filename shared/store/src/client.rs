@@ -38,8 +38,14 @@ impl Client {
     /// Over the network, for whom no provider waits: a table that is slow is better than none.
     #[must_use]
     pub fn patient() -> Self {
+        Self::patient_over(network())
+    }
+
+    /// The same over another transport.
+    #[must_use]
+    pub fn patient_over(http: SharedHttpClient) -> Self {
         let timeout = timeout(PATIENT_ATTEMPT, PATIENT_ATTEMPT * ATTEMPTS);
-        Self { http: network(), retry: RetryConfig::standard().with_max_attempts(ATTEMPTS), timeout }
+        Self { http, retry: RetryConfig::standard().with_max_attempts(ATTEMPTS), timeout }
     }
 
     pub(crate) fn dynamodb(&self, settings: &Settings) -> aws_sdk_dynamodb::Client {
