@@ -76,7 +76,9 @@ fn updated(happening: &Happening) -> String {
     let mut form = form_urlencoded::Serializer::new(String::new());
     form.append_pair("account[subdomain]", "example").append_pair("account[id]", "30307558");
     for (index, mark) in happening.events.clone().enumerate() {
-        let mut field = |name: &str, value: &str| drop(form.append_pair(&format!("leads[update][{index}][{name}]"), value));
+        let mut field = |name: &str, value: &str| {
+            form.append_pair(&format!("leads[update][{index}][{name}]"), value);
+        };
         field("id", &(mark % 50).to_string());
         field("name", &format!("Сделка {mark}"));
         field("status_id", "142");

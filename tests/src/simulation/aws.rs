@@ -2,11 +2,7 @@
 //!
 //! In process: over real sockets a paused clock would fire timeouts that did not happen.
 
-use super::{
-    dynamodb::Table,
-    sqs::Queue,
-    world::World,
-};
+use super::{dynamodb::Table, sqs::Queue, world::World};
 use aws_smithy_runtime_api::{
     client::{
         http::{

@@ -128,7 +128,10 @@ impl Request {
     /// The same in a format that nobody reads, where that is what was sent.
     pub(crate) fn of(mut self, happening: &Happening) -> Self {
         if happening.is_unreadable {
-            (self.content_type, self.body) = ("application/xml", format!("<webhook v='3'>{:?}</webhook>", happening.events));
+            (self.content_type, self.body) = (
+                "application/xml",
+                format!("<webhook v='3'>{:?}</webhook>", happening.events.clone().collect::<Vec<_>>()),
+            );
         }
         self
     }

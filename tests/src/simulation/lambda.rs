@@ -28,9 +28,9 @@ const WAY: Range<u64> = 10..30;
 const COLD_START: Range<u64> = 150..500;
 /// How long an environment stays idle before it is reaped.
 const REAPED_AFTER: Duration = minutes(10);
-/// After a freeze of so long, the connections of one environment in twenty are dead.
+/// After a freeze of so long, the connections of one environment in a hundred are dead.
 const LONG_FREEZE: Duration = minutes(1);
-const DEAD_AFTER_A_FREEZE: u32 = 20;
+const DEAD_AFTER_A_FREEZE: u32 = 100;
 
 /// An account, which runs so many environments at a time.
 #[derive(Debug)]

@@ -49,7 +49,7 @@ pub(crate) const NO_OLD_WEBHOOK: Duration = minutes(40);
 const NOTHING_WRONG: Scenario = Scenario {
     name: "calm-week",
     lasts: hours(7 * 24),
-    load: &[(PipedriveV1, 400), (PipedriveV2, 400), (AmocrmAccount, 400), (AmocrmPipeline, 300), (Closer, 300)],
+    load: &[(PipedriveV1, 200), (PipedriveV2, 200), (AmocrmAccount, 200), (AmocrmPipeline, 200), (Closer, 200)],
     bytes: 1_000,
     faults: &[],
     concurrency: 1_000,
@@ -107,6 +107,6 @@ pub const SCENARIOS: [Scenario; 10] = [
 
 const OUTAGE: Scenario = Scenario {
     lasts: hours(6),
-    load: &[(PipedriveV1, 240), (PipedriveV2, 240), (AmocrmAccount, 360), (AmocrmPipeline, 180), (Closer, 180)],
+    load: &[(PipedriveV1, 120), (PipedriveV2, 120), (AmocrmAccount, 200), (AmocrmPipeline, 100), (Closer, 100)],
     ..NOTHING_WRONG
 };

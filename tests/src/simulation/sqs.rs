@@ -11,7 +11,7 @@ use super::{
 use aws_lambda_events::sqs::{SqsEvent, SqsMessage};
 use serde_json::{Value, json};
 use std::{
-    collections::BTreeMap,
+    collections::{BTreeMap, BTreeSet},
     sync::{Arc, Mutex},
     time::Duration,
 };
@@ -26,6 +26,9 @@ const RETENTION: Duration = hours(14 * 24);
 /// The most invocations of the drain at one time.
 const MAX_CONCURRENCY: usize = 2;
 const BATCH: usize = 10;
+/// Lambda backs off from a function that fails. How far is not said.
+const FIRST_BACKOFF: Duration = seconds(1);
+const LONGEST_BACKOFF: Duration = seconds(60);
 /// The largest message.
 const MAX_BYTES: usize = 1 << 20;
 
@@ -83,7 +86,7 @@ impl Queue {
         self.messages.lock().unwrap().values().map(|message| message.visible).min()
     }
 
-    fn delete(&self, ids: impl Iterator<Item = String>) {
+    fn delete<'a>(&self, ids: impl Iterator<Item = &'a String>) {
         let mut messages = self.messages.lock().unwrap();
         for id in ids {
             messages.remove(&id.parse().unwrap());
@@ -97,29 +100,44 @@ pub(crate) fn map_to_drain(aws: &Arc<Aws>, account: &Arc<Account>, settings: &Se
         let table = store::Table::new(&Client::patient_over(Connections::new(aws).client()), settings);
         let (aws, account) = (aws.clone(), account.clone());
         tokio::spawn(async move {
+            let mut wait = Duration::ZERO;
             loop {
-                poll(&aws, &account, &table).await;
+                wait = match poll(&aws, &account, &table).await {
+                    Polled::Failed => (wait * 2).clamp(FIRST_BACKOFF, LONGEST_BACKOFF),
+                    Polled::Nothing | Polled::Drained => Duration::ZERO,
+                };
+                tokio::time::sleep(wait).await;
             }
         });
     }
 }
 
-async fn poll(aws: &Aws, account: &Arc<Account>, table: &store::Table) {
+enum Polled {
+    Nothing,
+    Drained,
+    /// No message of the batch was placed.
+    Failed,
+}
+
+async fn poll(aws: &Aws, account: &Arc<Account>, table: &store::Table) -> Polled {
     let queue = &aws.queue;
     let records = queue.receive(aws.world.now());
     if records.is_empty() {
         match queue.next() {
             None => queue.arrived.notified().await,
-            Some(next) => drop(timeout(next - aws.world.now(), queue.arrived.notified()).await),
+            Some(next) => {
+                timeout(next - aws.world.now(), queue.arrived.notified()).await.ok();
+            }
         }
-        return;
+        return Polled::Nothing;
     }
-    // An invocation that the account has no room for, and one that is killed, is seen again.
-    let Some(_room) = account.enter() else { return };
-    let ids: Vec<_> = records.iter().filter_map(|record| record.message_id.clone()).collect();
+    // What the account has no room for, and what is killed, is seen again when it is visible again.
+    let Some(_room) = account.enter() else { return Polled::Failed };
+    let ids: BTreeSet<_> = records.iter().filter_map(|record| record.message_id.clone()).collect();
     let mut event = SqsEvent::default();
     event.records = records;
-    let Ok(response) = timeout(DRAIN_TIMEOUT, drain::drain(table, event)).await else { return };
-    let failed: Vec<_> = response.batch_item_failures.into_iter().map(|failure| failure.item_identifier).collect();
-    queue.delete(ids.into_iter().filter(|id| !failed.contains(id)));
+    let Ok(response) = timeout(DRAIN_TIMEOUT, drain::drain(table, event)).await else { return Polled::Failed };
+    let failed = response.batch_item_failures.into_iter().map(|failure| failure.item_identifier).collect();
+    queue.delete(ids.difference(&failed));
+    if failed == ids { Polled::Failed } else { Polled::Drained }
 }
