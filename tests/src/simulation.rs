@@ -62,9 +62,9 @@ pub struct Figures {
     pub doubled: usize,
     /// Bans, disablings and deletions of webhooks.
     pub bans: usize,
-    /// The lost ones, by channel.
+    /// The lost ones: which channel should have reported them, and when they happened.
     #[serde(skip)]
-    pub lost_by_channel: BTreeMap<Channel, usize>,
+    pub lost_events: Vec<(Channel, Vec<Duration>)>,
 }
 
 /// Lets a receiver live through a scenario.
@@ -157,8 +157,8 @@ impl Crms {
     async fn report(self: &Arc<Self>, internet: &Arc<Internet>, happenings: &[Happening], scenario: &Scenario) {
         let mut reports = JoinSet::new();
         for happening in happenings {
-            for at in self.reported(happening, internet, scenario) {
-                let (crms, internet, happening) = (self.clone(), internet.clone(), happening.clone());
+            for (at, happening) in reported(happening, scenario, &internet.aws.world) {
+                let (crms, internet) = (self.clone(), internet.clone());
                 reports.spawn(async move {
                     internet.aws.world.sleep_until(at).await;
                     crms.report_one(&internet, &happening).await;
@@ -166,12 +166,6 @@ impl Crms {
             }
         }
         reports.join_all().await;
-    }
-
-    /// When something is reported: at once, unless everything comes twice and late.
-    fn reported(&self, happening: &Happening, internet: &Internet, scenario: &Scenario) -> Vec<Duration> {
-        let late = || happening.at + internet.aws.world.millis(&(0..600_000));
-        if scenario.twist == Some(Twist::Shuffled) { vec![late(), late()] } else { vec![happening.at] }
     }
 
     async fn report_one(&self, internet: &Internet, happening: &Happening) {
@@ -191,6 +185,15 @@ impl Crms {
         let pipedrive = self.pipedrive.iter().map(|webhook| webhook.standing.lock().unwrap().punishments);
         pipedrive.sum::<usize>() + usize::from(self.amocrm.is_disabled())
     }
+}
+
+/// When something is reported: at once, unless everything comes twice and late.
+fn reported(happening: &Happening, scenario: &Scenario, world: &World) -> Vec<(Duration, Happening)> {
+    if scenario.twist != Some(Twist::Shuffled) {
+        return vec![(happening.at, happening.clone())];
+    }
+    let late = |is_copy| (happening.at + world.millis(&(0..600_000)), Happening { is_copy, ..happening.clone() });
+    vec![late(false), late(true)]
 }
 
 /// How often each event is in the table: as an event, or in a body that could not be read.
@@ -217,13 +220,12 @@ fn figures(
     kept: &BTreeMap<Mark, usize>,
     bans: usize,
 ) -> Figures {
-    let stored = |mark| kept.get(mark).copied().unwrap_or_default();
-    let sent = events.values().map(|event| event.times).sum();
-    let mut lost_by_channel = BTreeMap::new();
-    for (mark, event) in events {
-        *lost_by_channel.entry(event.channel).or_default() += event.times.saturating_sub(stored(mark));
-    }
-    let lost = lost_by_channel.values().sum();
-    let doubled = events.iter().filter(|(mark, event)| event.has_own_time && stored(mark) > event.times).count();
-    Figures { scenario: scenario.name, receiver, sent, kept: sent - lost, lost, doubled, bans, lost_by_channel }
+    let stored = |mark: &Mark| kept.get(mark).copied().unwrap_or_default();
+    let sent = events.values().map(|event| event.at.len()).sum();
+    let lost = |(mark, event): (&Mark, &Event)| event.at.len().saturating_sub(stored(mark));
+    let lost_events = events.iter().filter(|it| lost(*it) > 0).map(|(_, event)| (event.channel, event.at.clone()));
+    let lost_events = lost_events.collect();
+    let lost = events.iter().map(lost).sum();
+    let doubled = events.iter().filter(|(mark, event)| event.has_own_time && stored(mark) > event.at.len()).count();
+    Figures { scenario: scenario.name, receiver, sent, kept: sent - lost, lost, doubled, bans, lost_events }
 }

@@ -5,7 +5,9 @@ use crate::{
     time::{ATTEMPT, ATTEMPTS, FIRST_WAIT, LONGEST_WAIT, PATIENT_ATTEMPT, SHARE},
 };
 use aws_sdk_dynamodb::config::{
-    BehaviorVersion, SharedHttpClient, StalledStreamProtectionConfig, retry::RetryConfig, timeout::TimeoutConfig,
+    BehaviorVersion, SharedHttpClient, StalledStreamProtectionConfig,
+    retry::{RetryConfig, RetryPartition, TokenBucket},
+    timeout::TimeoutConfig,
 };
 use aws_smithy_http_client::tls::{Provider, rustls_provider::CryptoMode};
 use std::time::Duration;
@@ -55,6 +57,7 @@ impl Client {
             .credentials_provider(settings.credentials.clone())
             .http_client(self.http.clone())
             .retry_config(self.retry.clone())
+            .retry_partition(unlimited())
             .timeout_config(self.timeout.clone())
             .stalled_stream_protection(StalledStreamProtectionConfig::disabled());
         config.set_endpoint_url(settings.dynamodb_endpoint.clone());
@@ -68,6 +71,7 @@ impl Client {
             .credentials_provider(settings.credentials.clone())
             .http_client(self.http.clone())
             .retry_config(self.retry.clone())
+            .retry_partition(unlimited())
             .timeout_config(self.timeout.clone())
             .stalled_stream_protection(StalledStreamProtectionConfig::disabled());
         config.set_endpoint_url(settings.sqs_endpoint.clone());
@@ -77,6 +81,12 @@ impl Client {
 
 fn network() -> SharedHttpClient {
     aws_smithy_http_client::Builder::new().tls_provider(Provider::Rustls(CryptoMode::Ring)).build_https()
+}
+
+/// All attempts of every call: the SDK's own quota, shared by all clients of a process, is used up by two minutes of an
+/// outage, and a share bounds them already.
+fn unlimited() -> RetryPartition {
+    RetryPartition::custom("hookkeeper").token_bucket(TokenBucket::unlimited()).build()
 }
 
 fn timeout(attempt: Duration, operation: Duration) -> TimeoutConfig {

@@ -50,6 +50,8 @@ pub(crate) struct Happening {
     pub(crate) at: Duration,
     pub(crate) channel: Channel,
     pub(crate) events: Range<Mark>,
+    /// Whether this is a late copy of what was reported before, as a retry is whose first answer got lost.
+    pub(crate) is_copy: bool,
     /// How many bytes its body is made to have, at the least.
     pub(crate) bytes: usize,
     /// Whether it is sent in a format that nobody can read.
@@ -79,7 +81,7 @@ pub(crate) fn happenings(scenario: &Scenario, seed: u64) -> Vec<Happening> {
             };
             mark = mark.max(events.end);
             let is_unreadable = scenario.twist == Some(Twist::Unreadable);
-            happenings.push(Happening { at, channel, events, bytes: scenario.bytes, is_unreadable });
+            happenings.push(Happening { at, channel, events, bytes: scenario.bytes, is_unreadable, is_copy: false });
         }
     }
     happenings.sort_by_key(|happening| happening.at);
@@ -90,8 +92,8 @@ pub(crate) fn happenings(scenario: &Scenario, seed: u64) -> Vec<Happening> {
 #[derive(Debug)]
 pub(crate) struct Event {
     pub(crate) channel: Channel,
-    /// How often it happened.
-    pub(crate) times: usize,
+    /// When it happened.
+    pub(crate) at: Vec<Duration>,
     /// Whether it tells when it happened, so that a copy of it can be told from another event.
     pub(crate) has_own_time: bool,
 }
@@ -103,7 +105,8 @@ pub(crate) fn events(happenings: &[Happening]) -> BTreeMap<Mark, Event> {
         let (channel, has_own_time) =
             (happening.channel, happening.channel != Channel::AmocrmPipeline && !happening.is_unreadable);
         for mark in happening.events.clone() {
-            events.entry(mark).or_insert(Event { channel, times: 0, has_own_time }).times += 1;
+            let event = events.entry(mark).or_insert_with(|| Event { channel, at: Vec::new(), has_own_time });
+            event.at.push(happening.at);
         }
     }
     events

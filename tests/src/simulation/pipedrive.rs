@@ -46,7 +46,7 @@ impl Webhook {
             if self.is_silenced(internet.aws.world.now()) {
                 return;
             }
-            let answer = internet.post(self.request(happening, attempt), PATIENCE).await;
+            let answer = internet.post(self.request(happening, attempt + u32::from(happening.is_copy)), PATIENCE).await;
             let succeeded = answer.is_some_and(|status| (200..300).contains(&status));
             self.learn(&internet.aws.world, attempt, succeeded);
             if succeeded {

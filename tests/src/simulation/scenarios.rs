@@ -87,6 +87,7 @@ pub const SCENARIOS: [Scenario; 10] = [
     Scenario {
         name: "both-down-ten-minutes",
         lasts: hours(2),
+        load: &[(PipedriveV1, 40), (PipedriveV2, 40), (AmocrmAccount, 120), (AmocrmPipeline, 60), (Closer, 60)],
         faults: &[
             Fault { service: Table, during: minutes(30)..minutes(40), failure: Hangs },
             Fault { service: Spool, during: minutes(30)..minutes(40), failure: Refuses },
