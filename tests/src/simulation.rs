@@ -27,7 +27,7 @@ use scenarios::{NEW_PASSWORD, NEW_WEBHOOK, NO_OLD_WEBHOOK, Twist};
 use serde::Serialize;
 use serde_json::Value;
 use sha2::{Digest, Sha256};
-use std::{collections::BTreeMap, fmt::Write, ops::Range, sync::Arc, time::Duration};
+use std::{collections::BTreeMap, fmt::Write, ops::Range, sync::Arc, thread, time::Duration};
 use store::{Client, Settings, Store};
 use tokio::{runtime::Builder, task::JoinSet};
 use world::{World, hours, minutes};
@@ -65,6 +65,16 @@ pub struct Figures {
     /// The lost ones: which channel should have reported them, and when they happened.
     #[serde(skip)]
     pub lost_events: Vec<(Channel, Vec<Duration>)>,
+}
+
+/// Lets receivers live through scenarios, each in a thread of its own.
+#[must_use]
+pub fn run_all(scenarios: &[Scenario], kinds: &[Kind], seed: u64) -> Vec<Figures> {
+    let each = || scenarios.iter().flat_map(|scenario| kinds.iter().map(move |kind| (scenario, *kind)));
+    thread::scope(|scope| {
+        let threads: Vec<_> = each().map(|(scenario, kind)| scope.spawn(move || run(scenario, kind, seed))).collect();
+        threads.into_iter().map(|thread| thread.join().unwrap()).collect()
+    })
 }
 
 /// Lets a receiver live through a scenario.

@@ -3,11 +3,14 @@
 use crate::{
     Client, Kept, Settings, Spool, Table,
     item::{self, Item},
-    time::{SHARE, SPOOL_FIRST},
+    time::{ATTEMPT, SHARE, SPOOL_FIRST},
 };
 use futures_util::{StreamExt, stream};
 use models::Record;
-use std::sync::{Arc, Mutex};
+use std::{
+    sync::{Arc, Mutex},
+    time::Duration,
+};
 use tokio::time::Instant;
 
 /// How many items of one delivery are put at the same time, each over a connection of its own.
@@ -52,24 +55,31 @@ impl Store {
     }
 
     /// Keeps all records of a delivery: in the table within its share of the time, what is left in the spool within its.
-    /// An environment that saw the table fail goes to the spool first for [`SPOOL_FIRST`].
+    /// An environment that saw the table fail goes to the spool first for [`SPOOL_FIRST`], and then gives the table one
+    /// [`ATTEMPT`] to show that it is back: while it hangs, every delivery that waits for it holds an environment.
     pub async fn keep(&self, records: Vec<Record>) -> Outcome {
         let mut outcome = Outcome::default();
         let records = records.into_iter().map(item::encode).collect();
-        let left = if self.goes_to_spool_first() {
-            let left = self.spool(records, &mut outcome).await;
-            self.put(left, &mut outcome).await
-        } else {
-            let left = self.put(records, &mut outcome).await;
-            self.spool(left, &mut outcome).await
+        let left = match self.tables_first_share() {
+            Some(share) => {
+                let left = self.put(records, share, &mut outcome).await;
+                self.spool(left, &mut outcome).await
+            }
+            None => {
+                let left = self.spool(records, &mut outcome).await;
+                self.put(left, SHARE, &mut outcome).await
+            }
         };
         outcome.lost = left.len();
         outcome
     }
 
-    /// Puts records into the table, and gives back what it did not take of each.
-    async fn put(&self, records: Vec<Vec<Item>>, outcome: &mut Outcome) -> Vec<Vec<Item>> {
-        let deadline = Instant::now() + SHARE;
+    /// Puts records into the table, and gives back what it did not take of each in its share of the time.
+    async fn put(&self, records: Vec<Vec<Item>>, share: Duration, outcome: &mut Outcome) -> Vec<Vec<Item>> {
+        if records.is_empty() {
+            return records;
+        }
+        let deadline = Instant::now() + share;
         let puts = stream::iter(records).map(|items| self.put_record(items, deadline));
         let mut puts = puts.buffer_unordered(CONCURRENT_PUTS);
         let mut left = Vec::new();
@@ -82,8 +92,8 @@ impl Store {
                 }
             }
         }
-        if !left.is_empty() {
-            self.table_failed();
+        if let Ok(mut until) = self.spool_first.lock() {
+            *until = (!left.is_empty()).then(|| Instant::now() + SPOOL_FIRST);
         }
         left
     }
@@ -126,14 +136,12 @@ impl Store {
         left.into_iter().map(|(_, items)| items).collect()
     }
 
-    fn goes_to_spool_first(&self) -> bool {
-        let until = self.spool_first.lock().map_or(None, |until| *until);
-        self.spool.is_some() && until.is_some_and(|until| Instant::now() < until)
-    }
-
-    fn table_failed(&self) {
-        if let Ok(mut until) = self.spool_first.lock() {
-            *until = Some(Instant::now() + SPOOL_FIRST);
+    /// How long the table is waited for before the spool; not at all while the spool comes first.
+    fn tables_first_share(&self) -> Option<Duration> {
+        let spool_first = self.spool_first.lock().map_or(None, |until| *until);
+        match spool_first.filter(|_| self.spool.is_some()) {
+            None => Some(SHARE),
+            Some(until) => (Instant::now() >= until).then_some(ATTEMPT),
         }
     }
 }

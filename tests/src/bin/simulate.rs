@@ -2,8 +2,8 @@
 //! usually written.
 
 use clap::Parser;
-use std::{process::ExitCode, thread};
-use tests::simulation::{Figures, Kind, SCENARIOS, Scenario, run};
+use std::process::ExitCode;
+use tests::simulation::{Figures, Kind, SCENARIOS, Scenario, run_all};
 
 /// Simulates weeks of webhooks, with outages, in seconds.
 #[derive(Parser)]
@@ -26,22 +26,16 @@ fn main() -> ExitCode {
         eprintln!("there is no scenario {unknown}: choose of {names}");
         return ExitCode::from(2);
     }
-    let chosen = |it: &&Scenario| args.scenarios.is_empty() || args.scenarios.iter().any(|name| it.name == name);
+    let is_chosen = |it: &Scenario| args.scenarios.is_empty() || args.scenarios.iter().any(|name| it.name == name);
+    let chosen: Vec<_> = SCENARIOS.into_iter().filter(is_chosen).collect();
     eprintln!("seed {0} (replay with --seed {0})", args.seed);
-    let figures = simulate(SCENARIOS.iter().filter(chosen), args.seed);
+    let figures = run_all(&chosen, &[Kind::Hookkeeper, Kind::Naive], args.seed);
     if args.json {
         println!("{}", serde_json::to_string_pretty(&figures).unwrap());
     } else {
         print_table(&figures);
     }
     ExitCode::SUCCESS
-}
-
-/// Each scenario with both receivers, each in a thread of its own.
-fn simulate(scenarios: impl Iterator<Item = &'static Scenario>, seed: u64) -> Vec<Figures> {
-    let both = |scenario| [Kind::Hookkeeper, Kind::Naive].map(|kind| thread::spawn(move || run(scenario, kind, seed)));
-    let threads: Vec<_> = scenarios.flat_map(both).collect();
-    threads.into_iter().map(|thread| thread.join().unwrap()).collect()
 }
 
 fn print_table(figures: &[Figures]) {

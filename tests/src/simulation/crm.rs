@@ -70,7 +70,7 @@ pub(crate) fn happenings(scenario: &Scenario, seed: u64) -> Vec<Happening> {
     let mut happenings: Vec<Happening> = Vec::new();
     let mut mark = FIRST_MARK;
     for &(channel, count) in scenario.load {
-        for _ in 0..count {
+        for _ in 0..count / scenario.thinned {
             let at = scenario.lasts.mul_f64(dice.f64());
             let together = if channel == Channel::AmocrmAccount && dice.u8(..10) == 0 { 3 } else { 1 };
             let before = happenings.last().filter(|before| before.channel == channel && dice.u8(..10) == 0);

@@ -12,13 +12,15 @@ use super::{
 use std::time::Duration;
 
 /// A stretch of time in which events happen and something may go wrong.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub struct Scenario {
     /// Its name.
     pub name: &'static str,
     pub(crate) lasts: Duration,
     /// How often each channel reports something.
     pub(crate) load: &'static [(Channel, u32)],
+    /// Only one in so many of these happens.
+    pub(crate) thinned: u32,
     /// How many bytes a body has, at the least; the digital pipeline's are short.
     pub(crate) bytes: usize,
     pub(crate) faults: &'static [Fault],
@@ -27,6 +29,14 @@ pub struct Scenario {
     /// Whether the table is a new one, which throttles early.
     pub(crate) has_new_table: bool,
     pub(crate) twist: Option<Twist>,
+}
+
+impl Scenario {
+    /// The same with one event in so many, for who has less time.
+    #[must_use]
+    pub fn thinned(self, thinned: u32) -> Self {
+        Self { thinned, ..self }
+    }
 }
 
 /// What is odd about what the providers send.
@@ -50,6 +60,7 @@ const NOTHING_WRONG: Scenario = Scenario {
     name: "calm-week",
     lasts: hours(7 * 24),
     load: &[(PipedriveV1, 200), (PipedriveV2, 200), (AmocrmAccount, 200), (AmocrmPipeline, 200), (Closer, 200)],
+    thinned: 1,
     bytes: 1_000,
     faults: &[],
     concurrency: 1_000,
@@ -100,6 +111,7 @@ pub const SCENARIOS: [Scenario; 10] = [
     Scenario {
         name: "small-account",
         lasts: minutes(2),
+        load: &[(PipedriveV1, 240), (PipedriveV2, 240), (AmocrmAccount, 400), (AmocrmPipeline, 200), (Closer, 200)],
         faults: &[Fault { service: Table, during: seconds(30)..seconds(90), failure: Hangs }],
         concurrency: 10,
         ..OUTAGE
