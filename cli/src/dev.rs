@@ -65,8 +65,10 @@ impl Dev {
         for provider in PROVIDERS {
             println!("  {}", curl(&gateway.url(provider.name), example(provider.name)));
         }
-        let port =
-            if self.dynamodb_port == 8000 { String::new() } else { format!(" --dynamodb-port {}", self.dynamodb_port) };
+        let port = match dynamodb.port() {
+            8000 => String::new(),
+            port => format!(" --dynamodb-port {port}"),
+        };
         println!(
             "\nList what was kept:\n\n  cargo hookkeeper events{port}\n\nCtrl-C ends it. One line is logged for each delivery:\n"
         );

@@ -104,6 +104,12 @@ impl DynamoDb {
         format!("http://{}", self.address)
     }
 
+    /// Its port.
+    #[must_use]
+    pub fn port(&self) -> u16 {
+        self.address.port()
+    }
+
     /// The settings of a table in it.
     #[must_use]
     pub fn settings(&self) -> Settings {
@@ -182,7 +188,7 @@ impl Gateway {
     pub async fn start(port: u16, settings: &Settings) -> Result<Self, LocalError> {
         let listener = listen(port, "--port").await?;
         let address = listener.local_addr().map_err(|source| LocalError::Port { port, option: "--port", source })?;
-        let store = Store::new(&Client::new(), settings);
+        let store = Store::new(&Client::patient(), settings);
         let receivers = PROVIDERS.map(|provider| {
             let gate = Gate::basic(CREDENTIAL, CREDENTIAL, CREDENTIAL);
             (provider.name, Receiver::new(provider, gate, store.clone()))

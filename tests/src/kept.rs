@@ -5,7 +5,7 @@ use store::Table;
 
 /// The exact bodies of all deliveries in a table, in no order.
 pub async fn bodies(table: &Table) -> Vec<Vec<u8>> {
-    let records = table.scan().await.unwrap();
+    let records = table.records().await.unwrap();
     let shared = |name: &str| records.iter().any(|it| matches!(it, Record::Body { delivery, .. } if delivery == name));
     let body = |record: &Record| match record {
         Record::Event { event, body: Body::Data, .. } => Some(event.data.get().as_bytes().to_vec()),

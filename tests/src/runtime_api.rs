@@ -5,6 +5,7 @@
 //!
 //! Source: <https://docs.aws.amazon.com/lambda/latest/dg/runtimes-api.html>
 
+use crate::workspace;
 use axum::{
     Router,
     body::Bytes,
@@ -13,6 +14,7 @@ use axum::{
     response::IntoResponse,
     routing::{get, post},
 };
+use hookkeeper::PROVIDERS;
 use serde_json::Value;
 use std::{
     collections::{BTreeMap, HashMap},
@@ -320,16 +322,27 @@ impl Environment {
 /// Where a binary of this workspace is, or an example of this crate. The first call builds all of them.
 pub fn binary(name: &str) -> &'static Path {
     static BINARIES: OnceLock<HashMap<String, PathBuf>> = OnceLock::new();
-    BINARIES.get_or_init(build).get(name).unwrap_or_else(|| panic!("the workspace has no binary {name}"))
+    let binaries = BINARIES.get_or_init(|| build(&["--workspace", "--bins", "--examples"]));
+    binaries.get(name).unwrap_or_else(|| panic!("the workspace has no binary {name}"))
 }
 
-fn build() -> HashMap<String, PathBuf> {
+/// Where the binary of a function is that has the features it is shipped with: those that its own package asks for, and
+/// none of the tests' or the command's. The first call builds all of them.
+pub fn shipped(name: &str) -> &'static Path {
+    static BINARIES: OnceLock<HashMap<String, PathBuf>> = OnceLock::new();
+    let packages = PROVIDERS.map(|provider| ["-p", provider.name]).concat();
+    let binaries = BINARIES.get_or_init(|| build(&packages));
+    binaries.get(name).unwrap_or_else(|| panic!("no function {name} is shipped"))
+}
+
+fn build(what: &[&str]) -> HashMap<String, PathBuf> {
     // What cargo sets for a test would make the dependencies' build scripts run again, and the dependencies with them.
     let cargos = |name: &str| name.starts_with("CARGO_") && !["CARGO_HOME", "CARGO_TARGET_DIR"].contains(&name);
     let inherited = env::vars_os().filter(|(name, _)| !name.to_str().is_some_and(cargos));
     let built = Command::new(env::var_os("CARGO").unwrap_or_else(|| "cargo".into()))
-        .args(["build", "--workspace", "--bins", "--examples", "--message-format=json"])
-        .current_dir(env!("CARGO_MANIFEST_DIR"))
+        .args(["build", "--message-format=json"])
+        .args(what)
+        .current_dir(workspace(""))
         .env_clear()
         .envs(inherited)
         .output()

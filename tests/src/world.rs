@@ -110,7 +110,7 @@ impl World {
 
     /// Asserts that the table has each event of some deliveries once, and their bodies as they were sent.
     pub async fn assert_kept(&self, deliveries: &[String], events: usize) {
-        let (records, bodies) = (self.kept.scan().await.unwrap(), bodies(&self.kept).await);
+        let (records, bodies) = (self.kept.records().await.unwrap(), bodies(&self.kept).await);
         let kept = records.iter().filter(|record| matches!(record, Record::Event { .. })).count();
         assert_eq!(kept, events, "{}", self.provider.name);
         for body in deliveries {

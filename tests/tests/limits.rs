@@ -6,7 +6,7 @@ use aws_smithy_runtime_api::client::{
 };
 use intake::Provider;
 use models::{
-    Body, MAX_EVENTS, MAX_SOURCE_BYTES, MAX_SUBJECT_BYTES, MAX_WORD_BYTES, Origin, Record, Timestamp, Unreadable, json,
+    Body, MAX_EVENTS, MAX_SOURCE_BYTES, MAX_SUBJECT_BYTES, MAX_TYPE_BYTES, Origin, Record, Timestamp, Unreadable, json,
 };
 use std::{
     fmt::Write,
@@ -95,7 +95,7 @@ async fn a_body_of_any_size_that_lambda_lets_through_is_had_back_byte_for_byte()
             assert!(attempts <= 5, "{} bytes of {}", body.len(), provider.name);
         }
         world.drain().await;
-        let records = world.kept.scan().await.unwrap();
+        let records = world.kept.records().await.unwrap();
         let [record] = &*records else { panic!("{} records of {}", records.len(), provider.name) };
         assert!(encode(record.clone()).len() >= least_items, "{}: {}", provider.name, encode(record.clone()).len());
         let (pk, sk) = key(record);
@@ -127,7 +127,7 @@ async fn what_is_half_written_is_not_there() {
             assert_eq!(table.put(item.clone()).await.unwrap(), Kept::New);
         }
         assert!(table.get(&pk, &sk).await.unwrap().is_none(), "without item {missing}");
-        assert!(table.scan().await.unwrap().is_empty(), "without item {missing}");
+        assert!(table.records().await.unwrap().is_empty(), "without item {missing}");
         table.put(items[missing].clone()).await.unwrap();
         assert_eq!(bytes(&table.get(&pk, &sk).await.unwrap().unwrap()), bytes(&large()));
     }
@@ -164,7 +164,7 @@ async fn the_drain_places_an_item_once_its_parts_are_there_and_leaves_what_is_no
     drain_all().await;
     let left: Vec<_> = sqs.messages().into_iter().map(|message| (message.body, message.receives)).collect();
     assert_eq!(left, [(heads[0].clone(), 1), ("garbage".to_owned(), 1), (String::new(), 1)]);
-    assert!(kept.scan().await.unwrap().is_empty());
+    assert!(kept.records().await.unwrap().is_empty());
 
     for part in &parts {
         sqs.push(part);
@@ -172,7 +172,7 @@ async fn the_drain_places_an_item_once_its_parts_are_there_and_leaves_what_is_no
     drain_all().await;
     drain_all().await;
     assert_eq!(sqs.messages().len(), 2, "the garbage is not ours to throw away");
-    assert_eq!(bytes(&kept.scan().await.unwrap()[0]), bytes(&large()));
+    assert_eq!(bytes(&kept.records().await.unwrap()[0]), bytes(&large()));
 }
 
 /// A body of so much of something.
@@ -191,8 +191,8 @@ const LIMITS: [(Provider, usize, Make, &str); 13] = [
     (pipedrive::PIPEDRIVE, MAX_SUBJECT_BYTES - "deal/".len(), id, "too_long"),
     (amocrm::AMOCRM, MAX_SUBJECT_BYTES - "lead/".len(), id, "too_long"),
     (closer::CLOSER, MAX_SUBJECT_BYTES - "customer/".len(), id, "too_long"),
-    (pipedrive::PIPEDRIVE, MAX_WORD_BYTES - "com.pipedrive.deal.".len(), action, "too_long"),
-    (amocrm::AMOCRM, MAX_WORD_BYTES - "com.amocrm.lead.".len(), action, "too_long"),
+    (pipedrive::PIPEDRIVE, MAX_TYPE_BYTES - "com.pipedrive.deal.".len(), action, "too_long"),
+    (amocrm::AMOCRM, MAX_TYPE_BYTES - "com.amocrm.lead.".len(), action, "too_long"),
 ];
 
 /// So many levels, that of the body being the first.
@@ -260,7 +260,7 @@ async fn what_is_over_a_limit_is_quarantined_with_the_reason_that_names_it() {
             let answer = world.send(&body).await;
             assert!(answer.status == 200 && answer.after <= provider.patience, "{case}: {answer:?}");
             world.drain().await;
-            let records = world.kept.scan().await.unwrap();
+            let records = world.kept.records().await.unwrap();
             let quarantined = records.iter().find_map(Record::unreadable).map(Unreadable::reason);
             assert_eq!(quarantined, (amount > limit).then_some(reason), "{case}");
             if quarantined.is_some() {
@@ -294,7 +294,7 @@ async fn what_would_be_no_key_is_quarantined_and_what_is_odd_is_kept() {
         let world = World::of(provider).await;
         assert_eq!(world.send(&body).await.status, 200, "{body}");
         assert!(world.sqs.messages().is_empty(), "the table refuses {body}");
-        let records = world.kept.scan().await.unwrap();
+        let records = world.kept.records().await.unwrap();
         assert_eq!(records.iter().find_map(Record::unreadable).map(Unreadable::reason), reason, "{body}");
     }
 }
@@ -338,7 +338,7 @@ async fn a_panic_on_the_way_to_the_table_costs_a_delivery_its_reading_at_most() 
         let client = Client::over(SharedHttpClient::new(http));
         let world = World::with(closer::CLOSER, &client, |settings| settings).await;
         assert_eq!(world.send(event("closer", 1)).await.status, status);
-        let records = world.kept.scan().await.unwrap();
+        let records = world.kept.records().await.unwrap();
         let reason = records.iter().find_map(Record::unreadable);
         assert_eq!(reason, (status == 200).then_some(&Unreadable::Panicked));
         let next = world.send(event("closer", 2)).await;

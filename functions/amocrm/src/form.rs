@@ -10,8 +10,9 @@ use models::{Unreadable, json};
 use serde::Serialize;
 use serde_json::value::RawValue;
 
-/// How many fields a form may have. A body of 6 MB can have three million; amoCRM's have some hundred.
-pub const MAX_FIELDS: usize = 50_000;
+/// How many fields a form may have, what holds fields counted as well. A body of 3 MB can have a million and a half, which
+/// take 600 MB; amoCRM's have some hundred.
+pub const MAX_FIELDS: usize = 100_000;
 /// How many brackets a field's name may have, which is how deep its value becomes in JSON.
 pub const MAX_DEPTH: usize = 32;
 
@@ -22,7 +23,40 @@ pub enum Form {
     /// A value; amoCRM's are strings all.
     Text(String),
     /// What stands in brackets, by name.
-    Parts(IndexMap<String, Form>),
+    Parts(Parts),
+}
+
+/// The parts of a form, by name.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
+#[serde(transparent)]
+pub struct Parts {
+    by_name: IndexMap<String, Form>,
+    /// The name of the next part without one: one more than the largest number that is a name.
+    #[serde(skip)]
+    next: u64,
+}
+
+impl Parts {
+    /// The part of this name, which need not be there yet. As in PHP, an empty name is the next number.
+    fn named(&mut self, name: &str) -> &mut Form {
+        let name = if name.is_empty() { self.next.to_string() } else { name.to_owned() };
+        if let Ok(number) = name.parse::<u64>()
+            && number.to_string() == name
+        {
+            self.next = self.next.max(number.saturating_add(1));
+        }
+        self.by_name.entry(name).or_insert_with(Form::empty)
+    }
+}
+
+impl FromIterator<(String, Form)> for Parts {
+    fn from_iter<I: IntoIterator<Item = (String, Form)>>(named: I) -> Self {
+        let mut parts = Self::default();
+        for (name, part) in named {
+            *parts.named(&name) = part;
+        }
+        parts
+    }
 }
 
 impl Form {
@@ -31,7 +65,7 @@ impl Form {
     pub fn part(&self, name: &str) -> Option<&Self> {
         match self {
             Self::Text(_) => None,
-            Self::Parts(parts) => parts.get(name),
+            Self::Parts(parts) => parts.by_name.get(name),
         }
     }
 
@@ -39,7 +73,7 @@ impl Form {
     pub fn parts(&self) -> impl Iterator<Item = (&str, &Self)> {
         let parts = match self {
             Self::Text(_) => None,
-            Self::Parts(parts) => Some(parts.iter().map(|(name, part)| (&**name, part))),
+            Self::Parts(parts) => Some(parts.by_name.iter().map(|(name, part)| (&**name, part))),
         };
         parts.into_iter().flatten()
     }
@@ -54,28 +88,33 @@ impl Form {
     }
 
     fn empty() -> Self {
-        Self::Parts(IndexMap::new())
+        Self::Parts(Parts::default())
     }
 
-    /// Puts a value where the path leads. As in PHP, the last one counts, and an empty name is the next free number.
-    fn put<'a>(&mut self, mut path: impl Iterator<Item = &'a str>, value: String) {
+    /// Puts a value where the path leads, and says how many parts that added. As in PHP, the last one counts.
+    fn put<'a>(&mut self, mut path: impl Iterator<Item = &'a str>, value: String) -> usize {
         let Some(name) = path.next() else {
             *self = Self::Text(value);
-            return;
+            return 0;
         };
         if let Self::Text(_) = self {
             *self = Self::empty();
         }
-        if let Self::Parts(parts) = self {
-            let name = if name.is_empty() { next_number(parts) } else { name.to_owned() };
-            parts.entry(name).or_insert_with(Self::empty).put(path, value);
-        }
+        let Self::Parts(parts) = self else { return 0 };
+        let before = parts.by_name.len();
+        let below = parts.named(name).put(path, value);
+        parts.by_name.len() - before + below
     }
 }
 
-fn next_number(parts: &IndexMap<String, Form>) -> String {
-    let numbers = parts.keys().filter_map(|name| name.parse::<u64>().ok());
-    numbers.max().map_or(0, |last| last.saturating_add(1)).to_string()
+/// What is left of [`MAX_FIELDS`].
+struct Room(usize);
+
+impl Room {
+    fn take(&mut self, fields: usize) -> Result<(), Unreadable> {
+        self.0 = self.0.checked_sub(fields).ok_or(Unreadable::TooManyFields { limit: MAX_FIELDS })?;
+        Ok(())
+    }
 }
 
 /// Reads a body: a form, or JSON of the same shape, which amoCRM's documentation prints and a sender in between may make.
@@ -84,7 +123,7 @@ fn next_number(parts: &IndexMap<String, Form>) -> String {
 /// As [`decode`], and [`Unreadable::NotJson`] for what begins as JSON does and is not.
 pub fn read(body: &[u8]) -> Result<Form, Unreadable> {
     let text = body.strip_prefix("\u{feff}".as_bytes()).unwrap_or(body).trim_ascii_start();
-    if text.starts_with(b"{") { from_json(json::check(body)?, 0, &mut 0) } else { decode(body) }
+    if text.starts_with(b"{") { from_json(json::check(body)?, 0, &mut Room(MAX_FIELDS)) } else { decode(body) }
 }
 
 /// Reads a form body. Bytes that are not UTF-8 become U+FFFD: the body itself is kept beside what is read from it.
@@ -93,26 +132,20 @@ pub fn read(body: &[u8]) -> Result<Form, Unreadable> {
 /// - [`Unreadable::TooManyFields`]: more than [`MAX_FIELDS`]
 /// - [`Unreadable::TooDeep`]: a name has more than [`MAX_DEPTH`] brackets
 pub fn decode(body: &[u8]) -> Result<Form, Unreadable> {
-    let mut form = Form::empty();
-    for (count, (name, value)) in form_urlencoded::parse(body).enumerate() {
-        if count >= MAX_FIELDS {
-            return Err(Unreadable::TooManyFields { limit: MAX_FIELDS });
-        }
+    let (mut form, mut room) = (Form::empty(), Room(MAX_FIELDS));
+    for (name, value) in form_urlencoded::parse(body) {
         if name.bytes().filter(|byte| *byte == b'[').count() > MAX_DEPTH {
             return Err(Unreadable::TooDeep { limit: MAX_DEPTH });
         }
-        form.put(path(&name), value.into_owned());
+        room.take(form.put(path(&name), value.into_owned()))?;
     }
     Ok(form)
 }
 
-/// JSON as the form that PHP would make of it: lists are numbered, scalars are text, `null` is empty.
-fn from_json(raw: &RawValue, depth: usize, fields: &mut usize) -> Result<Form, Unreadable> {
-    *fields += 1;
-    if *fields > MAX_FIELDS {
-        return Err(Unreadable::TooManyFields { limit: MAX_FIELDS });
-    }
-    if depth > MAX_DEPTH {
+/// JSON as the form that PHP would make of it: lists are numbered, scalars are text, `null` is empty. `names` lead to it,
+/// the first of which has no brackets in a form.
+fn from_json(raw: &RawValue, names: usize, room: &mut Room) -> Result<Form, Unreadable> {
+    if names > MAX_DEPTH + 1 {
         return Err(Unreadable::TooDeep { limit: MAX_DEPTH });
     }
     let not_json = |error: serde_json::Error| Unreadable::NotJson { line: error.line(), column: error.column() };
@@ -120,13 +153,15 @@ fn from_json(raw: &RawValue, depth: usize, fields: &mut usize) -> Result<Form, U
     let form = match text.as_bytes().first() {
         Some(b'{') => {
             let parts: IndexMap<String, &RawValue> = serde_json::from_str(text).map_err(not_json)?;
-            let parts = parts.into_iter().map(|(name, part)| Ok((name, from_json(part, depth + 1, fields)?)));
+            room.take(parts.len())?;
+            let parts = parts.into_iter().map(|(name, part)| Ok((name, from_json(part, names + 1, room)?)));
             Form::Parts(parts.collect::<Result<_, _>>()?)
         }
         Some(b'[') => {
             let parts: Vec<&RawValue> = serde_json::from_str(text).map_err(not_json)?;
+            room.take(parts.len())?;
             let parts = parts.into_iter().enumerate();
-            let parts = parts.map(|(number, part)| Ok((number.to_string(), from_json(part, depth + 1, fields)?)));
+            let parts = parts.map(|(number, part)| Ok((number.to_string(), from_json(part, names + 1, room)?)));
             Form::Parts(parts.collect::<Result<_, _>>()?)
         }
         Some(b'"') => Form::Text(serde_json::from_str(text).map_err(not_json)?),
@@ -136,15 +171,15 @@ fn from_json(raw: &RawValue, depth: usize, fields: &mut usize) -> Result<Form, U
     Ok(form)
 }
 
-/// `leads[status][0][id]` as `leads`, `status`, `0`, `id`. What follows a bracket that never closes is one name.
+/// `leads[status][0][id]` as `leads`, `status`, `0`, `id`. What follows a bracket that never closes is one name; as in PHP,
+/// what follows one that closes is none, unless it is a bracket.
 fn path(name: &str) -> impl Iterator<Item = &str> {
     let (first, brackets) = name.find('[').and_then(|at| name.split_at_checked(at)).unwrap_or((name, ""));
     let mut rest = brackets;
     let inner = std::iter::from_fn(move || {
         let open = rest.strip_prefix('[')?;
         let (name, after) = open.split_once(']').unwrap_or((rest, ""));
-        // PHP ignores what stands between two pairs of brackets.
-        rest = after.find('[').and_then(|at| after.get(at..)).unwrap_or_default();
+        rest = after;
         Some(name)
     });
     std::iter::once(first).chain(inner)
@@ -157,7 +192,8 @@ pub fn encode(form: &Form) -> String {
     for (name, part) in form.parts() {
         encode_part(name, part, &mut out);
     }
-    out.finish()
+    // What a browser leaves as it is, and PHP does not.
+    out.finish().replace('*', "%2A")
 }
 
 fn encode_part(name: &str, part: &Form, out: &mut form_urlencoded::Serializer<String>) {
@@ -166,7 +202,7 @@ fn encode_part(name: &str, part: &Form, out: &mut form_urlencoded::Serializer<St
             out.append_pair(name, text);
         }
         Form::Parts(parts) => {
-            for (inner, part) in parts {
+            for (inner, part) in &parts.by_name {
                 encode_part(&format!("{name}[{inner}]"), part, out);
             }
         }

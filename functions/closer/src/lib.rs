@@ -25,7 +25,7 @@ pub const CLOSER: Provider = Provider {
 /// Reads one webhook: the one event that it is.
 fn read(delivery: &Delivery) -> Result<Vec<Event>, Unreadable> {
     let raw = json::check(&delivery.body)?;
-    let webhook: Webhook = serde_json::from_str(raw.get()).map_err(|_| unknown_shape())?;
+    let webhook: Webhook = json::object(raw).ok_or_else(unknown_shape)?;
     let draft = match (webhook.event_type.get(), &webhook.message.0) {
         (Some(event_type), _) => conversation(event_type, &webhook, raw)?,
         (None, Some(event)) => business_event(event, raw)?,

@@ -26,7 +26,7 @@ pub const PIPEDRIVE: Provider = Provider {
 /// Reads one webhook: the one event that it is.
 fn read(delivery: &Delivery) -> Result<Vec<Event>, Unreadable> {
     let raw = json::check(&delivery.body)?;
-    let webhook: Webhook = serde_json::from_str(raw.get()).map_err(|_| unknown_shape())?;
+    let webhook: Webhook = json::object(raw).ok_or_else(unknown_shape)?;
     let meta = webhook.meta.0.as_ref().ok_or_else(unknown_shape)?;
     let draft = if meta.entity.get().is_some() { v2(meta, &webhook, raw)? } else { v1(meta, &webhook, raw)? };
     Ok(vec![Event::new(delivery, draft)?])

@@ -3,7 +3,7 @@
 //! Every field may be a string or a number: version 1 sends `meta.id` as either, version 2 prints ids as strings, and
 //! public samples have numbers there.
 
-use models::json::{Lenient, Text};
+use models::json::{self, Lenient, Text};
 use serde::Deserialize;
 use serde_json::value::RawValue;
 
@@ -61,6 +61,6 @@ fn id_of(raw: &RawValue) -> Option<String> {
         #[serde(default)]
         id: Text,
     }
-    let object = serde_json::from_str::<Object>(raw.get()).ok();
-    object.or_else(|| serde_json::from_str::<Vec<Object>>(raw.get()).ok()?.into_iter().next())?.id.0
+    let first = || serde_json::from_str::<Vec<&RawValue>>(raw.get()).ok()?.into_iter().next().and_then(json::object);
+    json::object::<Object>(raw).or_else(first)?.id.0
 }

@@ -17,8 +17,9 @@ use std::{
     time::{SystemTime, UNIX_EPOCH},
 };
 
-/// What Lambda hands over. Anything but API Gateway's event shows no credentials, and so is a stranger's.
-pub(crate) struct Payload(pub(crate) ApiGatewayV2httpRequest);
+/// What Lambda hands over, as the event that [`Receiver::answer`](crate::Receiver::answer) takes. Anything but API
+/// Gateway's event shows no credentials, and so is a stranger's.
+pub struct Payload(pub ApiGatewayV2httpRequest);
 
 impl<'de> Deserialize<'de> for Payload {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {

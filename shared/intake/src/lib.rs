@@ -11,6 +11,7 @@ mod receiver;
 mod run;
 
 pub use answer::Verdict;
+pub use door::Payload;
 pub use gate::{Admitted, Gate, GateError};
 pub use provider::{Credentials, Provider};
 pub use receiver::{Receiver, StartError};

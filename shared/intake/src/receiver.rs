@@ -51,16 +51,21 @@ impl Receiver {
         Ok(Self::new(provider, Gate::from_env(&provider)?, Store::new(&Client::new(), &Settings::from_env()?)))
     }
 
-    /// Answers one request, and logs one line of it. The one door: whatever comes in comes in here.
+    /// Answers one request. The one door: whatever comes in comes in here.
     pub async fn answer(&self, event: ApiGatewayV2httpRequest) -> ApiGatewayV2httpResponse {
-        let (started, mut facts) = (Instant::now(), Facts::default());
-        facts.request_id.clone_from(&event.request_context.request_id);
-        let verdict = self.receive(event, &mut facts).await;
-        Line::new(self.provider.name, &verdict, &facts, now(), started.elapsed()).write();
-        verdict.response()
+        self.receive(event).await.response()
     }
 
-    async fn receive(&self, event: ApiGatewayV2httpRequest, facts: &mut Facts) -> Verdict {
+    /// What [`answer`](Self::answer) answers with. Logs one line of it.
+    pub async fn receive(&self, event: ApiGatewayV2httpRequest) -> Verdict {
+        let (started, mut facts) = (Instant::now(), Facts::default());
+        facts.request_id.clone_from(&event.request_context.request_id);
+        let verdict = self.judge(event, &mut facts).await;
+        Line::new(self.provider.name, &verdict, &facts, now(), started.elapsed()).write();
+        verdict
+    }
+
+    async fn judge(&self, event: ApiGatewayV2httpRequest, facts: &mut Facts) -> Verdict {
         if [Method::GET, Method::HEAD].contains(&event.request_context.http.method) {
             return Verdict::Hello;
         }

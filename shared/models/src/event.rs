@@ -9,8 +9,9 @@ use std::fmt;
 pub const MAX_SOURCE_BYTES: usize = 512;
 /// The longest `subject`.
 pub const MAX_SUBJECT_BYTES: usize = 1024;
-/// The longest of the other attributes that a provider words itself. Unlike `data`, they are never split over items.
-pub const MAX_WORD_BYTES: usize = 1024;
+/// The longest `type`, `originaltype` and `apiversion`. An item holds them as they are, so that no other attribute than
+/// `data` makes it too large.
+pub const MAX_TYPE_BYTES: usize = 512;
 
 /// One thing that happened in a CRM, as a [CloudEvent 1.0](https://github.com/cloudevents/spec/blob/v1.0.2/cloudevents/spec.md).
 ///
@@ -141,14 +142,14 @@ impl Event {
     /// stage twice a day), so that the delivery and the place in it are part of its identity.
     ///
     /// # Errors
-    /// [`Unreadable::TooLong`]: `source` is longer than [`MAX_SOURCE_BYTES`], `subject` than [`MAX_SUBJECT_BYTES`], or
-    /// `type`, `originaltype` or `apiversion` than [`MAX_WORD_BYTES`].
+    /// [`Unreadable::TooLong`]: `source` is longer than [`MAX_SOURCE_BYTES`], `subject` than [`MAX_SUBJECT_BYTES`], or another
+    /// attribute than `data` than [`MAX_TYPE_BYTES`].
     pub fn new(delivery: &Delivery, draft: Draft) -> Result<Self, Unreadable> {
         within("source", &draft.source, MAX_SOURCE_BYTES)?;
         within("subject", &draft.subject, MAX_SUBJECT_BYTES)?;
-        within("type", &draft.r#type, MAX_WORD_BYTES)?;
-        within("originaltype", &draft.originaltype, MAX_WORD_BYTES)?;
-        within("apiversion", draft.apiversion.as_deref().unwrap_or_default(), MAX_WORD_BYTES)?;
+        within("type", &draft.r#type, MAX_TYPE_BYTES)?;
+        within("originaltype", &draft.originaltype, MAX_TYPE_BYTES)?;
+        within("apiversion", draft.apiversion.as_deref().unwrap_or_default(), MAX_TYPE_BYTES)?;
         let (kind, channel) = (draft.r#type.as_bytes(), draft.channel.as_deref().unwrap_or_default().as_bytes());
         let id = match (draft.identity, draft.time) {
             (Identity::Own(id), _) => id,
@@ -185,4 +186,42 @@ fn within(attribute: &str, value: &str, limit: usize) -> Result<(), Unreadable> 
         return Err(Unreadable::TooLong { attribute: attribute.to_owned(), limit });
     }
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_attribute_is_as_long_as_its_limit_at_most() {
+        let delivery = Delivery {
+            body: Vec::new(),
+            content_type: None,
+            arrival: Timestamp::from_epoch(1_795_255_200).unwrap(),
+            request_id: "r".to_owned(),
+        };
+        let event = |attribute: &str, bytes: usize| {
+            let text = |name: &str| if name == attribute { "x".repeat(bytes) } else { "x".to_owned() };
+            let draft = Draft {
+                source: text("source"),
+                r#type: text("type"),
+                subject: text("subject"),
+                time: OwnTime::Missing,
+                identity: Identity::Content(Vec::new()),
+                index: 0,
+                originaltype: text("originaltype"),
+                apiversion: Some(text("apiversion")),
+                channel: None,
+                data: RawValue::NULL.to_owned(),
+            };
+            Event::new(&delivery, draft).map(|_| ())
+        };
+        let words = ["type", "originaltype", "apiversion"].map(|attribute| (attribute, MAX_TYPE_BYTES));
+        let keys = [("source", MAX_SOURCE_BYTES), ("subject", MAX_SUBJECT_BYTES)];
+        for (attribute, limit) in keys.into_iter().chain(words) {
+            assert_eq!(event(attribute, limit), Ok(()), "{attribute}");
+            let too_long = Unreadable::TooLong { attribute: attribute.to_owned(), limit };
+            assert_eq!(event(attribute, limit + 1), Err(too_long));
+        }
+    }
 }

@@ -79,6 +79,12 @@ impl<'de> Deserialize<'de> for Text {
     }
 }
 
+/// The fields of an object; `None` of anything else. serde would take a list for a struct, its items for the fields.
+#[must_use]
+pub fn object<'a, T: Deserialize<'a>>(json: &'a RawValue) -> Option<T> {
+    json.get().starts_with('{').then(|| serde_json::from_str(json.get()).ok()).flatten()
+}
+
 /// A field of the shape `T`; `None` when it is absent or of any other shape. What is not needed must not refuse the rest.
 #[derive(Debug, Clone)]
 pub struct Lenient<T>(pub Option<T>);

@@ -13,7 +13,7 @@ mod unreadable;
 
 pub use delivery::Delivery;
 pub use event::{
-    DataContentType, Draft, Event, EventId, Identity, MAX_SOURCE_BYTES, MAX_SUBJECT_BYTES, MAX_WORD_BYTES, SpecVersion,
+    DataContentType, Draft, Event, EventId, Identity, MAX_SOURCE_BYTES, MAX_SUBJECT_BYTES, MAX_TYPE_BYTES, SpecVersion,
     TimeProblem,
 };
 pub use hash::{SHARDS, hash, shard};

@@ -16,6 +16,8 @@ use std::time::Duration;
 #[derive(Debug, Clone)]
 pub struct Client {
     http: SharedHttpClient,
+    /// The table's share of a delivery's time, and the spool's.
+    pub(crate) share: Duration,
     retry: RetryConfig,
     timeout: TimeoutConfig,
 }
@@ -34,14 +36,15 @@ impl Client {
             .with_max_attempts(ATTEMPTS)
             .with_initial_backoff(FIRST_WAIT)
             .with_max_backoff(LONGEST_WAIT);
-        Self { http, retry, timeout: timeout(ATTEMPT, SHARE) }
+        Self { http, share: SHARE, retry, timeout: timeout(ATTEMPT, SHARE) }
     }
 
     /// Over the network, for whom no provider waits: a table that is slow is better than none.
     #[must_use]
     pub fn patient() -> Self {
-        let timeout = timeout(PATIENT_ATTEMPT, PATIENT_ATTEMPT * ATTEMPTS);
-        Self { http: network(), retry: RetryConfig::standard().with_max_attempts(ATTEMPTS), timeout }
+        let share = PATIENT_ATTEMPT * ATTEMPTS;
+        let retry = RetryConfig::standard().with_max_attempts(ATTEMPTS).with_initial_backoff(FIRST_WAIT);
+        Self { http: network(), share, retry, timeout: timeout(PATIENT_ATTEMPT, share) }
     }
 
     pub(crate) fn dynamodb(&self, settings: &Settings) -> aws_sdk_dynamodb::Client {

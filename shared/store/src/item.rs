@@ -235,3 +235,60 @@ fn take_bytes(item: &mut Item, name: &'static str) -> Result<Vec<u8>, ItemError>
         _ => Err(ItemError::Attribute(name)),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use models::Delivery;
+
+    fn items(read: Result<Vec<Event>, Unreadable>) -> Vec<Item> {
+        let delivery = Delivery {
+            body: b"body".to_vec(),
+            content_type: None,
+            arrival: Timestamp::from_epoch(1_795_255_200).unwrap(),
+            request_id: "r-1".to_owned(),
+        };
+        Record::of("closer", &delivery, read).into_iter().flat_map(encode).collect()
+    }
+
+    fn event(id: &str) -> Event {
+        let event = format!(
+            r#"{{"specversion":"1.0","id":"{id}","source":"closer","type":"t","subject":"s/1","datacontenttype":
+            "application/json","time":"2026-11-21T10:00:00.000000Z","originaltype":"T","data":{{}}}}"#
+        );
+        serde_json::from_str(&event).unwrap()
+    }
+
+    #[test]
+    fn events_expire_after_the_retention_and_what_could_not_be_read_never() {
+        let now = Timestamp::from_epoch(1_795_260_000).unwrap();
+        let day = Some(Duration::from_hours(24));
+        let expires = |mut item: Item, retention| {
+            stamp(&mut item, now, retention);
+            item.remove("expires").map(|expires| expires.as_n().unwrap().clone())
+        };
+        for item in items(Ok(vec![event("a"), event("b")])) {
+            assert_eq!(expires(item.clone(), day).as_deref(), Some("1795346400"), "{item:?}");
+            assert_eq!(expires(item, None), None);
+        }
+        for item in items(Err(Unreadable::NoEvent)) {
+            assert_eq!(expires(item, day), None);
+        }
+    }
+
+    #[test]
+    fn events_alone_are_in_the_index_of_what_was_kept_when() {
+        let now = Timestamp::from_epoch(1_795_260_000).unwrap();
+        let hours = |items: Vec<Item>| -> Vec<Option<String>> {
+            let stamped = items.into_iter().map(|mut item| {
+                stamp(&mut item, now, None);
+                assert_eq!(take(&mut item, "kept").unwrap(), "2026-11-21T11:20:00.000000Z");
+                take(&mut item, "hour").ok()
+            });
+            stamped.collect()
+        };
+        let [None, Some(one), Some(other)] = &hours(items(Ok(vec![event("a"), event("b")])))[..] else { panic!() };
+        assert!(one.starts_with("2026-11-21T11#") && other.starts_with("2026-11-21T11#") && one != other);
+        assert_eq!(hours(items(Err(Unreadable::NoEvent))), [None]);
+    }
+}

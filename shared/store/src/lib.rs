@@ -12,6 +12,6 @@ pub mod time;
 
 pub use client::Client;
 pub use settings::{Settings, SettingsError};
-pub use spool::{Message, Spool};
+pub use spool::{Message, NoItem, Spool};
 pub use store::{Outcome, Store};
 pub use table::{Entry, Kept, Table, TableError};

@@ -3,11 +3,7 @@
 //! A message is one item: its DynamoDB JSON, zlib, base64, since SQS takes XML characters only, and one item of 400 KB at
 //! the most always fits its limit of 1 MiB. The drain needs no provider to put it into the table.
 
-use crate::{
-    Client, Settings,
-    item::Item,
-    time::{ATTEMPTS, SHARE},
-};
+use crate::{Client, Settings, item::Item, time::ATTEMPTS};
 use aws_sdk_dynamodb::{primitives::Blob, types::AttributeValue};
 use aws_sdk_sqs::types::SendMessageBatchRequestEntry;
 use base64::{Engine, engine::general_purpose::STANDARD};
@@ -17,6 +13,7 @@ use serde::{Deserialize, Serialize};
 use std::{
     collections::BTreeMap,
     io::{Read, Write},
+    time::Duration,
 };
 
 /// The most of a batch, in bytes of its messages and in messages.
@@ -32,6 +29,7 @@ const CONCURRENT_BATCHES: usize = 8;
 pub struct Spool {
     client: aws_sdk_sqs::Client,
     url: String,
+    share: Duration,
 }
 
 /// An item on its way through the spool.
@@ -100,14 +98,14 @@ impl Spool {
     /// The spool of these settings, where they have one. Connects at the first use.
     #[must_use]
     pub fn new(client: &Client, settings: &Settings) -> Option<Self> {
-        Some(Self { url: settings.spool.clone()?, client: client.sqs(settings) })
+        Some(Self { url: settings.spool.clone()?, client: client.sqs(settings), share: client.share })
     }
 
     /// Sends items to the spool, and says of each whether the spool said in its share of the time that it has it. What fails
     /// of a batch that is else taken is sent again.
     pub async fn send(&self, items: &[&Item]) -> Vec<bool> {
         let mut waiting: BTreeMap<usize, Message> = items.iter().map(|item| Message::of(item)).enumerate().collect();
-        let deadline = tokio::time::Instant::now() + SHARE;
+        let deadline = tokio::time::Instant::now() + self.share;
         for _ in 0..ATTEMPTS {
             let batches = stream::iter(batches(&waiting)).map(|batch| async {
                 tokio::time::timeout_at(deadline, self.send_batch(batch)).await.unwrap_or_default()

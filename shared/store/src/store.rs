@@ -3,11 +3,14 @@
 use crate::{
     Client, Kept, Settings, Spool, Table,
     item::{self, Item},
-    time::{SHARE, SPOOL_FIRST},
+    time::SPOOL_FIRST,
 };
 use futures_util::{StreamExt, stream};
 use models::Record;
-use std::sync::{Arc, Mutex};
+use std::{
+    sync::{Arc, Mutex},
+    time::Duration,
+};
 use tokio::time::Instant;
 
 /// How many items of one delivery are put at the same time, each over a connection of its own.
@@ -21,6 +24,7 @@ const CONCURRENT_PARTS: usize = 4;
 pub struct Store {
     table: Table,
     spool: Option<Spool>,
+    share: Duration,
     /// Until when this environment goes to the spool first, since it saw the table fail.
     spool_first: Arc<Mutex<Option<Instant>>>,
 }
@@ -45,7 +49,12 @@ impl Store {
     /// The store of these settings. Connects at the first use.
     #[must_use]
     pub fn new(client: &Client, settings: &Settings) -> Self {
-        Self { table: Table::new(client, settings), spool: Spool::new(client, settings), spool_first: Arc::default() }
+        Self {
+            table: Table::new(client, settings),
+            spool: Spool::new(client, settings),
+            share: client.share,
+            spool_first: Arc::default(),
+        }
     }
 
     /// The table.
@@ -72,7 +81,7 @@ impl Store {
 
     /// Puts records into the table, and gives back what it did not take of each.
     async fn put(&self, records: Vec<Vec<Item>>, outcome: &mut Outcome) -> Vec<Vec<Item>> {
-        let deadline = Instant::now() + SHARE;
+        let deadline = Instant::now() + self.share;
         let puts = stream::iter(records).map(|items| self.put_record(items, deadline));
         let mut puts = puts.buffer_unordered(CONCURRENT_PUTS);
         let mut left = Vec::new();

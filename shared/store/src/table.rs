@@ -101,11 +101,11 @@ impl Table {
         Ok(get.consistent_read(true).send().await?.item)
     }
 
-    /// All records, in no order, without those that are not wholly there yet. Reads the whole table.
+    /// All records that are there whole, in no order. Reads the whole table, page by page.
     ///
     /// # Errors
     /// [`TableError`].
-    pub async fn scan(&self) -> Result<Vec<Record>, TableError> {
+    pub async fn records(&self) -> Result<Vec<Record>, TableError> {
         let scan = self.client.scan().table_name(&self.name).consistent_read(true);
         let mut items = scan.into_paginator().items().send();
         let mut records = Vec::new();

@@ -1,0 +1,157 @@
+//! `cargo dev` and `cargo hookkeeper events`, as processes: what a newcomer does first.
+
+use std::{
+    fs,
+    io::{BufRead, BufReader, Read, Write},
+    net::{TcpListener, TcpStream},
+    path::Path,
+    process::{Child, ChildStdout, Command, ExitStatus, Output, Stdio},
+};
+use tests::runtime_api::binary;
+
+/// A running `hookkeeper dev` on ports of its own. Killed when it is dropped.
+struct Dev {
+    process: Child,
+    stdout: BufReader<ChildStdout>,
+    /// What it printed when it was ready.
+    greeting: String,
+}
+
+impl Dev {
+    fn start(data: &str) -> Self {
+        let mut process = hookkeeper(&["dev", "--port", "0", "--dynamodb-port", "0", "--data", data])
+            .stdout(Stdio::piped())
+            .spawn()
+            .unwrap();
+        let mut stdout = BufReader::new(process.stdout.take().unwrap());
+        let mut greeting = String::new();
+        while !greeting.contains("Ctrl-C ends it") {
+            assert_ne!(stdout.read_line(&mut greeting).unwrap(), 0, "it ended: {greeting}");
+        }
+        Self { process, stdout, greeting }
+    }
+
+    /// The `curl` lines that it printed.
+    fn curl_lines(&self) -> Vec<&str> {
+        self.greeting.lines().map(str::trim).filter(|line| line.starts_with("curl ")).collect()
+    }
+
+    /// The output of the command that it printed for listing what was kept.
+    fn list(&self) -> String {
+        let mut lines = self.greeting.lines().map(str::trim);
+        let command = lines.find_map(|line| line.strip_prefix("cargo hookkeeper ")).unwrap();
+        let output = hookkeeper(&command.split(' ').collect::<Vec<_>>()).output().unwrap();
+        assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+        String::from_utf8(output.stdout).unwrap()
+    }
+
+    /// Ctrl-C, and how it ended. The rest of what it printed is one JSON line for each delivery.
+    fn interrupt(mut self) -> (ExitStatus, usize) {
+        let pid = self.process.id().to_string();
+        assert!(Command::new("kill").args(["-INT", &pid]).status().unwrap().success());
+        let mut rest = String::new();
+        self.stdout.read_to_string(&mut rest).unwrap();
+        let lines = rest.lines().filter(|line| !line.is_empty());
+        let lines = lines.inspect(|line| assert!(serde_json::from_str::<serde_json::Value>(line).is_ok(), "{line}"));
+        (self.process.wait().unwrap(), lines.count())
+    }
+}
+
+impl Drop for Dev {
+    fn drop(&mut self) {
+        self.process.kill().ok();
+        self.process.wait().ok();
+    }
+}
+
+fn hookkeeper(arguments: &[&str]) -> Command {
+    let mut command = Command::new(binary("hookkeeper"));
+    command.args(arguments);
+    command
+}
+
+/// Does what a printed `curl` line does, and gives the status line of the answer.
+fn paste(curl: &str) -> String {
+    let (options, body) = curl.split_once(" -d '").unwrap();
+    let body = body.strip_suffix('\'').unwrap();
+    let url = options.split(' ').find_map(|word| word.strip_prefix("http://")).unwrap();
+    let (address, path) = url.split_once('/').unwrap();
+    assert!(options.contains("-u local:local"));
+    let content_type = match options.split_once("-H 'content-type: ") {
+        Some((_, value)) => value.strip_suffix('\'').unwrap(),
+        None => "application/x-www-form-urlencoded",
+    };
+    let mut stream = TcpStream::connect(address).unwrap();
+    write!(
+        stream,
+        "POST /{path} HTTP/1.1\r\nhost: {address}\r\nauthorization: Basic bG9jYWw6bG9jYWw=\r\n\
+         content-type: {content_type}\r\ncontent-length: {}\r\nconnection: close\r\n\r\n{body}",
+        body.len()
+    )
+    .unwrap();
+    let mut answer = String::new();
+    stream.read_to_string(&mut answer).unwrap();
+    answer.lines().next().unwrap_or_default().to_owned()
+}
+
+#[test]
+fn what_it_prints_works_when_pasted_and_is_there_after_a_restart() {
+    let folder = tempfile::tempdir().unwrap();
+    let data = folder.path().join("dev").to_string_lossy().into_owned();
+    let dev = Dev::start(&data);
+    let lines = dev.curl_lines();
+    assert_eq!(lines.len(), hookkeeper::PROVIDERS.len());
+    for line in &lines {
+        assert_eq!(paste(line), "HTTP/1.1 200 OK", "{line}");
+    }
+    let kept = dev.list();
+    for subject in ["pipedrive/7#deal/42", "amocrm/1001#lead/42", "closer#customer/c-1"] {
+        assert!(kept.contains(subject), "{kept}");
+    }
+    let (status, logged) = dev.interrupt();
+    assert_eq!((status.code(), logged), (Some(0), lines_of(&kept)));
+
+    let again = Dev::start(&data);
+    assert_eq!(again.list(), kept);
+}
+
+fn lines_of(listing: &str) -> usize {
+    listing.lines().skip(1).count()
+}
+
+#[test]
+fn what_is_wrong_is_one_sentence_that_says_what_to_do() {
+    let taken = TcpListener::bind("127.0.0.1:0").unwrap();
+    let port = taken.local_addr().unwrap().port().to_string();
+    let folder = tempfile::tempdir().unwrap();
+    let file = |name: &str, content: &str| {
+        let path = folder.path().join(name);
+        fs::write(&path, content).unwrap();
+        path.to_string_lossy().into_owned()
+    };
+    let no_table = file("no_table.yaml", "Resources: {}");
+    let in_a_file = Path::new(&no_table).join("data").to_string_lossy().into_owned();
+    let other = file("other.yaml", &hookkeeper::template::TEMPLATE.replace("sk", "other"));
+    let data = folder.path().join("data").to_string_lossy().into_owned();
+    drop(Dev::start(&data));
+    let memory = ["--port", "0", "--dynamodb-port", "0", "--data", "memory"];
+    for (arguments, said) in [
+        (vec!["--port", &port, "--dynamodb-port", "0", "--data", "memory"], "choose another one with --port"),
+        (vec!["--port", "0", "--dynamodb-port", &port, "--data", "memory"], "choose another one with --dynamodb-port"),
+        (vec!["--port", "0", "--dynamodb-port", "0", "--data", &in_a_file], "choose another folder with --data"),
+        ([&memory[..], &["--template", &no_table]].concat(), "needs exactly one"),
+        ([&memory[..], &["--template", "/nowhere.yaml"]].concat(), "cannot read /nowhere.yaml"),
+        (
+            vec!["--port", "0", "--dynamodb-port", "0", "--data", &data, "--template", &other],
+            "a table with another schema",
+        ),
+    ] {
+        let Output { status, stderr, .. } = hookkeeper(&["dev"]).args(&arguments).output().unwrap();
+        let stderr = String::from_utf8(stderr).unwrap();
+        assert_eq!((status.code(), stderr.lines().count()), (Some(1), 1), "{arguments:?}: {stderr}");
+        assert!(stderr.starts_with("error: ") && stderr.contains(said), "{arguments:?}: {stderr}");
+    }
+    drop(taken);
+    let nobody = hookkeeper(&["events", "--dynamodb-port", &port]).output().unwrap();
+    assert!(String::from_utf8_lossy(&nobody.stderr).contains("is `cargo dev` running?"));
+}

@@ -1,0 +1,153 @@
+//! amoCRM's form bodies against PHP, which writes them.
+//!
+//! `tests/golden/php.json` was printed by PHP 8.2: of trees of our own, what `http_build_query` makes of them; of odd queries
+//! of our own, what `parse_str` does.
+
+use amocrm::form::{Form, MAX_DEPTH, MAX_FIELDS, decode, encode, read};
+use indexmap::IndexMap;
+use models::Unreadable;
+use proptest::prelude::*;
+use serde::Deserialize;
+use std::fs;
+use tests::workspace;
+
+#[derive(Deserialize)]
+struct Php {
+    http_build_query: Vec<Encoded>,
+    parse_str: Vec<Parsed>,
+}
+
+#[derive(Deserialize)]
+struct Encoded {
+    tree: Tree,
+    encoded: String,
+}
+
+#[derive(Deserialize)]
+struct Parsed {
+    query: String,
+    tree: Tree,
+}
+
+/// JSON in the order in which it is written.
+#[derive(Deserialize)]
+#[serde(untagged)]
+enum Tree {
+    Text(String),
+    List(Vec<Tree>),
+    Object(IndexMap<String, Tree>),
+}
+
+impl From<Tree> for Form {
+    fn from(tree: Tree) -> Self {
+        match tree {
+            Tree::Text(text) => Self::Text(text),
+            Tree::List(items) => {
+                Self::Parts(items.into_iter().enumerate().map(|(at, item)| (at.to_string(), item.into())).collect())
+            }
+            Tree::Object(members) => Self::Parts(members.into_iter().map(|(name, part)| (name, part.into())).collect()),
+        }
+    }
+}
+
+fn php() -> Php {
+    serde_json::from_str(&fs::read_to_string(workspace("tests/golden/php.json")).unwrap()).unwrap()
+}
+
+#[test]
+fn what_php_writes_is_read_and_written_alike() {
+    for Encoded { tree, encoded } in php().http_build_query {
+        let form = Form::from(tree);
+        assert_eq!(decode(encoded.as_bytes()).as_ref(), Ok(&form), "{encoded}");
+        assert_eq!(encode(&form), encoded);
+    }
+}
+
+/// Where we differ from PHP on purpose: a name is never mended, cut or dropped, so that nothing is lost that could be told
+/// apart.
+const DIFFERENT: &[(&str, &str)] = &[
+    // PHP writes `_` for what its variables' names cannot have.
+    ("a[b=1", r#"{"a":{"[b":"1"}}"#),
+    ("a+b=1+2", r#"{"a b":"1 2"}"#),
+    ("a.b=1", r#"{"a.b":"1"}"#),
+    // PHP cuts white space off, and everything from a NUL on.
+    (" a=1", r#"{" a":"1"}"#),
+    ("a[ ]=1", r#"{"a":{" ":"1"}}"#),
+    ("a[%00]=1", r#"{"a":{"\u0000":"1"}}"#),
+    // PHP drops what has no name, or no number left.
+    ("=1", r#"{"0":"1"}"#),
+    ("[a]=1", r#"{"0":{"a":"1"}}"#),
+    ("[]=1", r#"{"0":{"0":"1"}}"#),
+    ("a[9223372036854775807]=x&a[]=y", r#"{"a":{"9223372036854775807":"x","9223372036854775808":"y"}}"#),
+    // PHP's numbers have a sign.
+    ("a[-5]=x&a[]=y", r#"{"a":{"-5":"x","0":"y"}}"#),
+];
+
+#[test]
+fn an_odd_query_is_read_as_php_does_or_as_we_say() {
+    let mut different = DIFFERENT.iter().map(|(query, _)| *query).collect::<Vec<_>>();
+    for Parsed { query, tree } in php().parse_str {
+        let ours = decode(query.as_bytes()).unwrap();
+        let expected = DIFFERENT.iter().find(|(odd, _)| *odd == query);
+        let expected = expected.map_or(tree, |(_, ours)| serde_json::from_str(ours).unwrap());
+        assert_eq!(ours, Form::from(expected), "{query}");
+        different.retain(|odd| *odd != query);
+    }
+    assert!(different.is_empty(), "PHP was not asked: {different:?}");
+}
+
+/// Trees of any text under any names but those that brackets cannot say. PHP leaves empty parts out, and so do we.
+fn tree() -> impl Strategy<Value = Form> {
+    let name = "[^\\[\\]]{1,8}";
+    let parts = move |part: BoxedStrategy<Form>| {
+        proptest::collection::vec((name, part), 1..6).prop_map(|parts| Form::Parts(parts.into_iter().collect()))
+    };
+    let part = any::<String>().prop_map(Form::Text).boxed().prop_recursive(6, 64, 6, move |part| parts(part.boxed()));
+    parts(part.boxed())
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::default() })]
+
+    #[test]
+    fn what_is_written_is_read(tree in tree()) {
+        prop_assert_eq!(decode(encode(&tree).as_bytes()), Ok(tree));
+    }
+
+    #[test]
+    fn whatever_comes_is_read_or_refused(body in any::<Vec<u8>>()) {
+        read(&body).ok();
+    }
+}
+
+#[test]
+fn the_most_items_without_a_number_are_read_in_time() {
+    let form = decode("a[]=1&".repeat(MAX_FIELDS - 1).as_bytes()).unwrap();
+    assert_eq!(form.part("a").unwrap().parts().count(), MAX_FIELDS - 1);
+}
+
+#[test]
+fn what_holds_fields_counts_as_they_do() {
+    let too_many = Err(Unreadable::TooManyFields { limit: MAX_FIELDS });
+    let fields = |number: usize| (0..number).fold(String::new(), |form, number| form + &format!("{number}[a]=&"));
+    assert!(decode(fields(MAX_FIELDS / 2).as_bytes()).is_ok());
+    assert_eq!(decode(fields(MAX_FIELDS / 2 + 1).as_bytes()), too_many);
+    // 3 MB that would take half a gigabyte.
+    let nested = format!("a{}=&", "[]".repeat(MAX_DEPTH));
+    assert_eq!(decode(nested.repeat(45_000).as_bytes()), too_many);
+
+    let json = |number: usize| serde_json::to_string(&serde_json::json!({ "a": vec![0; number] })).unwrap();
+    assert!(read(json(MAX_FIELDS - 1).as_bytes()).is_ok());
+    assert_eq!(read(json(MAX_FIELDS).as_bytes()), too_many);
+}
+
+#[test]
+fn a_form_and_its_json_are_read_to_the_same_depth() {
+    let form = |brackets: usize| decode(format!("a{}=1", "[b]".repeat(brackets)).as_bytes());
+    let deepest = form(MAX_DEPTH).unwrap();
+    let json = serde_json::to_string(&deepest).unwrap();
+    assert_eq!(read(json.as_bytes()), Ok(deepest));
+    let too_deep = Err(Unreadable::TooDeep { limit: MAX_DEPTH });
+    assert_eq!(form(MAX_DEPTH + 1), too_deep);
+    assert_eq!(read(format!(r#"{{"a":{json}}}"#).as_bytes()), too_deep);
+}

@@ -1,0 +1,146 @@
+//! The layout: whatever names one provider names them all, and dependencies point one way.
+
+use hookkeeper::{PROVIDERS, template::TEMPLATE};
+use intake::{Credentials, Provider};
+use serde::Deserialize;
+use serde_norway::Value;
+use std::{
+    collections::BTreeSet,
+    env, fs,
+    path::{Path, PathBuf},
+    process::Command,
+};
+use tests::workspace;
+
+/// Functions that know no provider.
+const OTHER_FUNCTIONS: [&str; 1] = ["drain"];
+
+#[test]
+fn no_place_forgets_a_provider() {
+    let template: Value = serde_norway::from_str(TEMPLATE).unwrap();
+    let readme = fs::read_to_string(workspace("README.md")).unwrap_or_default();
+    let [functions, events, listed, deployed] = [
+        folders("functions"),
+        folders("events"),
+        PROVIDERS.map(|provider| provider.name.to_owned()).into(),
+        resources(&template).filter_map(|resource| name(resource).map(str::to_owned)).collect(),
+    ];
+    let all = [&functions, &events, &listed, &deployed].into_iter().flatten().collect::<BTreeSet<_>>();
+    let mut forgotten = Vec::new();
+    for name in all.into_iter().filter(|name| !OTHER_FUNCTIONS.contains(&&***name)) {
+        let places = [
+            (format!("the folder functions/{name}"), functions.contains(name)),
+            (format!("samples in events/{name}"), has_samples(name)),
+            (format!("a row of PROVIDERS in cli/src/lib.rs for {name}"), listed.contains(name)),
+            (format!("a function with CodeUri functions/{name} in template.yaml"), deployed.contains(name)),
+            (format!("the path /{name} in README.md"), readme.contains(&format!("/{name}"))),
+        ];
+        forgotten.extend(places.into_iter().filter(|(_, is_there)| !is_there).map(|(place, _)| place));
+    }
+    assert!(forgotten.is_empty(), "forgotten: {forgotten:#?}");
+}
+
+#[test]
+fn the_template_runs_each_provider_under_its_name() {
+    let template: Value = serde_norway::from_str(TEMPLATE).unwrap();
+    let mut wrong = Vec::new();
+    for provider in PROVIDERS {
+        let function = resources(&template).find(|resource| name(resource) == Some(provider.name));
+        wrong.extend(function.into_iter().flat_map(|function| wrong_with(provider, function)));
+    }
+    assert!(wrong.is_empty(), "in template.yaml: {wrong:#?}");
+}
+
+/// What its block of the template forgets or misspells.
+fn wrong_with(provider: Provider, function: &Value) -> Vec<String> {
+    let name = provider.name;
+    let properties = &function["Properties"];
+    let has_variable =
+        |suffix| !properties["Environment"]["Variables"][format!("{}_{suffix}", name.to_uppercase())].is_null();
+    let credentials = match provider.credentials {
+        Credentials::Basic => has_variable("CREDENTIALS") && !has_variable("KEYS"),
+        Credentials::BasicOrKey => has_variable("CREDENTIALS") || has_variable("KEYS"),
+    };
+    let events = properties["Events"].as_mapping().into_iter().flatten();
+    let paths: Vec<_> = events.filter_map(|(_, event)| event["Properties"]["Path"].as_str()).collect();
+    let needs = [
+        ("the Binary", function["Metadata"]["BuildProperties"]["Binary"].as_str() == Some(name)),
+        ("the route /<name>", paths.contains(&&*format!("/{name}"))),
+        ("the route /<name>/{proxy+}", paths.contains(&&*format!("/{name}/{{proxy+}}"))),
+        ("the variable that its gate reads", credentials),
+    ];
+    needs.into_iter().filter(|(_, is_there)| !is_there).map(|(need, _)| format!("{need} of {name}")).collect()
+}
+
+fn folders(parent: &str) -> BTreeSet<String> {
+    let entries = fs::read_dir(workspace(parent)).unwrap().map(Result::unwrap);
+    let folders = entries.filter(|entry| entry.path().is_dir());
+    folders.map(|entry| entry.file_name().to_string_lossy().into_owned()).collect()
+}
+
+fn has_samples(name: &str) -> bool {
+    fs::read_dir(workspace("events").join(name)).is_ok_and(|mut files| files.next().is_some())
+}
+
+fn resources(template: &Value) -> impl Iterator<Item = &Value> {
+    template["Resources"].as_mapping().unwrap().values()
+}
+
+/// The name of the folder in `functions/` that a resource runs.
+fn name(resource: &Value) -> Option<&str> {
+    resource["Properties"]["CodeUri"].as_str()?.strip_prefix("functions/")
+}
+
+/// Which crates may name which: a crate those before it alone, and a function no other.
+const LAYERS: [&str; 6] = ["shared/models", "shared/store", "shared/intake", "functions", "cli", "tests"];
+
+/// What only some may name, and who.
+const RESERVED: [(&str, &[&str]); 2] =
+    [("aws-sdk-", &["shared/store"]), ("lambda_http", &["shared/intake", "cli", "tests"])];
+
+#[derive(Deserialize)]
+struct Metadata {
+    packages: Vec<Package>,
+    workspace_root: PathBuf,
+}
+
+#[derive(Deserialize)]
+struct Package {
+    manifest_path: PathBuf,
+    dependencies: Vec<Dependency>,
+}
+
+#[derive(Deserialize)]
+struct Dependency {
+    name: String,
+    /// Of what stands in this workspace.
+    path: Option<PathBuf>,
+}
+
+#[test]
+fn dependencies_point_one_way() {
+    let cargo = env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
+    let arguments = ["metadata", "--no-deps", "--offline", "--format-version", "1"];
+    let output = Command::new(cargo).args(arguments).current_dir(workspace("")).output().unwrap();
+    let metadata: Metadata = serde_json::from_slice(&output.stdout).unwrap();
+    let folder = |path: &Path| path.strip_prefix(&metadata.workspace_root).unwrap().to_string_lossy().into_owned();
+    let mut wrong = Vec::new();
+    for package in &metadata.packages {
+        let from = folder(package.manifest_path.parent().unwrap());
+        for dependency in &package.dependencies {
+            let is_wrong = match &dependency.path {
+                Some(path) => layer(&folder(path)) >= layer(&from),
+                None => RESERVED.iter().any(|(name, to)| dependency.name.starts_with(name) && !to.contains(&&*from)),
+            };
+            if is_wrong {
+                wrong.push(format!("{from} may not depend on {}", dependency.name));
+            }
+        }
+    }
+    assert!(wrong.is_empty(), "{wrong:#?}");
+}
+
+fn layer(folder: &str) -> usize {
+    let layer = LAYERS.iter().position(|layer| Path::new(folder).starts_with(layer));
+    layer.unwrap_or_else(|| panic!("{folder} has no layer: which crates may name it?"))
+}

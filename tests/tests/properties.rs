@@ -1,0 +1,427 @@
+//! Laws that hold for any input: what comes with credentials is answered 200 in time and can be had back byte for byte,
+//! readers are total and repeat themselves, and how JSON is written does not matter to what it is.
+
+use axum::body::Bytes;
+use closer::CLOSER;
+use hookkeeper::{
+    PROVIDERS, gateway,
+    local::{Data, DynamoDb},
+    template::TEMPLATE,
+};
+use intake::{Provider, Verdict};
+use lambda_http::{
+    aws_lambda_events::apigw::ApiGatewayV2httpRequest,
+    http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, Uri, header::AUTHORIZATION},
+};
+use models::{Delivery, Timestamp, json};
+use proptest::{collection::vec, prelude::*, sample::select, test_runner::TestRunner};
+use serde_json::Value;
+use std::{
+    cell::RefCell,
+    collections::BTreeMap,
+    fmt::Write,
+    sync::LazyLock,
+    time::{Duration, Instant},
+};
+use tests::{
+    house::{House, bytes},
+    request::{self, CREDENTIALS, Request, accepted},
+    runtime_api::{Answer, Environment, Function, binary},
+};
+use tokio::runtime::Runtime;
+
+static RUNTIME: LazyLock<Runtime> = LazyLock::new(|| Runtime::new().unwrap());
+
+fn cases(cases: u32) -> ProptestConfig {
+    ProptestConfig { cases, failure_persistence: None, ..ProptestConfig::default() }
+}
+
+proptest! {
+    #![proptest_config(cases(150))]
+
+    #[test]
+    fn what_comes_with_credentials_is_kept_as_it_came(
+        provider in select(PROVIDERS.to_vec()),
+        body in body(),
+        headers in headers(),
+    ) {
+        RUNTIME.block_on(async {
+            let house = House::of(provider).await;
+            let mut admitted = headers.clone();
+            admitted.insert(AUTHORIZATION, HeaderValue::from_str(&request::basic("local:local")).unwrap());
+
+            prop_assert_eq!(house.receive(event(&headers, &body)).await, Verdict::Stranger);
+            prop_assert!(house.records().await.is_empty());
+
+            let asked = Instant::now();
+            let verdict = house.receive(event(&admitted, &body)).await;
+            prop_assert!(asked.elapsed() < provider.patience);
+            prop_assert_eq!(verdict.status(), StatusCode::OK);
+            let kept = bytes(&house.records().await);
+            prop_assert_eq!(kept.is_empty(), body.is_empty());
+            prop_assert!(kept.iter().all(|kept| *kept == body));
+            Ok(())
+        })?;
+    }
+}
+
+fn event(headers: &HeaderMap, body: &[u8]) -> ApiGatewayV2httpRequest {
+    let uri = Uri::from_static("/url?key=none");
+    gateway::event(&Method::POST, &uri, headers, &Bytes::copy_from_slice(body))
+}
+
+proptest! {
+    #![proptest_config(cases(1_000))]
+
+    #[test]
+    fn a_reader_is_total_and_repeats_itself(provider in select(PROVIDERS.to_vec()), body in body()) {
+        let delivery = delivery(body);
+        let read = || (provider.read)(&delivery).map(|events| {
+            events.into_iter().map(|event| serde_json::to_string(&event).unwrap()).collect::<Vec<_>>()
+        });
+        prop_assert_eq!(read(), read());
+    }
+
+    #[test]
+    fn how_json_is_written_does_not_matter(tree in tree(), one in vec(any::<u8>(), 1..9), other in vec(any::<u8>(), 1..9)) {
+        prop_assert_eq!(canonical(&tree.written(&one)), canonical(&tree.written(&other)));
+        prop_assert_eq!(id(&tree.written(&one)), id(&tree.written(&other)));
+    }
+
+    #[test]
+    fn what_json_says_does(tree in tree(), nth in any::<prop::sample::Index>()) {
+        let mut changed = tree.clone();
+        let mut scalars = changed.scalars();
+        prop_assume!(!scalars.is_empty());
+        let nth = nth.index(scalars.len());
+        scalars.swap_remove(nth).change();
+        prop_assert_ne!(canonical(&tree.written(&[0])), canonical(&changed.written(&[0])));
+        prop_assert_ne!(id(&tree.written(&[0])), id(&changed.written(&[0])));
+    }
+}
+
+fn delivery(body: Vec<u8>) -> Delivery {
+    let arrival = Timestamp::from_unix(Duration::from_secs(1_795_293_781));
+    Delivery { body, content_type: None, arrival, request_id: "id".to_owned() }
+}
+
+fn canonical(text: &str) -> Vec<u8> {
+    json::canonical(json::check(text.as_bytes()).unwrap(), &[])
+}
+
+/// The id of an event that says this somewhere.
+fn id(text: &str) -> String {
+    let body = format!(
+        r#"{{"eventType":"ThreadClosedEvent","timestamp":1795293781000,"customer":{{"id":"c"}},"messageHistory":{text}}}"#
+    );
+    let events = (CLOSER.read)(&delivery(body.into_bytes())).unwrap();
+    events[0].id.to_string()
+}
+
+#[test]
+fn no_event_is_an_error() {
+    let events = |_| (tree(), vec(any::<u8>(), 1..9)).prop_map(|(tree, choices)| tree.written(&choices));
+    through_real_binaries(events, |answer| matches!(answer, Answer::Response(_)));
+}
+
+#[test]
+fn nothing_beside_body_and_credentials_costs_a_delivery() {
+    through_real_binaries(spoiled, |answer| answer.status() == 200);
+}
+
+/// Hands each provider's process any of the events, and holds the answers against the law.
+fn through_real_binaries<S: Strategy<Value = String>>(events: impl Fn(Provider) -> S, law: impl Fn(&Answer) -> bool) {
+    for provider in PROVIDERS {
+        let dynamodb = RUNTIME.block_on(DynamoDb::start(&Data::Memory, 0, TEMPLATE)).unwrap();
+        let list = format!("{}_CREDENTIALS", provider.name.to_uppercase());
+        let environment = Environment::of(provider.name, &dynamodb.endpoint()).with(&list, accepted("a", CREDENTIALS));
+        let function = RefCell::new(RUNTIME.block_on(Function::spawn(binary(provider.name), &environment)));
+        let tested = TestRunner::new(cases(100)).run(&events(provider), |event| {
+            let answer = RUNTIME.block_on(function.borrow_mut().invoke(event));
+            prop_assert!(law(&answer), "{answer:?}");
+            Ok(())
+        });
+        tested.unwrap_or_else(|failure| panic!("{}: {failure}", provider.name));
+    }
+}
+
+/// The event of a good delivery, with a member and headers that anything may stand in.
+fn spoiled(provider: Provider) -> impl Strategy<Value = String> {
+    let Value::Object(event) = Request::post(provider.name, &request::event(provider.name, 1)).0 else {
+        unreachable!()
+    };
+    let essential = ["headers", "body", "isBase64Encoded"];
+    let others: Vec<_> = event.keys().filter(|name| !essential.contains(&&***name)).cloned().collect();
+    let header = text().prop_filter("it lets in", |name| !name.eq_ignore_ascii_case("authorization"));
+    (select(others), tree(), prop::collection::btree_map(header, tree(), 0..4)).prop_map(
+        move |(spoiled, tree, headers)| {
+            let mut event: BTreeMap<_, _> =
+                event.clone().into_iter().map(|(name, value)| (name, Tree::from(value))).collect();
+            event.insert(spoiled, tree);
+            if let Some(Tree::Object(all)) = event.get_mut("headers") {
+                all.extend(headers);
+            }
+            Tree::Object(event).written(&[0])
+        },
+    )
+}
+
+/// Bodies that a provider sends, bodies that are nearly such, and any bytes.
+fn body() -> impl Strategy<Value = Vec<u8>> {
+    prop_oneof![
+        2 => (tree(), vec(any::<u8>(), 1..9)).prop_map(|(tree, choices)| tree.written(&choices).into_bytes()),
+        2 => form().prop_map(String::into_bytes),
+        1 => vec(any::<u8>(), 0..200),
+        2 => (select(vec!["", "\u{feff}"]), "[ \n]{0,2}", select(samples()), "[\r\n]{0,2}")
+            .prop_map(|(mark, before, body, after)| [mark.as_bytes(), before.as_bytes(), &body, after.as_bytes()].concat()),
+        3 => (select(samples()), vec(edit(), 0..6)).prop_map(|(mut body, edits)| {
+            for edit in edits {
+                edit.apply(&mut body);
+            }
+            body
+        }),
+    ]
+}
+
+/// One body of each shape.
+fn samples() -> Vec<Vec<u8>> {
+    let own = PROVIDERS.map(|provider| request::event(provider.name, 42));
+    let others = [
+        r#"{"v":1,"matches_filters":null,"meta":{"v":1,"action":"updated","object":"deal","id":42,"company_id":7,"timestamp":1795255200,"timestamp_micro":1795255200123456},"current":{"id":42,"title":"A \"deal\""},"previous":{"id":42},"event":"updated.deal","retry":0}"#,
+        r#"{"meta":{"version":"2.0","action":"change","entity":"user","entity_id":"9","company_id":"7","id":"9","timestamp":1795255200},"data":[{"id":9,"name":"\u0410\u0434\u0430"}],"previous":[{"active_flag":true}]}"#,
+        r#"{"eventType":"ThreadClosedEvent","timestamp":1795255200000,"customer":{"id":"c-1"},"email":"a@example.com","closedType":"solved","messageHistory":[{"author":{"id":"1","role":"CUSTOMER"},"message":"hi","timestamp":1795255100000}]}"#,
+        r#"{"@timestamp":"2026-11-21T10:00:00.000+0000","message":{"event":{"agentId":"a-1"},"description":{"category":["agent"],"action":"login"},"timestamp":1795255200000}}"#,
+        "account[id]=1001&leads[status][0][id]=42&leads[status][0][status_id]=143&leads[status][1][id]=43&contacts[update][0][id]=7&contacts[update][0][type]=company&contacts[update][0][updated_at]=1795255200",
+        "leads%5Bnote%5D%5B0%5D%5Bnote%5D%5Btext%5D=a+%26+b&leads%5Bnote%5D%5B0%5D%5Bnote%5D%5Belement_id%5D=42&leads%5Bnote%5D%5B0%5D%5Bnote%5D%5Bcreated_at%5D=1795255200",
+        r#"{"leads":{"add":[{"id":42,"custom_fields":[1.50,null,{"x":true}]}]},"account":{"subdomain":"ada"}}"#,
+    ];
+    own.into_iter().chain(others.map(str::to_owned)).map(String::into_bytes).collect()
+}
+
+/// A change of one byte.
+#[derive(Debug, Clone)]
+enum Edit {
+    Flip(prop::sample::Index, u8),
+    Insert(prop::sample::Index, u8),
+    Delete(prop::sample::Index),
+    CutOff(prop::sample::Index),
+}
+
+fn edit() -> impl Strategy<Value = Edit> {
+    let at = any::<prop::sample::Index>;
+    prop_oneof![
+        4 => (at(), 0..8_u8).prop_map(|(at, bit)| Edit::Flip(at, bit)),
+        4 => (at(), any::<u8>()).prop_map(|(at, byte)| Edit::Insert(at, byte)),
+        4 => at().prop_map(Edit::Delete),
+        1 => at().prop_map(Edit::CutOff),
+    ]
+}
+
+impl Edit {
+    fn apply(&self, body: &mut Vec<u8>) {
+        match self {
+            _ if body.is_empty() => {}
+            Self::Flip(at, bit) => *at.get_mut(body) ^= 1 << bit,
+            Self::Insert(at, byte) => body.insert(at.index(body.len()), *byte),
+            Self::Delete(at) => drop(body.remove(at.index(body.len()))),
+            Self::CutOff(at) => body.truncate(at.index(body.len())),
+        }
+    }
+}
+
+fn form() -> impl Strategy<Value = String> {
+    let words = ["leads", "contacts", "account", "note", "update", "add", "id", "updated_at", "0", "1", "15319601", ""];
+    let part = prop_oneof![
+        6 => select(words.to_vec()).prop_map(|word| format!("[{word}]")),
+        1 => select(words.to_vec()).prop_map(|word| format!("%5B{word}%5D")),
+        1 => select(vec!["[", "]", "%", "%5", "+", "&", "=", "\u{feff}"]).prop_map(str::to_owned),
+        1 => text(),
+    ];
+    let name =
+        (select(words.to_vec()), vec(part, 0..5)).prop_map(|(first, parts)| format!("{first}{}", parts.concat()));
+    let value = prop_oneof!["[0-9]{0,12}", text()];
+    vec((name, value).prop_map(|(name, value)| format!("{name}={value}")), 0..12).prop_map(|fields| fields.join("&"))
+}
+
+fn headers() -> impl Strategy<Value = HeaderMap> {
+    let name = prop_oneof![
+        select(vec!["content-type", "x-amocrm-requestid", "host", "cookie", "user-agent", "authorization"])
+            .prop_map(str::to_owned),
+        "[a-z][a-z0-9-]{0,8}",
+    ];
+    let value = prop_oneof![
+        select(vec!["application/json", "application/x-www-form-urlencoded", "text/plain; charset=cp1251", "Basic eA"])
+            .prop_map(|value| value.as_bytes().to_vec()),
+        vec(any::<u8>(), 0..12),
+    ];
+    let header = (name, value).prop_filter_map("HTTP allows it", |(name, value)| {
+        Some((name.parse::<HeaderName>().ok()?, HeaderValue::from_bytes(&value).ok()?))
+    });
+    vec(header, 0..5).prop_map(|headers| headers.into_iter().collect())
+}
+
+fn text() -> impl Strategy<Value = String> {
+    prop_oneof!["[a-z]{0,6}", any::<String>(), "[\"\\\\/\u{0}-\u{1f}\u{7f}-\u{ff}\u{1f600}]{0,4}"]
+}
+
+/// JSON as what it says, of which there are many ways to write it.
+#[derive(Debug, Clone)]
+enum Tree {
+    /// A number, `true`, `false` or `null`.
+    Literal(String),
+    Text(String),
+    List(Vec<Tree>),
+    Object(BTreeMap<String, Tree>),
+}
+
+fn tree() -> impl Strategy<Value = Tree> {
+    let number = "-?(0|[1-9][0-9]{0,30})(\\.[0-9]{1,20})?([eE][+-]?[0-9]{1,3})?";
+    let leaf = prop_oneof![
+        select(vec!["null", "true", "false", "42", "1795255200"]).prop_map(|word| Tree::Literal(word.to_owned())),
+        number.prop_map(Tree::Literal),
+        text().prop_map(Tree::Text),
+    ];
+    let words = [
+        "meta",
+        "data",
+        "current",
+        "id",
+        "action",
+        "object",
+        "entity",
+        "entity_id",
+        "timestamp",
+        "event",
+        "eventType",
+        "customer",
+        "message",
+        "description",
+        "category",
+        "leads",
+        "add",
+        "0",
+        "http",
+        "method",
+        "headers",
+        "body",
+    ];
+    let name = prop_oneof![3 => select(words.to_vec()).prop_map(str::to_owned), 1 => text()];
+    leaf.prop_recursive(5, 40, 6, move |inner| {
+        prop_oneof![
+            vec(inner.clone(), 0..4).prop_map(Tree::List),
+            prop::collection::btree_map(name.clone(), inner, 0..6).prop_map(Tree::Object),
+        ]
+    })
+}
+
+impl From<Value> for Tree {
+    fn from(value: Value) -> Self {
+        match value {
+            Value::String(text) => Self::Text(text),
+            Value::Array(items) => Self::List(items.into_iter().map(Self::from).collect()),
+            Value::Object(members) => {
+                Self::Object(members.into_iter().map(|(name, value)| (name, value.into())).collect())
+            }
+            literal => Self::Literal(literal.to_string()),
+        }
+    }
+}
+
+impl Tree {
+    /// Its text. The choices, taken in turn, say in which order members stand, where white space is, and what is escaped.
+    fn written(&self, choices: &[u8]) -> String {
+        let mut out = String::new();
+        self.write(&mut out, &mut choices.iter().copied().cycle());
+        out
+    }
+
+    fn write(&self, out: &mut String, choices: &mut impl Iterator<Item = u8>) {
+        match self {
+            Self::Literal(literal) => out.push_str(literal),
+            Self::Text(text) => write_text(text, out, choices),
+            Self::List(items) => {
+                out.push('[');
+                for (index, item) in items.iter().enumerate() {
+                    out.push_str(if index > 0 { "," } else { "" });
+                    space(out, choices);
+                    item.write(out, choices);
+                    space(out, choices);
+                }
+                out.push(']');
+            }
+            Self::Object(members) => {
+                let mut members: Vec<_> = members.iter().collect();
+                let choice = usize::from(choices.next().unwrap());
+                let first = choice % members.len().max(1);
+                members.rotate_left(first);
+                if choice % 2 == 1 {
+                    members.reverse();
+                }
+                out.push('{');
+                for (index, (name, value)) in members.into_iter().enumerate() {
+                    out.push_str(if index > 0 { "," } else { "" });
+                    space(out, choices);
+                    write_text(name, out, choices);
+                    space(out, choices);
+                    out.push(':');
+                    space(out, choices);
+                    value.write(out, choices);
+                }
+                space(out, choices);
+                out.push('}');
+            }
+        }
+    }
+
+    fn scalars(&mut self) -> Vec<&mut Self> {
+        match self {
+            Self::Literal(_) | Self::Text(_) => vec![self],
+            Self::List(items) => items.iter_mut().flat_map(Self::scalars).collect(),
+            Self::Object(members) => members.values_mut().flat_map(Self::scalars).collect(),
+        }
+    }
+
+    /// Makes a scalar another one, as like it as can be.
+    fn change(&mut self) {
+        *self = match self {
+            Self::Text(text) => Self::Text(format!("{text}\0")),
+            Self::Literal(literal) => Self::Text(literal.clone()),
+            list_or_object => panic!("{list_or_object:?} is no scalar"),
+        };
+    }
+}
+
+fn space(out: &mut String, choices: &mut impl Iterator<Item = u8>) {
+    out.push_str(["", "", " ", "\r\n\t"][usize::from(choices.next().unwrap() % 4)]);
+}
+
+fn write_text(text: &str, out: &mut String, choices: &mut impl Iterator<Item = u8>) {
+    out.push('"');
+    for character in text.chars() {
+        let must = matches!(character, '"' | '\\' | '\0'..='\x1f');
+        match (character, choices.next().unwrap() % 3) {
+            ('\n', 1) => out.push_str("\\n"),
+            ('/' | '"' | '\\', 1) => out.extend(['\\', character]),
+            (character, choice) if must || choice == 2 => {
+                for unit in character.encode_utf16(&mut [0; 2]) {
+                    write!(out, "\\u{unit:04x}").unwrap();
+                }
+            }
+            (character, _) => out.push(character),
+        }
+    }
+    out.push('"');
+}
+
+/// What [`Tree::written`] writes is JSON, and says what the tree does.
+#[test]
+fn a_tree_is_written_as_json() {
+    let tree = Tree::Object(
+        [("a/\"\n😀".to_owned(), Tree::List(vec![Tree::Literal("1".to_owned()), Tree::Text("\0\\é".to_owned())]))]
+            .into(),
+    );
+    for choices in [vec![0], vec![1], vec![2], vec![3, 5, 254, 7]] {
+        let read: Value = serde_json::from_str(&tree.written(&choices)).unwrap();
+        assert_eq!(read, serde_json::json!({ "a/\"\n😀": [1, "\0\\é"] }));
+    }
+}

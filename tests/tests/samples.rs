@@ -1,0 +1,149 @@
+//! Every sample of `events/` through the door: it must end as its file name says (`events/README.md`), and what is stored
+//! of it must be what `tests/golden/<provider>.json` says.
+//!
+//! After a change that is meant, `UPDATE_GOLDEN=1 cargo test` writes the golden files anew: read their diff, an `id` that
+//! changed is an event that will be kept twice.
+
+use base64::{Engine, engine::general_purpose::STANDARD};
+use hookkeeper::PROVIDERS;
+use intake::{Provider, Verdict};
+use lambda_http::{aws_lambda_events::apigw::ApiGatewayV2httpRequest, http::HeaderValue};
+use models::{Body, Record};
+use serde_json::{Value, json};
+use std::{collections::BTreeMap, env, fs, slice};
+use tests::{
+    house::{Stored, bytes, deliver},
+    workspace,
+};
+
+struct Sample {
+    /// Its file's, without the extension.
+    name: String,
+    event: ApiGatewayV2httpRequest,
+}
+
+impl Sample {
+    /// What its name says after the first dot.
+    fn expected(&self) -> &str {
+        self.name.split_once('.').unwrap_or_else(|| panic!("{} says no verdict", self.name)).1
+    }
+
+    /// What the provider sent.
+    fn body(&self) -> Vec<u8> {
+        let text = self.event.body.clone().unwrap_or_default();
+        let decoded = self.event.is_base64_encoded.then(|| STANDARD.decode(&text).ok()).flatten();
+        decoded.unwrap_or(text.into_bytes())
+    }
+
+    /// The same, sent again five minutes later.
+    fn again(&self) -> ApiGatewayV2httpRequest {
+        let mut event = self.event.clone();
+        event.request_context.time_epoch += 300_000;
+        event.request_context.request_id = Some("another".to_owned());
+        if let Some(id) = event.headers.get_mut("x-amocrm-requestid") {
+            *id = HeaderValue::from_static("another");
+        }
+        event
+    }
+}
+
+fn samples(provider: Provider) -> Vec<Sample> {
+    let folder = workspace("events").join(provider.name);
+    let files = fs::read_dir(&folder).unwrap_or_else(|error| panic!("{}: {error}", folder.display()));
+    let mut samples: Vec<_> = files
+        .map(|file| {
+            let path = file.unwrap().path();
+            let event = serde_json::from_str(&fs::read_to_string(&path).unwrap());
+            let event = event.unwrap_or_else(|error| panic!("{}: {error}", path.display()));
+            Sample { name: path.file_stem().unwrap().to_string_lossy().into_owned(), event }
+        })
+        .collect();
+    samples.sort_by(|a, b| a.name.cmp(&b.name));
+    samples
+}
+
+/// A verdict in the words of the samples' names.
+fn words(verdict: &Verdict) -> String {
+    match verdict {
+        Verdict::Kept { events: 1, duplicates: 0 } => "kept".to_owned(),
+        Verdict::Kept { events, duplicates: 0 } => format!("kept.{events}"),
+        Verdict::Quarantined(reason) => format!("quarantined.{}", reason.reason()),
+        other => other.word().to_owned(),
+    }
+}
+
+#[tokio::test]
+async fn every_sample_ends_as_its_name_says_and_is_stored_as_the_golden_file_says() {
+    for provider in PROVIDERS {
+        let mut golden = BTreeMap::new();
+        for sample in samples(provider) {
+            let name = format!("{}/{}", provider.name, sample.name);
+            let (verdicts, stored) = deliver(provider, slice::from_ref(&sample.event)).await;
+            assert_eq!(words(&verdicts[0]), sample.expected(), "{name}");
+            let status = if sample.expected() == "stranger" { 401 } else { 200 };
+            assert_eq!(verdicts[0].response().status_code, status, "{name}");
+            for bytes in bytes(&stored) {
+                assert_eq!(bytes, sample.body(), "{name}: not the bytes that were sent");
+            }
+            golden.insert(sample.name, stored.iter().map(snapshot).collect());
+        }
+        compare(provider, &golden);
+    }
+}
+
+#[tokio::test]
+async fn what_comes_again_is_kept_again_only_where_it_has_no_time_of_its_own() {
+    for provider in PROVIDERS {
+        for sample in samples(provider) {
+            let name = format!("{}/{}", provider.name, sample.name);
+            // The same request twice is one delivery.
+            let (_, stored) = deliver(provider, &[sample.event.clone(), sample.event.clone()]).await;
+            let (verdicts, both) = deliver(provider, &[sample.event.clone(), sample.again()]).await;
+            let folding = stored.iter().filter(|stored| folds(&stored.record)).count();
+            assert_eq!(both.len(), folding + 2 * (stored.len() - folding), "{name}: {both:#?}");
+            if let Verdict::Kept { duplicates, .. } = verdicts[1] {
+                assert_eq!(duplicates, folding, "{name}");
+            }
+        }
+    }
+}
+
+/// Whether a record is an event that carries its own time.
+fn folds(record: &Record) -> bool {
+    matches!(record, Record::Event { event, .. } if event.timeproblem.is_none())
+}
+
+/// All of a record but the bytes; of these, where they are.
+fn snapshot(stored: &Stored) -> Value {
+    let mut snapshot = match &stored.record {
+        Record::Event { event, body, .. } => {
+            let mut snapshot = serde_json::to_value(event).unwrap();
+            snapshot.as_object_mut().unwrap().remove("data");
+            snapshot["bytes"] = match body {
+                Body::Data => "data",
+                Body::Here(_) => "here",
+                Body::Shared(_) => "shared",
+            }
+            .into();
+            snapshot
+        }
+        Record::Body { .. } => json!({ "bytes": "here" }),
+        Record::Quarantined { reason, .. } => json!({ "bytes": "here", "quarantined": reason }),
+    };
+    snapshot["pk"] = stored.pk.clone().into();
+    snapshot["sk"] = stored.sk.clone().into();
+    snapshot
+}
+
+fn compare(provider: Provider, stored: &BTreeMap<String, Vec<Value>>) {
+    let path = workspace(format!("tests/golden/{}.json", provider.name));
+    if env::var_os("UPDATE_GOLDEN").is_some() {
+        fs::write(&path, serde_json::to_string_pretty(stored).unwrap() + "\n").unwrap();
+    }
+    let golden = fs::read_to_string(&path).unwrap_or_default();
+    let golden: BTreeMap<String, Vec<Value>> = serde_json::from_str(&golden).unwrap_or_default();
+    let names = golden.keys().chain(stored.keys().filter(|name| !golden.contains_key(*name)));
+    for name in names {
+        assert_eq!(stored.get(name), golden.get(name), "{}/{name} is not what {} says", provider.name, path.display());
+    }
+}

@@ -1,0 +1,51 @@
+//! Every sample through the binaries as they are shipped: an event's id, and with it the key under which a retry folds, must
+//! not depend on the features that tests and commands turn on in what they share with the functions.
+
+use hookkeeper::{
+    PROVIDERS,
+    local::{Data, DynamoDb},
+    template::TEMPLATE,
+};
+use intake::Credentials;
+use serde_json::Value;
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    fs,
+};
+use store::{Client, Table};
+use tests::{
+    house::{KEY, key},
+    request::accepted,
+    runtime_api::{Answer, Environment, Function, shipped},
+    workspace,
+};
+
+#[tokio::test]
+async fn what_is_shipped_keeps_every_sample_under_its_golden_key() {
+    for provider in PROVIDERS {
+        let dynamodb = DynamoDb::start(&Data::Memory, 0, TEMPLATE).await.unwrap();
+        let prefix = provider.name.to_uppercase();
+        let mut environment = Environment::of(provider.name, &dynamodb.endpoint())
+            .with(&format!("{prefix}_CREDENTIALS"), accepted("local", "local:local"));
+        if provider.credentials == Credentials::BasicOrKey {
+            environment = environment.with(&format!("{prefix}_KEYS"), accepted("url", KEY));
+        }
+        let mut function = Function::spawn(shipped(provider.name), &environment).await;
+        for file in fs::read_dir(workspace("events").join(provider.name)).unwrap() {
+            let path = file.unwrap().path();
+            let answer = function.invoke(fs::read(&path).unwrap()).await;
+            assert!(matches!(answer, Answer::Response(_)), "{}: {answer:?}", path.display());
+        }
+        let table = Table::new(&Client::patient(), &dynamodb.settings());
+        let kept: BTreeSet<_> = table.records().await.unwrap().iter().map(key).collect();
+        assert_eq!(kept, golden(provider.name), "{}", provider.name);
+    }
+}
+
+/// The keys of all that is stored of a provider's samples.
+fn golden(provider: &str) -> BTreeSet<(String, String)> {
+    let golden = fs::read_to_string(workspace(format!("tests/golden/{provider}.json"))).unwrap();
+    let golden: BTreeMap<String, Vec<Value>> = serde_json::from_str(&golden).unwrap();
+    let text = |record: &Value, name| record[name].as_str().unwrap().to_owned();
+    golden.values().flatten().map(|record| (text(record, "pk"), text(record, "sk"))).collect()
+}
