@@ -6,6 +6,7 @@ pub mod proxy;
 pub mod request;
 pub mod runtime_api;
 pub mod sqs;
+pub mod world;
 
 use std::path::{Path, PathBuf};
 

@@ -246,12 +246,12 @@ async fn what_is_missing_to_start_is_said_in_a_sentence() {
         (
             "pipedrive",
             |it| it.with("PIPEDRIVE_CREDENTIALS", ""),
-            "PIPEDRIVE_CREDENTIALS lists no credential: set it to label:digest[,label:digest], digest being the SHA-256 of user:password in hexadecimal",
+            "PIPEDRIVE_CREDENTIALS lists no credential: set it to label:digest[,label:digest], digest being the SHA-256 in hexadecimal of user:password, or of the key",
         ),
         (
             "closer",
             |it| it.without("CLOSER_CREDENTIALS"),
-            "CLOSER_CREDENTIALS lists no credential: set it to label:digest[,label:digest], digest being the SHA-256 of user:password in hexadecimal",
+            "CLOSER_KEYS or CLOSER_CREDENTIALS lists no credential: set it to label:digest[,label:digest], digest being the SHA-256 in hexadecimal of user:password, or of the key",
         ),
         (
             "amocrm",

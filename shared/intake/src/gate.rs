@@ -50,7 +50,7 @@ struct Accepted {
 pub enum GateError {
     /// No credential is configured: everybody would be a stranger.
     #[error(
-        "{0} lists no credential: set it to label:digest[,label:digest], digest being the SHA-256 of user:password in hexadecimal"
+        "{0} lists no credential: set it to label:digest[,label:digest], digest being the SHA-256 in hexadecimal of user:password, or of the key"
     )]
     Nobody(String),
     /// An entry is not `label:digest`.
@@ -87,7 +87,10 @@ impl Gate {
             return Err(GateError::KeysNotAllowed(key_list));
         }
         if gate.basic.is_empty() && gate.keys.is_empty() {
-            return Err(GateError::Nobody(basic_list));
+            return Err(GateError::Nobody(match provider.credentials {
+                Credentials::Basic => basic_list,
+                Credentials::BasicOrKey => format!("{key_list} or {basic_list}"),
+            }));
         }
         Ok(gate)
     }
@@ -163,11 +166,11 @@ fn basic_credentials(headers: &HeaderMap) -> Option<Vec<u8>> {
     BASE64.decode(credentials.trim()).ok()
 }
 
-/// The one `key` of a query string; none where it is given twice.
+/// The one `key` of a query string; none where it is empty or given twice.
 fn url_key(query: &str) -> Option<String> {
     let mut keys = form_urlencoded::parse(query.as_bytes()).filter(|(name, _)| name == "key");
     match (keys.next(), keys.next()) {
-        (Some((_, key)), None) => Some(key.into_owned()),
+        (Some((_, key)), None) if !key.is_empty() => Some(key.into_owned()),
         _ => None,
     }
 }

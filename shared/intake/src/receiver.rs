@@ -79,17 +79,27 @@ impl Receiver {
             return Verdict::Probe;
         }
         let read = request.garbled.map_or_else(|| self.read(&admitted), Err);
-        let kept = AssertUnwindSafe(self.keep(&admitted, read, facts)).catch_unwind().await;
-        match kept {
-            Ok(verdict) => verdict,
-            Err(_) => self.keep(&admitted, Err(Unreadable::Panicked), facts).await,
+        if let Some(verdict) = self.try_keep(&admitted, read, facts).await {
+            return verdict;
         }
+        let quarantined = self.try_keep(&admitted, Err(Unreadable::Panicked), facts).await;
+        quarantined.unwrap_or(Verdict::Unavailable)
     }
 
     /// Reads a delivery. Never decides the answer: what cannot be read is kept as it is.
     fn read(&self, admitted: &Admitted) -> Result<Vec<Event>, Unreadable> {
         let (read, delivery) = (self.provider.read, admitted.delivery());
         catch_unwind(AssertUnwindSafe(|| read(delivery))).unwrap_or(Err(Unreadable::Panicked))
+    }
+
+    /// The same as [`keep`](Self::keep), unless something on the way panics.
+    async fn try_keep(
+        &self,
+        admitted: &Admitted,
+        read: Result<Vec<Event>, Unreadable>,
+        facts: &mut Facts,
+    ) -> Option<Verdict> {
+        AssertUnwindSafe(self.keep(admitted, read, facts)).catch_unwind().await.ok()
     }
 
     /// Keeps what was read of a delivery, or all of it as it is.

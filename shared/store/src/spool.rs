@@ -60,7 +60,9 @@ impl Message {
         };
         let item: BTreeMap<&str, _> = item.iter().filter_map(|(name, it)| Some((&**name, attribute(it)?))).collect();
         let json = serde_json::to_vec(&item).unwrap_or_default();
-        let mut zlib = ZlibEncoder::new(Vec::new(), Compression::fast());
+        // What is packed would cost time and become no smaller.
+        let compression = if item.contains_key("packed") { Compression::none() } else { Compression::fast() };
+        let mut zlib = ZlibEncoder::new(Vec::new(), compression);
         // Writing to memory does not fail.
         zlib.write_all(&json).ok();
         Self(STANDARD.encode(zlib.finish().unwrap_or_default()))
@@ -102,8 +104,8 @@ impl Spool {
     /// Sends items to the spool, and says of each whether the spool said in its share of the time that it has it. What fails
     /// of a batch that is else taken is sent again.
     pub async fn send(&self, items: &[&Item]) -> Vec<bool> {
-        let deadline = tokio::time::Instant::now() + self.share;
         let mut waiting: BTreeMap<usize, Message> = items.iter().map(|item| Message::of(item)).enumerate().collect();
+        let deadline = tokio::time::Instant::now() + self.share;
         for _ in 0..ATTEMPTS {
             let batches = stream::iter(batches(&waiting)).map(|batch| async {
                 tokio::time::timeout_at(deadline, self.send_batch(batch)).await.unwrap_or_default()

@@ -16,6 +16,9 @@ use tokio::time::Instant;
 /// How many items of one delivery are put at the same time, each over a connection of its own.
 const CONCURRENT_PUTS: usize = 16;
 
+/// How many parts of one record: each has 500 KB to be signed and sent, and must be done within an attempt's time.
+const CONCURRENT_PARTS: usize = 4;
+
 /// Where records are kept.
 #[derive(Debug, Clone)]
 pub struct Store {
@@ -102,7 +105,7 @@ impl Store {
     async fn put_record(&self, mut items: Vec<Item>, deadline: Instant) -> Result<Option<Kept>, NotPut> {
         let Some(head) = items.pop() else { return Ok(None) };
         let puts = stream::iter(items).map(|part| self.put_item(part, deadline));
-        let failed: Vec<_> = puts.buffer_unordered(CONCURRENT_PUTS).filter_map(async |put| put.err()).collect().await;
+        let failed: Vec<_> = puts.buffer_unordered(CONCURRENT_PARTS).filter_map(async |put| put.err()).collect().await;
         if let Some((_, failure)) = failed.first() {
             let failure = *failure;
             return Err((failed.into_iter().map(|(part, _)| part).chain([head]).collect(), failure));
