@@ -17,7 +17,10 @@ mod sqs;
 mod world;
 
 use aws::{Aws, Connections};
-use crm::{Channel::*, Event, Happening, Internet, Mark};
+use crm::{
+    Channel::{AmocrmAccount, AmocrmPipeline, Closer, PipedriveV1, PipedriveV2},
+    Event, Happening, Internet, Mark,
+};
 use hookkeeper::PROVIDERS;
 use intake::{Gate, Provider, Receiver};
 use lambda::{Account, Function, Handler};
@@ -27,7 +30,14 @@ use scenarios::{NEW_PASSWORD, NEW_WEBHOOK, NO_OLD_WEBHOOK, Twist};
 use serde::Serialize;
 use serde_json::Value;
 use sha2::{Digest, Sha256};
-use std::{collections::BTreeMap, fmt::Write, ops::Range, sync::Arc, thread, time::Duration};
+use std::{
+    collections::BTreeMap,
+    fmt::Write,
+    ops::Range,
+    sync::{Arc, Mutex},
+    thread,
+    time::Duration,
+};
 use store::{Client, Settings, Store};
 use tokio::{runtime::Builder, task::JoinSet};
 use world::{World, hours, minutes};
@@ -148,7 +158,7 @@ impl Crms {
             channel,
             password,
             exists,
-            standing: Default::default(),
+            standing: Mutex::default(),
         };
         let ever = Duration::ZERO..Duration::MAX;
         let pipedrive = match scenario.twist {
@@ -210,7 +220,7 @@ fn reported(happening: &Happening, scenario: &Scenario, world: &World) -> Vec<(D
 fn marks_kept(items: &[Value]) -> BTreeMap<Mark, usize> {
     let mut kept = BTreeMap::new();
     for item in items.iter().filter(|item| !item["pk"]["S"].as_str().unwrap().starts_with("delivery#")) {
-        let text = item["data"]["S"].as_str().map(str::to_owned).unwrap_or_else(|| body(item));
+        let text = item["data"]["S"].as_str().map_or_else(|| body(item), str::to_owned);
         for mark in crm::marks(&text) {
             *kept.entry(mark).or_default() += 1;
         }

@@ -29,13 +29,13 @@ const NAIVE_IS_BANNED: [&str; 5] =
     ["table-outage-hangs", "table-outage-refuses", "password-rotation", "format-change", "small-account"];
 
 /// When neither store lives in `both-down-ten-minutes`, with what a delivery takes that was under way.
-const BOTH_DOWN: Range<Duration> = Duration::from_secs(30 * 60 - 2)..Duration::from_secs(40 * 60);
+const BOTH_DOWN: Range<Duration> = Duration::from_secs(30 * 60 - 2)..Duration::from_mins(40);
 
 /// How long a channel's retries go on, at the least: nobody can keep what they do not outlive.
 fn retried_for(channel: Channel) -> Duration {
     match channel {
         PipedriveV1 | PipedriveV2 => Duration::from_secs(3 + 30 + 150),
-        AmocrmAccount => Duration::from_secs((5 + 15 + 15 + 60) * 60),
+        AmocrmAccount => Duration::from_mins(5 + 15 + 15 + 60),
         AmocrmPipeline | Closer => Duration::ZERO,
     }
 }
