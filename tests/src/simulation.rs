@@ -7,6 +7,7 @@
 mod amocrm;
 mod aws;
 mod closer;
+mod company;
 mod crm;
 mod dynamodb;
 mod lambda;
@@ -17,29 +18,20 @@ mod sqs;
 mod world;
 
 use aws::{Aws, Connections};
-use crm::{
-    Channel::{AmocrmAccount, AmocrmPipeline, Closer, PipedriveV1, PipedriveV2},
-    Event, Happening, Internet, Mark,
-};
+use base64::{Engine, engine::general_purpose::STANDARD};
+use company::Company;
+use crm::{Event, Internet, Mark};
 use hookkeeper::PROVIDERS;
 use intake::{Gate, Provider, Receiver};
 use lambda::{Account, Function, Handler};
 use naive::Naive;
-use pipedrive::Webhook;
-use scenarios::{NEW_PASSWORD, NEW_WEBHOOK, NO_OLD_WEBHOOK, Twist};
+use scenarios::{NEW_PASSWORD, Twist};
 use serde::Serialize;
 use serde_json::Value;
 use sha2::{Digest, Sha256};
-use std::{
-    collections::BTreeMap,
-    fmt::Write,
-    ops::Range,
-    sync::{Arc, Mutex},
-    thread,
-    time::Duration,
-};
+use std::{collections::BTreeMap, fmt::Write, sync::Arc, thread, time::Duration};
 use store::{Client, Settings, Store};
-use tokio::{runtime::Builder, task::JoinSet};
+use tokio::runtime::Builder;
 use world::{World, hours, minutes};
 
 pub use crm::Channel;
@@ -107,12 +99,12 @@ async fn live(scenario: &Scenario, kind: Kind, seed: u64) -> Figures {
     sqs::map_to_drain(&aws, &account, &settings());
 
     let happenings = crm::happenings(scenario, seed);
-    let crms = Arc::new(Crms::of(scenario));
-    crms.report(&internet, &happenings, scenario).await;
+    let company = Arc::new(Company::of(scenario));
+    company.report(&internet, &happenings, scenario).await;
     while !aws.queue.is_empty() && aws.world.now() < scenario.lasts + hours(24) {
         tokio::time::sleep(minutes(1)).await;
     }
-    figures(scenario, kind, &crm::events(&happenings), &marks_kept(&aws.table.items()), crms.punishments())
+    figures(scenario, kind, &crm::events(&happenings), &marks_kept(&aws.table.items()), company.punishments())
 }
 
 fn function(provider: Provider, kind: Kind, scenario: &Scenario, aws: &Arc<Aws>, account: &Arc<Account>) -> Function {
@@ -124,7 +116,8 @@ fn function(provider: Provider, kind: Kind, scenario: &Scenario, aws: &Arc<Aws>,
             Handler::Hookkeeper(Box::new(Receiver::new(provider, gate.clone(), store).silent()))
         }
         Kind::Naive => {
-            let password = if rotates && world.now() >= NEW_PASSWORD { "new" } else { "old" };
+            let world = world.clone();
+            let password = move || if rotates && world.now() >= NEW_PASSWORD { "new" } else { "old" };
             Handler::Naive(Naive::new(provider.name, password, connections))
         }
     })
@@ -145,77 +138,6 @@ fn accepted(password: &str) -> String {
     })
 }
 
-/// The CRMs of a company, with the webhooks that somebody registered.
-struct Crms {
-    pipedrive: Vec<Webhook>,
-    amocrm: amocrm::Account,
-}
-
-impl Crms {
-    fn of(scenario: &Scenario) -> Self {
-        let webhook = |id, channel, password, exists: Range<Duration>| Webhook {
-            id,
-            channel,
-            password,
-            exists,
-            standing: Mutex::default(),
-        };
-        let ever = Duration::ZERO..Duration::MAX;
-        let pipedrive = match scenario.twist {
-            Some(Twist::Rotation) => vec![
-                webhook(1, PipedriveV1, "old", Duration::ZERO..NO_OLD_WEBHOOK),
-                webhook(2, PipedriveV1, "new", NEW_WEBHOOK..Duration::MAX),
-                webhook(3, PipedriveV2, "old", Duration::ZERO..NO_OLD_WEBHOOK),
-                webhook(4, PipedriveV2, "new", NEW_WEBHOOK..Duration::MAX),
-            ],
-            _ => vec![webhook(1, PipedriveV1, "old", ever.clone()), webhook(3, PipedriveV2, "old", ever)],
-        };
-        Self { pipedrive, amocrm: amocrm::Account::default() }
-    }
-
-    /// Reports everything that happens, and ends with the last retry.
-    async fn report(self: &Arc<Self>, internet: &Arc<Internet>, happenings: &[Happening], scenario: &Scenario) {
-        let mut reports = JoinSet::new();
-        for happening in happenings {
-            for (at, happening) in reported(happening, scenario, &internet.aws.world) {
-                let (crms, internet) = (self.clone(), internet.clone());
-                reports.spawn(async move {
-                    internet.aws.world.sleep_until(at).await;
-                    crms.report_one(&internet, &happening).await;
-                });
-            }
-        }
-        reports.join_all().await;
-    }
-
-    async fn report_one(&self, internet: &Internet, happening: &Happening) {
-        match happening.channel {
-            PipedriveV1 | PipedriveV2 => {
-                let webhooks = self.pipedrive.iter().filter(|webhook| webhook.channel == happening.channel);
-                let reports = webhooks.map(|webhook| webhook.report(internet, happening));
-                futures_util::future::join_all(reports).await;
-            }
-            AmocrmAccount => self.amocrm.report(internet, happening).await,
-            AmocrmPipeline => amocrm::report_from_pipeline(internet, happening).await,
-            Closer => closer::report(internet, happening).await,
-        }
-    }
-
-    fn punishments(&self) -> usize {
-        let pipedrive = self.pipedrive.iter().map(|webhook| webhook.standing.lock().unwrap().punishments);
-        pipedrive.sum::<usize>() + usize::from(self.amocrm.is_disabled())
-    }
-}
-
-/// When something is reported: at once, unless everything comes twice and late.
-fn reported(happening: &Happening, scenario: &Scenario, world: &World) -> Vec<(Duration, Happening)> {
-    if scenario.twist != Some(Twist::Shuffled) {
-        return vec![(happening.at, happening.clone())];
-    }
-    let late = |is_copy| (happening.at + world.millis(&(0..600_000)), Happening { is_copy, ..happening.clone() });
-    vec![late(false), late(true)]
-}
-
 /// How often each event is in the table: as an event, or in a body that could not be read.
 fn marks_kept(items: &[Value]) -> BTreeMap<Mark, usize> {
     let mut kept = BTreeMap::new();
@@ -229,7 +151,6 @@ fn marks_kept(items: &[Value]) -> BTreeMap<Mark, usize> {
 }
 
 fn body(item: &Value) -> String {
-    use base64::{Engine, engine::general_purpose::STANDARD};
     String::from_utf8(STANDARD.decode(item["body"]["B"].as_str().unwrap()).unwrap()).unwrap()
 }
 

@@ -52,7 +52,7 @@ impl Account {
     fn count(&self, now: Duration) {
         let mut invalid = self.invalid.lock().unwrap();
         invalid.push(now);
-        invalid.retain(|at| now - *at < INVALID_COUNT_FOR);
+        invalid.retain(|at| now < *at + INVALID_COUNT_FOR);
         *self.is_disabled.lock().unwrap() |= invalid.len() > INVALID_TO_DISABLED;
     }
 }

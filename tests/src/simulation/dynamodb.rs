@@ -64,7 +64,7 @@ impl Table {
         pk.hash(&mut hasher);
         let mut units = units.lock().unwrap();
         let (left, since) = units.entry(hasher.finish() % PARTITIONS).or_insert((UNITS_PER_SECOND, now));
-        let refilled = *left + UNITS_PER_SECOND * (now - *since).as_secs_f64();
+        let refilled = *left + UNITS_PER_SECOND * now.saturating_sub(*since).as_secs_f64();
         (*left, *since) = (refilled.min(UNITS_PER_SECOND), now);
         let cost = u32::try_from(bytes.div_ceil(UNIT_BYTES)).unwrap().into();
         if *left < cost {

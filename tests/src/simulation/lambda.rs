@@ -116,9 +116,9 @@ impl Function {
     fn thaw(&self) -> Option<Environment> {
         let now = self.aws.world.now();
         let mut idle = self.idle.lock().unwrap();
-        idle.retain(|environment| now - environment.frozen < REAPED_AFTER);
+        idle.retain(|environment| now < environment.frozen + REAPED_AFTER);
         let environment = idle.pop()?;
-        if now - environment.frozen > LONG_FREEZE && self.aws.world.one_in(DEAD_AFTER_A_FREEZE) {
+        if now > environment.frozen + LONG_FREEZE && self.aws.world.one_in(DEAD_AFTER_A_FREEZE) {
             environment.connections.die();
         }
         Some(environment)

@@ -15,12 +15,17 @@ use sha2::{Digest, Sha256};
 
 pub(crate) struct Naive {
     provider: &'static str,
-    authorization: String,
+    /// The one that it accepts at the time.
+    password: Box<dyn Fn() -> &'static str + Send + Sync>,
     client: Client,
 }
 
 impl Naive {
-    pub(crate) fn new(provider: &'static str, password: &str, connections: &Connections) -> Self {
+    pub(crate) fn new(
+        provider: &'static str,
+        password: impl Fn() -> &'static str + Send + Sync + 'static,
+        connections: &Connections,
+    ) -> Self {
         let config = Config::builder()
             .behavior_version(BehaviorVersion::latest())
             .region(Region::from_static("us-east-1"))
@@ -30,11 +35,11 @@ impl Naive {
             .retry_partition(RetryPartition::custom("environment").build())
             // Watches the flow of long bodies, by the system's clock.
             .stalled_stream_protection(StalledStreamProtectionConfig::disabled());
-        Self { provider, authorization: crm::basic(password), client: Client::from_conf(config.build()) }
+        Self { provider, password: Box::new(password), client: Client::from_conf(config.build()) }
     }
 
     pub(crate) async fn answer(&self, event: ApiGatewayV2httpRequest) -> u16 {
-        if event.headers.get("authorization").is_none_or(|shown| *shown != *self.authorization) {
+        if event.headers.get("authorization").is_none_or(|shown| *shown != *crm::basic((self.password)())) {
             return 401;
         }
         let body = event.body.unwrap_or_default();

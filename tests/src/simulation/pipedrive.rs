@@ -72,7 +72,7 @@ impl Webhook {
             (standing.failures, standing.banned_until) = (0, now + BAN);
             standing.punishments += 1;
         }
-        if !standing.is_deleted && now - standing.succeeded.max(self.exists.start) > DELETED_WITHOUT_SUCCESS_FOR {
+        if !standing.is_deleted && now > standing.succeeded.max(self.exists.start) + DELETED_WITHOUT_SUCCESS_FOR {
             standing.is_deleted = true;
             standing.punishments += 1;
         }

@@ -111,7 +111,7 @@ pub const SCENARIOS: [Scenario; 10] = [
     Scenario {
         name: "small-account",
         lasts: minutes(2),
-        load: &[(PipedriveV1, 240), (PipedriveV2, 240), (AmocrmAccount, 400), (AmocrmPipeline, 200), (Closer, 200)],
+        load: &[(PipedriveV1, 150), (PipedriveV2, 150), (AmocrmAccount, 240), (AmocrmPipeline, 150), (Closer, 150)],
         faults: &[Fault { service: Table, during: seconds(30)..seconds(90), failure: Hangs }],
         concurrency: 10,
         ..OUTAGE

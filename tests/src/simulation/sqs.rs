@@ -69,7 +69,7 @@ impl Queue {
 
     fn receive(&self, now: Duration) -> Vec<SqsMessage> {
         let mut messages = self.messages.lock().unwrap();
-        messages.retain(|_, message| message.receives < MAX_RECEIVES && now - message.sent < RETENTION);
+        messages.retain(|_, message| message.receives < MAX_RECEIVES && now < message.sent + RETENTION);
         let visible = messages.iter_mut().filter(|(_, message)| message.visible <= now).take(BATCH);
         let received = visible.map(|(id, message)| {
             message.visible = now + VISIBILITY;
@@ -126,7 +126,7 @@ async fn poll(aws: &Aws, account: &Arc<Account>, table: &store::Table) -> Polled
         match queue.next() {
             None => queue.arrived.notified().await,
             Some(next) => {
-                timeout(next - aws.world.now(), queue.arrived.notified()).await.ok();
+                timeout(next.saturating_sub(aws.world.now()), queue.arrived.notified()).await.ok();
             }
         }
         return Polled::Nothing;
