@@ -200,8 +200,8 @@ fn nested(provider: &Provider, levels: usize) -> String {
     let deep = format!("{}{}", "[".repeat(levels - 1), "]".repeat(levels - 1));
     match provider.name {
         "amocrm" => {
-            // leads, add and 0 are levels too, and so is the text below them.
-            let deep = format!("{}1{}", "[".repeat(levels - 4), "]".repeat(levels - 4));
+            // Below leads, which has no brackets in a form either, add, 0 and deep are levels too.
+            let deep = format!("{}1{}", "[".repeat(levels - 3), "]".repeat(levels - 3));
             format!(r#"{{"leads":{{"add":{{"0":{{"id":1,"updated_at":1795255200,"deep":{deep}}}}}}}}}"#)
         }
         name => event(name, 1).replacen('{', &format!(r#"{{"deep":{deep},"#), 1),
@@ -214,7 +214,8 @@ fn brackets(provider: &Provider, levels: usize) -> String {
 
 fn fields(provider: &Provider, count: usize) -> String {
     let body = event(provider.name, 1);
-    let more = count - body.split('&').count();
+    // leads, add and 0 count too.
+    let more = count - 3 - body.split('&').count();
     (0..more).fold(body, |mut body, number| {
         write!(body, "&leads[add][0][{number}]=").unwrap();
         body
