@@ -40,7 +40,7 @@ impl House {
         };
         let gate = Gate::new(&provider, &accepted("local", &format!("{CREDENTIAL}:{CREDENTIAL}")), &key).unwrap();
         let table = store.table().clone();
-        Self { receiver: Receiver::new(provider, gate, store), table, _dynamodb: dynamodb }
+        Self { receiver: Receiver::new(provider, gate, store).silent(), table, _dynamodb: dynamodb }
     }
 
     /// What becomes of a request that comes in by the door.

@@ -5,6 +5,7 @@ pub mod kept;
 pub mod proxy;
 pub mod request;
 pub mod runtime_api;
+pub mod simulation;
 pub mod sqs;
 pub mod world;
 

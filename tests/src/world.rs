@@ -70,7 +70,7 @@ impl World {
         settings.spool = Some(queue(&spool));
         let store = Store::new(client, &change(settings));
         let gate = Gate::new(&provider, &accepted("test", CREDENTIALS), "").unwrap();
-        let receiver = Receiver::new(provider, gate, store);
+        let receiver = Receiver::new(provider, gate, store).silent();
         let kept = Table::new(&PATIENT, &dynamodb.settings());
         Self { provider, receiver, table, spool, sqs, kept, _dynamodb: dynamodb }
     }

@@ -96,7 +96,7 @@ const LAYERS: [&str; 6] = ["shared/models", "shared/store", "shared/intake", "fu
 
 /// What only some may name, and who.
 const RESERVED: [(&str, &[&str]); 2] =
-    [("aws-sdk-", &["shared/store"]), ("lambda_http", &["shared/intake", "cli", "tests"])];
+    [("aws-sdk-", &["shared/store", "tests"]), ("lambda_http", &["shared/intake", "cli", "tests"])];
 
 #[derive(Deserialize)]
 struct Metadata {

@@ -23,6 +23,7 @@ pub struct Receiver {
     provider: Provider,
     gate: Gate,
     store: Store,
+    is_silent: bool,
 }
 
 /// Why a receiver cannot start.
@@ -40,7 +41,13 @@ impl Receiver {
     /// A receiver with its settings.
     #[must_use]
     pub fn new(provider: Provider, gate: Gate, store: Store) -> Self {
-        Self { provider, gate, store }
+        Self { provider, gate, store, is_silent: false }
+    }
+
+    /// The same receiver, which logs nothing: for who answers thousands of requests in a process of their own.
+    #[must_use]
+    pub fn silent(self) -> Self {
+        Self { is_silent: true, ..self }
     }
 
     /// A receiver with the settings of the process's environment.
@@ -61,7 +68,9 @@ impl Receiver {
         let (started, mut facts) = (Instant::now(), Facts::default());
         facts.request_id.clone_from(&event.request_context.request_id);
         let verdict = self.judge(event, &mut facts).await;
-        Line::new(self.provider.name, &verdict, &facts, now(), started.elapsed()).write();
+        if !self.is_silent {
+            Line::new(self.provider.name, &verdict, &facts, now(), started.elapsed()).write();
+        }
         verdict
     }
 

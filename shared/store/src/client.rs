@@ -42,9 +42,15 @@ impl Client {
     /// Over the network, for whom no provider waits: a table that is slow is better than none.
     #[must_use]
     pub fn patient() -> Self {
+        Self::patient_over(network())
+    }
+
+    /// The same over another transport.
+    #[must_use]
+    pub fn patient_over(http: SharedHttpClient) -> Self {
         let share = PATIENT_ATTEMPT * ATTEMPTS;
         let retry = RetryConfig::standard().with_max_attempts(ATTEMPTS).with_initial_backoff(FIRST_WAIT);
-        Self { http: network(), share, retry, timeout: timeout(PATIENT_ATTEMPT, share) }
+        Self { http, share, retry, timeout: timeout(PATIENT_ATTEMPT, share) }
     }
 
     pub(crate) fn dynamodb(&self, settings: &Settings) -> aws_sdk_dynamodb::Client {
@@ -83,8 +89,8 @@ fn network() -> SharedHttpClient {
         .build_https()
 }
 
-/// Retries without the SDK's quota. Some failures use that up, for all of an environment's life when the table stays away:
-/// then the one connection that died in a freeze would be a failure too. The shares are what spares a store in trouble.
+/// Retries without the SDK's quota, which two minutes of an outage use up: then the one connection that died in a freeze
+/// would be a failure too. The shares are what spares a store in trouble.
 fn unlimited() -> RetryPartition {
     RetryPartition::custom("hookkeeper").token_bucket(TokenBucket::unlimited()).build()
 }

@@ -3,7 +3,7 @@
 use crate::{
     Client, Kept, Settings, Spool, Table,
     item::{self, Item},
-    time::SPOOL_FIRST,
+    time::{ATTEMPT, SPOOL_FIRST},
 };
 use futures_util::{StreamExt, stream};
 use models::Record;
@@ -65,24 +65,28 @@ impl Store {
     }
 
     /// Keeps all records of a delivery: in the table within its share of the time, what is left in the spool within its.
-    /// An environment that saw the table fail goes to the spool first for [`SPOOL_FIRST`].
+    /// An environment that saw the table fail goes to the spool first for [`SPOOL_FIRST`], and then gives the table one
+    /// [`ATTEMPT`] to show that it is back: while it hangs, every delivery that waits for it holds an environment.
     pub async fn keep(&self, records: Vec<Record>) -> Outcome {
         let mut outcome = Outcome::default();
         let records = records.into_iter().map(item::encode).collect();
-        let left = if self.goes_to_spool_first() {
-            let left = self.spool(records, &mut outcome).await;
-            self.put(left, &mut outcome).await
-        } else {
-            let left = self.put(records, &mut outcome).await;
+        let left = if let Some(share) = self.tables_first_share() {
+            let left = self.put(records, share, &mut outcome).await;
             self.spool(left, &mut outcome).await
+        } else {
+            let left = self.spool(records, &mut outcome).await;
+            self.put(left, self.share, &mut outcome).await
         };
         outcome.lost = left.len();
         outcome
     }
 
-    /// Puts records into the table, and gives back what it did not take of each.
-    async fn put(&self, records: Vec<Vec<Item>>, outcome: &mut Outcome) -> Vec<Vec<Item>> {
-        let deadline = Instant::now() + self.share;
+    /// Puts records into the table, and gives back what it did not take of each in its share of the time.
+    async fn put(&self, records: Vec<Vec<Item>>, share: Duration, outcome: &mut Outcome) -> Vec<Vec<Item>> {
+        if records.is_empty() {
+            return records;
+        }
+        let deadline = Instant::now() + share;
         let puts = stream::iter(records).map(|items| self.put_record(items, deadline));
         let mut puts = puts.buffer_unordered(CONCURRENT_PUTS);
         let mut left = Vec::new();
@@ -95,8 +99,8 @@ impl Store {
                 }
             }
         }
-        if !left.is_empty() {
-            self.table_failed();
+        if let Ok(mut until) = self.spool_first.lock() {
+            *until = (!left.is_empty()).then(|| Instant::now() + SPOOL_FIRST);
         }
         left
     }
@@ -133,23 +137,42 @@ impl Store {
     async fn spool(&self, records: Vec<Vec<Item>>, outcome: &mut Outcome) -> Vec<Vec<Item>> {
         let Some(spool) = &self.spool else { return records };
         let sent = spool.send(&records.iter().flatten().collect::<Vec<_>>()).await;
-        let mut sent = sent.into_iter();
-        let (taken, left): (Vec<_>, Vec<_>) = records
-            .into_iter()
-            .map(|items| (sent.by_ref().take(items.len()).all(|taken| taken), items))
-            .partition(|(taken, _)| *taken);
-        outcome.spooled += taken.len();
-        left.into_iter().map(|(_, items)| items).collect()
+        let all = records.len();
+        let left = not_whole(records, &sent);
+        outcome.spooled += all - left.len();
+        left
     }
 
-    fn goes_to_spool_first(&self) -> bool {
-        let until = self.spool_first.lock().map_or(None, |until| *until);
-        self.spool.is_some() && until.is_some_and(|until| Instant::now() < until)
-    }
-
-    fn table_failed(&self) {
-        if let Ok(mut until) = self.spool_first.lock() {
-            *until = Some(Instant::now() + SPOOL_FIRST);
+    /// How long the table is waited for before the spool; not at all while the spool comes first.
+    fn tables_first_share(&self) -> Option<Duration> {
+        let spool_first = self.spool_first.lock().map_or(None, |until| *until);
+        match spool_first.filter(|_| self.spool.is_some()) {
+            None => Some(self.share),
+            Some(until) => (Instant::now() >= until).then_some(ATTEMPT),
         }
+    }
+}
+
+/// The records of which an item was not taken, given of each item whether it was.
+fn not_whole(mut records: Vec<Vec<Item>>, taken: &[bool]) -> Vec<Vec<Item>> {
+    let mut taken = taken.iter();
+    records.retain(|items| taken.by_ref().take(items.len()).filter(|taken| **taken).count() < items.len());
+    records
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use aws_sdk_dynamodb::types::AttributeValue;
+
+    #[test]
+    fn a_record_is_taken_when_all_of_its_items_are() {
+        let record =
+            |name: &str, items: usize| vec![Item::from([(name.to_owned(), AttributeValue::Null(true))]); items];
+        let records = vec![record("a", 3), record("b", 1), record("c", 2), record("d", 1)];
+        let taken = [false, true, true, true, true, false, true];
+        assert_eq!(not_whole(records.clone(), &taken), [record("a", 3), record("c", 2)]);
+        assert_eq!(not_whole(records.clone(), &[true; 7]), Vec::<Vec<Item>>::new());
+        assert_eq!(not_whole(records.clone(), &[]), records);
     }
 }

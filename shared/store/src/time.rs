@@ -32,7 +32,7 @@ pub const LONGEST_WAIT: Duration = Duration::from_millis(40);
 pub const IDLE_CONNECTIONS: usize = ATTEMPTS as usize - 1;
 /// One attempt of a call for which no provider waits: the drain's, and a person's. Three fit in the drain's `Timeout`.
 pub const PATIENT_ATTEMPT: Duration = Duration::from_secs(5);
-/// How long an environment that saw the table fail goes to the spool first.
+/// How long an environment that saw the table fail goes to the spool first, before one attempt shows whether it is back.
 pub const SPOOL_FIRST: Duration = Duration::from_secs(5);
 
 const _: () = assert!(

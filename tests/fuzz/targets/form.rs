@@ -1,0 +1,29 @@
+//! amoCRM's form decoder: any body, in memory that is bounded, and what it makes of one can be written and read again.
+
+#![no_main]
+
+use amocrm::form::{self, Form};
+use fuzz::{corpus, stretch};
+use libfuzzer_sys::{Corpus, fuzz_target};
+use models::Unreadable;
+
+fuzz_target!(|input: &[u8]| -> Corpus {
+    let body = stretch(input);
+    if let Ok(form) = form::decode(&body) {
+        is_had_back(&form);
+    }
+    if let Ok(form) = form::read(&body) {
+        let json = serde_json::to_vec(&form).expect("a form is JSON");
+        assert_eq!(form::read(&json), Ok(form), "its JSON reads as the form");
+    }
+    corpus(&body)
+});
+
+fn is_had_back(form: &Form) {
+    let written = form::encode(form);
+    match form::decode(written.as_bytes()) {
+        // A bracket that never closes is one more when it is written.
+        Err(Unreadable::TooDeep { .. }) => {}
+        read => assert_eq!(read.as_ref(), Ok(form), "what is written reads as the form"),
+    }
+}

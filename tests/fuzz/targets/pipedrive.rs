@@ -1,0 +1,7 @@
+//! What Pipedrive's reader makes of any body.
+
+#![no_main]
+
+use libfuzzer_sys::{Corpus, fuzz_target};
+
+fuzz_target!(|input: &[u8]| -> Corpus { fuzz::reading::holds(&pipedrive::PIPEDRIVE, input) });

@@ -1,0 +1,102 @@
+//! amoCRM: account webhooks, which are retried and disabled when too many answers are invalid, and the digital pipeline,
+//! which sends once.
+//!
+//! Sources: <https://developers.kommo.com/docs/webhooks-general>, <https://developers.kommo.com/docs/webhooks-dp>
+//!
+//! No answer within its patience counts as status 499, the only one of its list that can mean it.
+
+use super::{
+    crm::{Channel, Happening, Internet, Mark, Request, filler},
+    world::{hours, minutes, seconds},
+};
+use std::{sync::Mutex, time::Duration};
+
+const PATIENCE: Duration = seconds(2);
+/// Before each attempt; the last two come only after 499 or 5xx.
+const WAITS: [Duration; 5] = [seconds(0), minutes(5), minutes(15), minutes(15), hours(1)];
+const ATTEMPTS_AFTER_ANY_STATUS: usize = 3;
+const INVALID_TO_DISABLED: usize = 100;
+const INVALID_COUNT_FOR: Duration = hours(2);
+
+/// An account's webhook.
+#[derive(Debug, Default)]
+pub(crate) struct Account {
+    invalid: Mutex<Vec<Duration>>,
+    is_disabled: Mutex<bool>,
+}
+
+impl Account {
+    pub(crate) async fn report(&self, internet: &Internet, happening: &Happening) {
+        let mut status = 499;
+        for (attempt, wait) in WAITS.into_iter().enumerate() {
+            if attempt >= ATTEMPTS_AFTER_ANY_STATUS && !(status == 499 || (500..600).contains(&status)) {
+                return;
+            }
+            tokio::time::sleep(wait).await;
+            if self.is_disabled() {
+                return;
+            }
+            status = internet.post(request(happening), PATIENCE).await.unwrap_or(499);
+            if (100..300).contains(&status) {
+                return;
+            }
+            self.count(internet.aws.world.now());
+        }
+    }
+
+    /// Disabled, it stays so until a person saves it again. Nobody does.
+    pub(crate) fn is_disabled(&self) -> bool {
+        *self.is_disabled.lock().unwrap()
+    }
+
+    fn count(&self, now: Duration) {
+        let mut invalid = self.invalid.lock().unwrap();
+        invalid.push(now);
+        invalid.retain(|at| now - *at < INVALID_COUNT_FOR);
+        *self.is_disabled.lock().unwrap() |= invalid.len() > INVALID_TO_DISABLED;
+    }
+}
+
+/// The digital pipeline sends once.
+pub(crate) async fn report_from_pipeline(internet: &Internet, happening: &Happening) {
+    internet.post(request(happening), PATIENCE).await;
+}
+
+fn request(happening: &Happening) -> Request {
+    let body = match happening.channel {
+        Channel::AmocrmPipeline => moved(happening.events.start),
+        _ => updated(happening),
+    };
+    let content_type = "application/x-www-form-urlencoded";
+    Request { provider: "amocrm", password: "old", content_type, body }.of(happening)
+}
+
+/// Leads that somebody changed, several when it was done to a list of them.
+fn updated(happening: &Happening) -> String {
+    let mut form = form_urlencoded::Serializer::new(String::new());
+    form.append_pair("account[subdomain]", "example").append_pair("account[id]", "30307558");
+    for (index, mark) in happening.events.clone().enumerate() {
+        let mut field = |name: &str, value: &str| {
+            form.append_pair(&format!("leads[update][{index}][{name}]"), value);
+        };
+        field("id", &(mark % 50).to_string());
+        field("name", &format!("Сделка {mark}"));
+        field("status_id", "142");
+        field("custom_fields][0][values][0][value", &filler(happening.bytes));
+        field("created_at", "1705219200");
+        field("updated_at", &(happening.epoch_ms() / 1_000).to_string());
+    }
+    form.finish()
+}
+
+/// A lead that moved to another stage: neither a time nor an id of the event.
+fn moved(lead: Mark) -> String {
+    let mut form = form_urlencoded::Serializer::new(String::new());
+    form.append_pair("leads[status][0][id]", &lead.to_string())
+        .append_pair("leads[status][0][status_id]", "54423922")
+        .append_pair("leads[status][0][pipeline_id]", "6344290")
+        .append_pair("leads[status][0][old_status_id]", "54435014")
+        .append_pair("account[id]", "30307558")
+        .append_pair("account[subdomain]", "example");
+    form.finish()
+}

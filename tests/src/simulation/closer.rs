@@ -1,0 +1,26 @@
+//! Closer, of which nothing is documented: taken at its worst, it waits two seconds and sends once.
+
+use super::{
+    crm::{Happening, Internet, Request, filler},
+    world::seconds,
+};
+use serde_json::json;
+use std::time::Duration;
+
+const PATIENCE: Duration = seconds(2);
+
+pub(crate) async fn report(internet: &Internet, happening: &Happening) {
+    let mark = happening.events.start;
+    let body = json!({
+        "customer": {
+            "id": format!("customer-{}", mark % 50), "firstName": "Alice", "lastName": "Smith", "randomName": false,
+            "backOfficeData": [{ "key": "order", "value": mark.to_string() }], "email": "alice@example.com",
+        },
+        "messageHistory": [{ "author": { "id": "1", "role": "CUSTOMER" }, "message": filler(happening.bytes) }],
+        "closedType": "solved",
+        "timestamp": happening.epoch_ms(),
+        "eventType": "ThreadClosedEvent",
+    });
+    let (content_type, body) = ("application/json", body.to_string());
+    internet.post(Request { provider: "closer", password: "old", content_type, body }.of(happening), PATIENCE).await;
+}

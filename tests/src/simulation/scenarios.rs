@@ -1,0 +1,125 @@
+//! What can go wrong, as data.
+
+use super::{
+    aws::{
+        Failure::{Hangs, Refuses, Slow},
+        Fault,
+        Service::{Spool, Table},
+    },
+    crm::Channel::{self, AmocrmAccount, AmocrmPipeline, Closer, PipedriveV1, PipedriveV2},
+    world::{hours, minutes, seconds},
+};
+use std::time::Duration;
+
+/// A stretch of time in which events happen and something may go wrong.
+#[derive(Debug, Clone)]
+pub struct Scenario {
+    /// Its name.
+    pub name: &'static str,
+    pub(crate) lasts: Duration,
+    /// How often each channel reports something.
+    pub(crate) load: &'static [(Channel, u32)],
+    /// Only one in so many of these happens.
+    pub(crate) thinned: u32,
+    /// How many bytes a body has, at the least; the digital pipeline's are short.
+    pub(crate) bytes: usize,
+    pub(crate) faults: &'static [Fault],
+    /// How many environments the account runs at a time.
+    pub(crate) concurrency: usize,
+    /// Whether the table is a new one, which throttles early.
+    pub(crate) has_new_table: bool,
+    pub(crate) twist: Option<Twist>,
+}
+
+impl Scenario {
+    /// The same with one event in so many, for who has less time.
+    #[must_use]
+    pub fn thinned(self, thinned: u32) -> Self {
+        Self { thinned, ..self }
+    }
+}
+
+/// What is odd about what the providers send.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Twist {
+    /// Pipedrive's webhooks get a new password: a new webhook beside the old one on the same URL, then the old one goes.
+    Rotation,
+    /// Everything comes twice, late, and in another order.
+    Shuffled,
+    /// Their format changed, and nothing can read it.
+    Unreadable,
+}
+
+/// When, in a rotation, the new webhook begins, a receiver with one password changes to the new one, and the old webhook
+/// is deleted.
+pub(crate) const NEW_WEBHOOK: Duration = minutes(20);
+pub(crate) const NEW_PASSWORD: Duration = minutes(30);
+pub(crate) const NO_OLD_WEBHOOK: Duration = minutes(40);
+
+const NOTHING_WRONG: Scenario = Scenario {
+    name: "calm-week",
+    lasts: hours(7 * 24),
+    load: &[(PipedriveV1, 200), (PipedriveV2, 200), (AmocrmAccount, 200), (AmocrmPipeline, 200), (Closer, 200)],
+    thinned: 1,
+    bytes: 1_000,
+    faults: &[],
+    concurrency: 1_000,
+    has_new_table: false,
+    twist: None,
+};
+
+/// All scenarios.
+pub const SCENARIOS: [Scenario; 10] = [
+    NOTHING_WRONG,
+    Scenario {
+        name: "table-outage-hangs",
+        faults: &[Fault { service: Table, during: hours(1)..hours(4), failure: Hangs }],
+        ..OUTAGE
+    },
+    Scenario {
+        name: "table-outage-refuses",
+        faults: &[Fault { service: Table, during: hours(1)..hours(4), failure: Refuses }],
+        ..OUTAGE
+    },
+    Scenario {
+        name: "slow-table",
+        lasts: hours(2),
+        faults: &[Fault { service: Table, during: minutes(30)..minutes(90), failure: Slow(500..3_000) }],
+        ..OUTAGE
+    },
+    Scenario {
+        name: "throttled-burst",
+        lasts: seconds(1),
+        load: &[(PipedriveV1, 300), (PipedriveV2, 400), (AmocrmAccount, 150), (Closer, 150)],
+        bytes: 7_000,
+        has_new_table: true,
+        ..NOTHING_WRONG
+    },
+    Scenario {
+        name: "both-down-ten-minutes",
+        lasts: hours(2),
+        load: &[(PipedriveV1, 40), (PipedriveV2, 40), (AmocrmAccount, 120), (AmocrmPipeline, 60), (Closer, 60)],
+        faults: &[
+            Fault { service: Table, during: minutes(30)..minutes(40), failure: Hangs },
+            Fault { service: Spool, during: minutes(30)..minutes(40), failure: Refuses },
+        ],
+        ..OUTAGE
+    },
+    Scenario { name: "password-rotation", lasts: hours(1), twist: Some(Twist::Rotation), ..OUTAGE },
+    Scenario { name: "reordered-and-duplicated", lasts: hours(1), twist: Some(Twist::Shuffled), ..OUTAGE },
+    Scenario { name: "format-change", lasts: hours(6), twist: Some(Twist::Unreadable), ..OUTAGE },
+    Scenario {
+        name: "small-account",
+        lasts: minutes(2),
+        load: &[(PipedriveV1, 240), (PipedriveV2, 240), (AmocrmAccount, 400), (AmocrmPipeline, 200), (Closer, 200)],
+        faults: &[Fault { service: Table, during: seconds(30)..seconds(90), failure: Hangs }],
+        concurrency: 10,
+        ..OUTAGE
+    },
+];
+
+const OUTAGE: Scenario = Scenario {
+    lasts: hours(6),
+    load: &[(PipedriveV1, 120), (PipedriveV2, 120), (AmocrmAccount, 200), (AmocrmPipeline, 100), (Closer, 100)],
+    ..NOTHING_WRONG
+};
