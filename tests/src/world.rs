@@ -20,6 +20,9 @@ use std::{
 };
 use store::{Client, Settings, Store, Table};
 
+/// How often [`World::send_until_kept`] sends.
+const ATTEMPTS_OF_A_PROVIDER: usize = 5;
+
 /// The receivers' client. Making one takes a while, since it reads the system's certificates.
 pub static CLIENT: LazyLock<Client> = LazyLock::new(Client::new);
 /// The drain's, likewise.
@@ -89,6 +92,18 @@ impl World {
         let started = Instant::now();
         let response = self.receiver.answer(request).await;
         Answer { status: response.status_code, after: started.elapsed() }
+    }
+
+    /// Sends a large delivery again, as the provider does, until it is kept: a build for tests may need more than the shares
+    /// for all of its items, and what one attempt put the next one finds there.
+    pub async fn send_until_kept(&self, body: impl AsRef<[u8]>) -> Answer {
+        for _ in 0..ATTEMPTS_OF_A_PROVIDER {
+            let answer = self.send(&body).await;
+            if answer.status == 200 {
+                return answer;
+            }
+        }
+        panic!("{} bytes of {} are not kept", body.as_ref().len(), self.provider.name);
     }
 
     /// Breaks the stores.

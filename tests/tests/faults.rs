@@ -29,7 +29,7 @@ static ALONE: Mutex<()> = Mutex::const_new(());
 
 /// The shapes of deliveries, and how many worlds of them are tried at the same time: one event waits more than it computes.
 fn shapes() -> [(Vec<(Provider, u32)>, usize); 2] {
-    [(PROVIDERS.map(|provider| (provider, 1)).to_vec(), 4), (vec![(amocrm::AMOCRM, 20)], 2)]
+    [(PROVIDERS.map(|provider| (provider, 1)).to_vec(), 4), (vec![(amocrm::AMOCRM, 20)], 1)]
 }
 
 /// What a world did under a fault.

@@ -13,8 +13,9 @@ use std::{
 };
 use tokio::time::Instant;
 
-/// How many items of one delivery are put at the same time, each over a connection of its own.
-const CONCURRENT_PUTS: usize = 16;
+/// How many items of one delivery are put at the same time, each over a connection of its own. They share one slow
+/// processor, and each must be done within an attempt's time; at 5 ms a put, these are 950 in a share.
+const CONCURRENT_PUTS: usize = 8;
 
 /// How many parts of one record: each has 500 KB to be signed and sent, and must be done within an attempt's time.
 const CONCURRENT_PARTS: usize = 4;
