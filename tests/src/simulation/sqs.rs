@@ -28,7 +28,7 @@ const MAX_CONCURRENCY: usize = 2;
 const BATCH: usize = 10;
 /// Lambda backs off from a function that fails. How far is not said.
 const FIRST_BACKOFF: Duration = seconds(1);
-const LONGEST_BACKOFF: Duration = seconds(120);
+const LONGEST_BACKOFF: Duration = seconds(300);
 /// The largest message.
 const MAX_BYTES: usize = 1 << 20;
 
