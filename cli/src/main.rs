@@ -1,5 +1,6 @@
 //! The `hookkeeper` command.
 
+mod credentials;
 mod dev;
 mod events;
 
@@ -16,6 +17,7 @@ struct Cli {
 
 #[derive(Subcommand)]
 enum Command {
+    Credentials(credentials::Credentials),
     Dev(dev::Dev),
     Events(events::Events),
 }
@@ -23,6 +25,7 @@ enum Command {
 #[tokio::main]
 async fn main() -> ExitCode {
     let done = match Cli::parse().command {
+        Command::Credentials(credentials) => credentials.run().await,
         Command::Dev(dev) => dev.run().await,
         Command::Events(events) => events.run().await,
     };

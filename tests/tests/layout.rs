@@ -46,28 +46,25 @@ fn the_template_runs_each_provider_under_its_name() {
     let mut wrong = Vec::new();
     for provider in PROVIDERS {
         let function = resources(&template).find(|resource| name(resource) == Some(provider.name));
-        wrong.extend(function.into_iter().flat_map(|function| wrong_with(provider, function)));
+        let routes: Vec<_> =
+            resources(&template).filter_map(|resource| resource["Properties"]["RouteKey"].as_str()).collect();
+        wrong.extend(function.into_iter().flat_map(|function| wrong_with(provider, function, &routes)));
     }
     assert!(wrong.is_empty(), "in template.yaml: {wrong:#?}");
 }
 
 /// What its block of the template forgets or misspells.
-fn wrong_with(provider: Provider, function: &Value) -> Vec<String> {
+fn wrong_with(provider: Provider, function: &Value, routes: &[&str]) -> Vec<String> {
     let name = provider.name;
     let properties = &function["Properties"];
     let has_variable =
         |suffix| !properties["Environment"]["Variables"][format!("{}_{suffix}", name.to_uppercase())].is_null();
-    let credentials = match provider.credentials {
-        Credentials::Basic => has_variable("CREDENTIALS") && !has_variable("KEYS"),
-        Credentials::BasicOrKey => has_variable("CREDENTIALS") || has_variable("KEYS"),
-    };
-    let events = properties["Events"].as_mapping().into_iter().flatten();
-    let paths: Vec<_> = events.filter_map(|(_, event)| event["Properties"]["Path"].as_str()).collect();
+    let has_keys = provider.credentials == Credentials::BasicOrKey;
     let needs = [
         ("the Binary", function["Metadata"]["BuildProperties"]["Binary"].as_str() == Some(name)),
-        ("the route /<name>", paths.contains(&&*format!("/{name}"))),
-        ("the route /<name>/{proxy+}", paths.contains(&&*format!("/{name}/{{proxy+}}"))),
-        ("the variable that its gate reads", credentials),
+        ("the route ANY /<name>", routes.contains(&&*format!("ANY /{name}"))),
+        ("the route ANY /<name>/{proxy+}", routes.contains(&&*format!("ANY /{name}/{{proxy+}}"))),
+        ("the variables that its gate reads", has_variable("CREDENTIALS") && has_variable("KEYS") == has_keys),
     ];
     needs.into_iter().filter(|(_, is_there)| !is_there).map(|(need, _)| format!("{need} of {name}")).collect()
 }
@@ -96,7 +93,7 @@ const LAYERS: [&str; 6] = ["shared/models", "shared/store", "shared/intake", "fu
 
 /// What only some may name, and who.
 const RESERVED: [(&str, &[&str]); 2] =
-    [("aws-sdk-", &["shared/store", "tests"]), ("lambda_http", &["shared/intake", "cli", "tests"])];
+    [("aws-sdk-", &["shared/store", "cli", "tests"]), ("lambda_http", &["shared/intake", "cli", "tests"])];
 
 #[derive(Deserialize)]
 struct Metadata {

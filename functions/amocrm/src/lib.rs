@@ -21,6 +21,7 @@ pub const AMOCRM: Provider = Provider {
     // Its settings have a URL alone.
     credentials: Credentials::BasicOrKey,
     request_id_header: Some("x-amocrm-requestid"),
+    user_agents: &["amocrm", "kommo"],
     read,
 };
 

@@ -19,6 +19,8 @@ pub const CLOSER: Provider = Provider {
     // Its settings have a URL alone.
     credentials: Credentials::BasicOrKey,
     request_id_header: None,
+    // A guess: no request of Closer has been seen with its headers.
+    user_agents: &["closer"],
     read,
 };
 

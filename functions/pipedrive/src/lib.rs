@@ -20,6 +20,7 @@ pub const PIPEDRIVE: Provider = Provider {
     // Its settings have fields for a user name and a password.
     credentials: Credentials::Basic,
     request_id_header: None,
+    user_agents: &["pipedrive"],
     read,
 };
 

@@ -8,6 +8,7 @@ use lambda_http::{
 use models::{Timestamp, Unreadable};
 use serde::Serialize;
 use std::{
+    collections::BTreeMap,
     io::{self, Write},
     time::Duration,
 };
@@ -74,7 +75,8 @@ impl Verdict {
     pub fn response(&self) -> ApiGatewayV2httpResponse {
         let mut response = ApiGatewayV2httpResponse::default();
         response.status_code = self.status().as_u16().into();
-        response.body = Some(Body::Empty);
+        // Empty, and not absent, which is harder on what stands between us and the provider.
+        response.body = Some(Body::Text(String::new()));
         if *self == Self::Stranger {
             let challenge = HeaderValue::from_static(r#"Basic realm="hookkeeper", charset="UTF-8""#);
             response.headers.insert(WWW_AUTHENTICATE, challenge);
@@ -86,28 +88,28 @@ impl Verdict {
 /// The one line that is logged of a delivery, which CloudWatch reads as metrics too. Identifiers, counts and durations:
 /// no header, query or body.
 ///
+/// A metric costs for the hours in which it is seen, and a line by its bytes: so a line has what is not zero, and a delivery
+/// that is kept without ado is one metric.
+///
 /// Source: <https://docs.aws.amazon.com/AmazonCloudWatch/latest/monitoring/CloudWatch_Embedded_Metric_Format_Specification.html>
 #[derive(Serialize)]
 pub(crate) struct Line<'a> {
-    #[serde(rename = "_aws")]
-    aws: Metadata,
+    #[serde(rename = "_aws", skip_serializing_if = "Option::is_none")]
+    aws: Option<Metadata>,
     provider: &'static str,
-    verdict: &'static str,
-    events: usize,
-    duplicates: usize,
-    spooled: usize,
-    quarantined: usize,
-    probes: usize,
-    strangers: usize,
-    unavailable: usize,
-    bytes: usize,
-    latency_ms: f64,
     /// The label of the credential that matched.
     #[serde(skip_serializing_if = "Option::is_none")]
     credential: Option<&'a str>,
+    verdict: &'static str,
     /// API Gateway's id of the request.
     #[serde(skip_serializing_if = "Option::is_none")]
     request_id: Option<&'a str>,
+    events: usize,
+    bytes: usize,
+    latency_ms: f64,
+    /// The metrics, by their names.
+    #[serde(flatten)]
+    counts: BTreeMap<&'static str, usize>,
     /// Why it was quarantined.
     #[serde(skip_serializing_if = "Option::is_none")]
     reason: Option<&'static str>,
@@ -121,36 +123,25 @@ pub(crate) struct Line<'a> {
 struct Metadata {
     /// Milliseconds since 1970.
     timestamp: i64,
-    cloud_watch_metrics: [Directive; 1],
+    cloud_watch_metrics: Vec<Directive>,
 }
 
 #[derive(Serialize)]
 #[serde(rename_all = "PascalCase")]
 struct Directive {
     namespace: &'static str,
-    dimensions: [[&'static str; 1]; 1],
-    metrics: [Metric; 9],
+    dimensions: &'static [&'static [&'static str]],
+    metrics: Vec<Metric>,
 }
 
 #[derive(Serialize)]
 #[serde(rename_all = "PascalCase")]
 struct Metric {
     name: &'static str,
-    unit: &'static str,
 }
 
-/// The members of [`Line`] that are metrics, with their CloudWatch units.
-const METRICS: [Metric; 9] = [
-    Metric { name: "events", unit: "Count" },
-    Metric { name: "duplicates", unit: "Count" },
-    Metric { name: "spooled", unit: "Count" },
-    Metric { name: "quarantined", unit: "Count" },
-    Metric { name: "probes", unit: "Count" },
-    Metric { name: "strangers", unit: "Count" },
-    Metric { name: "unavailable", unit: "Count" },
-    Metric { name: "bytes", unit: "Bytes" },
-    Metric { name: "latency_ms", unit: "Milliseconds" },
-];
+/// The metric of a delivery that showed a credential, told apart by its label too: that an old one fell out of use is seen.
+const DELIVERIES: &str = "deliveries";
 
 impl<'a> Line<'a> {
     pub(crate) fn new(
@@ -165,33 +156,45 @@ impl<'a> Line<'a> {
             Verdict::Spooled { events } => (*events, 0),
             _ => (0, 0),
         };
+        let is_delivery = !matches!(verdict, Verdict::Probe | Verdict::Hello | Verdict::Stranger);
+        let counts = [
+            (DELIVERIES, usize::from(is_delivery)),
+            ("duplicates", duplicates),
+            ("quarantined", usize::from(matches!(verdict, Verdict::Quarantined(_)))),
+            // A stranger that calls itself the provider: most likely it is, with a credential that is not accepted.
+            ("refused", usize::from(*verdict == Verdict::Stranger && facts.claims_to_be_the_provider)),
+            ("spooled", facts.spooled),
+            ("strangers", usize::from(*verdict == Verdict::Stranger)),
+            ("unavailable", usize::from(*verdict == Verdict::Unavailable)),
+        ];
+        let counts: BTreeMap<_, _> = counts.into_iter().filter(|(_, count)| *count > 0).collect();
+        let (by_credential, others): (Vec<_>, Vec<_>) = counts.keys().partition(|name| **name == DELIVERIES);
+        let directives: [(&'static [&'static [&'static str]], Vec<_>); 2] =
+            [(&[&["provider"], &["provider", "credential"]], by_credential), (&[&["provider"]], others)];
+        let directives = directives.into_iter().filter(|(_, names)| !names.is_empty());
+        let directives: Vec<_> = directives
+            .map(|(dimensions, names)| Directive {
+                namespace: "Hookkeeper",
+                dimensions,
+                metrics: names.into_iter().map(|name| Metric { name }).collect(),
+            })
+            .collect();
+        let aws = Metadata { timestamp: now.as_micros() / 1_000, cloud_watch_metrics: directives };
         Self {
-            aws: Metadata {
-                timestamp: now.as_micros() / 1_000,
-                cloud_watch_metrics: [Directive {
-                    namespace: "Hookkeeper",
-                    dimensions: [["provider"]],
-                    metrics: METRICS,
-                }],
-            },
+            aws: Some(aws).filter(|aws| !aws.cloud_watch_metrics.is_empty()),
             provider,
-            verdict: verdict.word(),
-            events,
-            duplicates,
-            spooled: facts.spooled,
-            quarantined: usize::from(matches!(verdict, Verdict::Quarantined(_))),
-            probes: usize::from(matches!(verdict, Verdict::Probe | Verdict::Hello)),
-            strangers: usize::from(*verdict == Verdict::Stranger),
-            unavailable: usize::from(*verdict == Verdict::Unavailable),
-            bytes: facts.bytes,
-            latency_ms: latency.as_secs_f64() * 1_000.0,
             credential: facts.credential.as_deref(),
+            verdict: verdict.word(),
             request_id: facts.request_id.as_deref(),
+            events,
+            bytes: facts.bytes,
+            latency_ms: (latency.as_secs_f64() * 100_000.0).round() / 100.0,
             reason: match verdict {
                 Verdict::Quarantined(reason) => Some(reason.reason()),
                 _ => None,
             },
             table_failure: facts.table_failure,
+            counts,
         }
     }
 
@@ -207,6 +210,7 @@ impl<'a> Line<'a> {
 pub(crate) struct Facts {
     pub(crate) bytes: usize,
     pub(crate) credential: Option<String>,
+    pub(crate) claims_to_be_the_provider: bool,
     pub(crate) request_id: Option<String>,
     pub(crate) spooled: usize,
     pub(crate) table_failure: Option<&'static str>,

@@ -1,5 +1,6 @@
 //! What a provider is: a value.
 
+use lambda_http::http::{HeaderMap, header::USER_AGENT};
 use models::{Delivery, Event, Unreadable};
 use std::time::Duration;
 
@@ -14,8 +15,20 @@ pub struct Provider {
     pub credentials: Credentials,
     /// The header with its own id of a request, where it sends one.
     pub request_id_header: Option<&'static str>,
+    /// Words of the `User-Agent` that it sends, in small letters. A refusal that bears one is most likely the provider's own,
+    /// with a credential that is not accepted, and counts there against the endpoint.
+    pub user_agents: &'static [&'static str],
     /// Splits one delivery into the events that it carries. Pure: no I/O, no clock.
     pub read: fn(&Delivery) -> Result<Vec<Event>, Unreadable>,
+}
+
+impl Provider {
+    /// Whether a request says of itself that it comes from this provider.
+    pub(crate) fn is_named_by(&self, headers: &HeaderMap) -> bool {
+        let user_agent = headers.get(USER_AGENT).and_then(|value| value.to_str().ok()).unwrap_or_default();
+        let user_agent = user_agent.to_ascii_lowercase();
+        self.user_agents.iter().any(|word| user_agent.contains(word))
+    }
 }
 
 /// How a provider can show who it is.

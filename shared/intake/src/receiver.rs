@@ -80,6 +80,7 @@ impl Receiver {
         }
         let request = door::open(event, self.provider.request_id_header);
         facts.bytes = request.delivery.body.len();
+        facts.claims_to_be_the_provider = self.provider.is_named_by(&request.headers);
         let Some(admitted) = self.gate.admit(&request.headers, &request.query, request.delivery) else {
             return Verdict::Stranger;
         };

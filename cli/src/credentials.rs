@@ -1,0 +1,171 @@
+//! `hookkeeper credentials`: makes what a provider shows us, and the digests by which we know it.
+
+use crate::Failure;
+use aws_smithy_http_client::tls::{Provider as Tls, rustls_provider::CryptoMode};
+use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
+use clap::Args;
+use hookkeeper::PROVIDERS;
+use intake::{Credentials as Shows, Gate, Provider};
+use models::Timestamp;
+use sha2::{Digest, Sha256};
+use std::{
+    error::Error,
+    fmt::Write,
+    iter,
+    time::{SystemTime, UNIX_EPOCH},
+};
+
+/// Makes a user name and a password, or a key for the URL, and the parameter for `sam deploy`.
+///
+/// They are shown this once. What is deployed are their SHA-256 digests, each with a label that the metrics bear.
+///
+/// Example: cargo hookkeeper credentials pipedrive
+#[derive(Args)]
+pub(crate) struct Credentials {
+    /// Whose
+    #[arg(value_parser = provider)]
+    provider: Provider,
+    /// A user name and a password for a provider that would get a key
+    #[arg(long)]
+    basic: bool,
+    /// The new one's label, of a-z, 0-9 and - [default: the date]
+    #[arg(long, conflicts_with = "drop")]
+    label: Option<String>,
+    /// Keep those that are accepted now beside the new one
+    #[arg(long, conflicts_with = "drop")]
+    add: bool,
+    /// Make no new one, but drop the one of this label from those that are accepted now
+    #[arg(long, value_name = "LABEL")]
+    drop: Option<String>,
+    /// Those that are accepted now, as label:digest[,label:digest] [default: asked of the stack]
+    #[arg(long, value_name = "LIST")]
+    digests: Option<String>,
+    /// The stack that is asked for them
+    #[arg(long, default_value = "hookkeeper")]
+    stack: String,
+}
+
+fn provider(name: &str) -> Result<Provider, String> {
+    let names = || PROVIDERS.map(|provider| provider.name).join(", ");
+    PROVIDERS.into_iter().find(|it| it.name == name).ok_or_else(|| format!("it is one of {}", names()))
+}
+
+/// Accepted credentials: their labels, and their digests in hexadecimal.
+type Accepted = Vec<(String, String)>;
+
+impl Credentials {
+    pub(crate) async fn run(self) -> Result<(), Failure> {
+        if let Some(label) = &self.drop {
+            let left = without(self.accepted_now().await?, label)?;
+            println!("{}", self.deploy(&left)?);
+            return Ok(());
+        }
+        let mut accepted = if self.add { self.accepted_now().await? } else { Accepted::new() };
+        let label = self.label.clone().map_or_else(|| unused_label(&accepted), Ok)?;
+        if accepted.iter().any(|(taken, _)| *taken == label) {
+            return Err(format!("{label} is the label of one that is accepted now: give another --label").into());
+        }
+        let (shown, to_paste) = if self.is_key() {
+            let key = random(32)?;
+            let to_paste = format!("the end of the URL   ?key={key}");
+            (key, to_paste)
+        } else {
+            let (user, password) = (random(16)?, random(32)?);
+            (format!("{user}:{password}"), format!("user name   {user}\n  password    {password}"))
+        };
+        accepted.push((label, digest(&shown)));
+        let deploy = self.deploy(&accepted)?;
+        println!("For the settings of {}, shown this once:\n\n  {to_paste}\n", self.provider.name);
+        println!("{deploy}");
+        Ok(())
+    }
+
+    fn is_key(&self) -> bool {
+        self.provider.credentials == Shows::BasicOrKey && !self.basic
+    }
+
+    /// The template's parameter: `PipedriveCredentials`.
+    fn parameter(&self) -> String {
+        let (first, rest) = self.provider.name.split_at(1);
+        format!("{}{rest}{}", first.to_uppercase(), if self.is_key() { "Keys" } else { "Credentials" })
+    }
+
+    /// The line that deploys these; checked as the function would check them.
+    fn deploy(&self, accepted: &Accepted) -> Result<String, Failure> {
+        let list = accepted.iter().map(|(label, digest)| format!("{label}:{digest}")).collect::<Vec<_>>().join(",");
+        let (credentials, keys) = if self.is_key() { ("", &*list) } else { (&*list, "") };
+        Gate::new(&self.provider, credentials, keys)?;
+        Ok(format!("Deploy the digests:\n\n  sam deploy --parameter-overrides {}={list}", self.parameter()))
+    }
+
+    async fn accepted_now(&self) -> Result<Accepted, Failure> {
+        let list = match &self.digests {
+            Some(list) => list.clone(),
+            None => self.asked_of_the_stack().await?,
+        };
+        let entries = list.split(',').map(str::trim).filter(|entry| !entry.is_empty());
+        let accepted = entries.map(|entry| {
+            let (label, digest) = entry.split_once(':').ok_or_else(|| format!("{entry} is not label:digest"))?;
+            Ok((label.to_owned(), digest.to_owned()))
+        });
+        accepted.collect()
+    }
+
+    async fn asked_of_the_stack(&self) -> Result<String, Failure> {
+        let stack = &self.stack;
+        let http = aws_smithy_http_client::Builder::new().tls_provider(Tls::Rustls(CryptoMode::Ring)).build_https();
+        let config = aws_config::defaults(aws_config::BehaviorVersion::latest()).http_client(http).load().await;
+        let answer = aws_sdk_cloudformation::Client::new(&config).describe_stacks().stack_name(stack).send().await;
+        let answer = answer.map_err(|error| {
+            let causes = iter::successors(Some(&error as &(dyn Error + 'static)), |error| (*error).source());
+            let causes = causes.map(ToString::to_string).collect::<Vec<_>>().join(": ");
+            format!("the stack {stack} did not say which digests it has; give its --stack, or --digests ({causes})")
+        })?;
+        let parameter = self.parameter();
+        let mut parameters = answer.stacks().iter().flat_map(aws_sdk_cloudformation::types::Stack::parameters);
+        let found = parameters.find(|it| it.parameter_key() == Some(&parameter));
+        let list = found.and_then(|it| it.parameter_value()).unwrap_or_default();
+        if list.is_empty() {
+            return Err(format!("the stack {stack} has no {parameter}: there is nothing to add to, or to drop").into());
+        }
+        Ok(list.to_owned())
+    }
+}
+
+fn without(accepted: Accepted, label: &str) -> Result<Accepted, Failure> {
+    let labels = accepted.iter().map(|(label, _)| &**label).collect::<Vec<_>>().join(", ");
+    let (dropped, left): (Accepted, Accepted) = accepted.into_iter().partition(|(it, _)| it == label);
+    if dropped.is_empty() {
+        return Err(format!("none of those that are accepted now is labelled {label} ({labels})").into());
+    }
+    if left.is_empty() {
+        let why = "is the only one: without it the provider would be left out, and refused";
+        return Err(format!("{label} {why}. Add another one first").into());
+    }
+    Ok(left)
+}
+
+/// Today's date, with a number where that is taken.
+fn unused_label(accepted: &Accepted) -> Result<String, Failure> {
+    let now = Timestamp::from_unix(SystemTime::now().duration_since(UNIX_EPOCH)?).to_string();
+    let today = now.split('T').next().unwrap_or_default();
+    let labels = iter::once(today.to_owned()).chain((2..).map(|count| format!("{today}-{count}")));
+    let mut unused = labels.filter(|label| accepted.iter().all(|(taken, _)| taken != label));
+    Ok(unused.next().unwrap_or_default())
+}
+
+/// So many random bytes, as text of `A-Za-z0-9_-`.
+fn random(bytes: usize) -> Result<String, Failure> {
+    let mut random = vec![0; bytes];
+    getrandom::fill(&mut random).map_err(|error| format!("the system gives no random bytes ({error})"))?;
+    Ok(URL_SAFE_NO_PAD.encode(random))
+}
+
+/// The SHA-256 of a secret in hexadecimal.
+fn digest(secret: &str) -> String {
+    let mut hex = String::with_capacity(64);
+    for byte in Sha256::digest(secret) {
+        write!(hex, "{byte:02x}").ok();
+    }
+    hex
+}

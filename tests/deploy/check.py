@@ -1,0 +1,259 @@
+"""Deploys what `sam build` made onto an emulation of AWS on this machine, and uses it as a provider and an operator would.
+
+The emulation (MiniStack) runs the real binaries, with the real rights: it refuses what their roles do not allow.
+"""
+
+import base64
+import json
+import os
+import re
+import subprocess
+import sys
+import time
+import urllib.error
+import urllib.parse
+import urllib.request
+from contextlib import contextmanager
+from pathlib import Path
+
+import boto3
+
+STACK = "hookkeeper"
+PORT = os.environ.get("GATEWAY_PORT", "4566")
+ENDPOINT = f"http://127.0.0.1:{PORT}"
+LOG = Path("target/deploy/ministack.log")
+SAMPLES = {
+    "pipedrive": "events/pipedrive/v2_change_deal.kept.json",
+    "amocrm": "events/amocrm/leads_status.kept.json",
+    "closer": "events/closer/created.kept.json",
+}
+os.environ |= {
+    "AWS_ENDPOINT_URL": ENDPOINT,
+    "AWS_REGION": "us-east-1",
+    "AWS_DEFAULT_REGION": "us-east-1",
+    "SAM_CLI_TELEMETRY": "0",
+    "AWS_ACCESS_KEY_ID": "test",
+    "AWS_SECRET_ACCESS_KEY": "test",
+    "GATEWAY_PORT": PORT,
+    "BIND_HOST": "127.0.0.1",
+    "AUTH": "true",
+    "IOT_MTLS_ENABLED": "0",
+    "SFTP_ENABLED": "0",
+    "LAMBDA_EXECUTOR": "local",
+}
+
+
+@contextmanager
+def ministack():
+    with LOG.open("w") as log:
+        server = subprocess.Popen([Path(sys.executable).with_name("ministack")], stdout=log, stderr=log)
+        try:
+            wait_for("MiniStack", lambda: server.poll() is not None or "Running on" in LOG.read_text())
+            assert server.poll() is None, f"MiniStack did not start: {LOG.read_text()}"
+            yield
+        finally:
+            server.terminate()
+            server.wait()
+
+
+def wait_for(what, is_there, seconds=60):
+    for _ in range(seconds * 10):
+        if is_there():
+            return
+        time.sleep(0.1)
+    raise AssertionError(f"{what} did not come in {seconds} s")
+
+
+def run(*command):
+    """What a command printed, whether it succeeded or not."""
+    done = subprocess.run(command, capture_output=True, text=True)
+    return done.returncode == 0, done.stdout + done.stderr
+
+
+def deploy(**parameters):
+    overrides = [f"{name}={value}" for name, value in parameters.items()]
+    started = time.monotonic()
+    succeeded, printed = run("sam", "deploy", *(["--parameter-overrides", *overrides] if overrides else []))
+    print(f"sam deploy {' '.join(parameters)}: {time.monotonic() - started:.0f} s")
+    return succeeded, printed
+
+
+def deployed(**parameters):
+    """The outputs of the stack."""
+    succeeded, printed = deploy(**parameters)
+    assert succeeded, printed
+    stack = boto3.client("cloudformation").describe_stacks(StackName=STACK)["Stacks"][0]
+    return {output["OutputKey"]: output["OutputValue"] for output in stack["Outputs"]}
+
+
+def credentials(*arguments):
+    """What `hookkeeper credentials` says to paste and to deploy: the secret, and the parameter with its value."""
+    succeeded, printed = run("hookkeeper", "credentials", *arguments)
+    assert succeeded, printed
+    shown = re.findall(r"(?:user name|password|\?key=) *(\S+)", printed)
+    name, value = re.search(r"--parameter-overrides (\w+)=(\S+)", printed).groups()
+    return shown, {name: value}
+
+
+def send(url, shown=None, body=None, content_type=None, path=""):
+    """The status that a request is answered with."""
+    url = urllib.parse.urlsplit(url)
+    query = f"?key={shown[0]}" if shown and len(shown) == 1 else ""
+    request = urllib.request.Request(f"{ENDPOINT}{url.path}{path}{query}", data=body, headers={"Host": url.netloc})
+    if shown and len(shown) == 2:
+        request.add_header("Authorization", "Basic " + base64.b64encode(":".join(shown).encode()).decode())
+    if content_type:
+        request.add_header("Content-Type", content_type)
+    try:
+        with urllib.request.urlopen(request, timeout=30) as response:
+            return response.status
+    except urllib.error.HTTPError as error:
+        return error.code
+
+
+def sample(provider):
+    """A sample's body, as it is on the wire, and its content type."""
+    event = json.loads(Path(SAMPLES[provider]).read_text())
+    body = event["body"].encode()
+    return base64.b64decode(body) if event.get("isBase64Encoded") else body, event["headers"]["content-type"]
+
+
+def items(table):
+    return boto3.client("dynamodb").scan(TableName=table, ConsistentRead=True)["Items"]
+
+
+def keys(table):
+    return {item["pk"]["S"].split("/")[0].split("#")[0] for item in items(table)}
+
+
+def sks(table):
+    return sorted(item["sk"]["S"] for item in items(table))
+
+
+def depth(queue):
+    names = ["ApproximateNumberOfMessages", "ApproximateNumberOfMessagesNotVisible"]
+    counts = boto3.client("sqs").get_queue_attributes(QueueUrl=queue, AttributeNames=names)["Attributes"]
+    return sum(map(int, counts.values()))
+
+
+def logged(function):
+    """The lines that a function logged."""
+    logs = boto3.client("logs")
+    groups = [group["logGroupName"] for group in logs.describe_log_groups()["logGroups"]]
+    [group] = [group for group in groups if f"{function}Log" in group]
+    events = logs.filter_log_events(logGroupName=group)["events"]
+    return [json.loads(event["message"]) for event in events if event["message"].startswith("{")]
+
+
+def allow_batches():
+    """AWS's sqs:SendMessage includes SendMessageBatch, which no policy can name. For the emulation it is an action of its own."""
+    iam = boto3.client("iam")
+    for role in iam.list_roles()["Roles"]:
+        name = role["RoleName"]
+        if "receive" in iam.list_role_policies(RoleName=name)["PolicyNames"]:
+            policy = iam.get_role_policy(RoleName=name, PolicyName="receive")["PolicyDocument"]
+            statements = [it for it in policy["Statement"] if it["Action"] == "sqs:SendMessage"]
+            policy["Statement"] = [it | {"Action": "sqs:SendMessageBatch"} for it in statements]
+            iam.put_role_policy(RoleName=name, PolicyName="batches", PolicyDocument=json.dumps(policy))
+
+
+def functions():
+    names = [function["FunctionName"] for function in boto3.client("lambda").list_functions()["Functions"]]
+    return sorted(name.split("-")[1] for name in names)
+
+
+def check():
+    shown, parameters = {}, {}
+    for provider in SAMPLES:
+        shown[provider], parameter = credentials(provider, "--label", "old")
+        parameters |= parameter
+
+    succeeded, printed = deploy(PipedriveCredentials="user:password")
+    assert not succeeded and "must be label:digest" in printed, printed
+    print("a password instead of a digest is refused")
+
+    first = {name: value for name, value in parameters.items() if name.startswith("Pipedrive")}
+    outputs = deployed(**first)
+    assert functions() == ["DrainFunction", "PipedriveFunction"], functions()
+    assert "AmocrmUrl" not in outputs and "CloserUrl" not in outputs, outputs
+    print("a provider with no credentials is left out")
+
+    outputs = deployed(**parameters)
+    urls = {provider: outputs[f"{provider.capitalize()}Url"] for provider in SAMPLES}
+    table, spool, dead = outputs["TableName"], outputs["SpoolUrl"], outputs["DeadLettersUrl"]
+    assert "No changes to deploy" in deploy(**parameters)[1]
+    print("a second deploy changes nothing")
+    allow_batches()
+
+    for provider, url in urls.items():
+        body, content_type = sample(provider)
+        assert send(url) == 200, f"{provider} refuses a GET"
+        for path, secret in [("", None), ("", ["user", "password"]), ("/", ["key"])]:
+            assert send(url, secret, body, content_type, path) == 401, f"{provider} lets a stranger in"
+        assert not keys(table) & {provider}, "a stranger's delivery is kept"
+        for path in ["", "/"]:
+            assert send(url, shown[provider], body, content_type, path) == 200, provider
+        assert provider in keys(table), f"{provider} is answered 200 and not kept"
+        print(f"{provider}: kept, {url}")
+    kept = sks(table)
+    assert depth(spool) == 0
+
+    # An outage of the table, of three receives of the drain at the least. They are 180 s apart in the template, here 2 s.
+    boto3.client("sqs").set_queue_attributes(QueueUrl=spool, Attributes={"VisibilityTimeout": "2"})
+    schema = boto3.client("dynamodb").describe_table(TableName=table)["Table"]
+    boto3.client("dynamodb").delete_table(TableName=table)
+    for provider, url in urls.items():
+        assert send(url, shown[provider], *sample(provider)) == 200, f"{provider} with no table"
+    assert depth(spool) == 3, depth(spool)
+    wait_for("the third receive", lambda: sum(line.get("left", 0) for line in logged("Drain")) >= 3 * 3)
+    indexes = [{key: index[key] for key in ("IndexName", "KeySchema", "Projection")} for index in schema["GlobalSecondaryIndexes"]]
+    boto3.client("dynamodb").create_table(
+        TableName=table,
+        KeySchema=schema["KeySchema"],
+        AttributeDefinitions=schema["AttributeDefinitions"],
+        GlobalSecondaryIndexes=indexes,
+        BillingMode="PAY_PER_REQUEST",
+    )
+    wait_for("the end of the spool", lambda: depth(spool) == 0)
+    assert depth(dead) == 0, "the outage filled the dead letters"
+    assert sks(table) == kept, "not what was kept before"
+    print("without a table: answered 200, spooled, and drained when it was back")
+
+    new, both = credentials("pipedrive", "--add", "--label", "new")
+    deployed(**both)
+    body, content_type = sample("pipedrive")
+    assert [send(urls["pipedrive"], it, body, content_type) for it in (shown["pipedrive"], new)] == [200, 200]
+    _, without_old = credentials("pipedrive", "--drop", "old")
+    deployed(**without_old)
+    assert [send(urls["pipedrive"], it, body, content_type) for it in (shown["pipedrive"], new)] == [401, 200]
+    labels = {line["credential"] for line in logged("Pipedrive") if "credential" in line}
+    assert labels == {"old", "new"}, labels
+    print("a password is rotated without a refused delivery")
+
+    secrets = [part for secret in [*shown.values(), new] for part in secret]
+    told = json.dumps([logged(name) for name in ("Pipedrive", "Amocrm", "Closer", "Drain")]) + json.dumps(outputs)
+    assert not [secret for secret in secrets if secret in told], "a secret is told"
+
+    succeeded, printed = run("sam", "delete", "--stack-name", STACK, "--no-prompts")
+    assert succeeded, printed
+    assert functions() == [], functions()
+    assert items(table), "the table is gone with the stack"
+    print("deleted; the table stays")
+
+
+def tell():
+    """What the functions logged last."""
+    for function in ("Pipedrive", "Amocrm", "Closer", "Drain"):
+        logs = boto3.client("logs")
+        for group in logs.describe_log_groups()["logGroups"]:
+            if f"{function}Log" in group["logGroupName"]:
+                for event in logs.filter_log_events(logGroupName=group["logGroupName"])["events"][-6:]:
+                    print(f"{function}: {event['message'].strip()}")
+
+
+with ministack():
+    try:
+        check()
+    except Exception:
+        tell()
+        raise

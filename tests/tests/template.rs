@@ -1,0 +1,259 @@
+//! The template against the code: what the alarms watch is what the functions log, what the functions are told is what
+//! they read, and they may do what they need and no more.
+
+use hookkeeper::{
+    PROVIDERS,
+    local::{Data, DynamoDb},
+    template::TEMPLATE,
+};
+use serde_json::Value;
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    fs,
+    path::Path,
+};
+use tests::{
+    request::{CREDENTIALS, Request, accepted, event},
+    runtime_api::{Environment, Function, binary},
+    workspace,
+};
+
+/// The template as JSON. A short form like `!Ref Table` becomes `{"Ref": "Table"}`.
+fn template() -> Value {
+    fn json(yaml: serde_norway::Value) -> Value {
+        match yaml {
+            serde_norway::Value::Tagged(tagged) => {
+                let name = tagged.tag.to_string().trim_start_matches('!').to_owned();
+                Value::Object([(name, json(tagged.value))].into_iter().collect())
+            }
+            serde_norway::Value::Sequence(items) => items.into_iter().map(json).collect(),
+            serde_norway::Value::Mapping(members) => {
+                members.into_iter().map(|(key, value)| (key.as_str().unwrap().to_owned(), json(value))).collect()
+            }
+            scalar => serde_json::to_value(scalar).unwrap(),
+        }
+    }
+    json(serde_norway::from_str(TEMPLATE).unwrap())
+}
+
+/// The resources of a type, by their logical ids.
+fn resources<'a>(template: &'a Value, kind: &str) -> BTreeMap<&'a str, &'a Value> {
+    let resources = template["Resources"].as_object().unwrap().iter();
+    resources.filter(|(_, it)| it["Type"] == kind).map(|(name, it)| (&**name, &it["Properties"])).collect()
+}
+
+/// A metric and the names of its dimensions.
+type Metric = (String, BTreeSet<String>);
+
+/// The metrics of everything that a function can log, with the value of `provider`.
+async fn logged(provider: &str) -> BTreeSet<Metric> {
+    let dynamodb = DynamoDb::start(&Data::Memory, 0, TEMPLATE).await.unwrap();
+    let variable = format!("{}_CREDENTIALS", provider.to_uppercase());
+    let environment = Environment::of(provider, &dynamodb.endpoint()).with(&variable, accepted("main", CREDENTIALS));
+    let mut function = Function::spawn(binary(provider), &environment).await;
+    let agent = PROVIDERS.iter().find(|it| it.name == provider).unwrap().user_agents[0];
+    let kept = Request::post(provider, &event(provider, 1));
+    let refused = Request::post(provider, "{}").unauthorized().header("user-agent", &format!("The {agent}/1.0"));
+    for request in [kept.clone(), kept, Request::post(provider, "?"), refused] {
+        function.invoke(request).await;
+    }
+    dynamodb.stop().await;
+    function.invoke(Request::post(provider, &event(provider, 2))).await;
+    let mut metrics = BTreeSet::new();
+    for line in function.stdout().lines() {
+        let line: Value = serde_json::from_str(line).unwrap();
+        assert_eq!(line["provider"], provider);
+        for directive in line["_aws"]["CloudWatchMetrics"].as_array().unwrap() {
+            for dimensions in directive["Dimensions"].as_array().unwrap() {
+                let dimensions = dimensions.as_array().unwrap().iter().map(|it| it.as_str().unwrap().to_owned());
+                let dimensions: BTreeSet<_> = dimensions.collect();
+                let names = directive["Metrics"].as_array().unwrap().iter().map(|it| it["Name"].as_str().unwrap());
+                metrics.extend(names.map(|name| (name.to_owned(), dimensions.clone())));
+            }
+        }
+    }
+    metrics
+}
+
+#[tokio::test]
+async fn what_is_watched_is_logged() {
+    let template = template();
+    let mut logged_by = BTreeMap::new();
+    for provider in PROVIDERS {
+        logged_by.insert(provider.name, logged(provider.name).await);
+    }
+    let mut watched = BTreeSet::new();
+    for (name, alarm) in resources(&template, "AWS::CloudWatch::Alarm") {
+        if alarm["Namespace"] != "Hookkeeper" {
+            continue;
+        }
+        let dimensions = alarm["Dimensions"].as_array().unwrap();
+        let names = dimensions.iter().map(|it| it["Name"].as_str().unwrap().to_owned()).collect();
+        let provider = dimensions.iter().find(|it| it["Name"] == "provider").unwrap()["Value"].as_str().unwrap();
+        let metric = (alarm["MetricName"].as_str().unwrap().to_owned(), names);
+        assert!(logged_by[provider].contains(&metric), "{name} watches {metric:?}, which {provider} does not log");
+        watched.insert((provider.to_owned(), metric.0));
+    }
+    for provider in PROVIDERS {
+        for metric in ["deliveries", "refused", "quarantined"] {
+            let watched = watched.contains(&(provider.name.to_owned(), metric.to_owned()));
+            assert!(watched, "no alarm watches {metric} of {}", provider.name);
+        }
+    }
+    // Spooling is what a function of its own queue does: the simulators see to it, and this line to its name.
+    let all: BTreeSet<_> =
+        logged_by.values().flatten().cloned().chain([("spooled".into(), ["provider".into()].into())]).collect();
+    let dashboard = resources(&template, "AWS::CloudWatch::Dashboard")["Dashboard"]["DashboardBody"]["Sub"].clone();
+    let body: Value = serde_json::from_str(&dashboard.as_str().unwrap().replace("${ConcurrencyAlarm}", "800")).unwrap();
+    let mut searches = 0;
+    for search in body.to_string().split("SEARCH('").skip(1) {
+        let Some(schema) = search.strip_prefix("{Hookkeeper,") else { continue };
+        let (dimensions, rest) = schema.split_once('}').unwrap();
+        let metric = rest.split("MetricName=").nth(1).unwrap().split('"').nth(1).unwrap().trim_end_matches('\\');
+        let metric: Metric = (metric.to_owned(), dimensions.split(',').map(str::to_owned).collect());
+        assert!(all.contains(&metric), "the dashboard shows {metric:?}, which nothing logs");
+        searches += 1;
+    }
+    assert!(searches >= 5, "the dashboard shows {searches} of our metrics");
+}
+
+#[test]
+fn an_alarm_rings_a_third_into_a_providers_patience() {
+    let template = template();
+    for provider in PROVIDERS {
+        let path = format!("/{}", provider.name);
+        let alarms = resources(&template, "AWS::CloudWatch::Alarm");
+        let late = alarms.values().find(|alarm| {
+            alarm["MetricName"] == "Latency"
+                && alarm["Dimensions"].as_array().unwrap().iter().any(|it| it["Value"] == path.as_str())
+        });
+        let late = late.unwrap_or_else(|| panic!("no alarm watches the latency of {path}"));
+        assert_eq!(
+            (&late["ExtendedStatistic"], &late["ComparisonOperator"]),
+            (&"p99".into(), &"GreaterThanThreshold".into())
+        );
+        let third = provider.patience.as_secs_f64() * 1_000.0 / 3.0;
+        assert!((late["Threshold"].as_f64().unwrap() - third).abs() < 1.0, "{path}: {third}");
+    }
+}
+
+#[test]
+fn the_readme_has_a_line_for_each_alarm() {
+    let readme = fs::read_to_string(workspace("README.md")).unwrap();
+    let template = template();
+    let named = |name: &str| {
+        let words = PROVIDERS.map(|it| format!("{}{}", it.name[..1].to_uppercase(), &it.name[1..]));
+        let provider = words.iter().find(|word| name.starts_with(&***word));
+        provider.map_or_else(|| name.to_owned(), |word| format!("*{}", &name[word.len()..]))
+    };
+    let alarms: BTreeSet<_> = resources(&template, "AWS::CloudWatch::Alarm").into_keys().map(named).collect();
+    let rows = readme.lines().filter_map(|line| line.strip_prefix("| `")?.split_once("` |"));
+    let rows: BTreeSet<_> = rows.map(|(name, _)| name.to_owned()).filter(|name| name.ends_with("Alarm")).collect();
+    assert_eq!(rows, alarms);
+}
+
+#[test]
+fn what_the_functions_are_told_is_what_they_read() {
+    let template = template();
+    let mut told: BTreeSet<String> = BTreeSet::new();
+    let variables = |it: &Value| it["Environment"]["Variables"].as_object().cloned().unwrap_or_default();
+    told.extend(variables(&template["Globals"]["Function"]).into_iter().map(|(name, _)| name));
+    for (name, function) in resources(&template, "AWS::Serverless::Function") {
+        for (variable, value) in variables(function) {
+            assert!(value.get("Ref").is_some(), "{variable} of {name} is no parameter: {value}");
+            told.insert(variable);
+        }
+    }
+    let mut read = BTreeSet::new();
+    for folder in ["shared", "functions"] {
+        literals(&workspace(folder), "HOOKKEEPER_", &mut read);
+    }
+    for provider in PROVIDERS {
+        let keys = provider.credentials == intake::Credentials::BasicOrKey;
+        let lists = ["CREDENTIALS", "KEYS"].into_iter().take(if keys { 2 } else { 1 });
+        read.extend(lists.map(|list| format!("{}_{list}", provider.name.to_uppercase())));
+    }
+    assert_eq!(told, read);
+}
+
+/// The string literals with a prefix in the sources of a folder.
+fn literals(folder: &Path, prefix: &str, found: &mut BTreeSet<String>) {
+    for entry in fs::read_dir(folder).unwrap().map(Result::unwrap) {
+        if entry.path().is_dir() {
+            literals(&entry.path(), prefix, found);
+        } else if entry.path().extension().is_some_and(|it| it == "rs") {
+            let source = fs::read_to_string(entry.path()).unwrap();
+            let whole = source.split('"').skip(1).step_by(2).filter(|literal| literal.starts_with(prefix));
+            found.extend(whole.filter(|literal| !literal.contains(' ')).map(str::to_owned));
+        }
+    }
+}
+
+#[test]
+fn a_role_allows_what_its_function_needs_and_no_more() {
+    let template = template();
+    let log = |name: &str| format!("logs:CreateLogStream logs:PutLogEvents on {name}Log.Arn");
+    let receiver = |name: &str| {
+        vec!["dynamodb:PutItem on Table.Arn".to_owned(), "sqs:SendMessage on Spool.Arn".to_owned(), log(name)]
+    };
+    let drain = [
+        "dynamodb:PutItem dynamodb:GetItem on Table.Arn",
+        "sqs:ReceiveMessage sqs:DeleteMessage sqs:GetQueueAttributes on Spool.Arn",
+    ];
+    let drain = drain.into_iter().map(str::to_owned).chain([log("Drain")]).collect();
+    let expected = BTreeMap::from([
+        ("AmocrmRole", receiver("Amocrm")),
+        ("CloserRole", receiver("Closer")),
+        ("DrainRole", drain),
+        ("PipedriveRole", receiver("Pipedrive")),
+    ]);
+    let roles = resources(&template, "AWS::IAM::Role");
+    let allowed: BTreeMap<_, Vec<_>> = roles
+        .iter()
+        .map(|(name, role)| {
+            let statements = role["Policies"]
+                .as_array()
+                .unwrap()
+                .iter()
+                .flat_map(|it| it["PolicyDocument"]["Statement"].as_array().unwrap());
+            (
+                *name,
+                statements
+                    .map(|statement| {
+                        assert_eq!(statement["Effect"], "Allow");
+                        let actions = match &statement["Action"] {
+                            Value::Array(actions) => {
+                                actions.iter().map(|it| it.as_str().unwrap()).collect::<Vec<_>>().join(" ")
+                            }
+                            action => action.as_str().unwrap().to_owned(),
+                        };
+                        format!("{actions} on {}", statement["Resource"]["GetAtt"].as_str().unwrap())
+                    })
+                    .collect(),
+            )
+        })
+        .collect();
+    assert_eq!(allowed, expected);
+    for (name, function) in resources(&template, "AWS::Serverless::Function") {
+        let own = name.replace("Function", "");
+        assert_eq!(function["Role"]["GetAtt"], format!("{own}Role.Arn"));
+        assert_eq!(function["LoggingConfig"]["LogGroup"]["Ref"], format!("{own}Log"));
+        assert!(function.get("Policies").is_none(), "{name} has other rights");
+    }
+    for (name, role) in roles {
+        assert!(role.get("ManagedPolicyArns").is_none(), "{name} has other rights");
+    }
+}
+
+#[test]
+fn the_spool_outlives_an_outage() {
+    let template = template();
+    let drain = resources(&template, "AWS::Serverless::Function")["DrainFunction"];
+    let queues = resources(&template, "AWS::SQS::Queue");
+    let number = |it: &Value| it.as_u64().unwrap();
+    assert_eq!(number(&queues["Spool"]["VisibilityTimeout"]), 6 * number(&drain["Timeout"]));
+    assert_eq!(number(&queues["Spool"]["RedrivePolicy"]["maxReceiveCount"]), 1_000);
+    assert!(queues.values().all(|queue| number(&queue["MessageRetentionPeriod"]) == 14 * 86_400));
+    assert_eq!(number(&drain["Events"]["Spool"]["Properties"]["ScalingConfig"]["MaximumConcurrency"]), 2);
+    assert_eq!(drain["Events"]["Spool"]["Properties"]["FunctionResponseTypes"][0], "ReportBatchItemFailures");
+}
