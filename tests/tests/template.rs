@@ -138,18 +138,25 @@ fn an_alarm_rings_a_third_into_a_providers_patience() {
 }
 
 #[test]
-fn the_readme_has_a_line_for_each_alarm() {
+fn the_readme_has_a_line_for_each_alarm_and_parameter() {
     let readme = fs::read_to_string(workspace("README.md")).unwrap();
     let template = template();
-    let named = |name: &str| {
-        let words = PROVIDERS.map(|it| format!("{}{}", it.name[..1].to_uppercase(), &it.name[1..]));
-        let provider = words.iter().find(|word| name.starts_with(&***word));
-        provider.map_or_else(|| name.to_owned(), |word| format!("*{}", &name[word.len()..]))
+    let words = PROVIDERS.map(|it| format!("{}{}", it.name[..1].to_uppercase(), &it.name[1..]));
+    let for_all = |name: &str| {
+        let rest = words.iter().find_map(|word| name.strip_prefix(&**word));
+        rest.map_or_else(|| name.to_owned(), |rest| format!("*{rest}"))
     };
-    let alarms: BTreeSet<_> = resources(&template, "AWS::CloudWatch::Alarm").into_keys().map(named).collect();
-    let rows = readme.lines().filter_map(|line| line.strip_prefix("| `")?.split_once("` |"));
-    let rows: BTreeSet<_> = rows.map(|(name, _)| name.to_owned()).filter(|name| name.ends_with("Alarm")).collect();
-    assert_eq!(rows, alarms);
+    let alarms: BTreeSet<_> = resources(&template, "AWS::CloudWatch::Alarm").into_keys().map(for_all).collect();
+    let parameters: BTreeSet<_> = template["Parameters"].as_object().unwrap().keys().cloned().collect();
+    let section = |title: &str| readme.split_once(title).unwrap().1.split("\n#").next().unwrap().to_owned();
+    let rows = |text: String| -> BTreeSet<String> {
+        let firsts = text.lines().filter_map(|line| Some(line.strip_prefix("| `")?.split_once(" | ")?.0.to_owned()));
+        firsts
+            .flat_map(|first| first.split(", ").map(|name| name.trim_matches('`').to_owned()).collect::<Vec<_>>())
+            .collect()
+    };
+    assert_eq!(rows(section("\n### Alarms\n")), alarms);
+    assert_eq!(rows(section("\n## Deploy\n")), parameters);
 }
 
 #[test]
