@@ -57,7 +57,7 @@ fn label(provider: &str, shown: &Shown, list: &str) -> Option<String> {
         }
         Shown::Nothing => return None,
     };
-    let arrival = Timestamp::from_unix(Duration::from_secs(1_800_000_000));
+    let arrival = Timestamp::from_unix(Duration::from_secs(1_800_000_001));
     let delivery = Delivery { body: Vec::new(), content_type: None, arrival, request_id: String::new() };
     Some(gate.unwrap().admit(&headers, &query, delivery)?.label().to_owned())
 }

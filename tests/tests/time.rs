@@ -87,7 +87,7 @@ async fn keep(store: &Store) -> (store::Outcome, Duration) {
     let started = Instant::now();
     let delivery = Delivery {
         body: b"?".to_vec(),
-        arrival: Timestamp::from_unix(Duration::from_secs(1_800_000_000)),
+        arrival: Timestamp::from_unix(Duration::from_secs(1_800_000_001)),
         request_id: "r-1".to_owned(),
         content_type: None,
     };
