@@ -1,5 +1,6 @@
 //! What must hold across providers: the tests of this crate, and what they share.
 
+pub mod benchmark;
 pub mod house;
 pub mod kept;
 pub mod proxy;

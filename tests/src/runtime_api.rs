@@ -11,7 +11,6 @@ use axum::{
     body::Bytes,
     extract::{Path as UrlPath, State},
     http::{HeaderMap, StatusCode},
-    response::IntoResponse,
     routing::{get, post},
 };
 use hookkeeper::PROVIDERS;
@@ -20,6 +19,7 @@ use std::{
     collections::{BTreeMap, HashMap},
     env,
     fs::File,
+    future::pending,
     net::{Ipv4Addr, SocketAddr},
     os::unix::fs::FileExt,
     path::{Path, PathBuf},
@@ -30,7 +30,7 @@ use std::{
 use tokio::{
     net::TcpListener,
     process::{self, Child},
-    sync::{self, mpsc, oneshot},
+    sync::{self, Notify, mpsc, oneshot},
     task::JoinHandle,
     time::timeout,
 };
@@ -99,6 +99,17 @@ impl Function {
             .spawn()
             .unwrap();
         Self { process, api, stdout, stderr }
+    }
+
+    /// Waits until it has asked for an event: its Init is over.
+    pub async fn polled(&mut self) {
+        let polled = async {
+            tokio::select! {
+                () = self.api.state.polled.notified() => {}
+                status = self.process.wait() => panic!("it ended in its Init ({}): {}", status.unwrap(), text(&self.stderr)),
+            }
+        };
+        timeout(TIMEOUT, polled).await.expect("it asks for an event");
     }
 
     /// Hands the function an event, the text of any JSON or none, and waits for what becomes of it.
@@ -180,6 +191,8 @@ struct ApiState {
     /// By request id: what the function took and has not answered.
     taken: Mutex<HashMap<String, oneshot::Sender<Answer>>>,
     posts: Mutex<Vec<String>>,
+    /// That the function has asked for an event.
+    polled: Notify,
 }
 
 #[derive(Debug)]
@@ -191,7 +204,8 @@ struct Invocation {
 impl Api {
     async fn start() -> Self {
         let (queue, queued) = mpsc::unbounded_channel();
-        let state = ApiState { queued: queued.into(), taken: Mutex::default(), posts: Mutex::default() };
+        let state =
+            ApiState { queued: queued.into(), taken: Mutex::default(), posts: Mutex::default(), polled: Notify::new() };
         let state = Arc::new(state);
         let runtime = Router::new()
             .route("/invocation/next", get(next))
@@ -219,8 +233,12 @@ impl Drop for Api {
 }
 
 /// Hands out the next event, as soon as there is one.
-async fn next(State(state): State<Arc<ApiState>>) -> impl IntoResponse {
-    let Invocation { event, answer } = state.queued.lock().await.recv().await.unwrap();
+async fn next(State(state): State<Arc<ApiState>>) -> ([(&'static str, String); 5], Bytes) {
+    state.polled.notify_one();
+    let Some(Invocation { event, answer }) = state.queued.lock().await.recv().await else {
+        // The function outlives its test by a moment.
+        return pending().await;
+    };
     let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap();
     let request_id = format!("00000000-0000-4000-8000-{:012x}", now.as_micros());
     state.taken.lock().unwrap().insert(request_id.clone(), answer);
@@ -336,20 +354,30 @@ pub fn shipped(name: &str) -> &'static Path {
 }
 
 fn build(what: &[&str]) -> HashMap<String, PathBuf> {
+    cargo(&[&["build"], what].concat(), &workspace("")).unwrap_or_else(|error| panic!("{error}"))
+}
+
+/// What `cargo build ...` makes in a folder: the executables, by their names.
+///
+/// # Errors
+/// What cargo printed, when it fails.
+pub fn cargo(arguments: &[&str], folder: &Path) -> Result<HashMap<String, PathBuf>, String> {
     // What cargo sets for a test would make the dependencies' build scripts run again, and the dependencies with them.
     let cargos = |name: &str| name.starts_with("CARGO_") && !["CARGO_HOME", "CARGO_TARGET_DIR"].contains(&name);
     let inherited = env::vars_os().filter(|(name, _)| !name.to_str().is_some_and(cargos));
     let built = Command::new(env::var_os("CARGO").unwrap_or_else(|| "cargo".into()))
-        .args(["build", "--message-format=json"])
-        .args(what)
-        .current_dir(workspace(""))
+        .args(arguments)
+        .arg("--message-format=json")
+        .current_dir(folder)
         .env_clear()
         .envs(inherited)
         .output()
-        .unwrap();
-    assert!(built.status.success(), "{}", String::from_utf8_lossy(&built.stderr));
-    let messages = String::from_utf8(built.stdout).unwrap();
-    messages.lines().filter_map(|line| executable(&serde_json::from_str(line).ok()?)).collect()
+        .map_err(|error| format!("cargo: {error}"))?;
+    if !built.status.success() {
+        return Err(String::from_utf8_lossy(&built.stderr).into_owned());
+    }
+    let messages = String::from_utf8_lossy(&built.stdout);
+    Ok(messages.lines().filter_map(|line| executable(&serde_json::from_str(line).ok()?)).collect())
 }
 
 fn executable(message: &Value) -> Option<(String, PathBuf)> {

@@ -141,3 +141,21 @@ fn layer(folder: &str) -> usize {
     let layer = LAYERS.iter().position(|layer| Path::new(folder).starts_with(layer));
     layer.unwrap_or_else(|| panic!("{folder} has no layer: which crates may name it?"))
 }
+
+/// What a receiver's cold start has no time for: the default chain of credentials, a second TLS, a big table of anything. (The
+/// reader of the system's certificates is there, and is not run: see `trust.rs`.)
+const TOO_MUCH: [&str; 6] = ["aws-config", "aws-lc-rs", "aws-lc-sys", "aws-sdk-sts", "openssl", "regex"];
+
+#[test]
+fn what_is_shipped_stays_small() {
+    let cargo = env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
+    for function in PROVIDERS.map(|provider| provider.name).iter().chain(&OTHER_FUNCTIONS) {
+        let arguments = ["tree", "--offline", "--edges", "normal", "--prefix", "none", "--package", function];
+        let output = Command::new(&cargo).args(arguments).current_dir(workspace("")).output().unwrap();
+        let tree = String::from_utf8(output.stdout).unwrap();
+        let names: BTreeSet<_> = tree.lines().filter_map(|line| line.split(' ').next()).collect();
+        assert!(names.contains("aws-sdk-dynamodb"), "{tree} {}", String::from_utf8_lossy(&output.stderr));
+        let found: Vec<_> = TOO_MUCH.iter().filter(|name| names.contains(**name)).collect();
+        assert!(found.is_empty(), "{function} has {found:?}");
+    }
+}

@@ -58,6 +58,11 @@ impl Receiver {
         Ok(Self::new(provider, Gate::from_env(&provider)?, Store::new(&Client::new(), &Settings::from_env()?)))
     }
 
+    /// Does beforehand what the first delivery would wait for. That it fails must not keep a delivery out.
+    pub async fn warm_up(&self) {
+        AssertUnwindSafe(self.store.table().warm_up()).catch_unwind().await.ok();
+    }
+
     /// Answers one request. The one door: whatever comes in comes in here.
     pub async fn answer(&self, event: ApiGatewayV2httpRequest) -> ApiGatewayV2httpResponse {
         self.receive(event).await.response()

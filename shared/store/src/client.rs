@@ -3,13 +3,13 @@
 use crate::{
     Settings,
     time::{ATTEMPT, ATTEMPTS, FIRST_WAIT, IDLE_CONNECTIONS, LONGEST_WAIT, PATIENT_ATTEMPT, SHARE},
+    trust::network,
 };
 use aws_sdk_dynamodb::config::{
     BehaviorVersion, SharedHttpClient, StalledStreamProtectionConfig,
     retry::{RetryConfig, RetryPartition, TokenBucket},
     timeout::TimeoutConfig,
 };
-use aws_smithy_http_client::tls::{Provider, rustls_provider::CryptoMode};
 use std::time::Duration;
 
 /// How the clients reach AWS, and how long they wait.
@@ -26,7 +26,7 @@ impl Client {
     /// Over the network, within a receiver's shares.
     #[must_use]
     pub fn new() -> Self {
-        Self::over(network())
+        Self::over(network(IDLE_CONNECTIONS))
     }
 
     /// Over another transport, like one that injects faults.
@@ -42,7 +42,7 @@ impl Client {
     /// Over the network, for whom no provider waits: a table that is slow is better than none.
     #[must_use]
     pub fn patient() -> Self {
-        Self::patient_over(network())
+        Self::patient_over(network(IDLE_CONNECTIONS))
     }
 
     /// The same over another transport.
@@ -80,13 +80,6 @@ impl Client {
         config.set_endpoint_url(settings.sqs_endpoint.clone());
         aws_sdk_sqs::Client::from_conf(config.build())
     }
-}
-
-fn network() -> SharedHttpClient {
-    aws_smithy_http_client::Builder::new()
-        .pool_max_idle_per_host(IDLE_CONNECTIONS)
-        .tls_provider(Provider::Rustls(CryptoMode::Ring))
-        .build_https()
 }
 
 /// Retries without the SDK's quota, which two minutes of an outage use up: then the one connection that died in a freeze

@@ -9,6 +9,7 @@ mod spool;
 mod store;
 mod table;
 pub mod time;
+mod trust;
 
 pub use client::Client;
 pub use settings::{Settings, SettingsError};

@@ -1,7 +1,8 @@
 //! What a function is told by its environment about where to keep things.
 
+use crate::trust;
 use aws_sdk_dynamodb::config::{Credentials, Region};
-use std::{env, time::Duration};
+use std::{env, io, time::Duration};
 
 /// Where and for how long records are kept.
 #[derive(Debug, Clone)]
@@ -29,6 +30,9 @@ pub enum SettingsError {
     /// A variable is unset or empty.
     #[error("the environment variable {0} is not set")]
     Unset(&'static str),
+    /// `AWS_CA_BUNDLE` names nothing of use.
+    #[error("AWS_CA_BUNDLE names a file that cannot be used ({0})")]
+    Bundle(io::Error),
     /// `HOOKKEEPER_RETENTION_DAYS` is something else.
     #[error("HOOKKEEPER_RETENTION_DAYS is not a number of days (0 keeps events for ever)")]
     Retention,
@@ -42,6 +46,7 @@ impl Settings {
     pub fn from_env() -> Result<Self, SettingsError> {
         let days = variable("HOOKKEEPER_RETENTION_DAYS").unwrap_or_else(|| "0".to_owned());
         let days: u32 = days.parse().map_err(|_| SettingsError::Retention)?;
+        trust::bundle().transpose().map_err(SettingsError::Bundle)?;
         let endpoint = |service| variable(service).or_else(|| variable("AWS_ENDPOINT_URL"));
         Ok(Self {
             table: require("HOOKKEEPER_TABLE")?,

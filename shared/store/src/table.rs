@@ -3,6 +3,7 @@
 use crate::{
     Client, Settings,
     item::{self, Item},
+    time::ATTEMPT,
 };
 use aws_sdk_dynamodb::{error::SdkError, types::AttributeValue};
 use models::{Record, Timestamp};
@@ -61,6 +62,16 @@ impl Table {
             }
             Err(error) => Err(error.into()),
         }
+    }
+
+    /// Makes the first put of a process one of many: opens the connection, and goes all the way of a put, of which the
+    /// condition says that it changes nothing. Fails silently, since a delivery would find that out by itself.
+    pub async fn warm_up(&self) {
+        let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+        // Another one each time, since many processes that start together would all go to one partition.
+        let key = AttributeValue::S(format!("warm-up#{}", now.as_nanos()));
+        let put = self.client.put_item().table_name(&self.name).item("pk", key.clone()).item("sk", key);
+        tokio::time::timeout(ATTEMPT, put.condition_expression("attribute_exists(pk)").send()).await.ok();
     }
 
     /// The record of a key, put together from its parts; `None` where there is none, or not yet all of it.

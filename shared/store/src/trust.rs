@@ -1,0 +1,130 @@
+//! Whom we believe that he is AWS.
+//!
+//! The five roots of [Amazon Trust Services](https://www.amazontrust.com/repository/), which are read in 0.2 ms; the system's
+//! 144 take 4 ms of a cold start. Should AWS ever use another authority, that must not be an outage: a server that these
+//! roots do not vouch for is asked again with the system's, and those are used from then on.
+//!
+//! `AWS_CA_BUNDLE`, as in AWS's other tools, names a file with other roots, which replace both.
+
+use aws_smithy_http_client::{
+    Builder,
+    tls::{Provider, TlsContext, TrustStore, rustls_provider::CryptoMode},
+};
+use aws_smithy_runtime_api::client::{
+    connector_metadata::ConnectorMetadata,
+    http::{
+        HttpClient, HttpConnector, HttpConnectorFuture, HttpConnectorSettings, SharedHttpClient, SharedHttpConnector,
+    },
+    orchestrator::HttpRequest,
+    runtime_components::RuntimeComponents,
+};
+use rustls::CertificateError::UnknownIssuer;
+use std::{
+    env,
+    error::Error,
+    fs, io,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
+};
+
+const AMAZON: &str = include_str!("amazon.pem");
+
+/// HTTP over the network, with so many idle connections a host.
+pub(crate) fn network(idle_connections: usize) -> SharedHttpClient {
+    let client = |roots| {
+        let context = TlsContext::builder().with_trust_store(roots).build().unwrap_or_default();
+        Builder::new()
+            .pool_max_idle_per_host(idle_connections)
+            .tls_provider(Provider::Rustls(CryptoMode::Ring))
+            .tls_context(context)
+            .build_https()
+    };
+    match bundle() {
+        Some(Ok(bundle)) => client(TrustStore::empty().with_pem_certificate(bundle)),
+        // Settings::from_env has refused it.
+        Some(Err(_)) => client(TrustStore::empty()),
+        None => SharedHttpClient::new(Trusting {
+            amazons: client(TrustStore::empty().with_pem_certificate(AMAZON)),
+            systems: client(TrustStore::default()),
+            needs_systems: Arc::default(),
+        }),
+    }
+}
+
+/// What `AWS_CA_BUNDLE` names, where it is set: certificates in PEM.
+pub(crate) fn bundle() -> Option<io::Result<String>> {
+    let path = env::var_os("AWS_CA_BUNDLE").filter(|path| !path.is_empty())?;
+    Some(fs::read_to_string(path).and_then(|pem| {
+        let is_pem = pem.contains("-----BEGIN CERTIFICATE-----");
+        if is_pem { Ok(pem) } else { Err(io::Error::other("it has no certificate in PEM")) }
+    }))
+}
+
+/// A client that trusts Amazon's roots, and the system's once those are not enough.
+#[derive(Debug, Clone)]
+struct Trusting {
+    amazons: SharedHttpClient,
+    /// Reads the system's roots when it is first used.
+    systems: SharedHttpClient,
+    needs_systems: Arc<AtomicBool>,
+}
+
+impl HttpClient for Trusting {
+    fn http_connector(&self, settings: &HttpConnectorSettings, components: &RuntimeComponents) -> SharedHttpConnector {
+        if self.needs_systems.load(Ordering::Relaxed) {
+            return self.systems.http_connector(settings, components);
+        }
+        SharedHttpConnector::new(Connector {
+            amazons: self.amazons.http_connector(settings, components),
+            client: self.clone(),
+            settings: settings.clone(),
+            components: components.clone(),
+        })
+    }
+
+    fn connector_metadata(&self) -> Option<ConnectorMetadata> {
+        self.amazons.connector_metadata()
+    }
+}
+
+#[derive(Debug)]
+struct Connector {
+    amazons: SharedHttpConnector,
+    client: Trusting,
+    settings: HttpConnectorSettings,
+    components: RuntimeComponents,
+}
+
+impl HttpConnector for Connector {
+    fn call(&self, request: HttpRequest) -> HttpConnectorFuture {
+        let again = request.try_clone();
+        let call = self.amazons.call(request);
+        let Self { client, settings, components, .. } = self;
+        let (client, settings, components) = (client.clone(), settings.clone(), components.clone());
+        HttpConnectorFuture::new(async move {
+            match (call.await, again) {
+                (Err(error), Some(request)) if is_of_unknown_issuer(&error) => {
+                    client.needs_systems.store(true, Ordering::Relaxed);
+                    client.systems.http_connector(&settings, &components).call(request).await
+                }
+                (answer, _) => answer,
+            }
+        })
+    }
+}
+
+/// Whether a call failed because no root that we trust vouches for the server.
+fn is_of_unknown_issuer(error: &(dyn Error + 'static)) -> bool {
+    let mut next = Some(error);
+    while let Some(error) = next {
+        if let Some(error) = error.downcast_ref::<rustls::Error>() {
+            return *error == rustls::Error::InvalidCertificate(UnknownIssuer);
+        }
+        // An io::Error says nothing of what it is made of but by get_ref.
+        let inner = error.downcast_ref::<io::Error>().and_then(io::Error::get_ref);
+        next = inner.map(|inner| inner as &(dyn Error + 'static)).or_else(|| error.source());
+    }
+    false
+}

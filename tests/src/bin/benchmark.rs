@@ -1,0 +1,181 @@
+//! `cargo benchmark`: what a receiver costs beside a function that does nothing, one that does nothing but put, and the same
+//! job in other languages. All of them run the same way in the same run, in turns.
+
+use clap::Parser;
+use serde::Serialize;
+use std::{collections::BTreeMap, fs, path::PathBuf, process::ExitCode};
+use tests::benchmark::{Cold, Endpoint, Share, Store, Subject, Warm, build, cold, median, warm};
+
+/// Measures cold starts, warm calls, memory and sizes of the receivers as they are shipped.
+#[derive(Parser)]
+struct Args {
+    /// Only our receivers and the two floors, at full speed, and fewer times
+    #[arg(long)]
+    quick: bool,
+    /// Fails when a receiver costs more than so much of a floor: for CI, with slack for a busy machine
+    #[arg(long)]
+    check: bool,
+    /// Writes the rows as JSON too
+    #[arg(long, value_name = "FILE")]
+    json: Option<PathBuf>,
+    /// A binary to measure too, which takes Pipedrive's events; or, under a receiver's name, in place of building that one
+    #[arg(long, value_name = "NAME=PATH", value_parser = binary)]
+    binary: Vec<(String, PathBuf)>,
+}
+
+fn binary(argument: &str) -> Result<(String, PathBuf), String> {
+    let (name, path) = argument.split_once('=').ok_or("it is not NAME=PATH")?;
+    let path = PathBuf::from(path);
+    if path.is_file() { Ok((name.to_owned(), path)) } else { Err(format!("{} is no file", path.display())) }
+}
+
+/// What was measured of a subject.
+#[derive(Debug, Clone, Serialize)]
+struct Row {
+    name: String,
+    endpoint: Endpoint,
+    cpu_share_mb: u32,
+    /// From the spawn to the first answer, Init at full speed.
+    cold_ms: f64,
+    /// The part of it from the first event to its answer.
+    handler_ms: f64,
+    warm_p50_ms: f64,
+    warm_p99_ms: f64,
+    cpu_ms: f64,
+    rss_mib: f64,
+    zip_bytes: u64,
+}
+
+#[derive(Serialize)]
+struct Report {
+    rows: Vec<Row>,
+}
+
+#[tokio::main]
+async fn main() -> ExitCode {
+    match run(Args::parse()).await {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("error: {error}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+async fn run(args: Args) -> Result<(), String> {
+    eprintln!("Building what is measured.");
+    let subjects = build(!args.quick, &args.binary)?;
+    let mut shares = vec![Share::FULL];
+    if !args.quick && Share::is_permitted() {
+        shares = [512, 256, 128].map(|mb| Share { mb }).into_iter().chain(shares).rev().collect();
+    } else if !args.quick {
+        eprintln!("This machine lets us make no control groups: the shares of a processor are left out.");
+    }
+    let mut rows = Vec::new();
+    for endpoint in [Endpoint::Http, Endpoint::Tls] {
+        for share in &shares {
+            eprintln!("Measuring over {endpoint:?} with the share of {} MB.", share.mb);
+            rows.extend(measure(&subjects, endpoint, *share, args.quick).await);
+        }
+    }
+    print(&rows);
+    if let Some(path) = &args.json {
+        let report = serde_json::to_string_pretty(&Report { rows: rows.clone() }).map_err(|error| error.to_string())?;
+        fs::write(path, report).map_err(|error| format!("cannot write {}: {error}", path.display()))?;
+    }
+    if args.check { check(&rows) } else { Ok(()) }
+}
+
+async fn measure(subjects: &[Subject], endpoint: Endpoint, share: Share, quick: bool) -> Vec<Row> {
+    let (colds, warms) = match (quick, share == Share::FULL) {
+        (true, _) => (15, 300),
+        (false, true) => (40, 2_000),
+        (false, false) => (30, 500),
+    };
+    let mut starts: BTreeMap<&str, Vec<Cold>> = BTreeMap::new();
+    let store = Store::start().await;
+    for turn in 0..=colds {
+        for (index, subject) in (0..).zip(subjects) {
+            let cold = cold(subject, &store, endpoint, share, index * 100_000 + turn).await;
+            // The first one reads the binary from the disk.
+            if turn > 0 {
+                starts.entry(&subject.name).or_default().push(cold);
+            }
+        }
+    }
+    let mut rows = Vec::new();
+    for subject in subjects {
+        let Warm { p50, p99, cpu, peak_memory } = warm(subject, endpoint, share, warms).await;
+        let of = |part: fn(&Cold) -> _| median(starts[&*subject.name].iter().map(part).collect()).as_secs_f64() * 1e3;
+        rows.push(Row {
+            name: subject.name.clone(),
+            endpoint,
+            cpu_share_mb: share.mb,
+            cold_ms: of(|cold| cold.whole),
+            handler_ms: of(|cold| cold.handler),
+            warm_p50_ms: p50.as_secs_f64() * 1e3,
+            warm_p99_ms: p99.as_secs_f64() * 1e3,
+            cpu_ms: cpu.as_secs_f64() * 1e3,
+            #[expect(clippy::cast_precision_loss, reason = "it is shown with one decimal")]
+            rss_mib: peak_memory as f64 / f64::from(1 << 20),
+            zip_bytes: subject.zip_bytes,
+        });
+    }
+    rows
+}
+
+fn print(rows: &[Row]) {
+    println!(
+        "| | endpoint | share of | cold | × hello | first handler | warm p50 | p99 | CPU a call | × put | peak memory | × put | zip |"
+    );
+    println!("|---|---|--:|--:|--:|--:|--:|--:|--:|--:|--:|--:|--:|");
+    for row in rows {
+        let floor = |name: &str| floor(rows, row, name);
+        println!(
+            "| {} | {} | {} MB | {:.2} ms | {:.2} | {:.2} ms | {:.2} ms | {:.2} ms | {:.3} ms | {:.2} | {:.1} MiB | {:.2} | {:.2} MB |",
+            row.name,
+            format!("{:?}", row.endpoint).to_lowercase(),
+            row.cpu_share_mb,
+            row.cold_ms,
+            row.cold_ms / floor("hello").cold_ms,
+            row.handler_ms,
+            row.warm_p50_ms,
+            row.warm_p99_ms,
+            row.cpu_ms,
+            row.cpu_ms / floor("put").cpu_ms,
+            row.rss_mib,
+            row.rss_mib / floor("put").rss_mib,
+            f64::from(u32::try_from(row.zip_bytes).unwrap_or(u32::MAX)) / 1e6,
+        );
+    }
+}
+
+/// The row of another subject, measured under the same conditions.
+fn floor<'a>(rows: &'a [Row], row: &Row, name: &str) -> &'a Row {
+    let same = |it: &&Row| it.name == name && it.endpoint == row.endpoint && it.cpu_share_mb == row.cpu_share_mb;
+    rows.iter().find(same).expect("a floor is always measured")
+}
+
+/// The targets, with slack for a machine that does other things besides.
+fn check(rows: &[Row]) -> Result<(), String> {
+    const SLACK: f64 = 1.5;
+    let mut wrong = Vec::new();
+    let ours = rows.iter().filter(|row| hookkeeper::PROVIDERS.iter().any(|it| it.name == row.name));
+    for row in ours.filter(|row| row.endpoint == Endpoint::Http && row.cpu_share_mb == Share::FULL.mb) {
+        let (hello, put) = (floor(rows, row, "hello"), floor(rows, row, "put"));
+        let measured = [
+            ("the cold start", row.cold_ms / hello.cold_ms, 2.0),
+            ("the processor time of a call", row.cpu_ms / put.cpu_ms, 1.25),
+            ("the peak memory", row.rss_mib / put.rss_mib, 1.25),
+        ];
+        for (what, ratio, target) in measured {
+            if ratio > target * SLACK {
+                wrong.push(format!("{what} of {} is {ratio:.2} times the floor's, and not {target}", row.name));
+            }
+        }
+        if row.zip_bytes > 3_000_000 {
+            wrong.push(format!("{} is {} bytes as a zip, more than 3 MB", row.name, row.zip_bytes));
+        }
+    }
+    if wrong.is_empty() { Ok(()) } else { Err(wrong.join("; ")) }
+}

@@ -1,0 +1,94 @@
+//! A function and a table behind TLS: whom it trusts, and when it connects.
+
+use hookkeeper::{
+    local::{Data, DynamoDb},
+    template::TEMPLATE,
+};
+use serde_json::{Value, json};
+use store::{Client, Table};
+use tests::{
+    benchmark::Terminator,
+    request::{CREDENTIALS, Request, accepted, event},
+    runtime_api::{Environment, Function, binary},
+};
+
+/// A table behind TLS, and the environment of a function that is to use it.
+struct Subject {
+    dynamodb: DynamoDb,
+    terminator: Terminator,
+    /// Of another authority, which is all that the system's roots are here.
+    _other: Terminator,
+    environment: Environment,
+}
+
+impl Subject {
+    async fn start() -> Self {
+        let dynamodb = DynamoDb::start(&Data::Memory, 0, TEMPLATE).await.unwrap();
+        let terminator = Terminator::start(dynamodb.port()).await;
+        let other = Terminator::start(0).await;
+        let environment = Environment::of("closer", terminator.endpoint())
+            .with("CLOSER_CREDENTIALS", accepted("main", CREDENTIALS))
+            .with("SSL_CERT_FILE", other.authority().to_string_lossy());
+        Self { dynamodb, terminator, _other: other, environment }
+    }
+
+    async fn spawn(&self, variable: &str) -> Function {
+        let authority = self.terminator.authority().to_string_lossy().into_owned();
+        let mut function = Function::spawn(binary("closer"), &self.environment.clone().with(variable, authority)).await;
+        function.polled().await;
+        function
+    }
+}
+
+/// What became of a delivery: the status, and the logged line.
+async fn send(function: &mut Function, number: u32) -> (u64, Value) {
+    let status = function.invoke(Request::post("closer", &event("closer", number))).await.status();
+    (status, serde_json::from_str(function.stdout().lines().last().unwrap()).unwrap())
+}
+
+#[tokio::test]
+async fn it_connects_before_it_asks_for_an_event_and_stores_nothing() {
+    let subject = Subject::start().await;
+    let mut function = subject.spawn("AWS_CA_BUNDLE").await;
+    assert_eq!(subject.terminator.connections(), 1);
+    let table = Table::new(&Client::new(), &subject.dynamodb.settings());
+    assert!(table.records().await.unwrap().is_empty());
+    assert_eq!(send(&mut function, 1).await.0, 200);
+    assert_eq!(subject.terminator.connections(), 1, "the first delivery opens another connection");
+    assert_eq!(table.records().await.unwrap().len(), 1);
+}
+
+#[tokio::test]
+async fn another_authority_than_amazons_is_no_outage() {
+    let subject = Subject::start().await;
+    let mut function = subject.spawn("SSL_CERT_FILE").await;
+    let (status, line) = send(&mut function, 1).await;
+    assert_eq!((status, &line["verdict"]), (200, &json!("kept")), "{line}");
+    let connections = subject.terminator.connections();
+    assert_eq!(send(&mut function, 2).await.0, 200);
+    assert_eq!(subject.terminator.connections(), connections, "the system's roots are asked each time");
+}
+
+#[tokio::test]
+async fn an_authority_that_nobody_vouches_for_is_not_trusted() {
+    let subject = Subject::start().await;
+    let mut function = subject.spawn("UNUSED").await;
+    let (status, line) = send(&mut function, 1).await;
+    assert_eq!((status, &line["table_failure"]), (503, &json!("unreachable")), "{line}");
+    let table = Table::new(&Client::new(), &subject.dynamodb.settings());
+    assert!(table.records().await.unwrap().is_empty());
+}
+
+#[tokio::test]
+async fn a_bundle_that_cannot_be_used_is_said_so() {
+    let subject = Subject::start().await;
+    let table =
+        [("/nonexistent", "No such file or directory (os error 2)"), ("/dev/null", "it has no certificate in PEM")];
+    for (path, why) in table {
+        let environment = subject.environment.clone().with("AWS_CA_BUNDLE", path);
+        let mut function = Function::spawn(binary("closer"), &environment).await;
+        assert_eq!(function.ended().await.code(), Some(1));
+        let sentence = format!("closer cannot start: AWS_CA_BUNDLE names a file that cannot be used ({why})\n");
+        assert_eq!(function.stderr(), sentence);
+    }
+}
