@@ -119,6 +119,32 @@ pub async fn warm(subject: &Subject, endpoint: Endpoint, share: Share, calls: u3
     Warm { p50: at(50), p99: at(99), cpu, peak_memory: peak_memory(pid) }
 }
 
+/// What a delivery of some size costs a warm process.
+#[derive(Debug, Clone, Copy)]
+pub struct Size {
+    /// Of the body, in bytes.
+    pub bytes: usize,
+    /// The median latency.
+    pub p50: Duration,
+    /// The most memory that the process held, in bytes.
+    pub peak_memory: u64,
+}
+
+/// Starts a process and has it receive so many bodies, which differ by their number alone.
+pub async fn sized(subject: &Subject, calls: u32, body: impl Fn(u32) -> String) -> Size {
+    let store = Store::start().await;
+    let mut function = Function::spawn(&subject.program, &store.environment(subject, Endpoint::Http)).await;
+    let mut latencies = Vec::new();
+    for number in 0..calls {
+        let event = subject.delivery(number, &body(number));
+        let asked = Instant::now();
+        let answer = function.invoke(event).await;
+        latencies.push(asked.elapsed());
+        assert_eq!(answer.status(), 200, "{}: {}", subject.name, function.stdout());
+    }
+    Size { bytes: body(0).len(), p50: median(latencies), peak_memory: peak_memory(function.pid().unwrap()) }
+}
+
 /// The processor time that a process has used, of all its threads.
 fn cpu_time(pid: u32) -> Duration {
     let threads = fs::read_dir(format!("/proc/{pid}/task")).unwrap().map(|entry| entry.unwrap().path());

@@ -46,8 +46,13 @@ impl Subject {
 
     /// The event of a number: a delivery of one event that is new to the table.
     pub(super) fn event(&self, number: u32) -> Bytes {
+        self.delivery(number, &event(self.provider, number))
+    }
+
+    /// A delivery of a body.
+    pub(super) fn delivery(&self, number: u32, body: &str) -> Bytes {
         let id = format!("{}-{number}", self.name);
-        Request::post(self.provider, &event(self.provider, number)).with("/requestContext/requestId", id).into()
+        Request::post(self.provider, body).with("/requestContext/requestId", id).into()
     }
 }
 

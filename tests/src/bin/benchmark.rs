@@ -4,7 +4,10 @@
 use clap::Parser;
 use serde::Serialize;
 use std::{collections::BTreeMap, fs, path::PathBuf, process::ExitCode};
-use tests::benchmark::{Cold, Endpoint, Share, Store, Subject, Warm, build, cold, median, warm};
+use tests::{
+    benchmark::{Cold, Endpoint, Share, Size, Store, Subject, Warm, build, cold, median, sized, warm},
+    request::event,
+};
 
 /// Measures cold starts, warm calls, memory and sizes of the receivers as they are shipped.
 #[derive(Parser)]
@@ -79,6 +82,9 @@ async fn run(args: Args) -> Result<(), String> {
         }
     }
     print(&rows);
+    if !args.quick {
+        print_sizes(&subjects).await;
+    }
     if let Some(path) = &args.json {
         let report = serde_json::to_string_pretty(&Report { rows: rows.clone() }).map_err(|error| error.to_string())?;
         fs::write(path, report).map_err(|error| format!("cannot write {}: {error}", path.display()))?;
@@ -90,7 +96,7 @@ async fn measure(subjects: &[Subject], endpoint: Endpoint, share: Share, quick: 
     let (colds, warms) = match (quick, share == Share::FULL) {
         (true, _) => (15, 300),
         (false, true) => (40, 2_000),
-        (false, false) => (30, 500),
+        (false, false) => (12, 300),
     };
     let mut starts: BTreeMap<&str, Vec<Cold>> = BTreeMap::new();
     let store = Store::start().await;
@@ -148,6 +154,48 @@ fn print(rows: &[Row]) {
             f64::from(u32::try_from(row.zip_bytes).unwrap_or(u32::MAX)) / 1e6,
         );
     }
+}
+
+/// What a body's size and a batch's length cost.
+async fn print_sizes(subjects: &[Subject]) {
+    let subject = |name: &str| subjects.iter().find(|it| it.name == name).expect("a receiver is always measured");
+    let mut sizes = Vec::new();
+    for kilobytes in [1, 10, 100, 300, 1_000, 5_000] {
+        let text = words(kilobytes * 1_000);
+        let body =
+            |number| event("pipedrive", number).replacen("\"data\":{", &format!("\"data\":{{\"note\":\"{text}\","), 1);
+        sizes.push(("pipedrive, one event", sized(subject("pipedrive"), 20, body).await));
+    }
+    for (what, events) in [("amocrm, 1 event", 1), ("amocrm, 10 events", 10), ("amocrm, 100 events", 100)] {
+        let body = |number: u32| {
+            let item = |index: u32| {
+                let id = number * events + index;
+                format!(
+                    "leads[add][{index}][id]={id}&leads[add][{index}][name]=Lead+{id}&leads[add][{index}][updated_at]=1795255200"
+                )
+            };
+            (0..events).map(item).collect::<Vec<_>>().join("&")
+        };
+        sizes.push((what, sized(subject("amocrm"), 20, body).await));
+    }
+    println!("\n| delivery | body | latency, p50 | peak memory |\n|---|--:|--:|--:|");
+    for (what, Size { bytes, p50, peak_memory }) in sizes {
+        let (millis, memory) = (p50.as_secs_f64() * 1e3, peak_memory >> 20);
+        println!("| {what} | {bytes} bytes | {millis:.1} ms | {memory} MiB |");
+    }
+}
+
+/// So many bytes of text, which is compressed as prose is.
+fn words(bytes: usize) -> String {
+    const WORDS: [&str; 8] = ["deal", "pipeline", "stage", "owner", "amount", "expected", "person", "organization"];
+    let mut random = fastrand::Rng::with_seed(1);
+    let mut text = String::with_capacity(bytes + 16);
+    while text.len() < bytes {
+        text += random.choice(WORDS).unwrap_or_default();
+        text += &random.u32(0..10_000).to_string();
+        text.push(' ');
+    }
+    text
 }
 
 /// The row of another subject, measured under the same conditions.
