@@ -204,20 +204,19 @@ fn floor<'a>(rows: &'a [Row], row: &Row, name: &str) -> &'a Row {
     rows.iter().find(same).expect("a floor is always measured")
 }
 
-/// The targets, with slack for a machine that does other things besides.
+/// The targets, with slack for a machine that does other things besides, and for a harness that is not optimised.
 fn check(rows: &[Row]) -> Result<(), String> {
-    const SLACK: f64 = 1.5;
     let mut wrong = Vec::new();
     let ours = rows.iter().filter(|row| hookkeeper::PROVIDERS.iter().any(|it| it.name == row.name));
     for row in ours.filter(|row| row.endpoint == Endpoint::Http && row.cpu_share_mb == Share::FULL.mb) {
         let (hello, put) = (floor(rows, row, "hello"), floor(rows, row, "put"));
         let measured = [
-            ("the cold start", row.cold_ms / hello.cold_ms, 2.0),
-            ("the processor time of a call", row.cpu_ms / put.cpu_ms, 1.25),
-            ("the peak memory", row.rss_mib / put.rss_mib, 1.25),
+            ("the cold start", row.cold_ms / hello.cold_ms, 2.0, 2.0),
+            ("the processor time of a call", row.cpu_ms / put.cpu_ms, 1.25, 2.0),
+            ("the peak memory", row.rss_mib / put.rss_mib, 1.25, 1.2),
         ];
-        for (what, ratio, target) in measured {
-            if ratio > target * SLACK {
+        for (what, ratio, target, slack) in measured {
+            if ratio > target * slack {
                 wrong.push(format!("{what} of {} is {ratio:.2} times the floor's, and not {target}", row.name));
             }
         }
