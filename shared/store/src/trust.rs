@@ -2,7 +2,7 @@
 //!
 //! The five roots of [Amazon Trust Services](https://www.amazontrust.com/repository/), which are read in 0.2 ms; the system's
 //! 144 take 4 ms of a cold start. Should AWS ever use another authority, that must not be an outage: a server that these
-//! roots do not vouch for is asked again with the system's, and those are used from then on.
+//! roots do not vouch for is asked again with the system's in the next attempt, and those are used from then on.
 //!
 //! `AWS_CA_BUNDLE`, as in AWS's other tools, names a file with other roots, which replace both.
 
@@ -16,6 +16,7 @@ use aws_smithy_runtime_api::client::{
         HttpClient, HttpConnector, HttpConnectorFuture, HttpConnectorSettings, SharedHttpClient, SharedHttpConnector,
     },
     orchestrator::HttpRequest,
+    result::ConnectorError,
     runtime_components::RuntimeComponents,
 };
 use rustls::CertificateError::UnknownIssuer;
@@ -76,12 +77,8 @@ impl HttpClient for Trusting {
         if self.needs_systems.load(Ordering::Relaxed) {
             return self.systems.http_connector(settings, components);
         }
-        SharedHttpConnector::new(Connector {
-            amazons: self.amazons.http_connector(settings, components),
-            client: self.clone(),
-            settings: settings.clone(),
-            components: components.clone(),
-        })
+        let amazons = self.amazons.http_connector(settings, components);
+        SharedHttpConnector::new(Connector { amazons, needs_systems: self.needs_systems.clone() })
     }
 
     fn connector_metadata(&self) -> Option<ConnectorMetadata> {
@@ -92,25 +89,21 @@ impl HttpClient for Trusting {
 #[derive(Debug)]
 struct Connector {
     amazons: SharedHttpConnector,
-    client: Trusting,
-    settings: HttpConnectorSettings,
-    components: RuntimeComponents,
+    needs_systems: Arc<AtomicBool>,
 }
 
 impl HttpConnector for Connector {
     fn call(&self, request: HttpRequest) -> HttpConnectorFuture {
-        let again = request.try_clone();
-        let call = self.amazons.call(request);
-        let Self { client, settings, components, .. } = self;
-        let (client, settings, components) = (client.clone(), settings.clone(), components.clone());
+        let (call, needs_systems) = (self.amazons.call(request), self.needs_systems.clone());
         HttpConnectorFuture::new(async move {
-            match (call.await, again) {
-                (Err(error), Some(request)) if is_of_unknown_issuer(&error) => {
-                    client.needs_systems.store(true, Ordering::Relaxed);
-                    client.systems.http_connector(&settings, &components).call(request).await
+            call.await.map_err(|error| {
+                if !is_of_unknown_issuer(&error) {
+                    return error;
                 }
-                (answer, _) => answer,
-            }
+                needs_systems.store(true, Ordering::Relaxed);
+                // What the SDK tries again, and then with the system's.
+                ConnectorError::io(error.into())
+            })
         })
     }
 }
