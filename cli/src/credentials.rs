@@ -6,11 +6,10 @@ use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
 use clap::Args;
 use hookkeeper::PROVIDERS;
 use intake::{Credentials as Shows, Gate, Provider};
-use models::Timestamp;
+use models::{Timestamp, hex};
 use sha2::{Digest, Sha256};
 use std::{
     error::Error,
-    fmt::Write,
     iter,
     time::{SystemTime, UNIX_EPOCH},
 };
@@ -73,7 +72,7 @@ impl Credentials {
             let (user, password) = (random(16)?, random(32)?);
             (format!("{user}:{password}"), format!("user name   {user}\n  password    {password}"))
         };
-        accepted.push((label, digest(&shown)));
+        accepted.push((label, hex(&Sha256::digest(shown))));
         let deploy = self.deploy(&accepted)?;
         println!("For the settings of {}, shown this once:\n\n  {to_paste}\n", self.provider.name);
         println!("{deploy}");
@@ -159,13 +158,4 @@ fn random(bytes: usize) -> Result<String, Failure> {
     let mut random = vec![0; bytes];
     getrandom::fill(&mut random).map_err(|error| format!("the system gives no random bytes ({error})"))?;
     Ok(URL_SAFE_NO_PAD.encode(random))
-}
-
-/// The SHA-256 of a secret in hexadecimal.
-fn digest(secret: &str) -> String {
-    let mut hex = String::with_capacity(64);
-    for byte in Sha256::digest(secret) {
-        write!(hex, "{byte:02x}").ok();
-    }
-    hex
 }

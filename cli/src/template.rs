@@ -33,8 +33,7 @@ pub struct TableSchema {
 /// # Errors
 /// As [`TemplateError`] lists.
 pub fn table_schema(template: &str, name: &str) -> Result<TableSchema, TemplateError> {
-    let template: serde_norway::Value = serde_norway::from_str(template).map_err(TemplateError::NotYaml)?;
-    let template = untagged(template);
+    let template = parse(template)?;
     let resources = template.get("Resources").and_then(Value::as_object).into_iter().flat_map(Map::values);
     let tables: Vec<&Value> = resources.filter(|it| it.get("Type") == Some(&json!("AWS::DynamoDB::Table"))).collect();
     let [table] = tables[..] else {
@@ -61,14 +60,24 @@ pub fn table_schema(template: &str, name: &str) -> Result<TableSchema, TemplateE
     })
 }
 
-/// The template as JSON; a short form like `!Ref Table` becomes its argument, which nothing of the table's is.
-fn untagged(yaml: serde_norway::Value) -> Value {
+/// A template as JSON. A short form like `!Ref Table` becomes `{"Ref": "Table"}`.
+///
+/// # Errors
+/// [`TemplateError::NotYaml`].
+pub fn parse(template: &str) -> Result<Value, TemplateError> {
+    serde_norway::from_str(template).map(json_of).map_err(TemplateError::NotYaml)
+}
+
+fn json_of(yaml: serde_norway::Value) -> Value {
     match yaml {
-        serde_norway::Value::Tagged(tagged) => untagged(tagged.value),
-        serde_norway::Value::Sequence(items) => items.into_iter().map(untagged).collect(),
+        serde_norway::Value::Tagged(tagged) => {
+            let name = tagged.tag.to_string().trim_start_matches('!').to_owned();
+            Map::from_iter([(name, json_of(tagged.value))]).into()
+        }
+        serde_norway::Value::Sequence(items) => items.into_iter().map(json_of).collect(),
         serde_norway::Value::Mapping(members) => {
             let members = members.into_iter();
-            members.map(|(key, value)| (key.as_str().unwrap_or_default().to_owned(), untagged(value))).collect()
+            members.map(|(key, value)| (key.as_str().unwrap_or_default().to_owned(), json_of(value))).collect()
         }
         scalar => serde_json::to_value(scalar).unwrap_or_default(),
     }

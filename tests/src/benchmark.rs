@@ -89,7 +89,7 @@ pub struct Warm {
     /// Processor time a call.
     pub cpu: Duration,
     /// The most memory that the process held, in bytes.
-    pub peak_memory: u64,
+    pub peak_memory: usize,
 }
 
 /// Starts a process and calls it so many times.
@@ -116,7 +116,7 @@ pub async fn warm(subject: &Subject, endpoint: Endpoint, share: Share, calls: u3
     drop(limit);
     latencies.sort_unstable();
     let at = |percent: usize| latencies[(latencies.len() - 1) * percent / 100];
-    Warm { p50: at(50), p99: at(99), cpu, peak_memory: peak_memory(pid) }
+    Warm { p50: at(50), p99: at(99), cpu, peak_memory: function.peak_memory() }
 }
 
 /// What a delivery of some size costs a warm process.
@@ -127,7 +127,7 @@ pub struct Size {
     /// The median latency.
     pub p50: Duration,
     /// The most memory that the process held, in bytes.
-    pub peak_memory: u64,
+    pub peak_memory: usize,
 }
 
 /// Starts a process and has it receive so many bodies, which differ by their number alone.
@@ -142,7 +142,7 @@ pub async fn sized(subject: &Subject, calls: u32, body: impl Fn(u32) -> String) 
         latencies.push(asked.elapsed());
         assert_eq!(answer.status(), 200, "{}: {}", subject.name, function.stdout());
     }
-    Size { bytes: body(0).len(), p50: median(latencies), peak_memory: peak_memory(function.pid().unwrap()) }
+    Size { bytes: body(0).len(), p50: median(latencies), peak_memory: function.peak_memory() }
 }
 
 /// The processor time that a process has used, of all its threads.
@@ -153,14 +153,6 @@ fn cpu_time(pid: u32) -> Duration {
         schedstat.split_whitespace().next()?.parse::<u64>().ok()
     });
     Duration::from_nanos(nanos.sum())
-}
-
-/// The most memory that a process held, in bytes.
-#[must_use]
-pub fn peak_memory(pid: u32) -> u64 {
-    let status = fs::read_to_string(format!("/proc/{pid}/status")).unwrap();
-    let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:")).unwrap();
-    line.trim().trim_end_matches(" kB").parse::<u64>().unwrap() * 1024
 }
 
 /// The median of some durations.

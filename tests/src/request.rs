@@ -4,9 +4,9 @@
 
 use axum::body::Bytes;
 use base64::{Engine, engine::general_purpose::STANDARD};
+use models::hex;
 use serde_json::{Value, json};
 use sha2::{Digest, Sha256};
-use std::fmt::Write;
 
 /// The user name and the password that the tests are let in with.
 pub const CREDENTIALS: &str = "user:pass:wörd";
@@ -114,11 +114,7 @@ pub fn basic(credentials: &str) -> String {
 /// One entry of a list of accepted credentials: `label:digest`.
 #[must_use]
 pub fn accepted(label: &str, secret: &str) -> String {
-    let mut entry = format!("{label}:");
-    for byte in Sha256::digest(secret) {
-        write!(entry, "{byte:02x}").unwrap();
-    }
-    entry
+    format!("{label}:{}", hex(&Sha256::digest(secret)))
 }
 
 /// The body of a delivery of one event, another one for each number.

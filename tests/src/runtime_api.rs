@@ -18,7 +18,7 @@ use serde_json::Value;
 use std::{
     collections::{BTreeMap, HashMap},
     env,
-    fs::File,
+    fs::{self, File},
     future::pending,
     net::{Ipv4Addr, SocketAddr},
     os::unix::fs::FileExt,
@@ -133,6 +133,14 @@ impl Function {
     #[must_use]
     pub fn pid(&self) -> Option<u32> {
         self.process.id()
+    }
+
+    /// The most memory that its process held so far, in bytes.
+    #[must_use]
+    pub fn peak_memory(&self) -> usize {
+        let status = fs::read_to_string(format!("/proc/{}/status", self.pid().unwrap())).unwrap();
+        let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:")).unwrap();
+        line.trim().strip_suffix(" kB").unwrap().parse::<usize>().unwrap() * 1024
     }
 
     /// Whether its process runs.

@@ -8,7 +8,7 @@ use std::{
     process::{Command, Output},
     time::Duration,
 };
-use tests::{request::basic, runtime_api::binary};
+use tests::{house::provider as provider_of, request::basic, runtime_api::binary};
 
 fn run(arguments: &[&str]) -> Output {
     Command::new(binary("hookkeeper")).arg("credentials").args(arguments).output().unwrap()
@@ -47,7 +47,7 @@ fn printed(arguments: &[&str]) -> Printed {
 
 /// The label under which what was printed is let in with a list of digests.
 fn label(provider: &str, shown: &Shown, list: &str) -> Option<String> {
-    let provider = PROVIDERS.into_iter().find(|it| it.name == provider).unwrap();
+    let provider = provider_of(provider);
     let mut headers = HeaderMap::new();
     let (query, gate) = match shown {
         Shown::Key(key) => (format!("key={key}"), Gate::new(&provider, "", list)),

@@ -10,7 +10,6 @@ use models::{
 };
 use std::{
     fmt::Write,
-    fs,
     sync::atomic::{AtomicUsize, Ordering},
     time::Duration,
 };
@@ -354,7 +353,7 @@ async fn memory_stays_a_small_multiple_of_the_body() {
         let world = World::of(provider).await;
         let mut function = Function::spawn(binary(provider.name), &world.environment()).await;
         assert_eq!(function.invoke(Request::post(provider.name, &event(provider.name, 1))).await.status(), 200);
-        let before = peak(&function);
+        let before = function.peak_memory();
         let request = match provider.name {
             "amocrm" => Request::post_bytes(provider.name, body.as_bytes()),
             name => Request::post(name, &body),
@@ -364,15 +363,8 @@ async fn memory_stays_a_small_multiple_of_the_body() {
             attempts += 1;
             assert!(attempts <= 5, "{} bytes of {}", body.len(), provider.name);
         }
-        let (grown, length) = (peak(&function) - before, body.len());
+        let (grown, length) = (function.peak_memory() - before, body.len());
         println!("{length} bytes of {}: {grown} more at the peak", provider.name);
         assert!(grown <= 12 * length, "{} takes {grown} bytes for a body of {length}", provider.name);
     }
-}
-
-/// The most memory that a function's process had so far, in bytes.
-fn peak(function: &Function) -> usize {
-    let status = fs::read_to_string(format!("/proc/{}/status", function.pid().unwrap())).unwrap();
-    let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:")).unwrap();
-    line.trim().strip_suffix(" kB").unwrap().parse::<usize>().unwrap() * 1024
 }

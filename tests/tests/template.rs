@@ -4,7 +4,7 @@
 use hookkeeper::{
     PROVIDERS,
     local::{Data, DynamoDb},
-    template::TEMPLATE,
+    template::{TEMPLATE, parse},
 };
 use serde_json::Value;
 use std::{
@@ -13,27 +13,14 @@ use std::{
     path::Path,
 };
 use tests::{
+    house,
     request::{CREDENTIALS, Request, accepted, event},
     runtime_api::{Environment, Function, binary},
     workspace,
 };
 
-/// The template as JSON. A short form like `!Ref Table` becomes `{"Ref": "Table"}`.
 fn template() -> Value {
-    fn json(yaml: serde_norway::Value) -> Value {
-        match yaml {
-            serde_norway::Value::Tagged(tagged) => {
-                let name = tagged.tag.to_string().trim_start_matches('!').to_owned();
-                Value::Object([(name, json(tagged.value))].into_iter().collect())
-            }
-            serde_norway::Value::Sequence(items) => items.into_iter().map(json).collect(),
-            serde_norway::Value::Mapping(members) => {
-                members.into_iter().map(|(key, value)| (key.as_str().unwrap().to_owned(), json(value))).collect()
-            }
-            scalar => serde_json::to_value(scalar).unwrap(),
-        }
-    }
-    json(serde_norway::from_str(TEMPLATE).unwrap())
+    parse(TEMPLATE).unwrap()
 }
 
 /// The resources of a type, by their logical ids.
@@ -51,7 +38,7 @@ async fn logged(provider: &str) -> BTreeSet<Metric> {
     let variable = format!("{}_CREDENTIALS", provider.to_uppercase());
     let environment = Environment::of(provider, &dynamodb.endpoint()).with(&variable, accepted("main", CREDENTIALS));
     let mut function = Function::spawn(binary(provider), &environment).await;
-    let agent = PROVIDERS.iter().find(|it| it.name == provider).unwrap().user_agents[0];
+    let agent = house::provider(provider).user_agents[0];
     let kept = Request::post(provider, &event(provider, 1));
     let refused = Request::post(provider, "{}").unauthorized().header("user-agent", &format!("The {agent}/1.0"));
     for request in [kept.clone(), kept, Request::post(provider, "?"), refused] {

@@ -12,8 +12,16 @@ pub fn hash(parts: &[&[u8]]) -> String {
         sha.update(part.len().to_le_bytes());
         sha.update(part);
     }
-    let mut hex = String::with_capacity(32);
-    for byte in sha.finalize().iter().take(16) {
+    let mut hash = hex(&sha.finalize());
+    hash.truncate(32);
+    hash
+}
+
+/// Bytes in hexadecimal.
+#[must_use]
+pub fn hex(bytes: &[u8]) -> String {
+    let mut hex = String::with_capacity(2 * bytes.len());
+    for byte in bytes {
         write!(hex, "{byte:02x}").ok();
     }
     hex

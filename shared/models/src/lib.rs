@@ -16,7 +16,7 @@ pub use event::{
     DataContentType, Draft, Event, EventId, Identity, MAX_SOURCE_BYTES, MAX_SUBJECT_BYTES, MAX_TYPE_BYTES, SpecVersion,
     TimeProblem,
 };
-pub use hash::{SHARDS, hash, shard};
+pub use hash::{SHARDS, hash, hex, shard};
 pub use record::{Body, MAX_EVENTS, Origin, Record};
 pub use timestamp::{OwnTime, Timestamp};
 pub use unreadable::Unreadable;
