@@ -1,7 +1,7 @@
 //! TLS in front of the embedded DynamoDB, with a certificate authority of our own.
 
 use crate::runtime_api::Environment;
-use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, IsCa, KeyPair};
+use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, DnType, IsCa, KeyPair};
 use std::{
     fs,
     net::Ipv4Addr,
@@ -39,6 +39,8 @@ impl Terminator {
     pub async fn start(port: u16) -> Self {
         let mut params = CertificateParams::default();
         params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
+        // By another name than what it signs, which OpenSSL would take for self-signed.
+        params.distinguished_name.push(DnType::CommonName, "authority");
         let authority = CertifiedIssuer::self_signed(params, KeyPair::generate().unwrap()).unwrap();
         let key = KeyPair::generate().unwrap();
         let params = CertificateParams::new(["localhost".to_owned()]).unwrap();

@@ -100,6 +100,7 @@ async fn measure(subjects: &[Subject], endpoint: Endpoint, share: Share, quick: 
     };
     let mut starts: BTreeMap<&str, Vec<Cold>> = BTreeMap::new();
     let store = Store::start().await;
+    eprintln!("  {colds} cold starts of each, in turns");
     for turn in 0..=colds {
         for (index, subject) in (0..).zip(subjects) {
             let cold = cold(subject, &store, endpoint, share, index * 100_000 + turn).await;
@@ -111,6 +112,7 @@ async fn measure(subjects: &[Subject], endpoint: Endpoint, share: Share, quick: 
     }
     let mut rows = Vec::new();
     for subject in subjects {
+        eprintln!("  {warms} calls of {}", subject.name);
         let Warm { p50, p99, cpu, peak_memory } = warm(subject, endpoint, share, warms).await;
         let of = |part: fn(&Cold) -> _| median(starts[&*subject.name].iter().map(part).collect()).as_secs_f64() * 1e3;
         rows.push(Row {
