@@ -1,15 +1,16 @@
 //! `hookkeeper credentials`: makes what a provider shows us, and the digests by which we know it.
 
-use crate::Failure;
-use aws_smithy_http_client::tls::{Provider as Tls, rustls_provider::CryptoMode};
+use crate::{
+    Failure,
+    connection::{Aws, STACK, stack},
+    filter::provider,
+};
 use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
 use clap::Args;
-use hookkeeper::PROVIDERS;
 use intake::{Credentials as Shows, Gate, Provider};
 use models::{Timestamp, hex};
 use sha2::{Digest, Sha256};
 use std::{
-    error::Error,
     iter,
     time::{SystemTime, UNIX_EPOCH},
 };
@@ -40,13 +41,10 @@ pub(crate) struct Credentials {
     #[arg(long, value_name = "LIST")]
     digests: Option<String>,
     /// The stack that is asked for them
-    #[arg(long, default_value = "hookkeeper")]
+    #[arg(long, default_value = STACK)]
     stack: String,
-}
-
-fn provider(name: &str) -> Result<Provider, String> {
-    let names = || PROVIDERS.map(|provider| provider.name).join(", ");
-    PROVIDERS.into_iter().find(|it| it.name == name).ok_or_else(|| format!("it is one of {}", names()))
+    #[command(flatten)]
+    aws: Aws,
 }
 
 /// Accepted credentials: their labels, and their digests in hexadecimal.
@@ -111,21 +109,14 @@ impl Credentials {
     }
 
     async fn asked_of_the_stack(&self) -> Result<String, Failure> {
-        let stack = &self.stack;
-        let http = aws_smithy_http_client::Builder::new().tls_provider(Tls::Rustls(CryptoMode::Ring)).build_https();
-        let config = aws_config::defaults(aws_config::BehaviorVersion::latest()).http_client(http).load().await;
-        let answer = aws_sdk_cloudformation::Client::new(&config).describe_stacks().stack_name(stack).send().await;
-        let answer = answer.map_err(|error| {
-            let causes = iter::successors(Some(&error as &(dyn Error + 'static)), |error| (*error).source());
-            let causes = causes.map(ToString::to_string).collect::<Vec<_>>().join(": ");
-            format!("the stack {stack} did not say which digests it has; give its --stack, or --digests ({causes})")
-        })?;
+        let stack = stack(&self.aws.sdk().await, &self.stack).await?;
         let parameter = self.parameter();
-        let mut parameters = answer.stacks().iter().flat_map(aws_sdk_cloudformation::types::Stack::parameters);
-        let found = parameters.find(|it| it.parameter_key() == Some(&parameter));
+        let found = stack.parameters().iter().find(|it| it.parameter_key() == Some(&parameter));
         let list = found.and_then(|it| it.parameter_value()).unwrap_or_default();
         if list.is_empty() {
-            return Err(format!("the stack {stack} has no {parameter}: there is nothing to add to, or to drop").into());
+            return Err(
+                format!("the stack {} has no {parameter}: there is nothing to add to, or to drop", self.stack).into()
+            );
         }
         Ok(list.to_owned())
     }

@@ -66,8 +66,8 @@ impl Dev {
             println!("  {}", curl(&gateway.url(provider.name), example(provider.name)));
         }
         let port = match dynamodb.port() {
-            8000 => String::new(),
-            port => format!(" --dynamodb-port {port}"),
+            8000 => " --local".to_owned(),
+            port => format!(" --local={port}"),
         };
         println!(
             "\nList what was kept:\n\n  cargo hookkeeper events{port}\n\nCtrl-C ends it. One line is logged for each delivery:\n"

@@ -1,68 +1,141 @@
-//! `hookkeeper events`: what was kept, newest first.
+//! `hookkeeper events`: what was kept; one event, one subject's history, and what comes in from now on.
 
-use crate::Failure;
-use clap::Args;
-use hookkeeper::local::TABLE;
-use models::{SHARDS, Timestamp};
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
-use store::{Client, Entry, Settings, Table};
+mod follow;
+mod history;
+mod show;
 
-/// Lists the events that `cargo dev` kept, newest first.
+use crate::{
+    Failure,
+    connection::Connection,
+    filter::Filter,
+    handle::Handle,
+    output::{Output, seconds, table},
+    span::Span,
+};
+use clap::{Args, Subcommand};
+use futures_util::{Stream, StreamExt, TryStreamExt};
+use models::{Record, Timestamp};
+use std::{future::ready, ops::Range, pin::pin};
+use store::{Entry, Order, Stored, Table, TableError};
+
+/// Lists the events that were kept, newest first.
 ///
-/// Example: cargo hookkeeper events --hours 2
+/// Example: cargo hookkeeper events --local --since 2h --type deal.updated
 #[derive(Args)]
+#[command(args_conflicts_with_subcommands = true)]
 pub(crate) struct Events {
-    /// The port of `cargo dev`'s DynamoDB, on 127.0.0.1
-    #[arg(long, default_value_t = 8000)]
-    dynamodb_port: u16,
-    /// How many hours to look back
-    #[arg(long, default_value_t = 24)]
-    hours: u32,
-    /// How many events to list at the most
+    #[command(subcommand)]
+    command: Option<Command>,
+    #[command(flatten)]
+    list: List,
+}
+
+#[derive(Subcommand)]
+enum Command {
+    Show(show::Show),
+    History(history::History),
+    Follow(follow::Follow),
+}
+
+#[derive(Args)]
+struct List {
+    #[command(flatten)]
+    connection: Connection,
+    #[command(flatten)]
+    filter: Filter,
+    #[command(flatten)]
+    span: Span,
+    /// How many to list at the most
     #[arg(long, default_value_t = 20)]
     limit: usize,
+    /// What to print
+    #[arg(long, value_enum, default_value_t = Output::Table)]
+    output: Output,
 }
+
+/// How many events are fetched at the same time.
+const CONCURRENT_GETS: usize = 8;
 
 impl Events {
     pub(crate) async fn run(self) -> Result<(), Failure> {
-        let endpoint = format!("http://127.0.0.1:{}", self.dynamodb_port);
-        let table = Table::new(&Client::patient(), &Settings::local(TABLE, endpoint.clone()));
-        let now = SystemTime::now().duration_since(UNIX_EPOCH)?;
-        let mut entries = Vec::new();
-        for hours in 0..=self.hours {
-            if entries.len() >= self.limit {
-                break;
-            }
-            let then = now.saturating_sub(Duration::from_secs(3_600 * u64::from(hours)));
-            let hour = entries_of(&table, &Timestamp::from_unix(then).hour(), self.limit).await;
-            entries.extend(hour.map_err(|error| format!("{error} at {endpoint}: is `cargo dev` running?"))?);
+        match self.command {
+            None => self.list.run().await,
+            Some(Command::Show(show)) => show.run().await,
+            Some(Command::History(history)) => history.run().await,
+            Some(Command::Follow(follow)) => follow.run().await,
         }
-        entries.truncate(self.limit);
-        print(&entries, self.hours);
+    }
+}
+
+impl List {
+    async fn run(self) -> Result<(), Failure> {
+        let (table, span) = (self.connection.table().await?, self.span.resolve());
+        let entries = entries(&table, span.clone(), Order::NewestFirst, &self.filter).take(self.limit);
+        match self.output {
+            Output::Json => {
+                let mut events = pin!(events(&table, entries));
+                while let Some((_, stored)) = events.try_next().await? {
+                    println!("{}", json(&stored)?);
+                }
+            }
+            Output::Table => self.print(&entries.try_collect::<Vec<_>>().await?, &span),
+        }
         Ok(())
     }
+
+    fn print(&self, entries: &[Entry], span: &Range<Timestamp>) {
+        if entries.is_empty() {
+            println!("Nothing of the kind was kept since {} (look further back with --since).", seconds(span.start));
+            return;
+        }
+        let rows: Vec<_> = entries.iter().map(row).collect();
+        print!("{}", table(HEADING, &rows));
+        if entries.len() == self.limit {
+            println!("\nThese are the newest {}: more with --limit.", self.limit);
+        }
+    }
 }
 
-/// The newest events that were kept in an hour.
-async fn entries_of(table: &Table, hour: &str, limit: usize) -> Result<Vec<Entry>, store::TableError> {
-    let mut entries = Vec::new();
-    for shard in SHARDS {
-        entries.extend(table.entries(hour, shard, limit).await?);
-    }
-    entries.sort_by(|a, b| b.kept.cmp(&a.kept));
-    entries.truncate(limit);
-    Ok(entries)
+const HEADING: [&str; 6] = ["HANDLE", "KEPT", "TIME", "TYPE", "SOURCE", "SUBJECT"];
+
+fn row(entry: &Entry) -> [String; 6] {
+    let time = Timestamp::parse(entry.time()).map(seconds);
+    [
+        Handle::of_entry(entry).to_string(),
+        seconds(entry.kept),
+        time.unwrap_or_default(),
+        entry.r#type.clone(),
+        entry.source().to_owned(),
+        entry.subject().to_owned(),
+    ]
 }
 
-fn print(entries: &[Entry], hours: u32) {
-    if entries.is_empty() {
-        println!("Nothing was kept in the last {hours} hours.");
-        return;
-    }
-    let width = entries.iter().map(|entry| entry.r#type.len()).max().unwrap_or_default();
-    println!("{:<27}  {:<27}  {:<width$}  SOURCE#SUBJECT", "KEPT", "TIME", "TYPE");
-    for Entry { pk, sk, r#type, kept } in entries {
-        let time = sk.split('#').next().unwrap_or_default();
-        println!("{kept:<27}  {time:<27}  {type:<width$}  {pk}");
+/// The events of a span that a filter takes.
+pub(crate) fn entries(
+    table: &Table,
+    span: Range<Timestamp>,
+    order: Order,
+    filter: &Filter,
+) -> impl Stream<Item = Result<Entry, TableError>> {
+    table.kept(span, order).try_filter(|entry| ready(filter.takes(entry)))
+}
+
+/// The events behind entries of the index, in their order. One that is gone in between is left out.
+pub(crate) fn events(
+    table: &Table,
+    entries: impl Stream<Item = Result<Entry, TableError>>,
+) -> impl Stream<Item = Result<(Entry, Stored), TableError>> {
+    let get = async |entry: Result<Entry, TableError>| {
+        let entry = entry?;
+        Ok(table.get(&entry.key).await?.map(|stored| (entry, stored)))
+    };
+    entries.map(get).buffered(CONCURRENT_GETS).try_filter_map(async |found| Ok(found))
+}
+
+/// An event as its one line of JSON.
+pub(crate) fn json(stored: &Stored) -> Result<String, Failure> {
+    match &stored.record {
+        Record::Event { event, .. } => Ok(serde_json::to_string(event)?),
+        Record::Body { .. } | Record::Quarantined { .. } => Err("what stands there is no event".into()),
     }
 }

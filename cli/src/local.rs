@@ -3,7 +3,7 @@
 use crate::{
     PROVIDERS,
     gateway::{self, MAX_EVENT_BYTES},
-    template::{self, TableSchema, TemplateError},
+    template::{self, TableSchema, TemplateError, has_keys},
 };
 use axum::{
     Router,
@@ -161,15 +161,6 @@ fn create_table(database: &Database, schema: &TableSchema, data: &Data) -> Resul
         database.update_time_to_live(update).map_err(|error| refused(error.to_string()))?;
     }
     Ok(())
-}
-
-/// Whether a described table has the keys and indexes of a schema.
-fn has_keys(described: &Value, create: &Value) -> bool {
-    let indexes = |table: &Value| -> Vec<[Option<Value>; 2]> {
-        let indexes = table.get("GlobalSecondaryIndexes").and_then(Value::as_array).cloned().unwrap_or_default();
-        indexes.iter().map(|index| ["IndexName", "KeySchema"].map(|name| index.get(name).cloned())).collect()
-    };
-    described.get("KeySchema") == create.get("KeySchema") && indexes(described) == indexes(create)
 }
 
 /// All receivers on one port, over HTTP on 127.0.0.1, as API Gateway would call them. Ends when it is dropped.

@@ -1,8 +1,17 @@
 //! The `hookkeeper` command.
 
+mod connection;
 mod credentials;
 mod dev;
 mod events;
+mod export;
+mod filter;
+mod handle;
+mod output;
+mod quarantine;
+mod reading;
+mod replay;
+mod span;
 
 use clap::{Parser, Subcommand};
 use std::process::ExitCode;
@@ -20,6 +29,9 @@ enum Command {
     Credentials(credentials::Credentials),
     Dev(dev::Dev),
     Events(events::Events),
+    Quarantine(quarantine::Quarantine),
+    Replay(replay::Replay),
+    Export(export::Export),
 }
 
 #[tokio::main]
@@ -28,6 +40,9 @@ async fn main() -> ExitCode {
         Command::Credentials(credentials) => credentials.run().await,
         Command::Dev(dev) => dev.run().await,
         Command::Events(events) => events.run().await,
+        Command::Quarantine(quarantine) => quarantine.run().await,
+        Command::Replay(replay) => replay.run().await,
+        Command::Export(export) => export.run().await,
     };
     match done {
         Ok(()) => ExitCode::SUCCESS,

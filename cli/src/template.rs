@@ -60,6 +60,16 @@ pub fn table_schema(template: &str, name: &str) -> Result<TableSchema, TemplateE
     })
 }
 
+/// Whether a described table, as the API's JSON, has the keys and indexes of a request of `CreateTable`.
+#[must_use]
+pub fn has_keys(described: &Value, create: &Value) -> bool {
+    let indexes = |table: &Value| -> Vec<[Option<Value>; 2]> {
+        let indexes = table.get("GlobalSecondaryIndexes").and_then(Value::as_array).cloned().unwrap_or_default();
+        indexes.iter().map(|index| ["IndexName", "KeySchema"].map(|name| index.get(name).cloned())).collect()
+    };
+    described.get("KeySchema") == create.get("KeySchema") && indexes(described) == indexes(create)
+}
+
 /// A template as JSON. A short form like `!Ref Table` becomes `{"Ref": "Table"}`.
 ///
 /// # Errors

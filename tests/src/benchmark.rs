@@ -14,6 +14,7 @@ use hookkeeper::{
     template::TEMPLATE,
 };
 use serde::Serialize;
+use share::Limit;
 use std::{
     fs,
     time::{Duration, Instant},
@@ -66,11 +67,10 @@ pub struct Cold {
 /// Starts a fresh process, lets it finish its Init at full speed as Lambda does, and gives it its first event.
 pub async fn cold(subject: &Subject, store: &Store, endpoint: Endpoint, share: Share, number: u32) -> Cold {
     let environment = store.environment(subject, endpoint);
-    let started = Instant::now();
     let mut function = Function::spawn(&subject.program, &environment).await;
     function.polled().await;
+    let init = function.spawned.elapsed();
     let limit = share.limit(function.pid().unwrap());
-    let init = started.elapsed();
     let asked = Instant::now();
     let answer = function.invoke(subject.event(number)).await;
     let handler = asked.elapsed();
@@ -79,9 +79,22 @@ pub async fn cold(subject: &Subject, store: &Store, endpoint: Endpoint, share: S
     Cold { whole: init + handler, handler }
 }
 
-/// Many calls of one process, one after the other.
-#[derive(Debug, Clone, Copy)]
+/// A process that is called again and again, over a store of its own.
+#[derive(Debug)]
 pub struct Warm {
+    subject: Subject,
+    function: Function,
+    calls: u32,
+    latencies: Vec<Duration>,
+    cpu: Duration,
+    /// Held for as long as the function runs.
+    _limit: Limit,
+    _store: Store,
+}
+
+/// What the calls of a warm process cost.
+#[derive(Debug, Clone, Copy)]
+pub struct Calls {
     /// The median latency.
     pub p50: Duration,
     /// The latency that one call in a hundred exceeds.
@@ -92,31 +105,44 @@ pub struct Warm {
     pub peak_memory: usize,
 }
 
-/// Starts a process and calls it so many times.
-pub async fn warm(subject: &Subject, endpoint: Endpoint, share: Share, calls: u32) -> Warm {
-    const WARM_UP: u32 = 50;
-    let store = Store::start().await;
-    let mut function = Function::spawn(&subject.program, &store.environment(subject, endpoint)).await;
-    function.polled().await;
-    let pid = function.pid().unwrap();
-    let limit = share.limit(pid);
-    for number in 0..WARM_UP {
-        assert_eq!(function.invoke(subject.event(number)).await.status(), 200, "{}", subject.name);
+impl Warm {
+    /// Starts a process, and calls it until nothing is new to it.
+    pub async fn start(subject: &Subject, endpoint: Endpoint, share: Share) -> Self {
+        let store = Store::start().await;
+        let mut function = Function::spawn(&subject.program, &store.environment(subject, endpoint)).await;
+        function.polled().await;
+        let limit = share.limit(function.pid().unwrap());
+        let (subject, latencies, cpu) = (subject.clone(), Vec::new(), Duration::ZERO);
+        let mut warm = Self { subject, function, calls: 0, latencies, cpu, _limit: limit, _store: store };
+        warm.call(50).await;
+        warm.latencies.clear();
+        warm.cpu = Duration::ZERO;
+        warm
     }
-    let mut latencies = Vec::with_capacity(calls as usize);
-    let before = cpu_time(pid);
-    for number in WARM_UP..WARM_UP + calls {
-        let event = subject.event(number);
-        let asked = Instant::now();
-        let answer = function.invoke(event).await;
-        latencies.push(asked.elapsed());
-        assert_eq!(answer.status(), 200, "{}", subject.name);
+
+    /// Calls it so many times, one after the other.
+    pub async fn call(&mut self, calls: u32) {
+        let pid = self.function.pid().unwrap();
+        let before = cpu_time(pid);
+        for _ in 0..calls {
+            let event = self.subject.event(self.calls);
+            self.calls += 1;
+            let asked = Instant::now();
+            let answer = self.function.invoke(event).await;
+            self.latencies.push(asked.elapsed());
+            assert_eq!(answer.status(), 200, "{}", self.subject.name);
+        }
+        self.cpu += cpu_time(pid) - before;
     }
-    let cpu = (cpu_time(pid) - before) / calls;
-    drop(limit);
-    latencies.sort_unstable();
-    let at = |percent: usize| latencies[(latencies.len() - 1) * percent / 100];
-    Warm { p50: at(50), p99: at(99), cpu, peak_memory: function.peak_memory() }
+
+    /// What the calls cost.
+    #[must_use]
+    pub fn cost(mut self) -> Calls {
+        self.latencies.sort_unstable();
+        let at = |percent: usize| self.latencies[(self.latencies.len() - 1) * percent / 100];
+        let cpu = self.cpu / u32::try_from(self.latencies.len()).unwrap();
+        Calls { p50: at(50), p99: at(99), cpu, peak_memory: self.function.peak_memory() }
+    }
 }
 
 /// What a delivery of some size costs a warm process.

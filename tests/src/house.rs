@@ -9,7 +9,7 @@ use hookkeeper::{
 use intake::{Credentials, Gate, Provider, Receiver, Verdict};
 use lambda_http::aws_lambda_events::apigw::ApiGatewayV2httpRequest;
 use models::{Body, Record};
-use store::{Client, Store, Table};
+use store::{Client, Key, Store, Table};
 
 /// The URL key that is accepted here of a provider that may carry one.
 pub const KEY: &str = "local-key";
@@ -52,10 +52,10 @@ impl House {
     pub async fn records(&self) -> Vec<Stored> {
         let mut stored = Vec::new();
         for record in self.table.records().await.unwrap() {
-            let (pk, sk) = key(&record);
-            let found = self.table.get(&pk, &sk).await.unwrap();
-            assert!(found.is_some(), "nothing has the key {pk} {sk}");
-            stored.push(Stored { pk, sk, record });
+            let key = key(&record);
+            let found = self.table.get(&key).await.unwrap();
+            assert!(found.is_some(), "nothing has the key {key:?}");
+            stored.push(Stored { pk: key.pk, sk: key.sk, record });
         }
         stored.sort_by(|a, b| (&a.pk, &a.sk).cmp(&(&b.pk, &b.sk)));
         stored
@@ -85,8 +85,8 @@ pub struct Stored {
 
 /// The key that the design gives a record.
 #[must_use]
-pub fn key(record: &Record) -> (String, String) {
-    match record {
+pub fn key(record: &Record) -> Key {
+    let (pk, sk) = match record {
         Record::Event { event, .. } => {
             (format!("{}#{}", event.source, event.subject), format!("{}#{}", event.time, event.id))
         }
@@ -95,7 +95,8 @@ pub fn key(record: &Record) -> (String, String) {
             store::item::quarantine_pk(provider, &origin.arrival.day(), models::shard(delivery)),
             format!("{}#{delivery}", origin.arrival),
         ),
-    }
+    };
+    Key { pk, sk }
 }
 
 /// The exact bytes of the one delivery that these records are of, had back from each of them.

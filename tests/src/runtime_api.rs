@@ -25,7 +25,7 @@ use std::{
     path::{Path, PathBuf},
     process::{Command, ExitStatus, Stdio},
     sync::{Arc, Mutex, OnceLock},
-    time::{Duration, SystemTime, UNIX_EPOCH},
+    time::{Duration, Instant, SystemTime, UNIX_EPOCH},
 };
 use tokio::{
     net::TcpListener,
@@ -41,6 +41,8 @@ const TIMEOUT: Duration = Duration::from_secs(15);
 /// A running function. Dropping it kills its process.
 #[derive(Debug)]
 pub struct Function {
+    /// When its process was started, and all that is not its own was there.
+    pub spawned: Instant,
     process: Child,
     api: Api,
     stdout: File,
@@ -88,17 +90,17 @@ impl Function {
 
     fn behind(api: Api, binary: &Path, environment: &Environment) -> Self {
         let (stdout, stderr) = (tempfile::tempfile().unwrap(), tempfile::tempfile().unwrap());
-        let process = process::Command::new(binary)
+        let mut command = process::Command::new(binary);
+        command
             .env_clear()
             .envs(&environment.0)
             .env("AWS_LAMBDA_RUNTIME_API", api.address.to_string())
             .stdin(Stdio::null())
             .stdout(stdout.try_clone().unwrap())
             .stderr(stderr.try_clone().unwrap())
-            .kill_on_drop(true)
-            .spawn()
-            .unwrap();
-        Self { process, api, stdout, stderr }
+            .kill_on_drop(true);
+        let spawned = Instant::now();
+        Self { spawned, process: command.spawn().unwrap(), api, stdout, stderr }
     }
 
     /// Waits until it has asked for an event: its Init is over.

@@ -22,7 +22,7 @@ use models::{
     Body, DataContentType, Event, EventId, Origin, Record, SpecVersion, TimeProblem, Timestamp, Unreadable, shard,
 };
 use serde_json::value::RawValue;
-use std::{collections::HashMap, time::Duration};
+use std::collections::HashMap;
 
 pub use pack::{MAX_ITEM_BYTES, MAX_PART_BYTES, part_keys, size, unpack};
 
@@ -37,15 +37,49 @@ pub enum ItemError {
     Attribute(&'static str),
 }
 
+/// The key of an item.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct Key {
+    /// The partition: of an event `<source>#<subject>`.
+    pub pk: String,
+    /// The place in it: of an event `<time>#<id>`.
+    pub sk: String,
+}
+
+impl Key {
+    /// The key under which a record stands.
+    #[must_use]
+    pub fn of(record: &Record) -> Self {
+        let (pk, sk) = match record {
+            Record::Event { event, .. } => {
+                (format!("{}#{}", event.source, event.subject), format!("{}#{}", event.time, event.id))
+            }
+            Record::Body { provider, delivery, .. } => return Self::of_body(provider, delivery),
+            Record::Quarantined { provider, delivery, origin, .. } => {
+                let pk = quarantine_pk(provider, &origin.arrival.day(), shard(delivery));
+                (pk, format!("{}#{delivery}", origin.arrival))
+            }
+        };
+        Self { pk, sk }
+    }
+
+    /// The key of the body that the events of a delivery share.
+    #[must_use]
+    pub fn of_body(provider: &str, delivery: &str) -> Self {
+        Self { pk: format!("delivery#{provider}#{delivery}"), sk: "body".to_owned() }
+    }
+}
+
 /// The items of a record, in the order in which they are to be put: the parts of one that is too large, then the item
 /// itself. What depends on when it is put is added by [`stamp`].
 #[must_use]
 pub fn encode(record: Record) -> Vec<Item> {
     let mut item = Item::new();
+    let Key { pk, sk } = Key::of(&record);
+    text(&mut item, "pk", pk);
+    text(&mut item, "sk", sk);
     match record {
         Record::Event { event, origin, body } => {
-            text(&mut item, "pk", format!("{}#{}", event.source, event.subject));
-            text(&mut item, "sk", format!("{}#{}", event.time, event.id));
             encode_event(&mut item, event);
             encode_origin(&mut item, origin);
             match body {
@@ -55,16 +89,12 @@ pub fn encode(record: Record) -> Vec<Item> {
             }
         }
         Record::Body { provider, delivery, origin, bytes } => {
-            text(&mut item, "pk", format!("delivery#{provider}#{delivery}"));
-            text(&mut item, "sk", "body".to_owned());
             text(&mut item, "provider", provider);
             text(&mut item, "delivery", delivery);
             encode_origin(&mut item, origin);
             blob(&mut item, "body", bytes);
         }
         Record::Quarantined { provider, delivery, origin, reason, bytes } => {
-            text(&mut item, "pk", quarantine_pk(&provider, &origin.arrival.day(), shard(&delivery)));
-            text(&mut item, "sk", format!("{}#{delivery}", origin.arrival));
             text(&mut item, "provider", provider);
             text(&mut item, "delivery", delivery);
             text(&mut item, "reason", reason.reason().to_owned());
@@ -89,16 +119,15 @@ pub fn is_part(item: &Item) -> bool {
 }
 
 /// Adds to an item what depends on when it is put: `kept`, for an event the shard of the hour in the index of what was
-/// kept when, and, where events are to stay for a time, `expires`. Quarantined deliveries stay until they are dropped.
-pub fn stamp(item: &mut Item, now: Timestamp, retention: Option<Duration>) {
+/// kept when, and, where events are not to stay for ever, when it `expires`, in seconds since 1970. Quarantined deliveries stay until they are dropped.
+pub fn stamp(item: &mut Item, now: Timestamp, expires: Option<i64>) {
     if let Some(AttributeValue::S(id)) = item.get("id") {
         let hour = format!("{}#{}", now.hour(), shard(id));
         text(item, "hour", hour);
     }
     text(item, "kept", now.to_string());
     let stays = item.contains_key("reason") || item.contains_key("stays");
-    if let (Some(retention), false) = (retention, stays) {
-        let expires = now.as_seconds().saturating_add_unsigned(retention.as_secs());
+    if let (Some(expires), false) = (expires, stays) {
         item.insert("expires".to_owned(), AttributeValue::N(expires.to_string()));
     }
 }
@@ -218,6 +247,11 @@ fn decode_reason(item: &mut Item) -> Result<Unreadable, ItemError> {
     serde_json::from_str(&take(item, "unreadable")?).map_err(|_| ItemError::Attribute("unreadable"))
 }
 
+/// An attribute that is text.
+pub(crate) fn attribute<'a>(item: &'a Item, name: &str) -> Option<&'a str> {
+    item.get(name)?.as_s().ok().map(|text| &**text)
+}
+
 fn take(item: &mut Item, name: &'static str) -> Result<String, ItemError> {
     match item.remove(name) {
         Some(AttributeValue::S(text)) => Ok(text),
@@ -262,9 +296,9 @@ mod tests {
     #[test]
     fn events_expire_after_the_retention_and_what_could_not_be_read_never() {
         let now = Timestamp::from_epoch(1_795_260_000).unwrap();
-        let day = Some(Duration::from_hours(24));
-        let expires = |mut item: Item, retention| {
-            stamp(&mut item, now, retention);
+        let day = Some(1_795_346_400);
+        let expires = |mut item: Item, at| {
+            stamp(&mut item, now, at);
             item.remove("expires").map(|expires| expires.as_n().unwrap().clone())
         };
         for item in items(Ok(vec![event("a"), event("b")])) {

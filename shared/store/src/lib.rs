@@ -4,6 +4,7 @@
 
 mod client;
 pub mod item;
+mod kept;
 mod settings;
 mod spool;
 mod store;
@@ -12,7 +13,10 @@ pub mod time;
 mod trust;
 
 pub use client::Client;
+pub use item::Key;
+pub use kept::{Entry, Order};
 pub use settings::{Settings, SettingsError};
 pub use spool::{Message, NoItem, Spool};
 pub use store::{Outcome, Store};
-pub use table::{Entry, Kept, Table, TableError};
+pub use table::{Kept, Stored, Table, TableError};
+pub use trust::network;

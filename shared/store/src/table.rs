@@ -2,7 +2,7 @@
 
 use crate::{
     Client, Settings,
-    item::{self, Item},
+    item::{self, Item, ItemError, Key},
     time::ATTEMPT,
 };
 use aws_sdk_dynamodb::{error::SdkError, types::AttributeValue};
@@ -12,8 +12,8 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 /// The table that records are kept in.
 #[derive(Debug, Clone)]
 pub struct Table {
-    client: aws_sdk_dynamodb::Client,
-    name: String,
+    pub(crate) client: aws_sdk_dynamodb::Client,
+    pub(crate) name: String,
     retention: Option<Duration>,
 }
 
@@ -31,6 +31,9 @@ pub enum Kept {
 #[error("the table did not answer ({0})")]
 pub struct TableError(&'static str);
 
+/// What a later or an earlier Hookkeeper wrote, or somebody else.
+pub(crate) const OTHER_VERSION: TableError = TableError("an item of another version");
+
 impl TableError {
     /// The kind of failure, in one word.
     #[must_use]
@@ -43,8 +46,13 @@ impl Table {
     /// The table of these settings. Connects at the first use.
     #[must_use]
     pub fn new(client: &Client, settings: &Settings) -> Self {
-        let (name, retention) = (settings.table.clone(), settings.retention);
-        Self { client: client.dynamodb(settings), name, retention }
+        Self::over(client.dynamodb(settings), &settings.table, settings.retention)
+    }
+
+    /// A table behind a client of the SDK's; new events expire after the retention, or never.
+    #[must_use]
+    pub fn over(client: aws_sdk_dynamodb::Client, name: &str, retention: Option<Duration>) -> Self {
+        Self { client, name: name.to_owned(), retention }
     }
 
     /// Puts an item, once: a second put of the same key changes nothing.
@@ -52,8 +60,11 @@ impl Table {
     /// # Errors
     /// [`TableError`]: the table did not say in time that it has it.
     pub async fn put(&self, mut item: Item) -> Result<Kept, TableError> {
-        let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-        item::stamp(&mut item, Timestamp::from_unix(now), self.retention);
+        item::stamp(&mut item, now(), self.expiry());
+        self.put_stamped(item).await
+    }
+
+    async fn put_stamped(&self, item: Item) -> Result<Kept, TableError> {
         let put = self.client.put_item().table_name(&self.name).set_item(Some(item));
         match put.condition_expression("attribute_not_exists(pk)").send().await {
             Ok(_) => Ok(Kept::New),
@@ -67,28 +78,68 @@ impl Table {
     /// Makes the first put of a process one of many: opens the connection, and goes all the way of a put, of which the
     /// condition says that it changes nothing. Fails silently, since a delivery would find that out by itself.
     pub async fn warm_up(&self) {
-        let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+        let now = now();
         // Another one each time, since many processes that start together would all go to one partition.
-        let key = AttributeValue::S(format!("warm-up#{}", now.as_nanos()));
+        let key = AttributeValue::S(format!("warm-up#{now}"));
         let put = self.client.put_item().table_name(&self.name).item("pk", key.clone()).item("sk", key);
         tokio::time::timeout(ATTEMPT, put.condition_expression("attribute_exists(pk)").send()).await.ok();
     }
 
-    /// The record of a key, put together from its parts; `None` where there is none, or not yet all of it.
+    /// What is stored under a key, put together from its parts; `None` where there is nothing, or not yet all of it.
     ///
     /// # Errors
     /// [`TableError`]: the table did not answer, or the item is of another version.
-    pub async fn get(&self, pk: &str, sk: &str) -> Result<Option<Record>, TableError> {
-        match self.item(pk, sk).await? {
+    pub async fn get(&self, key: &Key) -> Result<Option<Stored>, TableError> {
+        match self.item(&key.pk, &key.sk).await? {
             Some(head) => self.whole(head).await,
             None => Ok(None),
         }
     }
 
-    async fn whole(&self, mut head: Item) -> Result<Option<Record>, TableError> {
+    pub(crate) async fn whole(&self, mut head: Item) -> Result<Option<Stored>, TableError> {
         let Some(parts) = self.parts(&head).await? else { return Ok(None) };
-        let record = item::unpack(&mut head, parts).and_then(|()| item::decode(head));
-        record.map(Some).map_err(|_| TableError("an item of another version"))
+        let stored = item::unpack(&mut head, parts).and_then(|()| Stored::of(head));
+        stored.map(Some).map_err(|_| OTHER_VERSION)
+    }
+
+    /// Puts a record as it is read now in the place of what stands under its key, to go when that would have gone.
+    ///
+    /// # Errors
+    /// [`TableError`].
+    pub async fn replace(&self, record: Record, expires: Option<i64>) -> Result<(), TableError> {
+        for item in stamped(record, expires) {
+            self.client.put_item().table_name(&self.name).set_item(Some(item)).send().await?;
+        }
+        Ok(())
+    }
+
+    /// Puts a record, once, to go when another one would have gone.
+    ///
+    /// # Errors
+    /// [`TableError`].
+    pub async fn put_until(&self, record: Record, expires: Option<i64>) -> Result<Kept, TableError> {
+        let mut kept = Kept::Duplicate;
+        for item in stamped(record, expires) {
+            kept = self.put_stamped(item).await?;
+        }
+        Ok(kept)
+    }
+
+    /// When an event that is put now goes, in seconds since 1970, where it is not to stay for ever.
+    #[must_use]
+    pub fn expiry(&self) -> Option<i64> {
+        self.retention.map(|retention| now().as_seconds().saturating_add_unsigned(retention.as_secs()))
+    }
+
+    /// Removes what stands under a key. Its parts, where it has any, may be another record's too and stay.
+    ///
+    /// # Errors
+    /// [`TableError`].
+    pub async fn remove(&self, key: &Key) -> Result<(), TableError> {
+        let text = |text: &str| AttributeValue::S(text.to_owned());
+        let delete = self.client.delete_item().table_name(&self.name).key("pk", text(&key.pk)).key("sk", text(&key.sk));
+        delete.send().await?;
+        Ok(())
     }
 
     /// The parts of an item, in their order; `None` when one of them is not there yet.
@@ -123,59 +174,47 @@ impl Table {
         while let Some(item) = items.next().await {
             let item = item?;
             if !item::is_part(&item) {
-                records.extend(self.whole(item).await?);
+                records.extend(self.whole(item).await?.map(|stored| stored.record));
             }
         }
         Ok(records)
     }
+}
 
-    /// The newest events that were kept in an hour (`2026-11-21T20`), of one shard.
-    ///
-    /// # Errors
-    /// [`TableError`].
-    pub async fn entries(&self, hour: &str, shard: char, limit: usize) -> Result<Vec<Entry>, TableError> {
-        let mut pages = self
-            .client
-            .query()
-            .table_name(&self.name)
-            .index_name("kept")
-            .key_condition_expression("#hour = :hour")
-            .expression_attribute_names("#hour", "hour")
-            .expression_attribute_values(":hour", AttributeValue::S(format!("{hour}#{shard}")))
-            .scan_index_forward(false)
-            .into_paginator()
-            .items()
-            .send();
-        let mut entries = Vec::new();
-        while entries.len() < limit {
-            let Some(item) = pages.next().await else { break };
-            entries.push(Entry::of(item?)?);
-        }
-        Ok(entries)
+/// A record as it stands in the table.
+#[derive(Debug, Clone)]
+pub struct Stored {
+    /// Where it stands.
+    pub key: Key,
+    /// When it was put there.
+    pub kept: Timestamp,
+    /// When it goes, in seconds since 1970, where it is not to stay for ever.
+    pub expires: Option<i64>,
+    /// What it is.
+    pub record: Record,
+}
+
+impl Stored {
+    fn of(item: Item) -> Result<Self, ItemError> {
+        let text = |name| item::attribute(&item, name).ok_or(ItemError::Attribute(name));
+        let key = Key { pk: text("pk")?.to_owned(), sk: text("sk")?.to_owned() };
+        let kept = Timestamp::parse(text("kept")?).ok_or(ItemError::Attribute("kept"))?;
+        let expires = item.get("expires").and_then(|it| it.as_n().ok()?.parse().ok());
+        Ok(Self { key, kept, expires, record: item::decode(item)? })
     }
 }
 
-/// An event in the index of what was kept when.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Entry {
-    /// `<source>#<subject>`.
-    pub pk: String,
-    /// `<time>#<id>`.
-    pub sk: String,
-    /// The event's type.
-    pub r#type: String,
-    /// When it was kept, as RFC 3339.
-    pub kept: String,
+/// The items of a record, in their order, that are put now and go at a given time.
+fn stamped(record: Record, expires: Option<i64>) -> Vec<Item> {
+    let mut items = item::encode(record);
+    for item in &mut items {
+        item::stamp(item, now(), expires);
+    }
+    items
 }
 
-impl Entry {
-    fn of(mut item: Item) -> Result<Self, TableError> {
-        let mut take = |name| match item.remove(name) {
-            Some(AttributeValue::S(text)) => Ok(text),
-            _ => Err(TableError("an item of another version")),
-        };
-        Ok(Self { pk: take("pk")?, sk: take("sk")?, r#type: take("type")?, kept: take("kept")? })
-    }
+fn now() -> Timestamp {
+    Timestamp::from_unix(SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default())
 }
 
 impl<E> From<SdkError<E>> for TableError {

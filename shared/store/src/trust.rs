@@ -33,7 +33,8 @@ use std::{
 const AMAZON: &str = include_str!("amazon.pem");
 
 /// HTTP over the network, with so many idle connections a host.
-pub(crate) fn network(idle_connections: usize) -> SharedHttpClient {
+#[must_use]
+pub fn network(idle_connections: usize) -> SharedHttpClient {
     let client = |roots| {
         let context = TlsContext::builder().with_trust_store(roots).build().unwrap_or_default();
         Builder::new()

@@ -3,9 +3,9 @@
 
 use clap::Parser;
 use serde::Serialize;
-use std::{collections::BTreeMap, fs, path::PathBuf, process::ExitCode};
+use std::{fs, path::PathBuf, process::ExitCode};
 use tests::{
-    benchmark::{Cold, Endpoint, Share, Size, Store, Subject, Warm, build, cold, median, sized, warm},
+    benchmark::{Calls, Cold, Endpoint, Share, Size, Store, Subject, Warm, build, cold, median, sized},
     request::event,
 };
 
@@ -96,40 +96,61 @@ async fn measure(subjects: &[Subject], endpoint: Endpoint, share: Share, quick: 
     let (colds, warms) = match (quick, share == Share::FULL) {
         (true, _) => (15, 300),
         (false, true) => (40, 2_000),
-        (false, false) => (12, 300),
+        (false, false) => (30, 500),
     };
-    let mut starts: BTreeMap<&str, Vec<Cold>> = BTreeMap::new();
-    let store = Store::start().await;
-    eprintln!("  {colds} cold starts of each, in turns");
-    for turn in 0..=colds {
-        for (index, subject) in (0..).zip(subjects) {
-            let cold = cold(subject, &store, endpoint, share, index * 100_000 + turn).await;
-            // The first one reads the binary from the disk.
-            if turn > 0 {
-                starts.entry(&subject.name).or_default().push(cold);
-            }
-        }
-    }
-    let mut rows = Vec::new();
-    for subject in subjects {
-        eprintln!("  {warms} calls of {}", subject.name);
-        let Warm { p50, p99, cpu, peak_memory } = warm(subject, endpoint, share, warms).await;
-        let of = |part: fn(&Cold) -> _| median(starts[&*subject.name].iter().map(part).collect()).as_secs_f64() * 1e3;
-        rows.push(Row {
+    let starts = cold_starts(subjects, endpoint, share, colds).await;
+    let calls = warm_calls(subjects, endpoint, share, warms).await;
+    let rows = subjects.iter().zip(starts).zip(calls).map(|((subject, starts), calls)| {
+        let of = |part: fn(&Cold) -> _| median(starts.iter().map(part).collect()).as_secs_f64() * 1e3;
+        Row {
             name: subject.name.clone(),
             endpoint,
             cpu_share_mb: share.mb,
             cold_ms: of(|cold| cold.whole),
             handler_ms: of(|cold| cold.handler),
-            warm_p50_ms: p50.as_secs_f64() * 1e3,
-            warm_p99_ms: p99.as_secs_f64() * 1e3,
-            cpu_ms: cpu.as_secs_f64() * 1e3,
+            warm_p50_ms: calls.p50.as_secs_f64() * 1e3,
+            warm_p99_ms: calls.p99.as_secs_f64() * 1e3,
+            cpu_ms: calls.cpu.as_secs_f64() * 1e3,
             #[expect(clippy::cast_precision_loss, reason = "it is shown with one decimal")]
-            rss_mib: peak_memory as f64 / f64::from(1 << 20),
+            rss_mib: calls.peak_memory as f64 / f64::from(1 << 20),
             zip_bytes: subject.zip_bytes,
-        });
+        }
+    });
+    rows.collect()
+}
+
+/// So many cold starts of each, in turns that begin with another one each time: what follows a slow one is slower.
+async fn cold_starts(subjects: &[Subject], endpoint: Endpoint, share: Share, turns: u32) -> Vec<Vec<Cold>> {
+    eprintln!("  {turns} cold starts of each");
+    let store = Store::start().await;
+    let mut starts = vec![Vec::new(); subjects.len()];
+    for turn in 0..=turns {
+        for place in 0..subjects.len() {
+            let index = (place + turn as usize) % subjects.len();
+            let number = u32::try_from(index).unwrap_or_default() * 100_000 + turn;
+            let cold = cold(&subjects[index], &store, endpoint, share, number).await;
+            // The first one reads the binary from the disk.
+            if turn > 0 {
+                starts[index].push(cold);
+            }
+        }
     }
-    rows
+    starts
+}
+
+/// So many warm calls of each, a hundred at a time.
+async fn warm_calls(subjects: &[Subject], endpoint: Endpoint, share: Share, calls: u32) -> Vec<Calls> {
+    eprintln!("  {calls} warm calls of each");
+    let mut warm = Vec::new();
+    for subject in subjects {
+        warm.push(Warm::start(subject, endpoint, share).await);
+    }
+    for _ in 0..calls / 100 {
+        for warm in &mut warm {
+            warm.call(100).await;
+        }
+    }
+    warm.into_iter().map(Warm::cost).collect()
 }
 
 fn print(rows: &[Row]) {

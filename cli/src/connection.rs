@@ -1,0 +1,161 @@
+//! Where a command finds the table and the queues: on this machine, or by AWS's ordinary configuration.
+
+use crate::Failure;
+use aws_config::{BehaviorVersion, ConfigLoader, Region, SdkConfig};
+use aws_sdk_cloudformation::types::Stack;
+use aws_sdk_dynamodb::{config::Credentials, types::TableDescription};
+use clap::Args;
+use hookkeeper::{
+    local::TABLE,
+    template::{TEMPLATE, has_keys, table_schema},
+};
+use serde_json::{Value, json};
+use std::{error::Error, iter, time::Duration};
+use store::Table;
+
+/// Where the table and the queues are.
+#[derive(Args, Clone)]
+pub(crate) struct Connection {
+    /// Those of `cargo dev`, whose DynamoDB is on this port of 127.0.0.1 [default: 8000]
+    #[arg(long, value_name = "PORT", num_args = 0..=1, require_equals = true, default_missing_value = "8000")]
+    #[arg(conflicts_with_all = ["stack", "table", "profile", "region", "endpoint_url"])]
+    pub(crate) local: Option<u16>,
+    /// A table, without asking a stack for it
+    #[arg(long, conflicts_with = "stack")]
+    table: Option<String>,
+    /// The stack that is asked
+    #[arg(long, default_value = STACK)]
+    stack: String,
+    #[command(flatten)]
+    aws: Aws,
+}
+
+/// Which AWS, by its ordinary configuration.
+#[derive(Args, Clone)]
+pub(crate) struct Aws {
+    /// A profile of AWS's configuration [default: AWS_PROFILE, else default]
+    #[arg(long)]
+    profile: Option<String>,
+    /// A region of AWS [default: AWS_REGION, else the profile's]
+    #[arg(long)]
+    region: Option<String>,
+    /// Another endpoint than AWS's [default: AWS_ENDPOINT_URL, else the profile's]
+    #[arg(long, value_name = "URL")]
+    endpoint_url: Option<String>,
+}
+
+/// The name of the stack in `samconfig.toml`.
+pub(crate) const STACK: &str = "hookkeeper";
+/// A command asks a few things at the same time.
+const IDLE_CONNECTIONS: usize = 32;
+
+impl Aws {
+    /// The configuration, as AWS's other tools find it.
+    pub(crate) async fn sdk(&self) -> SdkConfig {
+        let mut loader = loader();
+        if let Some(profile) = &self.profile {
+            loader = loader.profile_name(profile);
+        }
+        if let Some(region) = self.region.clone() {
+            loader = loader.region(Region::new(region));
+        }
+        if let Some(url) = &self.endpoint_url {
+            loader = loader.endpoint_url(url);
+        }
+        loader.load().await
+    }
+}
+
+fn loader() -> ConfigLoader {
+    aws_config::defaults(BehaviorVersion::latest()).http_client(store::network(IDLE_CONNECTIONS))
+}
+
+impl Connection {
+    /// The table, which is there and is one of this version.
+    pub(crate) async fn table(&self) -> Result<Table, Failure> {
+        let sdk = self.sdk().await;
+        let (name, retention) = match (self.local, &self.table) {
+            (Some(_), _) => (TABLE.to_owned(), None),
+            (None, Some(table)) => (table.clone(), None),
+            (None, None) => {
+                let stack = stack(&sdk, &self.stack).await?;
+                let name = output(&stack, "TableName");
+                (name.ok_or("the stack has no output TableName: deploy it again")?, retention(&stack))
+            }
+        };
+        let client = aws_sdk_dynamodb::Client::new(&sdk);
+        self.check(&client, &name).await?;
+        Ok(Table::over(client, &name, retention))
+    }
+
+    /// AWS's configuration, or what `cargo dev`'s DynamoDB takes in its place.
+    pub(crate) async fn sdk(&self) -> SdkConfig {
+        let Some(port) = self.local else { return self.aws.sdk().await };
+        let credentials = Credentials::new("local", "local", None, None, "local");
+        let local = loader().region(Region::from_static("us-east-1")).credentials_provider(credentials);
+        local.endpoint_url(format!("http://127.0.0.1:{port}")).load().await
+    }
+
+    /// Fails unless the table is there with the keys and indexes of this version's template.
+    async fn check(&self, client: &aws_sdk_dynamodb::Client, name: &str) -> Result<(), Failure> {
+        let described = client.describe_table().table_name(name).send().await;
+        let described = described.map_err(|error| match self.local {
+            Some(port) => format!("nobody answers on 127.0.0.1:{port}: is `cargo dev` running? ({})", causes(&error)),
+            None => format!("the table {name} cannot be used ({})", causes(&error)),
+        })?;
+        let schema = table_schema(TEMPLATE, name)?;
+        if has_keys(&described.table.map(keys).unwrap_or_default(), &schema.create) {
+            return Ok(());
+        }
+        Err(format!(
+            "the table {name} is not one of Hookkeeper {}: its keys and indexes are others than the template's",
+            env!("CARGO_PKG_VERSION")
+        )
+        .into())
+    }
+}
+
+/// A stack, with what it was deployed with and what it put out.
+pub(crate) async fn stack(sdk: &SdkConfig, name: &str) -> Result<Stack, Failure> {
+    let answer = aws_sdk_cloudformation::Client::new(sdk).describe_stacks().stack_name(name).send().await;
+    let why = match answer {
+        Ok(answer) => match answer.stacks.unwrap_or_default().pop() {
+            Some(stack) => return Ok(stack),
+            None => "CloudFormation knows none of that name".to_owned(),
+        },
+        Err(error) => causes(&error),
+    };
+    Err(format!("the stack {name} cannot be asked: name another with --stack, or do without (see --help) ({why})")
+        .into())
+}
+
+/// What a stack put out under a name.
+pub(crate) fn output(stack: &Stack, name: &str) -> Option<String> {
+    stack.outputs().iter().find(|it| it.output_key() == Some(name))?.output_value.clone()
+}
+
+/// How long the stack's events stay.
+fn retention(stack: &Stack) -> Option<Duration> {
+    let parameter = stack.parameters().iter().find(|it| it.parameter_key() == Some("RetentionDays"))?;
+    let days: u64 = parameter.parameter_value()?.parse().ok()?;
+    (days > 0).then(|| Duration::from_secs(days * 86_400))
+}
+
+/// A described table's keys and indexes, as the API's JSON has them.
+fn keys(table: TableDescription) -> Value {
+    let schema = |schema: &[aws_sdk_dynamodb::types::KeySchemaElement]| -> Value {
+        let keys = schema.iter();
+        keys.map(|key| json!({ "AttributeName": key.attribute_name, "KeyType": key.key_type.as_str() })).collect()
+    };
+    let indexes = table.global_secondary_indexes().iter();
+    let indexes: Value = indexes
+        .map(|index| json!({ "IndexName": index.index_name, "KeySchema": schema(index.key_schema()) }))
+        .collect();
+    json!({ "KeySchema": schema(table.key_schema()), "GlobalSecondaryIndexes": indexes })
+}
+
+/// An error with all that caused it, in one line.
+pub(crate) fn causes(error: &(dyn Error + 'static)) -> String {
+    let causes = iter::successors(Some(error), |error| (*error).source());
+    causes.map(ToString::to_string).collect::<Vec<_>>().join(": ").replace('\n', " ")
+}

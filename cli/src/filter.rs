@@ -1,0 +1,70 @@
+//! Which events a command is about.
+
+use clap::Args;
+use hookkeeper::PROVIDERS;
+use intake::Provider;
+use store::Entry;
+
+/// Which events.
+#[derive(Args, Clone)]
+pub(crate) struct Filter {
+    /// Those of one provider
+    #[arg(long, value_parser = provider)]
+    provider: Option<Provider>,
+    /// Those whose type has these words: deal, deal.updated, com.pipedrive.deal.updated
+    #[arg(long, value_name = "TYPE")]
+    r#type: Option<String>,
+    /// Those that happened to one subject, or to all of a kind: deal/42, deal
+    #[arg(long)]
+    subject: Option<String>,
+}
+
+/// A provider by its name.
+pub(crate) fn provider(name: &str) -> Result<Provider, String> {
+    let names = || PROVIDERS.map(|provider| provider.name).join(", ");
+    PROVIDERS.into_iter().find(|it| it.name == name).ok_or_else(|| format!("it is one of {}", names()))
+}
+
+/// The provider of a source: `pipedrive/7`.
+pub(crate) fn provider_of(source: &str) -> Option<Provider> {
+    provider(source.split('/').next().unwrap_or_default()).ok()
+}
+
+impl Filter {
+    /// Whether an event is one of them.
+    pub(crate) fn takes(&self, entry: &Entry) -> bool {
+        let provider = |provider: &Provider| provider_of(entry.source()).is_some_and(|it| it.name == provider.name);
+        let words = |words: &String| format!(".{}.", entry.r#type).contains(&format!(".{words}."));
+        let subject = |subject: &String| {
+            let rest = entry.subject().strip_prefix(&**subject);
+            rest.is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
+        };
+        self.provider.as_ref().is_none_or(provider)
+            && self.r#type.as_ref().is_none_or(words)
+            && self.subject.as_ref().is_none_or(subject)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use models::Timestamp;
+    use store::Key;
+
+    #[test]
+    fn a_filter_takes_whole_words() {
+        let entry = Entry {
+            key: Key { pk: "pipedrive/7#deal/42".to_owned(), sk: "2026-11-21T10:00:00.000000Z#id".to_owned() },
+            r#type: "com.pipedrive.deal.updated".to_owned(),
+            kept: Timestamp::from_epoch(1_795_255_200).unwrap(),
+        };
+        let takes = |provider: Option<&str>, kind: Option<&str>, subject: Option<&str>| {
+            let provider = provider.map(|name| super::provider(name).unwrap());
+            Filter { provider, r#type: kind.map(Into::into), subject: subject.map(Into::into) }.takes(&entry)
+        };
+        assert!(takes(None, None, None) && takes(Some("pipedrive"), Some("deal.updated"), Some("deal/42")));
+        assert!(takes(None, Some("com.pipedrive.deal.updated"), Some("deal")) && takes(None, Some("updated"), None));
+        assert!(!takes(Some("closer"), None, None) && !takes(None, Some("update"), None));
+        assert!(!takes(None, None, Some("deal/4")) && !takes(None, None, Some("dea")));
+    }
+}

@@ -1,0 +1,99 @@
+//! The short name of an event or of a quarantined delivery, by which it is found again without searching: the second in
+//! which it was kept or arrived, in base 36, and the beginning of its id. `tcxk8q-4ad6a8`
+
+use models::Timestamp;
+use std::{fmt, ops::Range, str::FromStr, time::Duration};
+use store::{Entry, Key, Stored};
+
+const DIGITS: u32 = 36;
+/// How much of the id is shown; more may be given.
+const ID_CHARS: usize = 6;
+
+/// The short name of an event or of a quarantined delivery.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Handle {
+    second: u64,
+    id: String,
+}
+
+impl Handle {
+    fn new(time: Timestamp, id: &str) -> Self {
+        let second = u64::try_from(time.as_seconds()).unwrap_or_default();
+        Self { second, id: id.chars().take(ID_CHARS).collect() }
+    }
+
+    /// That of an event in the index.
+    pub(crate) fn of_entry(entry: &Entry) -> Self {
+        Self::new(entry.kept, entry.id())
+    }
+
+    /// That of an event.
+    pub(crate) fn of_event(stored: &Stored) -> Self {
+        Self::new(stored.kept, id(&stored.key))
+    }
+
+    /// That of a quarantined delivery.
+    pub(crate) fn of_quarantined(stored: &Stored) -> Self {
+        let (arrival, _) = stored.key.sk.split_once('#').unwrap_or_default();
+        Self::new(Timestamp::parse(arrival).unwrap_or(stored.kept), id(&stored.key))
+    }
+
+    /// The time in which it was kept or arrived: one second.
+    pub(crate) fn span(&self) -> Range<Timestamp> {
+        let at = |second| Timestamp::from_unix(Duration::from_secs(second));
+        at(self.second)..at(self.second.saturating_add(1))
+    }
+
+    /// Whether this may be the handle of what has this id.
+    pub(crate) fn is_of(&self, id: &str) -> bool {
+        id.starts_with(&self.id)
+    }
+}
+
+/// The id in a sort key, behind the time.
+pub(crate) fn id(key: &Key) -> &str {
+    key.sk.split_once('#').map_or("", |(_, id)| id)
+}
+
+impl fmt::Display for Handle {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let mut digits = Vec::new();
+        let mut rest = self.second;
+        while rest > 0 {
+            let digit = u32::try_from(rest % u64::from(DIGITS)).unwrap_or_default();
+            digits.extend(char::from_digit(digit, DIGITS));
+            rest /= u64::from(DIGITS);
+        }
+        let second: String = digits.into_iter().rev().collect();
+        f.pad(&format!("{second}-{}", self.id))
+    }
+}
+
+impl FromStr for Handle {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        let parse = || {
+            let (second, id) = text.split_once('-')?;
+            Some(Self { second: u64::from_str_radix(second, DIGITS).ok()?, id: id.to_owned() })
+        };
+        parse().ok_or_else(|| "it is not a handle as the list prints it, like tcxk8q-4ad6a8".to_owned())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_handle_leads_to_its_second() {
+        let time = Timestamp::parse("2026-11-21T21:16:17.002029Z").unwrap();
+        let handle = Handle::new(time, "4ad6a8f7-2b5c-4f0e-9a63-5b8a7e1c2d3f");
+        let parsed: Handle = handle.to_string().parse().unwrap();
+        assert_eq!(parsed, handle);
+        assert!(parsed.span().contains(&time) && parsed.is_of("4ad6a8f7-2b5c"));
+        for wrong in ["", "4ad6a8", "!-4ad6a8"] {
+            assert!(wrong.parse::<Handle>().is_err(), "{wrong}");
+        }
+    }
+}

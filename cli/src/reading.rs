@@ -1,0 +1,36 @@
+//! Reading again what was kept, with the readers of this version.
+
+use crate::Failure;
+use intake::Provider;
+use models::{Body, Delivery, Event, Origin, Record, Unreadable};
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use store::{Key, Table};
+
+/// What this version stores of a delivery that arrived then, with that request id: the same records each time.
+pub(crate) fn read(provider: &Provider, origin: &Origin, body: Vec<u8>) -> Result<Vec<Record>, Unreadable> {
+    let delivery = Delivery {
+        body,
+        content_type: origin.content_type.clone(),
+        arrival: origin.arrival,
+        request_id: origin.request_id.clone(),
+    };
+    let read = catch_unwind(AssertUnwindSafe(|| (provider.read)(&delivery))).unwrap_or(Err(Unreadable::Panicked));
+    let records = Record::of(provider.name, &delivery, read);
+    match records.iter().find_map(Record::unreadable) {
+        Some(reason) => Err(reason.clone()),
+        None => Ok(records),
+    }
+}
+
+/// The exact bytes of the delivery that an event came in.
+pub(crate) async fn bytes(table: &Table, provider: &Provider, event: &Event, body: &Body) -> Result<Vec<u8>, Failure> {
+    let delivery = match body {
+        Body::Data => return Ok(event.data.get().as_bytes().to_vec()),
+        Body::Here(bytes) => return Ok(bytes.clone()),
+        Body::Shared(delivery) => delivery,
+    };
+    match table.get(&Key::of_body(provider.name, delivery)).await?.map(|stored| stored.record) {
+        Some(Record::Body { bytes, .. }) => Ok(bytes),
+        _ => Err(format!("the body of the delivery {delivery} is not in the table").into()),
+    }
+}

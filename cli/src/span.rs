@@ -1,0 +1,91 @@
+//! `--since` and `--until`: how far a command looks back.
+
+use clap::Args;
+use models::Timestamp;
+use std::{
+    ops::Range,
+    time::{Duration, SystemTime, UNIX_EPOCH},
+};
+
+/// A span of time, by when events were kept or deliveries arrived.
+#[derive(Args, Clone)]
+pub(crate) struct Span {
+    /// From when on: 30s, 15m, 2h, 7d ago, a date, or a time with its zone
+    #[arg(long, value_name = "TIME", default_value = "7d", value_parser = moment)]
+    since: Moment,
+    /// Until when, likewise [default: now]
+    #[arg(long, value_name = "TIME", value_parser = moment)]
+    until: Option<Moment>,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Moment {
+    Ago(Duration),
+    At(Timestamp),
+}
+
+impl Span {
+    /// The span as it is now.
+    pub(crate) fn resolve(&self) -> Range<Timestamp> {
+        self.since.resolve()..self.until.map_or_else(now, Moment::resolve)
+    }
+}
+
+impl Moment {
+    fn resolve(self) -> Timestamp {
+        match self {
+            Self::Ago(ago) => before(now(), ago),
+            Self::At(time) => time,
+        }
+    }
+}
+
+pub(crate) fn now() -> Timestamp {
+    Timestamp::from_unix(SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default())
+}
+
+/// So long before a time.
+pub(crate) fn before(time: Timestamp, ago: Duration) -> Timestamp {
+    Timestamp::from_unix(since_epoch(time).saturating_sub(ago))
+}
+
+/// So long after a time.
+pub(crate) fn after(time: Timestamp, later: Duration) -> Timestamp {
+    Timestamp::from_unix(since_epoch(time).saturating_add(later))
+}
+
+fn since_epoch(time: Timestamp) -> Duration {
+    Duration::from_micros(u64::try_from(time.as_micros()).unwrap_or_default())
+}
+
+fn moment(text: &str) -> Result<Moment, String> {
+    let ago = || {
+        let (number, unit) = text.split_at_checked(text.len().checked_sub(1)?)?;
+        let seconds = match unit {
+            "s" => 1,
+            "m" => 60,
+            "h" => 3_600,
+            "d" => 86_400,
+            _ => return None,
+        };
+        Some(Moment::Ago(Duration::from_secs(number.parse::<u64>().ok()?.checked_mul(seconds)?)))
+    };
+    let at = || Timestamp::parse(text).or_else(|| Timestamp::parse(&format!("{text}T00:00:00Z"))).map(Moment::At);
+    ago().or_else(at).ok_or_else(|| "it is none of 30s, 15m, 2h, 7d, 2026-11-21, 2026-11-21T10:00:00Z".to_owned())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_moment_is_a_time_ago_or_a_time() {
+        assert_eq!(moment("15m"), Ok(Moment::Ago(Duration::from_mins(15))));
+        assert_eq!(moment("7d"), Ok(Moment::Ago(Duration::from_hours(168))));
+        let midnight = Moment::At(Timestamp::parse("2026-11-21T00:00:00Z").unwrap());
+        assert_eq!((moment("2026-11-21"), moment("2026-11-21T02:00:00+02:00")), (Ok(midnight), Ok(midnight)));
+        for wrong in ["", "7", "d", "-1h", "yesterday", "2026-11-21T10:00:00", "99999999999999999999d"] {
+            assert!(moment(wrong).is_err(), "{wrong}");
+        }
+    }
+}
