@@ -9,8 +9,8 @@ use crate::{
     connection::Connection,
     filter::Filter,
     handle::Handle,
-    output::{Output, seconds, table},
-    span::Span,
+    output::{Output, say, seconds, table},
+    span::{A_DAY, Span},
 };
 use clap::{Args, Subcommand};
 use futures_util::{Stream, StreamExt, TryStreamExt};
@@ -69,30 +69,31 @@ impl Events {
 
 impl List {
     async fn run(self) -> Result<(), Failure> {
-        let (table, span) = (self.connection.table().await?, self.span.resolve());
+        let (table, span) = (self.connection.table().await?, self.span.resolve(A_DAY));
         let entries = entries(&table, span.clone(), Order::NewestFirst, &self.filter).take(self.limit);
         match self.output {
             Output::Json => {
                 let mut events = pin!(events(&table, entries));
                 while let Some((_, stored)) = events.try_next().await? {
-                    println!("{}", json(&stored)?);
+                    say!("{}", json(&stored)?)?;
                 }
             }
-            Output::Table => self.print(&entries.try_collect::<Vec<_>>().await?, &span),
+            Output::Table => self.print(&entries.try_collect::<Vec<_>>().await?, &span)?,
         }
         Ok(())
     }
 
-    fn print(&self, entries: &[Entry], span: &Range<Timestamp>) {
+    fn print(&self, entries: &[Entry], span: &Range<Timestamp>) -> Result<(), Failure> {
         if entries.is_empty() {
-            println!("Nothing of the kind was kept since {} (look further back with --since).", seconds(span.start));
-            return;
+            say!("Nothing of the kind was kept since {} (look further back with --since).", seconds(span.start))?;
+            return Ok(());
         }
         let rows: Vec<_> = entries.iter().map(row).collect();
-        print!("{}", table(HEADING, &rows));
+        say!("{}", table(HEADING, &rows))?;
         if entries.len() == self.limit {
-            println!("\nThese are the newest {}: more with --limit.", self.limit);
+            say!("\nThese are the newest {}: more with --limit.", self.limit)?;
         }
+        Ok(())
     }
 }
 

@@ -5,7 +5,7 @@ use crate::{
     connection::Connection,
     events::{entries, events, json},
     filter::Filter,
-    span::Span,
+    span::{A_DAY, Span},
 };
 use clap::Args;
 use futures_util::TryStreamExt;
@@ -38,7 +38,9 @@ pub(crate) struct Export {
 impl Export {
     pub(crate) async fn run(self) -> Result<(), Failure> {
         let Some(file) = &self.file else {
-            let exported = self.write(&mut io::stdout().lock()).await?;
+            let mut out = BufWriter::new(io::stdout().lock());
+            let exported = self.write(&mut out).await?;
+            out.flush()?;
             eprintln!("{exported} events exported.");
             return Ok(());
         };
@@ -53,7 +55,7 @@ impl Export {
     }
 
     async fn write(&self, out: &mut impl Write) -> Result<u64, Failure> {
-        let (table, span) = (self.connection.table().await?, self.span.resolve());
+        let (table, span) = (self.connection.table().await?, self.span.resolve(A_DAY));
         let (progress, mut exported) = (progress(&span)?, 0);
         let mut events = pin!(events(&table, entries(&table, span.clone(), Order::OldestFirst, &self.filter)));
         while let Some((entry, stored)) = events.try_next().await? {

@@ -14,7 +14,7 @@ mod replay;
 mod span;
 
 use clap::{Parser, Subcommand};
-use std::process::ExitCode;
+use std::{io, process::ExitCode};
 
 /// Receives the webhooks of Pipedrive, amoCRM (Kommo) and Closer, and keeps every one of them.
 #[derive(Parser)]
@@ -46,6 +46,10 @@ async fn main() -> ExitCode {
     };
     match done {
         Ok(()) => ExitCode::SUCCESS,
+        // Whoever read what is printed has seen enough.
+        Err(error) if error.downcast_ref::<io::Error>().is_some_and(|it| it.kind() == io::ErrorKind::BrokenPipe) => {
+            ExitCode::SUCCESS
+        }
         Err(error) => {
             eprintln!("error: {error}");
             ExitCode::FAILURE

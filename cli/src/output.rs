@@ -1,7 +1,16 @@
 //! What the commands print: tables for people, lines of JSON for programs.
 
+use anstyle::Style;
 use clap::ValueEnum;
 use models::Timestamp;
+
+/// Prints a line, coloured on a terminal alone. Unlike `println!` it fails when nobody reads on, which ends the command.
+macro_rules! say {
+    ($($argument:tt)*) => {
+        std::io::Write::write_fmt(&mut anstream::stdout(), format_args!("{}\n", format_args!($($argument)*)))
+    };
+}
+pub(crate) use say;
 
 /// The form of what is printed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
@@ -20,9 +29,14 @@ pub(crate) fn table<const N: usize>(heading: [&str; N], rows: &[[String; N]]) ->
             *width = cell.chars().count().max(*width);
         }
     }
-    let heading = heading.map(str::to_owned);
-    let lines = std::iter::once(&heading).chain(rows).map(|row| line(row, widths) + "\n");
-    lines.collect()
+    let rows = rows.iter().map(|row| line(row, widths));
+    std::iter::once(self::heading(heading, widths)).chain(rows).collect::<Vec<_>>().join("\n")
+}
+
+/// The row of the columns' names.
+pub(crate) fn heading<const N: usize>(names: [&str; N], widths: [usize; N]) -> String {
+    let bold = Style::new().bold();
+    format!("{bold}{}{bold:#}", line(&names.map(str::to_owned), widths))
 }
 
 /// One row, its cells filled up to the widths of their columns.
@@ -61,7 +75,7 @@ pub(crate) fn pretty(json: &str) -> String {
         match char {
             '{' | '[' => {
                 out.push(char);
-                while chars.next_if(|next| next.is_ascii_whitespace()).is_some() {}
+                while chars.next_if(char::is_ascii_whitespace).is_some() {}
                 if let Some(close) = chars.next_if(|next| matches!(next, '}' | ']')) {
                     out.push(close);
                     continue;

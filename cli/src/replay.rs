@@ -9,8 +9,9 @@ use crate::{
     events::{entries, events},
     filter::{Filter, provider_of},
     handle::Handle,
+    output::{printable, say},
     reading::{bytes, read},
-    span::Span,
+    span::{A_DAY, Span},
 };
 use clap::Args;
 use futures_util::TryStreamExt;
@@ -55,7 +56,7 @@ struct Counts {
 
 impl Replay {
     pub(crate) async fn run(self) -> Result<(), Failure> {
-        let (table, span) = (self.connection.table().await?, self.span.resolve());
+        let (table, span) = (self.connection.table().await?, self.span.resolve(A_DAY));
         let mut replayer =
             Replayer { table: &table, dry_run: self.dry_run, complete: VecDeque::new(), counts: Counts::default() };
         let mut events = pin!(events(&table, entries(&table, span, Order::OldestFirst, &self.filter)));
@@ -63,8 +64,7 @@ impl Replay {
             replayer.replay(&entry, &stored).await?;
         }
         let but = if self.dry_run { ", and nothing was changed (--dry-run)" } else { "" };
-        println!("{}{but}.", replayer.counts);
-        Ok(())
+        Ok(say!("{}{but}.", replayer.counts)?)
     }
 }
 
@@ -83,34 +83,30 @@ impl Replayer<'_> {
         let provider =
             provider.ok_or_else(|| format!("no provider of this version has the source {}", event.source))?;
         self.counts.read += 1;
-        let say = |what: &str| println!("{}  {:<10}  {what}", Handle::of_entry(entry), event.subject);
+        let tell = |what: &str| say!("{}  {}  {what}", Handle::of_entry(entry), printable(&event.subject));
         let records = match read(&provider, origin, bytes(self.table, &provider, event, body).await?) {
             Ok(records) => records,
             Err(reason) => {
                 self.counts.unreadable += 1;
-                say(&format!("stays as it is: {reason}"));
+                tell(&format!("stays as it is: {reason}"))?;
                 return Ok(());
             }
         };
         let added = self.add(&records, stored, body).await?;
-        match records.iter().find(|record| Key::of(record) == stored.key) {
-            Some(record) => {
-                let changes = changes(&stored.record, record);
-                if !changes.is_empty() {
-                    self.counts.changed += 1;
-                    self.replace(record, stored).await?;
-                    say(&format!("changed: {}", changes.join(", ")));
-                }
-                self.counts.added += added;
+        if let Some(record) = records.iter().find(|record| Key::of(record) == stored.key) {
+            self.counts.added += added;
+            let changes = changes(&stored.record, record);
+            if !changes.is_empty() {
+                self.counts.changed += 1;
+                self.replace(record, stored).await?;
+                tell(&format!("changed: {}", changes.join(", ")))?;
             }
-            None => {
-                self.counts.moved += 1;
-                if !self.dry_run {
-                    self.table.remove(&stored.key).await?;
-                }
-                let keys = records.iter().filter(|record| matches!(record, Record::Event { .. })).map(Key::of);
-                say(&format!("moved to {}", keys.map(|key| key.pk).collect::<Vec<_>>().join(", ")));
-            }
+        } else {
+            self.counts.moved += 1;
+            self.remove(stored).await?;
+            let events = records.iter().filter(|record| matches!(record, Record::Event { .. }));
+            let keys = events.map(|record| printable(&Key::of(record).pk)).collect::<Vec<_>>();
+            tell(&format!("moved to {}", keys.join(", ")))?;
         }
         Ok(())
     }
@@ -134,6 +130,13 @@ impl Replayer<'_> {
             added += u64::from(is_new && matches!(record, Record::Event { .. }));
         }
         Ok(added)
+    }
+
+    async fn remove(&self, stored: &Stored) -> Result<(), Failure> {
+        if !self.dry_run {
+            self.table.remove(&stored.key).await?;
+        }
+        Ok(())
     }
 
     async fn replace(&self, record: &Record, stored: &Stored) -> Result<(), Failure> {

@@ -10,13 +10,18 @@ use std::{
 /// A span of time, by when events were kept or deliveries arrived.
 #[derive(Args, Clone)]
 pub(crate) struct Span {
-    /// From when on: 30s, 15m, 2h, 7d ago, a date, or a time with its zone
-    #[arg(long, value_name = "TIME", default_value = "7d", value_parser = moment)]
-    since: Moment,
+    /// From when on: 30s, 15m, 2h, 7d ago, a date, or a time with its zone [default: 24h, in the quarantine 7d]
+    #[arg(long, value_name = "TIME", value_parser = moment)]
+    since: Option<Moment>,
     /// Until when, likewise [default: now]
     #[arg(long, value_name = "TIME", value_parser = moment)]
     until: Option<Moment>,
 }
+
+/// How far back events are looked for: each hour is sixteen queries.
+pub(crate) const A_DAY: Duration = Duration::from_hours(24);
+/// How far back quarantined deliveries are: each day is sixteen queries a provider.
+pub(crate) const A_WEEK: Duration = Duration::from_hours(24 * 7);
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Moment {
@@ -25,9 +30,9 @@ pub(crate) enum Moment {
 }
 
 impl Span {
-    /// The span as it is now.
-    pub(crate) fn resolve(&self) -> Range<Timestamp> {
-        self.since.resolve()..self.until.map_or_else(now, Moment::resolve)
+    /// The span as it is now, which begins so long ago unless it says when.
+    pub(crate) fn resolve(&self, default: Duration) -> Range<Timestamp> {
+        self.since.unwrap_or(Moment::Ago(default)).resolve()..self.until.map_or_else(now, Moment::resolve)
     }
 }
 

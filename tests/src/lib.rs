@@ -7,6 +7,7 @@ pub mod proxy;
 pub mod request;
 pub mod runtime_api;
 pub mod simulation;
+pub mod site;
 pub mod sqs;
 pub mod world;
 

@@ -5,7 +5,7 @@ use crate::{
     Failure,
     connection::Connection,
     filter::Filter,
-    output::{Output, line},
+    output::{Output, heading, line, say},
     span::{after, before, now},
 };
 use clap::Args;
@@ -41,14 +41,14 @@ impl Follow {
         let table = self.connection.table().await?;
         let mut follower = Follower::start(&table, &self.filter).await?;
         if self.output == Output::Table {
-            println!("{}", line(&HEADING.map(str::to_owned), WIDTHS));
+            say!("{}", heading(HEADING, WIDTHS))?;
         }
         loop {
             tokio::select! {
                 () = tokio::time::sleep(INTERVAL) => {}
                 interrupted = tokio::signal::ctrl_c() => return Ok(interrupted?),
             }
-            match follower.new(&table, &self.filter).await {
+            match follower.look(&table, &self.filter).await {
                 Ok(new) => self.print(&new)?,
                 // The next look reaches back to the last one that was answered.
                 Err(error) => eprintln!("{error}: looking again"),
@@ -59,8 +59,8 @@ impl Follow {
     fn print(&self, new: &[(Entry, Stored)]) -> Result<(), Failure> {
         for (entry, stored) in new {
             match self.output {
-                Output::Json => println!("{}", json(stored)?),
-                Output::Table => println!("{}", line(&row(entry), WIDTHS)),
+                Output::Json => say!("{}", json(stored)?)?,
+                Output::Table => say!("{}", line(&row(entry), WIDTHS))?,
             }
         }
         Ok(())
@@ -83,7 +83,7 @@ impl Follower {
     }
 
     /// The events that were not seen, in the order of keeping; seen from now on.
-    async fn new(&mut self, table: &Table, filter: &Filter) -> Result<Vec<(Entry, Stored)>, TableError> {
+    async fn look(&mut self, table: &Table, filter: &Filter) -> Result<Vec<(Entry, Stored)>, TableError> {
         let looking = now();
         let unseen = self.unseen(table, filter).await?;
         let new: Vec<_> = events(table, stream::iter(unseen).map(Ok)).try_collect().await?;

@@ -5,13 +5,13 @@ use crate::{
     Failure,
     connection::Connection,
     handle::Handle,
-    output::{Output, line, seconds},
-    span::{before, now},
+    output::{Output, heading, line, say, seconds},
+    span::{A_DAY, before, now},
 };
 use clap::Args;
 use futures_util::{StreamExt, TryStreamExt};
 use models::{Event, Record};
-use std::{collections::BTreeSet, pin::pin, time::Duration};
+use std::{collections::BTreeSet, pin::pin};
 use store::{Order, Stored, Table};
 
 /// Shows everything that happened to one subject, in the order in which it happened.
@@ -31,8 +31,7 @@ pub(crate) struct History {
     output: Output,
 }
 
-/// How far back sources are looked for, and in how many events.
-const LOOK_BACK: Duration = Duration::from_hours(24);
+/// In how many of the newest events sources are looked for.
 const NEWEST: usize = 1_000;
 
 const WIDTHS: [usize; 4] = [13, 20, 40, 0];
@@ -65,12 +64,12 @@ impl History {
     fn print(&self, stored: &Stored, is_first: bool) -> Result<(), Failure> {
         let Record::Event { event, .. } = &stored.record else { return Ok(()) };
         match self.output {
-            Output::Json => println!("{}", json(stored)?),
+            Output::Json => say!("{}", json(stored)?)?,
             Output::Table => {
                 if is_first {
-                    println!("{}", line(&["HANDLE", "TIME", "TYPE", "SOURCE"].map(str::to_owned), WIDTHS));
+                    say!("{}", heading(["HANDLE", "TIME", "TYPE", "SOURCE"], WIDTHS))?;
                 }
-                println!("{}", line(&row(stored, event), WIDTHS));
+                say!("{}", line(&row(stored, event), WIDTHS))?;
             }
         }
         Ok(())
@@ -83,6 +82,6 @@ fn row(stored: &Stored, event: &Event) -> [String; 4] {
 
 /// The sources of the newest events.
 async fn sources(table: &Table) -> Result<BTreeSet<String>, Failure> {
-    let newest = table.kept(before(now(), LOOK_BACK)..now(), Order::NewestFirst).take(NEWEST);
+    let newest = table.kept(before(now(), A_DAY)..now(), Order::NewestFirst).take(NEWEST);
     Ok(newest.map_ok(|entry| entry.source().to_owned()).try_collect().await?)
 }

@@ -5,7 +5,7 @@ use crate::{
     Failure,
     connection::Connection,
     handle::Handle,
-    output::{Output, pretty, printable, seconds},
+    output::{Output, pretty, printable, say, seconds},
 };
 use clap::Args;
 use futures_util::TryStreamExt;
@@ -33,8 +33,8 @@ impl Show {
         let table = self.connection.table().await?;
         let stored = find(&table, &self.handle).await?;
         match self.output {
-            Output::Json => println!("{}", json(&stored)?),
-            Output::Table => print(&stored),
+            Output::Json => say!("{}", json(&stored)?)?,
+            Output::Table => print(&stored)?,
         }
         Ok(())
     }
@@ -54,8 +54,8 @@ async fn find(table: &Table, handle: &Handle) -> Result<Stored, Failure> {
     stored.ok_or_else(|| format!("the event {handle} was removed a moment ago").into())
 }
 
-fn print(stored: &Stored) {
-    let Record::Event { event, origin, .. } = &stored.record else { return };
+fn print(stored: &Stored) -> Result<(), Failure> {
+    let Record::Event { event, origin, .. } = &stored.record else { return Ok(()) };
     let optional = |name, value: Option<&str>| value.map(|value| (name, value.to_owned()));
     let problem = event.timeproblem.and_then(|problem| serde_json::to_value(problem).ok());
     let expires =
@@ -77,7 +77,7 @@ fn print(stored: &Stored) {
         expires.map(|at| ("expires", seconds(at))),
     ];
     for (name, value) in lines.into_iter().flatten() {
-        println!("{name:<12}  {}", printable(&value));
+        say!("{name:<12}  {}", printable(&value))?;
     }
-    println!("\n{}", printable(&pretty(event.data.get())));
+    Ok(say!("\n{}", printable(&pretty(event.data.get())))?)
 }

@@ -1,0 +1,53 @@
+//! `hookkeeper quarantine drop`: deliveries that nobody will ever want to read.
+
+use super::find;
+use crate::{Failure, connection::Connection, handle::Handle, output::say};
+use clap::Args;
+use std::io::{self, BufRead, IsTerminal, Write};
+
+/// Drops quarantined deliveries for good, after asking.
+///
+/// Example: cargo hookkeeper quarantine drop tcxk8q-a3f41c --local
+#[derive(Args)]
+pub(super) struct Drop {
+    /// As the list prints them
+    #[arg(required = true)]
+    handles: Vec<Handle>,
+    #[command(flatten)]
+    connection: Connection,
+    /// Do not ask
+    #[arg(long)]
+    yes: bool,
+}
+
+impl Drop {
+    pub(super) async fn run(self) -> Result<(), Failure> {
+        let table = self.connection.table().await?;
+        let mut found = Vec::new();
+        for handle in &self.handles {
+            let it = find(&table, handle).await?;
+            say!("{}  {}  {} bytes  {}", it.handle, it.provider.name, it.bytes.len(), it.reason)?;
+            found.push(it.key);
+        }
+        if !self.yes && !confirmed(found.len())? {
+            return Err("nothing was dropped".into());
+        }
+        for key in &found {
+            table.remove(key).await?;
+        }
+        say!("Dropped {}.", found.len())?;
+        Ok(())
+    }
+}
+
+/// Asks whoever sits there.
+fn confirmed(deliveries: usize) -> Result<bool, Failure> {
+    if !io::stdin().is_terminal() {
+        return Err("nobody can be asked here: say --yes".into());
+    }
+    print!("Drop {deliveries} for good? [y/N] ");
+    io::stdout().flush()?;
+    let mut answer = String::new();
+    io::stdin().lock().read_line(&mut answer)?;
+    Ok(answer.trim().eq_ignore_ascii_case("y"))
+}

@@ -1,0 +1,259 @@
+//! `hookkeeper replay` and `hookkeeper quarantine`, as processes: what an older reader made of a delivery is put right.
+
+use models::{Record, Unreadable};
+use snapbox::{assert_data_eq, str};
+use std::{collections::BTreeMap, process::Stdio, time::Duration};
+use store::{Key, Stored};
+use tests::{
+    request::event,
+    site::{Site, altered, delivery, records},
+};
+use tokio::task::block_in_place;
+
+const EXPIRES: i64 = 4_102_444_800;
+/// The days around the arrival of all deliveries here.
+const SPAN: [&str; 4] = ["--since", "2026-11-20", "--until", "2026-11-23"];
+
+/// A delivery of three leads.
+const THREE: &str = "leads[add][0][id]=1&leads[add][0][updated_at]=1795255200&leads[add][1][id]=2&leads[add][1][updated_at]=\
+    1795255200&leads[add][2][id]=3&leads[add][2][updated_at]=1795255200&account[id]=1001";
+
+/// A delivery as a reader quarantined it that could not read it.
+fn quarantined(provider: &str, body: &str) -> Record {
+    let records = Record::of(provider, &delivery(body), Err(Unreadable::Panicked));
+    records.into_iter().next().unwrap()
+}
+
+/// All that the table has, by its keys: what it is, and when it goes.
+async fn all(site: &Site) -> BTreeMap<Key, (String, Option<i64>)> {
+    let mut all = BTreeMap::new();
+    for record in site.table.records().await.unwrap() {
+        let key = Key::of(&record);
+        let Stored { expires, .. } = site.get(&key).await.unwrap();
+        all.insert(key, (format!("{record:?}"), expires));
+    }
+    all
+}
+
+/// What the table has of records that this version makes.
+async fn all_of(records: &[Record], expires: Option<i64>) -> BTreeMap<Key, (String, Option<i64>)> {
+    let site = Site::start().await;
+    site.put(records, expires).await;
+    all(&site).await
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_event_that_is_read_differently_is_changed_in_its_place() {
+    let site = Site::start().await;
+    let new = records(&closer::CLOSER, &event("closer", 1));
+    let old = altered(&new[0], |event| event.r#type = "app.closer.thread.opened".to_owned());
+    site.put(&[old], Some(EXPIRES)).await;
+    let before = all(&site).await;
+    assert_data_eq!(
+        site.run(&["replay", "--dry-run"]),
+        str![[r#"
+[..]  customer/1  changed: type
+1 events read again: 1 changed, 0 moved, 0 added, 0 unreadable, and nothing was changed (--dry-run).
+
+"#]]
+    );
+    assert_eq!(all(&site).await, before);
+    assert!(site.run(&["replay"]).ends_with("1 events read again: 1 changed, 0 moved, 0 added, 0 unreadable.\n"));
+    assert_eq!(all(&site).await, all_of(&new, Some(EXPIRES)).await);
+    assert_data_eq!(
+        site.run(&["replay"]),
+        str![[r#"
+1 events read again: 0 changed, 0 moved, 0 added, 0 unreadable.
+
+"#]]
+    );
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_event_whose_key_changes_is_moved() {
+    let site = Site::start().await;
+    let new = records(&pipedrive::PIPEDRIVE, &event("pipedrive", 1));
+    let old = altered(&new[0], |event| event.subject = "thing/1".to_owned());
+    site.put(&[old], Some(EXPIRES)).await;
+    assert_data_eq!(
+        site.run(&["replay"]),
+        str![[r#"
+[..]-4ad6a8  thing/1  moved to pipedrive/7#deal/1
+1 events read again: 0 changed, 1 moved, 0 added, 0 unreadable.
+
+"#]]
+    );
+    assert_eq!(all(&site).await, all_of(&new, Some(EXPIRES)).await);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_event_that_a_reader_overlooked_is_added_to_its_delivery() {
+    let site = Site::start().await;
+    let new = records(&amocrm::AMOCRM, THREE);
+    site.put(&new[..3], None).await;
+    assert_eq!(new.len(), 4, "a body and three events");
+    assert!(site.run(&["replay"]).ends_with("2 events read again: 0 changed, 0 moved, 1 added, 0 unreadable.\n"));
+    assert_eq!(all(&site).await, all_of(&new, None).await);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_event_that_can_no_longer_be_read_stays() {
+    let site = Site::start().await;
+    let Record::Event { event, origin, .. } = &records(&amocrm::AMOCRM, &event("amocrm", 1))[0] else { panic!() };
+    let body = models::Body::Here(b"no form".to_vec());
+    site.put(&[Record::Event { event: event.clone(), origin: origin.clone(), body }], None).await;
+    let before = all(&site).await;
+    assert_data_eq!(
+        site.run(&["replay"]),
+        str![[r#"
+[..]  lead/1  stays as it is: the body has none of the shapes that amocrm sends
+1 events read again: 0 changed, 0 moved, 0 added, 1 unreadable.
+
+"#]]
+    );
+    assert_eq!(all(&site).await, before);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_filter_leaves_the_rest_as_it_is() {
+    let site = Site::start().await;
+    let new = records(&closer::CLOSER, &event("closer", 1));
+    site.put(&[altered(&new[0], |event| event.originaltype = "old".to_owned())], None).await;
+    for filter in [&["--provider", "amocrm"][..], &["--until", "1h"], &["--subject", "customer/2"]] {
+        let printed = site.run(&[&["replay", "--since", "2h"], filter].concat());
+        assert!(printed.starts_with("0 events read again"), "{filter:?}: {printed}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_can_be_read_now_leaves_the_quarantine() {
+    let site = Site::start().await;
+    site.put(&[quarantined("amocrm", THREE), quarantined("closer", "no json")], None).await;
+    assert_data_eq!(
+        site.run(&[&["quarantine"], &SPAN[..]].concat()),
+        str![[r#"
+HANDLE         ARRIVAL               PROVIDER  BYTES  REASON
+[..]-[..]  2026-11-21T20:43:00Z  [..]
+[..]-[..]  2026-11-21T20:43:00Z  [..]
+
+"#]]
+    );
+    let before = all(&site).await;
+    assert_data_eq!(
+        site.run(&[&["quarantine", "replay", "--dry-run"], &SPAN[..]].concat()),
+        str![[r#"
+[..]  amocrm  com.amocrm.lead.created  lead/1
+[..]  amocrm  com.amocrm.lead.created  lead/2
+[..]  amocrm  com.amocrm.lead.created  lead/3
+[..]  closer  stays: the body is not JSON (line 1, column 2)
+1 deliveries can be read now, 1 stay in the quarantine, and nothing was changed (--dry-run).
+
+"#]]
+    );
+    assert_eq!(all(&site).await, before);
+    let replay = || site.run(&[&["quarantine", "replay"], &SPAN[..]].concat());
+    assert!(replay().ends_with("1 deliveries can be read now, 1 stay in the quarantine.\n"));
+    let mut right = records(&amocrm::AMOCRM, THREE);
+    right.push(quarantined("closer", "no json"));
+    assert_eq!(all(&site).await, all_of(&right, None).await);
+    assert!(replay().ends_with("0 deliveries can be read now, 1 stay in the quarantine.\n"), "again");
+    assert_eq!(all(&site).await, all_of(&right, None).await);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn one_delivery_is_shown_replayed_and_dropped_by_its_handle() {
+    let site = Site::start().await;
+    let odd = "\u{1b}[2J\n<html>";
+    let records = [quarantined("closer", odd), quarantined("closer", &event("closer", 1))];
+    site.put(&records, None).await;
+    let list = site.run(&["quarantine", "--since", "2026-11-20", "--until", "2026-11-23", "--output", "json"]);
+    let list: Vec<serde_json::Value> = list.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+    let handle = |bytes: usize| list.iter().find(|it| it["bytes"] == bytes).unwrap()["handle"].as_str().unwrap();
+    let (bad, good) = (handle(odd.len()), handle(event("closer", 1).len()));
+    assert_data_eq!(
+        site.run(&["quarantine", "show", bad]),
+        str![[r#"
+provider      closer
+reason        the reader panicked
+arrival       2026-11-21T20:43:00.000000Z
+requestid     request
+contenttype   
+bytes         11
+
+�[2J
+<html>
+
+"#]]
+    );
+    assert_data_eq!(
+        site.run(&["quarantine", "show", bad, "--hex"]).lines().last().unwrap().to_owned(),
+        str!["00000000  1b 5b 32 4a 0a 3c 68 74 6d 6c 3e                 .[2J.<html>"]
+    );
+    assert_eq!(site.run(&["quarantine", "show", bad, "--raw"]), odd);
+    assert!(
+        site.run(&["quarantine", "replay", good])
+            .ends_with("1 deliveries can be read now, 0 stay in the quarantine.\n")
+    );
+
+    let (code, error) = site.fail(&["quarantine", "drop", bad]);
+    assert_eq!((code, &*error), (1, "error: nobody can be asked here: say --yes\n"));
+    assert!(site.run(&["quarantine", "drop", bad, "--yes"]).ends_with("Dropped 1.\n"));
+    let (code, error) = site.fail(&["quarantine", "drop", bad, "--yes"]);
+    assert!(code == 1 && error.contains("no quarantined delivery has the handle"), "{error}");
+    assert_eq!(all(&site).await, all_of(&tests::site::records(&closer::CLOSER, &event("closer", 1)), None).await);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_large_quarantine_is_read_page_by_page() {
+    let site = Site::start().await;
+    let bodies: Vec<_> = (0..40).map(|number| format!("{number}{}", "x".repeat(300_000))).collect();
+    site.put(&bodies.iter().map(|body| quarantined("closer", body)).collect::<Vec<_>>(), None).await;
+    let list = site.run(&[
+        "quarantine",
+        "--since",
+        "2026-11-20",
+        "--until",
+        "2026-11-23",
+        "--limit",
+        "100",
+        "--output",
+        "json",
+    ]);
+    assert_eq!(list.lines().count(), 40);
+}
+
+/// Whatever the command was about when it was killed, running it again comes to the same end.
+#[tokio::test(flavor = "multi_thread")]
+async fn an_interruption_loses_nothing_and_doubles_nothing() {
+    let site = Site::start().await;
+    let mut right = Vec::new();
+    for number in 0..60 {
+        let new = records(&pipedrive::PIPEDRIVE, &event("pipedrive", number));
+        site.put(&[altered(&new[0], |event| event.subject = format!("thing/{number}"))], Some(EXPIRES)).await;
+        right.extend(new);
+        let body = event("closer", number);
+        site.put(&[quarantined("closer", &body)], None).await;
+    }
+    let expected = all_of(&right, Some(EXPIRES)).await;
+    let mut closer = Vec::new();
+    for number in 0..60 {
+        closer.extend(records(&closer::CLOSER, &event("closer", number)));
+    }
+    let mut interrupted = 0;
+    let quarantine = [&["quarantine", "replay"], &SPAN[..]].concat();
+    for command in [&["replay", "--since", "10m"][..], &quarantine] {
+        for millis in (100..600).step_by(50) {
+            let mut process = site.command(command).stdout(Stdio::null()).spawn().unwrap();
+            tokio::time::sleep(Duration::from_millis(millis)).await;
+            interrupted += usize::from(process.try_wait().unwrap().is_none());
+            process.kill().unwrap();
+            block_in_place(|| process.wait()).unwrap();
+            let known = all(&site).await.len();
+            assert!((120..=121).contains(&known), "{known} after {command:?} for {millis} ms");
+        }
+        assert!(!site.run(command).is_empty());
+    }
+    assert!(interrupted > 4, "only {interrupted} were");
+    let expected: BTreeMap<_, _> = expected.into_iter().chain(all_of(&closer, None).await).collect();
+    assert_eq!(all(&site).await, expected);
+}
