@@ -11,7 +11,9 @@ use std::{
     fs,
     io::{BufRead, BufReader, Read},
     net::TcpListener,
-    process::{Command, Stdio},
+    process::{Child, Command, Stdio},
+    sync::mpsc,
+    thread,
     time::{Duration, SystemTime, UNIX_EPOCH},
 };
 use store::{Key, item};
@@ -242,12 +244,24 @@ async fn put_late(site: &Site, record: &Record, ago: Duration) {
     client.put_item().table_name(hookkeeper::local::TABLE).set_item(Some(item)).send().await.unwrap();
 }
 
+/// A process that does not outlive its test.
+struct Killed(Child);
+
+impl Drop for Killed {
+    fn drop(&mut self) {
+        self.0.kill().ok();
+        self.0.wait().ok();
+    }
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn who_follows_misses_nothing_and_sees_nothing_twice() {
     let site = site().await;
-    let mut process = site.command(&["events", "follow"]).stdout(Stdio::piped()).spawn().unwrap();
-    let mut lines = BufReader::new(process.stdout.take().unwrap()).lines().map(Result::unwrap);
-    let mut next = || block_in_place(|| lines.next().unwrap());
+    let mut process = Killed(site.command(&["events", "follow"]).stdout(Stdio::piped()).spawn().unwrap());
+    let (sender, lines) = mpsc::channel();
+    let stdout = BufReader::new(process.0.stdout.take().unwrap());
+    thread::spawn(move || stdout.lines().try_for_each(|line| sender.send(line.unwrap())));
+    let next = || block_in_place(|| lines.recv_timeout(Duration::from_secs(30)).unwrap());
     assert!(next().starts_with("HANDLE"), "what was there is not printed");
     site.put(&records(&pipedrive::PIPEDRIVE, &event("pipedrive", 10)), None).await;
     assert!(next().ends_with("deal/10"));
@@ -258,9 +272,9 @@ async fn who_follows_misses_nothing_and_sees_nothing_twice() {
         site.put(&records(&pipedrive::PIPEDRIVE, &event("pipedrive", number)), None).await;
         assert!(next().ends_with(&format!("deal/{number}")), "once, and in order");
     }
-    let pid = process.id().to_string();
+    let pid = process.0.id().to_string();
     assert!(Command::new("kill").args(["-INT", &pid]).status().unwrap().success());
-    assert!(process.wait().unwrap().success());
+    assert!(process.0.wait().unwrap().success());
 }
 
 #[tokio::test(flavor = "multi_thread")]
