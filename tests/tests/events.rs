@@ -210,6 +210,8 @@ async fn an_export_is_complete_in_the_order_of_keeping_or_not_there() {
         .collect();
     assert_eq!(subjects, (0..100).map(|number| format!("customer/{number}")).collect::<Vec<_>>());
     assert_eq!(site.run(&["export"]), exported);
+    let newest_first = site.run(&["events", "--limit", "100", "--output", "json"]);
+    assert!(newest_first.lines().rev().eq(exported.lines()), "{newest_first}");
     assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 1, "what is partial goes");
 
     let nowhere = folder.path().join("nowhere/all.jsonl");
