@@ -1,0 +1,254 @@
+//! What can be sent: the samples of `events/`, and all that Pipedrive's encoder makes of them.
+
+use super::body::Body;
+use base64::{Engine, engine::general_purpose::STANDARD};
+use hookkeeper::PROVIDERS;
+use intake::Provider;
+use models::{Delivery, Event, Record, Renewal, Unreadable};
+use pipedrive::{PIPEDRIVE, sample::Happening};
+use serde::Deserialize;
+use std::collections::BTreeMap;
+
+/// Provider, name with verdict, and API Gateway's event of each sample.
+const FILES: &[(&str, &str, &str)] = include!(concat!(env!("OUT_DIR"), "/samples.rs"));
+
+/// Of each provider, in the order of [`PROVIDERS`].
+const RENEWALS: [Renewal; PROVIDERS.len()] =
+    [pipedrive::sample::RENEWAL, amocrm::sample::RENEWAL, closer::sample::RENEWAL];
+
+/// What API Gateway and HTTP add to what a provider sends, and what is the sender's own.
+const NOT_THE_PROVIDERS: [&str; 4] = ["authorization", "content-length", "host", "transfer-encoding"];
+
+pub(crate) fn renewal(provider: &Provider) -> Option<&'static Renewal> {
+    let at = PROVIDERS.iter().position(|it| it.name == provider.name)?;
+    RENEWALS.get(at)
+}
+
+/// One thing to send.
+#[derive(Debug, Clone)]
+pub(crate) struct Sample {
+    pub(crate) name: String,
+    pub(crate) headers: Vec<(String, String)>,
+    pub(crate) body: Body,
+}
+
+impl Sample {
+    pub(crate) fn content_type(&self) -> &str {
+        self.headers.iter().find(|(name, _)| name == "content-type").map_or("", |(_, value)| value)
+    }
+}
+
+/// A sample's file, as far as it is sent.
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct File {
+    headers: BTreeMap<String, String>,
+    #[serde(default)]
+    body: String,
+    #[serde(default)]
+    is_base64_encoded: bool,
+    request_context: Context,
+}
+
+#[derive(Deserialize)]
+struct Context {
+    http: Http,
+}
+
+#[derive(Deserialize)]
+struct Http {
+    method: String,
+}
+
+/// The samples of a provider that are kept or quarantined. What no sender can make of a request is none of them: a body
+/// that API Gateway says it has encoded and has not.
+pub(crate) fn samples(provider: &Provider) -> Vec<Sample> {
+    let files = FILES.iter().filter(|(name, ..)| *name == provider.name);
+    files.filter_map(|(_, name, event)| sample(name, event)).collect()
+}
+
+fn sample(name: &str, event: &str) -> Option<Sample> {
+    let (name, verdict) = name.split_once('.')?;
+    let request: File = serde_json::from_str(event).ok()?;
+    let bytes =
+        if request.is_base64_encoded { STANDARD.decode(&request.body).ok()? } else { request.body.into_bytes() };
+    let is_sent = request.request_context.http.method == "POST" && !bytes.is_empty();
+    let is_the_providers = |name: &str| {
+        !NOT_THE_PROVIDERS.contains(&name) && !name.starts_with("x-forwarded-") && !name.starts_with("x-amzn-")
+    };
+    let headers = request.headers.into_iter().filter(|(name, _)| is_the_providers(name)).collect();
+    let mut sample = Sample { name: name.to_owned(), headers, body: Body::Exact(Vec::new()) };
+    sample.body = match verdict.split('.').next()? {
+        "kept" => Body::read(&bytes, sample.content_type()),
+        // Any change could make it another case, or none.
+        "quarantined" => Body::Exact(bytes),
+        _ => return None,
+    };
+    is_sent.then_some(sample)
+}
+
+/// What a provider's reader makes of a delivery.
+pub(crate) fn read(provider: &Provider, delivery: &Delivery) -> Result<Vec<Event>, Unreadable> {
+    let mut events = Vec::new();
+    for record in Record::of(provider.name, delivery, (provider.read)(delivery)) {
+        match record {
+            Record::Event { event, .. } => events.push(event),
+            Record::Quarantined { reason, .. } => return Err(reason),
+            Record::Body { .. } => {}
+        }
+    }
+    Ok(events)
+}
+
+/// The events of a sample, as they are in its file.
+pub(crate) fn events(provider: &Provider, sample: &Sample) -> Result<Vec<Event>, Unreadable> {
+    let content_type = Some(sample.content_type().to_owned()).filter(|it| !it.is_empty());
+    let request_id = sample.name.clone();
+    read(provider, &Delivery { body: sample.body.bytes(), content_type, arrival: super::fresh::now(), request_id })
+}
+
+/// A type without whose it is: `deal.updated`, `conversation.closed`.
+pub(crate) fn short(r#type: &str) -> &str {
+    r#type.splitn(3, '.').last().unwrap_or(r#type)
+}
+
+/// The thing of this name: a sample's, or an event's type. Else the names that are nearest.
+pub(crate) fn find(provider: &Provider, what: &str) -> Result<Sample, Vec<String>> {
+    let samples = samples(provider);
+    if let Some(sample) = samples.iter().find(|sample| sample.name == what) {
+        return Ok(sample.clone());
+    }
+    let told: Vec<_> = samples.iter().filter_map(|sample| Some((plainness(provider, sample)?, sample))).collect();
+    let of_type = told.iter().filter(|(plainness, _)| plainness.types.iter().any(|it| short(it) == what));
+    let plainest = of_type.min_by_key(|(plainness, _)| plainness.rank());
+    let found = match plainest {
+        Some((plainness, sample)) if !plainness.is_old => Some((*sample).clone()),
+        older => made(provider, what, &told).or_else(|| older.map(|(_, sample)| (*sample).clone())),
+    };
+    found.ok_or_else(|| nearest(provider, &samples, &told, what))
+}
+
+/// How little else a sample is than an event of its type.
+struct Plainness {
+    types: Vec<String>,
+    /// Of an older version of the provider's webhooks.
+    is_old: bool,
+    /// Reported by the one of the provider's ways that says less.
+    is_thin: bool,
+    /// How many words of its name say something that its type does not.
+    more_words: usize,
+    name_len: usize,
+}
+
+impl Plainness {
+    fn rank(&self) -> impl Ord {
+        (self.is_old, self.is_thin, self.types.len(), self.more_words, self.name_len)
+    }
+}
+
+fn plainness(provider: &Provider, sample: &Sample) -> Option<Plainness> {
+    let events = events(provider, sample).ok()?;
+    let first = events.first()?;
+    let said = words(&format!("{}.{}.v1.v2.dp", first.r#type, first.originaltype));
+    Some(Plainness {
+        is_old: first.apiversion.as_deref() == Some("1"),
+        is_thin: first.channel.as_deref() == Some("digital_pipeline"),
+        more_words: words(&sample.name).iter().filter(|word| !said.contains(word)).count(),
+        name_len: sample.name.len(),
+        types: events.into_iter().map(|event| event.r#type).collect(),
+    })
+}
+
+/// `updated.activityType` is `updated`, `activity`, `type`.
+fn words(name: &str) -> Vec<String> {
+    let spaced = name.chars().fold(String::new(), |mut spaced, it| {
+        if it.is_ascii_uppercase() {
+            spaced.push('_');
+        }
+        spaced.push(it.to_ascii_lowercase());
+        spaced
+    });
+    spaced.split(['_', '.']).map(str::to_owned).collect()
+}
+
+/// What a provider's encoder makes of its plain samples.
+fn made(provider: &Provider, what: &str, told: &[(Plainness, &Sample)]) -> Option<Sample> {
+    let happening = Happening::named(what).filter(|_| provider.name == PIPEDRIVE.name)?;
+    let mut plain = told.iter().filter(|(plainness, _)| plainness.more_words == 0).map(|(_, sample)| *sample);
+    let headers = plain.clone().next()?.headers.clone();
+    let bodies = plain.by_ref().filter_map(|sample| match &sample.body {
+        Body::Json { value, .. } => Some(value.clone()),
+        Body::Form(_) | Body::Exact(_) => None,
+    });
+    let value = happening.webhook(&bodies.collect::<Vec<_>>())?;
+    let body = Body::Json { before: Vec::new(), value, after: Vec::new() };
+    Some(Sample { name: happening.name(), headers, body })
+}
+
+/// The names that share most with one that is none.
+fn nearest(provider: &Provider, samples: &[Sample], told: &[(Plainness, &Sample)], what: &str) -> Vec<String> {
+    let mut names: Vec<_> = samples.iter().map(|sample| sample.name.clone()).collect();
+    names.extend(told.iter().flat_map(|(plainness, _)| plainness.types.iter().map(|it| short(it).to_owned())));
+    if provider.name == PIPEDRIVE.name {
+        names.extend(Happening::all().map(|happening| happening.name()));
+    }
+    names.sort();
+    names.dedup();
+    names.sort_by_key(|name| distance(name, what));
+    names.truncate(3);
+    names
+}
+
+/// How many letters must be added, left out or changed to make one name of another (Levenshtein).
+fn distance(one: &str, other: &str) -> usize {
+    let mut row: Vec<usize> = (0..=other.chars().count()).collect();
+    for (number, letter) in one.chars().enumerate() {
+        let mut diagonal = number;
+        let mut left = number + 1;
+        let mut next = vec![left];
+        for (above, wanted) in row.iter().skip(1).zip(other.chars()) {
+            left = (diagonal + usize::from(wanted != letter)).min(above + 1).min(left + 1);
+            diagonal = *above;
+            next.push(left);
+        }
+        row = next;
+    }
+    row.last().copied().unwrap_or_default()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn distances() {
+        for (one, other, expected) in [("", "abc", 3), ("deal", "deal", 0), ("kitten", "sitting", 3), ("ab", "ba", 2)] {
+            assert_eq!(distance(one, other), expected);
+        }
+    }
+
+    #[test]
+    fn a_type_is_the_plainest_sample_of_it() {
+        for (provider, what, name) in [
+            ("pipedrive", "deal.updated", "v2_change_deal"),
+            ("pipedrive", "deal.merged", "v2_change_deal_merged"),
+            ("pipedrive", "deal.created", "v2_create_deal"),
+            ("pipedrive", "person.deleted", "v2_delete_person"),
+            ("pipedrive", "note.created", "v2_create_note"),
+            ("pipedrive", "organization.merged", "v1_merged_organization"),
+            ("pipedrive", "person.merged", "v1_merged_person"),
+            ("pipedrive", "activityType.updated", "v1_updated_activityType"),
+            ("amocrm", "lead.status_changed", "leads_status"),
+            ("amocrm", "lead.created", "leads_add"),
+            ("amocrm", "lead.updated", "leads_update"),
+            ("amocrm", "company.updated", "company_update"),
+            ("amocrm", "contact.note_added", "contacts_note"),
+            ("amocrm", "customer.period_changed", "dp_period"),
+            ("closer", "conversation.created", "created"),
+            ("closer", "conversation.closed", "closed"),
+        ] {
+            let provider = PROVIDERS.into_iter().find(|it| it.name == provider).unwrap();
+            assert_eq!(find(&provider, what).unwrap().name, name, "{what}");
+        }
+    }
+}

@@ -1,0 +1,57 @@
+//! `hookkeeper send --list`: all that can be sent.
+
+use super::{
+    Output,
+    catalogue::{self, Sample},
+    say,
+};
+use crate::Failure;
+use hookkeeper::PROVIDERS;
+use intake::Provider;
+use pipedrive::PIPEDRIVE;
+use serde::Serialize;
+use std::collections::BTreeSet;
+
+/// One thing to send.
+#[derive(Serialize)]
+struct Row {
+    provider: &'static str,
+    name: String,
+    /// What the provider's reader makes of it.
+    r#type: String,
+}
+
+/// Prints what can be sent of one provider, or of all.
+pub(crate) fn print(only: Option<&Provider>, output: Output) -> Result<(), Failure> {
+    let providers = PROVIDERS.into_iter().filter(|it| only.is_none_or(|only| only.name == it.name));
+    let of_one = |provider: Provider| catalogue::samples(&provider).into_iter().map(move |it| row(&provider, it));
+    let rows: Vec<Row> = providers.flat_map(of_one).collect();
+    match output {
+        Output::Json => rows.iter().try_for_each(|row| Ok(say(&serde_json::to_string(row)?)?)),
+        Output::Text => Ok(say(&table(&rows))?),
+    }
+}
+
+fn table(rows: &[Row]) -> String {
+    let width = rows.iter().map(|row| row.name.len()).max().unwrap_or_default();
+    let mut lines = vec![format!("{:<9}  {:<width$}  TYPE", "PROVIDER", "NAME")];
+    for Row { provider, name, r#type } in rows {
+        lines.push(format!("{provider:<9}  {name:<width$}  {type}"));
+    }
+    if rows.iter().any(|row| row.provider == PIPEDRIVE.name) {
+        let any = "pipedrive also sends any v1_<action>_<object> and v2_<action>_<object>, like v2_delete_person.";
+        lines.push(format!("\n{any}"));
+    }
+    lines.join("\n")
+}
+
+fn row(provider: &Provider, sample: Sample) -> Row {
+    let r#type = match catalogue::events(provider, &sample) {
+        Ok(events) => {
+            let types: BTreeSet<_> = events.iter().map(|event| catalogue::short(&event.r#type)).collect();
+            types.into_iter().collect::<Vec<_>>().join(", ")
+        }
+        Err(reason) => format!("quarantined: {}", reason.reason()),
+    };
+    Row { provider: provider.name, name: sample.name, r#type }
+}
