@@ -183,7 +183,7 @@ impl Send {
         let bytes = bytes_of(path).map_err(|error| {
             Wrong::Failed(format!("cannot read {} ({error}): give another --file", path.display()).into())
         })?;
-        let mut headers = catalogue::samples(provider).into_iter().next().map(|it| it.headers).unwrap_or_default();
+        let mut headers = catalogue::headers(provider);
         if let Some(content_type) = &self.content_type {
             headers.retain(|(name, _)| name != "content-type");
             headers.push(("content-type".to_owned(), content_type.clone()));
@@ -285,7 +285,7 @@ async fn attempt(recipe: &Recipe, target: &Target, attempts: u32) -> Result<Vec<
             delivery = recipe.again(&delivery);
         }
         let answer = target.post(&recipe.headers_of(&delivery), &delivery.body).await;
-        sent.push(Sent { attempt, read: recipe.read(&delivery), answer });
+        sent.push(Sent { attempt, has_an_id: recipe.has_an_id(), read: recipe.read(&delivery), answer });
     }
     Ok(sent)
 }

@@ -128,6 +128,13 @@ pub(crate) fn find(provider: &Provider, what: &str) -> Result<Sample, Vec<String
     found.ok_or_else(|| nearest(provider, &samples, &told, what))
 }
 
+/// The headers of what has no sample: its plainest sample's.
+pub(crate) fn headers(provider: &Provider) -> Vec<(String, String)> {
+    let samples = samples(provider);
+    let told = samples.iter().filter_map(|sample| Some((plainness(provider, sample)?.rank(), sample)));
+    told.min_by(|(one, _), (other, _)| one.cmp(other)).map(|(_, sample)| sample.headers.clone()).unwrap_or_default()
+}
+
 /// How little else a sample is than an event of its type.
 struct Plainness {
     types: Vec<String>,
@@ -141,7 +148,7 @@ struct Plainness {
 }
 
 impl Plainness {
-    fn rank(&self) -> impl Ord {
+    fn rank(&self) -> impl Ord + use<> {
         (self.is_old, self.is_thin, self.types.len(), self.more_words, self.name_len)
     }
 }
@@ -174,15 +181,14 @@ fn words(name: &str) -> Vec<String> {
 /// What a provider's encoder makes of its plain samples.
 fn made(provider: &Provider, what: &str, told: &[(Plainness, &Sample)]) -> Option<Sample> {
     let happening = Happening::named(what).filter(|_| provider.name == PIPEDRIVE.name)?;
-    let mut plain = told.iter().filter(|(plainness, _)| plainness.more_words == 0).map(|(_, sample)| *sample);
-    let headers = plain.clone().next()?.headers.clone();
-    let bodies = plain.by_ref().filter_map(|sample| match &sample.body {
+    let plain = told.iter().filter(|(plainness, _)| plainness.more_words == 0).map(|(_, sample)| *sample);
+    let bodies = plain.filter_map(|sample| match &sample.body {
         Body::Json { value, .. } => Some(value.clone()),
         Body::Form(_) | Body::Exact(_) => None,
     });
     let value = happening.webhook(&bodies.collect::<Vec<_>>())?;
     let body = Body::Json { before: Vec::new(), value, after: Vec::new() };
-    Some(Sample { name: happening.name(), headers, body })
+    Some(Sample { name: happening.name(), headers: headers(provider), body })
 }
 
 /// The names that share most with one that is none.

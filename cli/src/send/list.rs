@@ -18,7 +18,9 @@ struct Row {
     provider: &'static str,
     name: String,
     /// What the provider's reader makes of it.
-    r#type: String,
+    types: Vec<String>,
+    /// Why it makes nothing of it.
+    quarantined: Option<&'static str>,
 }
 
 /// Prints what can be sent of one provider, or of all.
@@ -35,8 +37,9 @@ pub(crate) fn print(only: Option<&Provider>, output: Output) -> Result<(), Failu
 fn table(rows: &[Row]) -> String {
     let width = rows.iter().map(|row| row.name.len()).max().unwrap_or_default();
     let mut lines = vec![format!("{:<9}  {:<width$}  TYPE", "PROVIDER", "NAME")];
-    for Row { provider, name, r#type } in rows {
-        lines.push(format!("{provider:<9}  {name:<width$}  {type}"));
+    for Row { provider, name, types, quarantined } in rows {
+        let told = quarantined.map_or_else(|| types.join(", "), |reason| format!("quarantined: {reason}"));
+        lines.push(format!("{provider:<9}  {name:<width$}  {told}"));
     }
     if rows.iter().any(|row| row.provider == PIPEDRIVE.name) {
         let any = "pipedrive also sends any v1_<action>_<object> and v2_<action>_<object>, like v2_delete_person.";
@@ -46,12 +49,12 @@ fn table(rows: &[Row]) -> String {
 }
 
 fn row(provider: &Provider, sample: Sample) -> Row {
-    let r#type = match catalogue::events(provider, &sample) {
-        Ok(events) => {
-            let types: BTreeSet<_> = events.iter().map(|event| catalogue::short(&event.r#type)).collect();
-            types.into_iter().collect::<Vec<_>>().join(", ")
-        }
-        Err(reason) => format!("quarantined: {}", reason.reason()),
-    };
-    Row { provider: provider.name, name: sample.name, r#type }
+    let events = catalogue::events(provider, &sample);
+    let types: BTreeSet<_> = events.iter().flatten().map(|event| catalogue::short(&event.r#type).to_owned()).collect();
+    Row {
+        provider: provider.name,
+        name: sample.name,
+        types: types.into_iter().collect(),
+        quarantined: events.err().map(|reason| reason.reason()),
+    }
 }

@@ -33,7 +33,10 @@ impl Recipe {
         let renewal = renewal(&provider).ok_or("nothing is known of how it makes a delivery")?;
         let Sample { headers, body, .. } = sample;
         if items > 1 && provider.name != AMOCRM.name {
-            return Err(format!("--batch is for amoCRM: {} sends one event a delivery", provider.name));
+            return Err(format!(
+                "--batch is for amoCRM, and {} sends one event a delivery: give --count",
+                provider.name
+            ));
         }
         Ok(Self { provider, headers, renewal, body, ids: BTreeMap::new(), values: Vec::new(), items })
     }
@@ -41,7 +44,7 @@ impl Recipe {
     /// Sets a value: of a field of what the delivery tells of (`deal.stage_id`), or anywhere in the body (`meta.user_id`).
     pub(crate) fn set(&mut self, path: &str, value: &str) -> Result<(), Unmakeable> {
         if let Body::Exact(_) = self.body {
-            return Err(format!("{path} cannot be set: this is sent byte for byte"));
+            return Err(format!("{path} cannot be set, since this is sent byte for byte: leave --set out"));
         }
         let fields = self.body.fields();
         let places = (self.renewal.places)(&fields);
@@ -88,9 +91,11 @@ impl Recipe {
                     Err(error) => Some(Err(error)),
                 });
                 let joined = amocrm::sample::joined(&forms.collect::<Result<Vec<_>, _>>()?);
-                amocrm::sample::form(&joined.ok_or("its item has no number, so that --batch cannot give it another")?)
+                amocrm::sample::form(
+                    &joined.ok_or("--batch numbers items, and the one in it has no number: give --count")?,
+                )
             }
-            _ if self.items > 1 => return Err("--batch is for forms, and this is none".to_owned()),
+            _ if self.items > 1 => return Err("--batch is for forms, and this is none: give --count".to_owned()),
             _ => self.renewed()?.bytes(),
         };
         Ok(Delivery { body, content_type: self.content_type(), arrival: now(), request_id: Uuid::new_v4().to_string() })
@@ -131,12 +136,19 @@ impl Recipe {
     /// The headers of a delivery.
     pub(crate) fn headers_of(&self, delivery: &Delivery) -> Vec<(String, String)> {
         let mut headers = self.headers.clone();
-        for (name, value) in &mut headers {
-            if self.provider.request_id_header == Some(name) {
-                value.clone_from(&delivery.request_id);
-            }
+        for (_, value) in headers.iter_mut().filter(|(name, _)| self.is_its_id(name)) {
+            value.clone_from(&delivery.request_id);
         }
         headers
+    }
+
+    /// Whether a delivery names itself.
+    pub(crate) fn has_an_id(&self) -> bool {
+        self.headers.iter().any(|(name, _)| self.is_its_id(name))
+    }
+
+    fn is_its_id(&self, header: &str) -> bool {
+        self.provider.request_id_header == Some(header)
     }
 
     /// What the provider's reader makes of a delivery.

@@ -11,6 +11,8 @@ use std::{collections::BTreeMap, time::Duration};
 pub(crate) struct Sent {
     /// 1, or 2 for the same once more.
     pub(crate) attempt: u32,
+    /// Whether it names itself; else the receiver does, and so what has no time of its own.
+    pub(crate) has_an_id: bool,
     /// What the provider's reader makes of it.
     pub(crate) read: Result<Vec<Event>, Unreadable>,
     pub(crate) answer: Answer,
@@ -30,7 +32,8 @@ impl Sent {
             Ok(status) => format!("{style}{status}{style:#} in {latency}"),
             Err(reason) => format!("{style}no answer{style:#} in {latency} ({reason})"),
         };
-        format!("{answered}  {}", self.content())
+        let once_more = if self.attempt > 1 { "  once more" } else { "" };
+        format!("{answered}  {}{once_more}", self.content())
     }
 
     fn content(&self) -> String {
@@ -49,8 +52,8 @@ impl Sent {
             r#type: &event.r#type,
             source: &event.source,
             subject: &event.subject,
-            time: event.time,
-            id: event.id.as_str(),
+            time: event.timeproblem.is_none().then_some(event.time),
+            id: (self.has_an_id || event.timeproblem.is_none()).then_some(event.id.as_str()),
         });
         Line {
             status: self.answer.status.as_ref().ok().copied(),
@@ -81,8 +84,9 @@ struct Told<'a> {
     r#type: &'a str,
     source: &'a str,
     subject: &'a str,
-    time: Timestamp,
-    id: &'a str,
+    /// Its own; the receiver gives one to what has none.
+    time: Option<Timestamp>,
+    id: Option<&'a str>,
 }
 
 /// The lines below several deliveries.
