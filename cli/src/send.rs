@@ -2,37 +2,39 @@
 
 mod body;
 mod catalogue;
+mod deliver;
+mod find;
 mod fresh;
 mod list;
 mod recipe;
 mod report;
 mod target;
 
-use crate::Failure;
+use crate::{
+    Failure,
+    filter::provider,
+    output::{Output, say},
+};
 use body::Body;
 use catalogue::Sample;
-use clap::{Args, Command, ValueEnum, error::ErrorKind};
-use futures_util::{StreamExt, stream};
-use hookkeeper::{PROVIDERS, local::CREDENTIAL};
+use clap::{Args, Command, error::ErrorKind};
+use deliver::Pace;
+use futures_util::StreamExt;
+use hookkeeper::local::CREDENTIAL;
 use indicatif::{ProgressBar, ProgressStyle};
 use intake::{Credentials, Provider};
 use recipe::Recipe;
-use report::Sent;
 use std::{
     env, fs,
-    io::{self, IsTerminal, Read, Write},
+    io::{self, IsTerminal, Read},
     path::{Path, PathBuf},
-    time::Duration,
+    pin::pin,
+    time::Instant,
 };
-use target::{Shown, Target};
-use tokio::time::{Instant, sleep_until};
+use target::{Answer, Shown, Target};
 
-/// How many deliveries are under way at the most, unless a rate says when each begins.
-const AT_ONCE: usize = 16;
-/// The same where one does: a receiver that hangs is not sent more and more.
-const AT_ONCE_BY_RATE: usize = 512;
 /// Up to so many deliveries have a line each.
-const LINES: usize = 10;
+const LINES: u64 = 10;
 
 /// Sends deliveries as a provider would: realistic ones, each a new event, with its headers.
 ///
@@ -91,21 +93,9 @@ pub(crate) struct Send {
     /// The key for --url, which goes into it (amoCRM, Closer) [env: HOOKKEEPER_KEY]
     #[arg(long, requires = "url")]
     key: Option<String>,
-    /// For a person, or a JSON line for each delivery
-    #[arg(long, value_enum, default_value_t = Output::Text)]
+    /// What to print
+    #[arg(long, value_enum, default_value_t = Output::Table)]
     output: Output,
-}
-
-/// For whom.
-#[derive(Clone, Copy, PartialEq, ValueEnum)]
-pub(crate) enum Output {
-    Text,
-    Json,
-}
-
-fn provider(name: &str) -> Result<Provider, String> {
-    let names = || PROVIDERS.map(|provider| provider.name).join(", ");
-    PROVIDERS.into_iter().find(|it| it.name == name).ok_or_else(|| format!("it is one of {}", names()))
 }
 
 fn setting(text: &str) -> Result<(String, String), String> {
@@ -125,9 +115,9 @@ enum Wrong {
     Failed(Failure),
 }
 
-impl From<Failure> for Wrong {
-    fn from(failure: Failure) -> Self {
-        Self::Failed(failure)
+impl<E: Into<Failure>> From<E> for Wrong {
+    fn from(failure: E) -> Self {
+        Self::Failed(failure.into())
     }
 }
 
@@ -156,23 +146,23 @@ impl Send {
         // What is wrong with the first one is wrong with them all.
         recipe.make().map_err(Wrong::Usage)?;
         let target = self.target(&provider).map_err(Wrong::Usage)?;
+        let pace = Pace { count: self.count, rate: self.rate, attempts: if self.duplicate { 2 } else { 1 } };
         let started = Instant::now();
-        let sent = self.deliver(&recipe, &target, started).await?;
-        if self.output == Output::Text && sent.len() > 1 {
-            say(&report::summary(&sent, started.elapsed())).map_err(Failure::from)?;
+        let done = self.deliver(&pace, &recipe, &target).await?;
+        if self.output == Output::Table && done.answers.len() > 1 {
+            say!("{}", report::summary(&done.answers, started.elapsed()))?;
         }
-        if let Some(sentence) = report::failure(&sent, &target) {
+        if let Some(sentence) = report::failure(&done.answers, &target) {
             return Err(Wrong::Failed(sentence.into()));
         }
-        self.hint(&sent, &target);
-        Ok(())
+        Ok(self.hint(&done, &target)?)
     }
 
     /// What is sent.
     fn sample(&self, provider: &Provider) -> Result<Sample, Wrong> {
         let Some(path) = &self.file else {
             let what = self.what.as_deref().unwrap_or_default();
-            return catalogue::find(provider, what).map_err(|nearest| {
+            return find::find(provider, what).map_err(|nearest| {
                 let name = provider.name;
                 let nearest = nearest.join(", ");
                 Wrong::Usage(format!(
@@ -180,10 +170,9 @@ impl Send {
                 ))
             });
         };
-        let bytes = bytes_of(path).map_err(|error| {
-            Wrong::Failed(format!("cannot read {} ({error}): give another --file", path.display()).into())
-        })?;
-        let mut headers = catalogue::headers(provider);
+        let bytes = bytes_of(path)
+            .map_err(|error| Wrong::from(format!("cannot read {} ({error}): give another --file", path.display())))?;
+        let mut headers = find::headers(provider);
         if let Some(content_type) = &self.content_type {
             headers.retain(|(name, _)| name != "content-type");
             headers.push(("content-type".to_owned(), content_type.clone()));
@@ -218,53 +207,44 @@ impl Send {
         Target::new(url, &shown, false)
     }
 
-    async fn deliver(&self, recipe: &Recipe, target: &Target, started: Instant) -> Result<Vec<Sent>, Failure> {
-        let attempts: u32 = if self.duplicate { 2 } else { 1 };
-        let total = u64::from(self.count) * u64::from(attempts);
-        let lines = self.output == Output::Json || total <= LINES as u64;
-        let progress = if lines { ProgressBar::hidden() } else { bar(total) };
-        let at_once = if self.rate.is_some() { AT_ONCE_BY_RATE } else { AT_ONCE };
-        let one = |number| async move {
-            if let Some(rate) = self.rate {
-                sleep_until(started + Duration::from_secs_f64(f64::from(number) / rate)).await;
-            }
-            attempt(recipe, target, attempts).await
-        };
-        let mut deliveries = stream::iter((0..self.count).map(one)).buffer_unordered(at_once);
-        let mut all = Vec::new();
+    /// Delivers all, and says what becomes of each; of many, how many there are.
+    async fn deliver(&self, pace: &Pace, recipe: &Recipe, target: &Target) -> Result<Done, Failure> {
+        let has_lines = self.output == Output::Json || pace.total() <= LINES;
+        let progress = if has_lines { ProgressBar::hidden() } else { bar(pace.total()) };
+        let mut done = Done { answers: Vec::new(), subject: None };
+        let mut deliveries = pin!(pace.deliver(recipe, target));
         while let Some(sent) = deliveries.next().await {
             for sent in sent? {
-                progress.inc(1);
                 match self.output {
-                    Output::Json => say(&serde_json::to_string(&sent.json())?)?,
-                    Output::Text if lines => say(&sent.line())?,
-                    Output::Text => {}
+                    Output::Json => say!("{}", serde_json::to_string(&sent.json())?)?,
+                    Output::Table if has_lines => say!("{}", sent.line())?,
+                    Output::Table => progress.inc(1),
                 }
-                all.push(sent);
+                done.subject = done.subject.or_else(|| sent.subject());
+                done.answers.push(sent.answer);
             }
         }
         progress.finish_and_clear();
-        Ok(all)
+        Ok(done)
     }
 
     /// How a person sees what became of it.
-    fn hint(&self, sent: &[Sent], target: &Target) {
-        let [Sent { read: Ok(events), .. }, ..] = sent else { return };
-        if let ([event], Output::Text, true) = (events.as_slice(), self.output, target.is_local)
-            && sent.len() <= LINES
-            && io::stdout().is_terminal()
-        {
-            println!("\nSee it: cargo hookkeeper events history {} --local", event.subject);
+    fn hint(&self, done: &Done, target: &Target) -> io::Result<()> {
+        let is_for_a_person = self.output == Output::Table && io::stdout().is_terminal();
+        match &done.subject {
+            Some(subject) if is_for_a_person && target.is_local => {
+                say!("\nSee it: cargo hookkeeper events history {subject} --local")
+            }
+            _ => Ok(()),
         }
     }
 }
 
-/// Prints a line, with its colours where that is a terminal. Whoever reads may have read enough.
-fn say(line: &str) -> io::Result<()> {
-    match writeln!(anstream::stdout(), "{line}") {
-        Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Ok(()),
-        said => said,
-    }
+/// What is left of the deliveries when they are told of.
+struct Done {
+    answers: Vec<Answer>,
+    /// What the first event happened to.
+    subject: Option<String>,
 }
 
 fn bytes_of(path: &Path) -> io::Result<Vec<u8>> {
@@ -274,20 +254,6 @@ fn bytes_of(path: &Path) -> io::Result<Vec<u8>> {
     let mut bytes = Vec::new();
     io::stdin().read_to_end(&mut bytes)?;
     Ok(bytes)
-}
-
-/// One delivery, and the further attempts to deliver it.
-async fn attempt(recipe: &Recipe, target: &Target, attempts: u32) -> Result<Vec<Sent>, Failure> {
-    let mut sent = Vec::new();
-    let mut delivery = recipe.make()?;
-    for attempt in 1..=attempts {
-        if attempt > 1 {
-            delivery = recipe.again(&delivery);
-        }
-        let answer = target.post(&recipe.headers_of(&delivery), &delivery.body).await;
-        sent.push(Sent { attempt, has_an_id: recipe.has_an_id(), read: recipe.read(&delivery), answer });
-    }
-    Ok(sent)
 }
 
 /// Shown on a terminal alone.

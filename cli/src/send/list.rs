@@ -1,11 +1,10 @@
 //! `hookkeeper send --list`: all that can be sent.
 
-use super::{
-    Output,
-    catalogue::{self, Sample},
-    say,
+use super::catalogue::{self, Sample};
+use crate::{
+    Failure,
+    output::{Output, say, table},
 };
-use crate::Failure;
 use hookkeeper::PROVIDERS;
 use intake::Provider;
 use pipedrive::PIPEDRIVE;
@@ -28,24 +27,19 @@ pub(crate) fn print(only: Option<&Provider>, output: Output) -> Result<(), Failu
     let providers = PROVIDERS.into_iter().filter(|it| only.is_none_or(|only| only.name == it.name));
     let of_one = |provider: Provider| catalogue::samples(&provider).into_iter().map(move |it| row(&provider, it));
     let rows: Vec<Row> = providers.flat_map(of_one).collect();
-    match output {
-        Output::Json => rows.iter().try_for_each(|row| Ok(say(&serde_json::to_string(row)?)?)),
-        Output::Text => Ok(say(&table(&rows))?),
+    if output == Output::Json {
+        return rows.iter().try_for_each(|row| Ok(say!("{}", serde_json::to_string(row)?)?));
     }
+    say!("{}", table(["PROVIDER", "NAME", "TYPE"], &rows.iter().map(cells).collect::<Vec<_>>()))?;
+    if rows.iter().any(|row| row.provider == PIPEDRIVE.name) {
+        say!("\npipedrive also sends any v1_<action>_<object> and v2_<action>_<object>, like v2_delete_person.")?;
+    }
+    Ok(())
 }
 
-fn table(rows: &[Row]) -> String {
-    let width = rows.iter().map(|row| row.name.len()).max().unwrap_or_default();
-    let mut lines = vec![format!("{:<9}  {:<width$}  TYPE", "PROVIDER", "NAME")];
-    for Row { provider, name, types, quarantined } in rows {
-        let told = quarantined.map_or_else(|| types.join(", "), |reason| format!("quarantined: {reason}"));
-        lines.push(format!("{provider:<9}  {name:<width$}  {told}"));
-    }
-    if rows.iter().any(|row| row.provider == PIPEDRIVE.name) {
-        let any = "pipedrive also sends any v1_<action>_<object> and v2_<action>_<object>, like v2_delete_person.";
-        lines.push(format!("\n{any}"));
-    }
-    lines.join("\n")
+fn cells(row: &Row) -> [String; 3] {
+    let told = row.quarantined.map_or_else(|| row.types.join(", "), |reason| format!("quarantined: {reason}"));
+    [row.provider.to_owned(), row.name.clone(), told]
 }
 
 fn row(provider: &Provider, sample: Sample) -> Row {

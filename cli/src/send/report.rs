@@ -19,13 +19,9 @@ pub(crate) struct Sent {
 }
 
 impl Sent {
-    fn is_taken(&self) -> bool {
-        self.answer.status.as_ref().is_ok_and(|status| (200..300).contains(status))
-    }
-
     /// One line for a person.
     pub(crate) fn line(&self) -> String {
-        let colour = if self.is_taken() { AnsiColor::Green } else { AnsiColor::Red };
+        let colour = if self.answer.is_taken() { AnsiColor::Green } else { AnsiColor::Red };
         let style = Style::new().fg_color(Some(colour.into())).bold();
         let latency = milliseconds(self.answer.latency);
         let answered = match &self.answer.status {
@@ -34,6 +30,12 @@ impl Sent {
         };
         let once_more = if self.attempt > 1 { "  once more" } else { "" };
         format!("{answered}  {}{once_more}", self.content())
+    }
+
+    /// What its one event happened to.
+    pub(crate) fn subject(&self) -> Option<String> {
+        let [event] = self.read.as_deref().ok()? else { return None };
+        Some(event.subject.clone())
     }
 
     fn content(&self) -> String {
@@ -90,30 +92,25 @@ struct Told<'a> {
 }
 
 /// The lines below several deliveries.
-pub(crate) fn summary(sent: &[Sent], took: Duration) -> String {
+pub(crate) fn summary(answers: &[Answer], took: Duration) -> String {
     let mut counts = BTreeMap::<String, usize>::new();
-    for one in sent {
-        *counts.entry(status(one)).or_default() += 1;
+    for answer in answers {
+        let status = answer.status.as_ref().map_or_else(|_| "no answer".to_owned(), ToString::to_string);
+        *counts.entry(status).or_default() += 1;
     }
     let counts: Vec<_> = counts.iter().map(|(status, count)| format!("{count} × {status}")).collect();
-    let mut latencies: Vec<_> = sent.iter().map(|one| one.answer.latency).collect();
+    let mut latencies: Vec<_> = answers.iter().map(|answer| answer.latency).collect();
     latencies.sort_unstable();
     // The nearest rank.
     let percentile = |percent: usize| latencies.get((latencies.len() * percent).div_ceil(100).saturating_sub(1));
     let [p50, p99, max] =
         [50, 99, 100].map(|percent| percentile(percent).copied().map(milliseconds).unwrap_or_default());
     #[expect(clippy::cast_precision_loss, reason = "nobody sends that many")]
-    let rate = sent.len() as f64 / took.as_secs_f64();
+    let rate = answers.len() as f64 / took.as_secs_f64();
+    let (count, took, counts) = (answers.len(), took.as_secs_f64(), counts.join(", "));
     format!(
-        "{} deliveries in {:.1} s ({rate:.1} a second): {}\nlatency: p50 {p50}, p99 {p99}, max {max}",
-        sent.len(),
-        took.as_secs_f64(),
-        counts.join(", ")
+        "{count} deliveries in {took:.1} s ({rate:.1} a second): {counts}\nlatency: p50 {p50}, p99 {p99}, max {max}"
     )
-}
-
-fn status(sent: &Sent) -> String {
-    sent.answer.status.as_ref().map_or_else(|_| "no answer".to_owned(), ToString::to_string)
 }
 
 fn milliseconds(duration: Duration) -> String {
@@ -121,11 +118,10 @@ fn milliseconds(duration: Duration) -> String {
 }
 
 /// A sentence for what was not answered 2xx, where there is any, that says what to do.
-pub(crate) fn failure(sent: &[Sent], target: &Target) -> Option<String> {
-    let failed: Vec<_> = sent.iter().filter(|one| !one.is_taken()).collect();
-    let first = failed.first()?;
-    let url = target.shown();
-    Some(match (&first.answer.status, target.is_local) {
+pub(crate) fn failure(answers: &[Answer], target: &Target) -> Option<String> {
+    let failed: Vec<_> = answers.iter().filter(|answer| !answer.is_taken()).collect();
+    let (url, how_many) = (target.shown(), format!("{} of {} deliveries", failed.len(), answers.len()));
+    Some(match (&failed.first()?.status, target.is_local) {
         (Err(reason), true) => format!("no answer from {url} ({reason}): is `cargo dev` running?"),
         (Err(reason), false) => format!("no answer from {url} ({reason}): look at the URL, and at the network"),
         (Ok(401), _) => format!(
@@ -134,15 +130,7 @@ pub(crate) fn failure(sent: &[Sent], target: &Target) -> Option<String> {
         ),
         (Ok(404), _) => format!("there is no receiver at {url} (404): the URL ends in the provider's name"),
         (Ok(413), _) => format!("{url} takes no body as large as this (413): send a smaller one"),
-        (Ok(503), _) => {
-            format!(
-                "{url} could not keep {} of {} deliveries (503): look at its table and its queue",
-                failed.len(),
-                sent.len()
-            )
-        }
-        (Ok(status), _) => {
-            format!("{url} answered {status} to {} of {} deliveries: look at its log", failed.len(), sent.len())
-        }
+        (Ok(503), _) => format!("{url} could not keep {how_many} (503): look at its table and its queue"),
+        (Ok(status), _) => format!("{url} answered {status} to {how_many}: look at its log"),
     })
 }

@@ -47,6 +47,12 @@ pub(crate) struct Answer {
     pub(crate) status: Result<u16, String>,
 }
 
+impl Answer {
+    pub(crate) fn is_taken(&self) -> bool {
+        self.status.as_ref().is_ok_and(|status| (200..300).contains(status))
+    }
+}
+
 impl Target {
     pub(crate) fn new(url: &str, shown: &Shown, is_local: bool) -> Result<Self, String> {
         let uri = url.parse::<Uri>().ok().filter(|uri| uri.host().is_some());
