@@ -232,9 +232,10 @@ impl Send {
     fn hint(&self, done: &Done, target: &Target) -> io::Result<()> {
         let is_for_a_person = self.output == Output::Table && io::stdout().is_terminal();
         match &done.subject {
-            Some(subject) if is_for_a_person && target.is_local => {
+            Some(subject) if is_for_a_person && target.is_local && done.answers.len() == 1 => {
                 say!("\nSee it: cargo hookkeeper events history {subject} --local")
             }
+            Some(_) if is_for_a_person && target.is_local => say!("\nSee them: cargo hookkeeper events --local"),
             _ => Ok(()),
         }
     }
