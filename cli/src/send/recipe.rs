@@ -8,7 +8,7 @@ use super::{
 use amocrm::AMOCRM;
 use intake::Provider;
 use models::{Delivery, Event, Place, Renewal, Unreadable};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use uuid::Uuid;
 
 /// Makes deliveries of a sample.
@@ -173,10 +173,10 @@ fn there_is(fields: &[(String, String)], places: &[Place], path: &str) -> String
         names.extend(below.map(|field| format!("{}.{field}", place.object)));
     }
     names.extend(fields.iter().map(|(path, _)| path.clone()));
-    let same: Vec<_> = names.iter().filter(|name| first(name) == first(path)).cloned().collect();
+    let (same, others): (Vec<_>, Vec<_>) = names.into_iter().partition(|name| first(name) == first(path));
     let mut shown =
-        if same.is_empty() { names.iter().map(|name| format!("{}.…", first(name))).collect() } else { same };
-    let mut seen = std::collections::BTreeSet::new();
+        if same.is_empty() { others.iter().map(|name| format!("{}.…", first(name))).collect() } else { same };
+    let mut seen = BTreeSet::new();
     shown.retain(|name| seen.insert(name.clone()));
     shown.join(", ")
 }

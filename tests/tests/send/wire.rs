@@ -223,7 +223,7 @@ async fn a_file_is_sent_byte_for_byte() {
     let sink = sink().await;
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("body");
-    let bytes = b"\xff{ \"no\" json\r\n\0";
+    let bytes = b"\xff{ \"no\" json\0\r\n";
     fs::write(&path, bytes).unwrap();
     let path = path.to_str().unwrap();
     for (arguments, content_type) in [
