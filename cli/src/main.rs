@@ -11,6 +11,7 @@ mod output;
 mod quarantine;
 mod reading;
 mod replay;
+mod send;
 mod span;
 
 use clap::{Parser, Subcommand};
@@ -28,6 +29,7 @@ struct Cli {
 enum Command {
     Credentials(credentials::Credentials),
     Dev(dev::Dev),
+    Send(send::Send),
     Events(events::Events),
     Quarantine(quarantine::Quarantine),
     Replay(replay::Replay),
@@ -39,6 +41,7 @@ async fn main() -> ExitCode {
     let done = match Cli::parse().command {
         Command::Credentials(credentials) => credentials.run().await,
         Command::Dev(dev) => dev.run().await,
+        Command::Send(send) => send.run().await,
         Command::Events(events) => events.run().await,
         Command::Quarantine(quarantine) => quarantine.run().await,
         Command::Replay(replay) => replay.run().await,

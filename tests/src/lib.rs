@@ -1,12 +1,15 @@
 //! What must hold across providers: the tests of this crate, and what they share.
 
 pub mod benchmark;
+pub mod corpus;
+pub mod dev;
 pub mod house;
 pub mod kept;
 pub mod proxy;
 pub mod request;
 pub mod runtime_api;
 pub mod simulation;
+pub mod sink;
 pub mod site;
 pub mod sqs;
 pub mod world;

@@ -132,6 +132,8 @@ fn snapshot(stored: &Stored) -> Value {
     };
     snapshot["pk"] = stored.pk.clone().into();
     snapshot["sk"] = stored.sk.clone().into();
+    // Whether a map keeps the order of its keys is for the features of a build to say.
+    snapshot.sort_all_objects();
     snapshot
 }
 

@@ -173,7 +173,7 @@ fn from_json(raw: &RawValue, names: usize, room: &mut Room) -> Result<Form, Unre
 
 /// `leads[status][0][id]` as `leads`, `status`, `0`, `id`. What follows a bracket that never closes is one name; as in PHP,
 /// what follows one that closes is none, unless it is a bracket.
-fn path(name: &str) -> impl Iterator<Item = &str> {
+pub(crate) fn path(name: &str) -> impl Iterator<Item = &str> {
     let (first, brackets) = name.find('[').and_then(|at| name.split_at_checked(at)).unwrap_or((name, ""));
     let mut rest = brackets;
     let inner = std::iter::from_fn(move || {

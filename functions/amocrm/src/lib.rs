@@ -5,6 +5,7 @@
 //! <https://developers.kommo.com/docs/webhooks-general>, <https://developers.kommo.com/docs/webhooks-dp>
 
 pub mod form;
+pub mod sample;
 mod words;
 
 use form::Form;

@@ -3,6 +3,7 @@
 //! Sources: <https://support.closer.app/guide/getting-deeper/push-out-data-with-webhooks>,
 //! <https://support.closer.app/guide/upcoming-features-drafts/xbusiness-events-structure-json-draft>
 
+pub mod sample;
 mod wire;
 
 use intake::{Credentials, Provider};

@@ -4,6 +4,7 @@
 //! <https://pipedrive.readme.io/docs/guide-for-webhooks-v2>,
 //! <https://pipedrive.readme.io/docs/webhooks-v2-migration-guide>
 
+pub mod sample;
 mod wire;
 
 use intake::{Credentials, Provider};

@@ -8,6 +8,7 @@ mod event;
 mod hash;
 pub mod json;
 mod record;
+mod renewal;
 mod timestamp;
 mod unreadable;
 
@@ -18,5 +19,6 @@ pub use event::{
 };
 pub use hash::{SHARDS, hash, hex, shard};
 pub use record::{Body, MAX_EVENTS, Origin, Record};
+pub use renewal::{Place, Renewal};
 pub use timestamp::{OwnTime, Timestamp};
 pub use unreadable::Unreadable;

@@ -1,0 +1,55 @@
+//! Deliveries under way: when each begins, and what becomes of it.
+
+use super::{recipe::Recipe, report::Sent, target::Target};
+use crate::Failure;
+use futures_util::{Stream, StreamExt, stream};
+use std::time::Duration;
+use tokio::time::{Instant, sleep_until};
+
+/// How many deliveries are under way at the most, unless a rate says when each begins.
+const AT_ONCE: usize = 16;
+/// The same where one does: a receiver that hangs is not sent more and more.
+const AT_ONCE_BY_RATE: usize = 512;
+
+/// How many deliveries, and how fast.
+#[derive(Debug)]
+pub(crate) struct Pace {
+    pub(crate) count: u32,
+    /// How many begin in a second.
+    pub(crate) rate: Option<f64>,
+    /// How often each is delivered.
+    pub(crate) attempts: u32,
+}
+
+impl Pace {
+    pub(crate) fn total(&self) -> u64 {
+        u64::from(self.count) * u64::from(self.attempts)
+    }
+
+    /// Delivers, and tells of each delivery and its further attempts when they are answered.
+    pub(crate) fn deliver(&self, recipe: &Recipe, target: &Target) -> impl Stream<Item = Result<Vec<Sent>, Failure>> {
+        let started = Instant::now();
+        let one = move |number| async move {
+            if let Some(rate) = self.rate {
+                sleep_until(started + Duration::from_secs_f64(f64::from(number) / rate)).await;
+            }
+            attempt(recipe, target, self.attempts).await
+        };
+        let at_once = if self.rate.is_some() { AT_ONCE_BY_RATE } else { AT_ONCE };
+        stream::iter((0..self.count).map(one)).buffer_unordered(at_once)
+    }
+}
+
+/// One delivery, and the further attempts to deliver it.
+async fn attempt(recipe: &Recipe, target: &Target, attempts: u32) -> Result<Vec<Sent>, Failure> {
+    let mut sent = Vec::new();
+    let mut delivery = recipe.make()?;
+    for attempt in 1..=attempts {
+        if attempt > 1 {
+            delivery = recipe.again(&delivery);
+        }
+        let answer = target.post(&recipe.headers_of(&delivery), &delivery.body).await;
+        sent.push(Sent { attempt, has_an_id: recipe.has_an_id(), read: recipe.read(&delivery), answer });
+    }
+    Ok(sent)
+}

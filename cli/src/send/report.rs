@@ -1,0 +1,136 @@
+//! What is said of the deliveries.
+
+use super::target::{Answer, Target};
+use anstyle::{AnsiColor, Style};
+use models::{Event, Timestamp, Unreadable};
+use serde::Serialize;
+use std::{collections::BTreeMap, time::Duration};
+
+/// A delivery that was sent.
+#[derive(Debug)]
+pub(crate) struct Sent {
+    /// 1, or 2 for the same once more.
+    pub(crate) attempt: u32,
+    /// Whether it names itself; else the receiver does, and so what has no time of its own.
+    pub(crate) has_an_id: bool,
+    /// What the provider's reader makes of it.
+    pub(crate) read: Result<Vec<Event>, Unreadable>,
+    pub(crate) answer: Answer,
+}
+
+impl Sent {
+    /// One line for a person.
+    pub(crate) fn line(&self) -> String {
+        let colour = if self.answer.is_taken() { AnsiColor::Green } else { AnsiColor::Red };
+        let style = Style::new().fg_color(Some(colour.into())).bold();
+        let latency = milliseconds(self.answer.latency);
+        let answered = match &self.answer.status {
+            Ok(status) => format!("{style}{status}{style:#} in {latency}"),
+            Err(reason) => format!("{style}no answer{style:#} in {latency} ({reason})"),
+        };
+        let once_more = if self.attempt > 1 { "  once more" } else { "" };
+        format!("{answered}  {}{once_more}", self.content())
+    }
+
+    /// What its one event happened to.
+    pub(crate) fn subject(&self) -> Option<String> {
+        let [event] = self.read.as_deref().ok()? else { return None };
+        Some(event.subject.clone())
+    }
+
+    fn content(&self) -> String {
+        let events = match &self.read {
+            Err(reason) => return format!("quarantined: {}", reason.reason()),
+            Ok(events) => events,
+        };
+        let Some(first) = events.first() else { return String::new() };
+        let more = if events.len() > 1 { format!("  and {} more", events.len() - 1) } else { String::new() };
+        format!("{}  {}#{}{more}", first.r#type, first.source, first.subject)
+    }
+
+    /// One line for a program.
+    pub(crate) fn json(&self) -> impl Serialize {
+        let told = self.read.as_deref().unwrap_or_default().iter().map(|event| Told {
+            r#type: &event.r#type,
+            source: &event.source,
+            subject: &event.subject,
+            time: event.timeproblem.is_none().then_some(event.time),
+            id: (self.has_an_id || event.timeproblem.is_none()).then_some(event.id.as_str()),
+        });
+        Line {
+            status: self.answer.status.as_ref().ok().copied(),
+            latency_ms: (self.answer.latency.as_secs_f64() * 1e6).round() / 1e3,
+            attempt: self.attempt,
+            error: self.answer.status.as_ref().err().map(|reason| &**reason),
+            quarantined: self.read.as_ref().err().map(Unreadable::reason),
+            events: told.collect(),
+        }
+    }
+}
+
+#[derive(Serialize)]
+struct Line<'a> {
+    status: Option<u16>,
+    latency_ms: f64,
+    attempt: u32,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    error: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    quarantined: Option<&'static str>,
+    events: Vec<Told<'a>>,
+}
+
+/// What the provider's reader makes of a part of a delivery.
+#[derive(Serialize)]
+struct Told<'a> {
+    r#type: &'a str,
+    source: &'a str,
+    subject: &'a str,
+    /// Its own; the receiver gives one to what has none.
+    time: Option<Timestamp>,
+    id: Option<&'a str>,
+}
+
+/// The lines below several deliveries.
+pub(crate) fn summary(answers: &[Answer], took: Duration) -> String {
+    let mut counts = BTreeMap::<String, usize>::new();
+    for answer in answers {
+        let status = answer.status.as_ref().map_or_else(|_| "no answer".to_owned(), ToString::to_string);
+        *counts.entry(status).or_default() += 1;
+    }
+    let counts: Vec<_> = counts.iter().map(|(status, count)| format!("{count} × {status}")).collect();
+    let mut latencies: Vec<_> = answers.iter().map(|answer| answer.latency).collect();
+    latencies.sort_unstable();
+    // The nearest rank.
+    let percentile = |percent: usize| latencies.get((latencies.len() * percent).div_ceil(100).saturating_sub(1));
+    let [p50, p99, max] =
+        [50, 99, 100].map(|percent| percentile(percent).copied().map(milliseconds).unwrap_or_default());
+    #[expect(clippy::cast_precision_loss, reason = "nobody sends that many")]
+    let rate = answers.len() as f64 / took.as_secs_f64();
+    let (count, took, counts) = (answers.len(), took.as_secs_f64(), counts.join(", "));
+    format!(
+        "{count} deliveries in {took:.1} s ({rate:.1} a second): {counts}\nlatency: p50 {p50}, p99 {p99}, max {max}"
+    )
+}
+
+fn milliseconds(duration: Duration) -> String {
+    format!("{:.1} ms", duration.as_secs_f64() * 1e3)
+}
+
+/// A sentence for what was not answered 2xx, where there is any, that says what to do.
+pub(crate) fn failure(answers: &[Answer], target: &Target) -> Option<String> {
+    let failed: Vec<_> = answers.iter().filter(|answer| !answer.is_taken()).collect();
+    let (url, how_many) = (target.shown(), format!("{} of {} deliveries", failed.len(), answers.len()));
+    Some(match (&failed.first()?.status, target.is_local) {
+        (Err(reason), true) => format!("no answer from {url} ({reason}): is `cargo dev` running?"),
+        (Err(reason), false) => format!("no answer from {url} ({reason}): look at the URL, and at the network"),
+        (Ok(401), _) => format!(
+            "{url} does not accept the credentials (401): give others with --user or --key, or make new ones with \
+             `hookkeeper credentials`"
+        ),
+        (Ok(404), _) => format!("there is no receiver at {url} (404): the URL ends in the provider's name"),
+        (Ok(413), _) => format!("{url} takes no body as large as this (413): send a smaller one"),
+        (Ok(503), _) => format!("{url} could not keep {how_many} (503): look at its table and its queue"),
+        (Ok(status), _) => format!("{url} answered {status} to {how_many}: look at its log"),
+    })
+}

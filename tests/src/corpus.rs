@@ -1,0 +1,144 @@
+//! Webhooks that nobody here wrote.
+//!
+//! They are not in this repository. `WEBHOOK_CORPUS` names a folder that has them (absolute, or from the root of the
+//! workspace), with an `INDEX.tsv` of which the columns `file`, `provider`, `version`, `entity`, `action` and `fidelity` are
+//! read, those between in the provider's own words. Where it is not set, what needs them says so and checks nothing; where
+//! it is, a missing file fails it.
+
+use crate::{house::provider, workspace};
+use models::{Delivery, Event, Timestamp, Unreadable};
+use std::{env, fs};
+
+/// A body, and what the index says of it.
+#[derive(Debug, Clone)]
+pub struct Row {
+    /// Its file.
+    pub file: String,
+    /// Whose.
+    pub provider: String,
+    /// Of the provider's payload, and where it is from.
+    pub version: String,
+    /// What it tells of.
+    pub entity: String,
+    /// What happened to it.
+    pub action: String,
+    /// As it was sent.
+    pub body: Vec<u8>,
+    fidelity: String,
+}
+
+/// The corpus, where there is one.
+#[must_use]
+pub fn rows() -> Option<Vec<Row>> {
+    let Some(folder) = env::var_os("WEBHOOK_CORPUS").map(workspace) else {
+        println!("WEBHOOK_CORPUS is not set: nothing is checked here");
+        return None;
+    };
+    let read = |file: &str| {
+        let path = folder.join(file);
+        fs::read(&path).unwrap_or_else(|error| panic!("{}: {error}", path.display()))
+    };
+    let index = String::from_utf8(read("INDEX.tsv")).expect("INDEX.tsv is UTF-8");
+    let mut lines = index.lines().map(|line| line.split('\t').collect::<Vec<_>>());
+    let columns = lines.next().expect("INDEX.tsv has a heading");
+    let rows = lines.map(|row| {
+        let value = |name: &str| {
+            let at = columns.iter().position(|column| *column == name);
+            row[at.unwrap_or_else(|| panic!("INDEX.tsv has no column {name}"))].to_owned()
+        };
+        let file = value("file");
+        Row {
+            body: read(&file),
+            provider: value("provider"),
+            version: value("version"),
+            entity: value("entity"),
+            action: value("action"),
+            fidelity: value("fidelity"),
+            file,
+        }
+    });
+    let rows: Vec<Row> = rows.collect();
+    assert!(!rows.is_empty(), "INDEX.tsv lists nothing");
+    Some(rows)
+}
+
+impl Row {
+    /// What a documentation prints and no sender can have sent.
+    #[must_use]
+    pub fn is_malformed(&self) -> bool {
+        self.file.rsplit('.').next() == Some("txt")
+    }
+
+    /// Whether its values have the types that the provider sends: nobody has masked them, or written them by hand.
+    #[must_use]
+    pub fn is_faithful(&self) -> bool {
+        let changed = ["NOT wire faithful", "hand-masked", "unit test", "malformed"];
+        !self.is_malformed() && !changed.iter().any(|word| self.fidelity.contains(word))
+    }
+
+    /// The type of its events, and how many they are: `status x2` are two.
+    #[must_use]
+    pub fn expected(&self) -> (String, usize) {
+        let action = self.action.split([' ', '(']).next().unwrap_or_default();
+        let count = self.action.split_once(" x").map_or(1, |(_, count)| count.parse().unwrap());
+        let object = match &*self.entity {
+            "leads" => "lead",
+            "contacts" => "contact",
+            "contacts(company)" => "company",
+            "customers" => "customer",
+            "catalogs" => "catalog_element",
+            own => own,
+        };
+        let action = match action {
+            "add" | "added" | "create" => "created",
+            "change" | "update" => "updated",
+            "delete" => "deleted",
+            "restore" => "restored",
+            "status" => "status_changed",
+            "responsible" => "responsible_changed",
+            "note" => "note_added",
+            "period" => "period_changed",
+            own => own,
+        };
+        let prefix = if self.provider == "closer" { "app" } else { "com" };
+        (format!("{prefix}.{}.{object}.{action}", self.provider), count)
+    }
+
+    /// Whether it says when it happened, on a clock that can be known. Of amoCRM the digital pipeline and a thin delete do
+    /// not, nor do notes of 2017, whose time names no zone.
+    #[must_use]
+    pub fn has_a_time(&self) -> bool {
+        let body = String::from_utf8_lossy(&self.body).replace("%5B", "[").replace("%5D", "");
+        let is_time = |(name, value): (&str, &str)| {
+            let path: Vec<_> = name.split('[').collect();
+            let ([_, _, _, field] | [_, _, _, "note", field]) = path[..] else { return false };
+            ["updated_at", "last_modified", "created_at"].contains(&field)
+                && value.len() == 10
+                && value.bytes().all(|byte| byte.is_ascii_digit())
+        };
+        self.provider != "amocrm" || body.split('&').filter_map(|pair| pair.split_once('=')).any(is_time)
+    }
+
+    fn delivery(&self, body: &[u8]) -> Delivery {
+        Delivery {
+            body: body.to_vec(),
+            content_type: Some(self.content_type().to_owned()),
+            arrival: Timestamp::parse("2030-01-01T00:00:00Z").unwrap(),
+            request_id: self.file.clone(),
+        }
+    }
+
+    /// Which its provider sends.
+    #[must_use]
+    pub fn content_type(&self) -> &'static str {
+        if self.provider == "amocrm" { "application/x-www-form-urlencoded" } else { "application/json" }
+    }
+
+    /// What its provider's reader makes of a body in its place.
+    ///
+    /// # Errors
+    /// As the reader.
+    pub fn read(&self, body: &[u8]) -> Result<Vec<Event>, Unreadable> {
+        (provider(&self.provider).read)(&self.delivery(body))
+    }
+}

@@ -1,0 +1,101 @@
+//! An HTTP server on this machine that writes down what it is sent.
+
+use axum::{
+    Router,
+    body::Bytes,
+    extract::State,
+    http::{HeaderMap, StatusCode, Uri},
+};
+use std::{
+    collections::BTreeMap,
+    net::Ipv4Addr,
+    sync::{
+        Arc, Mutex,
+        atomic::{AtomicUsize, Ordering},
+    },
+    time::Duration,
+};
+use tokio::{net::TcpListener, task::JoinHandle, time::sleep};
+
+/// Takes every request and answers it always alike. Ends when it is dropped.
+#[derive(Debug)]
+pub struct Sink {
+    port: u16,
+    state: Arc<Shared>,
+    server: JoinHandle<()>,
+}
+
+#[derive(Debug)]
+struct Shared {
+    status: StatusCode,
+    after: Duration,
+    taken: Mutex<Vec<Taken>>,
+    /// How many requests are here now, and how many were at the most.
+    here: AtomicUsize,
+    most: AtomicUsize,
+}
+
+/// A request.
+#[derive(Debug, Clone)]
+pub struct Taken {
+    /// Path and query.
+    pub uri: String,
+    /// By their names in small letters.
+    pub headers: BTreeMap<String, String>,
+    /// As it came.
+    pub body: Vec<u8>,
+}
+
+impl Sink {
+    /// Starts one that answers with a status, after a time.
+    pub async fn start(status: u16, after: Duration) -> Self {
+        let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await.unwrap();
+        let port = listener.local_addr().unwrap().port();
+        let (here, most) = (AtomicUsize::new(0), AtomicUsize::new(0));
+        let status = StatusCode::from_u16(status).unwrap();
+        let state = Arc::new(Shared { status, after, taken: Mutex::default(), here, most });
+        let app = Router::new().fallback(take).with_state(Arc::clone(&state));
+        let server = tokio::spawn(async { axum::serve(listener, app).await.unwrap() });
+        Self { port, state, server }
+    }
+
+    /// Its port.
+    #[must_use]
+    pub fn port(&self) -> u16 {
+        self.port
+    }
+
+    /// A URL of it.
+    #[must_use]
+    pub fn url(&self, path: &str) -> String {
+        format!("http://127.0.0.1:{}/{path}", self.port)
+    }
+
+    /// What it took since this was last asked.
+    #[must_use]
+    pub fn taken(&self) -> Vec<Taken> {
+        std::mem::take(&mut self.state.taken.lock().unwrap())
+    }
+
+    /// How many requests waited for their answers at once, at the most.
+    #[must_use]
+    pub fn most(&self) -> usize {
+        self.state.most.load(Ordering::SeqCst)
+    }
+}
+
+impl Drop for Sink {
+    fn drop(&mut self) {
+        self.server.abort();
+    }
+}
+
+async fn take(State(state): State<Arc<Shared>>, uri: Uri, headers: HeaderMap, body: Bytes) -> StatusCode {
+    let here = state.here.fetch_add(1, Ordering::SeqCst) + 1;
+    state.most.fetch_max(here, Ordering::SeqCst);
+    let headers = headers.iter().map(|(name, value)| (name.to_string(), value.to_str().unwrap().to_owned())).collect();
+    state.taken.lock().unwrap().push(Taken { uri: uri.to_string(), headers, body: body.to_vec() });
+    sleep(state.after).await;
+    state.here.fetch_sub(1, Ordering::SeqCst);
+    state.status
+}

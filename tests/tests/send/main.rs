@@ -1,0 +1,80 @@
+//! `hookkeeper send`, as a process: what it sends, to `hookkeeper dev` and to a server that writes it down, and what it says.
+
+mod kept;
+mod said;
+mod shape;
+mod wire;
+
+use base64::{Engine, engine::general_purpose::STANDARD};
+use models::{Delivery, Event, Timestamp};
+use serde_json::{Value, json};
+use std::{fs, process::Output, time::Duration};
+use tests::{
+    dev::hookkeeper,
+    house::provider as provider_of,
+    sink::{Sink, Taken},
+    workspace,
+};
+
+fn send(arguments: &[&str]) -> Output {
+    hookkeeper(&["send"]).args(arguments).env_remove("HOOKKEEPER_USER").env_remove("HOOKKEEPER_KEY").output().unwrap()
+}
+
+/// What it prints for a program, where all goes well.
+fn sent(arguments: &[&str]) -> Vec<Value> {
+    let output = send(&[arguments, &["--output", "json"]].concat());
+    assert!(output.status.success(), "{arguments:?}: {}", text(&output.stderr));
+    text(&output.stdout).lines().map(|line| serde_json::from_str(line).unwrap()).collect()
+}
+
+fn text(bytes: &[u8]) -> String {
+    String::from_utf8(bytes.to_vec()).unwrap()
+}
+
+/// A server that takes everything.
+async fn sink() -> Sink {
+    Sink::start(200, Duration::ZERO).await
+}
+
+/// What a server takes of a command.
+fn over_the_wire(sink: &Sink, arguments: &[&str]) -> Vec<Taken> {
+    sent(&[arguments, &["--url", &sink.url(arguments[0])]].concat());
+    sink.taken()
+}
+
+/// A provider's samples that are to be sent, as their files are now: name, verdict, and API Gateway's event.
+fn samples(provider: &str) -> Vec<(String, String, Value)> {
+    let mut samples = Vec::new();
+    for file in fs::read_dir(workspace("events").join(provider)).unwrap() {
+        let path = file.unwrap().path();
+        let stem = path.file_stem().unwrap().to_str().unwrap().to_owned();
+        let (name, verdict) = stem.split_once('.').unwrap();
+        let event: Value = serde_json::from_slice(&fs::read(&path).unwrap()).unwrap();
+        let is_sent = ["kept", "quarantined"].contains(&verdict.split('.').next().unwrap());
+        // No sender can make API Gateway say that it encoded what it did not.
+        if is_sent && verdict != "quarantined.not_base64" {
+            samples.push((name.to_owned(), verdict.to_owned(), event));
+        }
+    }
+    samples.sort_by(|a, b| a.0.cmp(&b.0));
+    samples
+}
+
+/// What a provider's reader makes of a body.
+fn read(provider: &str, body: &[u8]) -> Vec<Event> {
+    let arrival = Timestamp::parse("2030-01-01T00:00:00Z").unwrap();
+    let delivery = Delivery { body: body.to_vec(), content_type: None, arrival, request_id: "r".to_owned() };
+    (provider_of(provider).read)(&delivery).unwrap()
+}
+
+/// The body of a sample.
+fn body_of(event: &Value) -> Vec<u8> {
+    let body = event["body"].as_str().unwrap();
+    if event["isBase64Encoded"] == json!(true) { STANDARD.decode(body).unwrap() } else { body.into() }
+}
+
+fn sorted<T: Ord>(items: impl IntoIterator<Item = T>) -> Vec<T> {
+    let mut items: Vec<_> = items.into_iter().collect();
+    items.sort();
+    items
+}
