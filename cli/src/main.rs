@@ -11,6 +11,7 @@ mod output;
 mod quarantine;
 mod reading;
 mod replay;
+mod schema;
 mod span;
 
 use clap::{Parser, Subcommand};
@@ -32,6 +33,7 @@ enum Command {
     Quarantine(quarantine::Quarantine),
     Replay(replay::Replay),
     Export(export::Export),
+    Schema(schema::Schema),
 }
 
 #[tokio::main]
@@ -43,6 +45,7 @@ async fn main() -> ExitCode {
         Command::Quarantine(quarantine) => quarantine.run().await,
         Command::Replay(replay) => replay.run().await,
         Command::Export(export) => export.run().await,
+        Command::Schema(_) => schema::print(),
     };
     match done {
         Ok(()) => ExitCode::SUCCESS,

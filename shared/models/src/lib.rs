@@ -8,6 +8,8 @@ mod event;
 mod hash;
 pub mod json;
 mod record;
+#[cfg(feature = "schema")]
+mod schema;
 mod timestamp;
 mod unreadable;
 
@@ -18,5 +20,7 @@ pub use event::{
 };
 pub use hash::{SHARDS, hash, hex, shard};
 pub use record::{Body, MAX_EVENTS, Origin, Record};
+#[cfg(feature = "schema")]
+pub use schema::schema;
 pub use timestamp::{OwnTime, Timestamp};
 pub use unreadable::Unreadable;
