@@ -1,6 +1,7 @@
 //! What must hold across providers: the tests of this crate, and what they share.
 
 pub mod benchmark;
+pub mod dev;
 pub mod house;
 pub mod kept;
 pub mod proxy;

@@ -2,73 +2,12 @@
 
 use std::{
     fs,
-    io::{BufRead, BufReader, Read, Write},
+    io::{Read, Write},
     net::{TcpListener, TcpStream},
     path::Path,
-    process::{Child, ChildStdout, Command, ExitStatus, Output, Stdio},
+    process::Output,
 };
-use tests::runtime_api::binary;
-
-/// A running `hookkeeper dev` on ports of its own. Killed when it is dropped.
-struct Dev {
-    process: Child,
-    stdout: BufReader<ChildStdout>,
-    /// What it printed when it was ready.
-    greeting: String,
-}
-
-impl Dev {
-    fn start(data: &str) -> Self {
-        let mut process = hookkeeper(&["dev", "--port", "0", "--dynamodb-port", "0", "--data", data])
-            .stdout(Stdio::piped())
-            .spawn()
-            .unwrap();
-        let mut stdout = BufReader::new(process.stdout.take().unwrap());
-        let mut greeting = String::new();
-        while !greeting.contains("Ctrl-C ends it") {
-            assert_ne!(stdout.read_line(&mut greeting).unwrap(), 0, "it ended: {greeting}");
-        }
-        Self { process, stdout, greeting }
-    }
-
-    /// The `curl` lines that it printed.
-    fn curl_lines(&self) -> Vec<&str> {
-        self.greeting.lines().map(str::trim).filter(|line| line.starts_with("curl ")).collect()
-    }
-
-    /// The output of the command that it printed for listing what was kept.
-    fn list(&self) -> String {
-        let mut lines = self.greeting.lines().map(str::trim);
-        let command = lines.find_map(|line| line.strip_prefix("cargo hookkeeper ")).unwrap();
-        let output = hookkeeper(&command.split(' ').collect::<Vec<_>>()).output().unwrap();
-        assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
-        String::from_utf8(output.stdout).unwrap()
-    }
-
-    /// Ctrl-C, and how it ended. The rest of what it printed is one JSON line for each delivery.
-    fn interrupt(mut self) -> (ExitStatus, usize) {
-        let pid = self.process.id().to_string();
-        assert!(Command::new("kill").args(["-INT", &pid]).status().unwrap().success());
-        let mut rest = String::new();
-        self.stdout.read_to_string(&mut rest).unwrap();
-        let lines = rest.lines().filter(|line| !line.is_empty());
-        let lines = lines.inspect(|line| assert!(serde_json::from_str::<serde_json::Value>(line).is_ok(), "{line}"));
-        (self.process.wait().unwrap(), lines.count())
-    }
-}
-
-impl Drop for Dev {
-    fn drop(&mut self) {
-        self.process.kill().ok();
-        self.process.wait().ok();
-    }
-}
-
-fn hookkeeper(arguments: &[&str]) -> Command {
-    let mut command = Command::new(binary("hookkeeper"));
-    command.args(arguments);
-    command
-}
+use tests::dev::{Dev, hookkeeper};
 
 /// Does what a printed `curl` line does, and gives the status line of the answer.
 fn paste(curl: &str) -> String {
