@@ -22,10 +22,10 @@ pub(crate) struct Connection {
     pub(crate) local: Option<u16>,
     /// A table, without asking a stack for it
     #[arg(long, conflicts_with = "stack")]
-    table: Option<String>,
+    pub(crate) table: Option<String>,
     /// The stack that is asked
     #[arg(long, default_value = STACK)]
-    stack: String,
+    pub(crate) stack: String,
     #[command(flatten)]
     aws: Aws,
 }
@@ -104,7 +104,7 @@ impl Connection {
             None => format!("the table {name} cannot be used ({})", causes(&error)),
         })?;
         let schema = table_schema(TEMPLATE, name)?;
-        if has_keys(&described.table.map(keys).unwrap_or_default(), &schema.create) {
+        if has_keys(&described.table.as_ref().map(keys).unwrap_or_default(), &schema.create) {
             return Ok(());
         }
         Err(format!(
@@ -142,7 +142,7 @@ fn retention(stack: &Stack) -> Option<Duration> {
 }
 
 /// A described table's keys and indexes, as the API's JSON has them.
-fn keys(table: TableDescription) -> Value {
+pub(crate) fn keys(table: &TableDescription) -> Value {
     let schema = |schema: &[aws_sdk_dynamodb::types::KeySchemaElement]| -> Value {
         let keys = schema.iter();
         keys.map(|key| json!({ "AttributeName": key.attribute_name, "KeyType": key.key_type.as_str() })).collect()

@@ -3,10 +3,12 @@
 mod connection;
 mod credentials;
 mod dev;
+mod doctor;
 mod events;
 mod export;
 mod filter;
 mod handle;
+mod http;
 mod output;
 mod quarantine;
 mod reading;
@@ -34,6 +36,7 @@ enum Command {
     Replay(replay::Replay),
     Export(export::Export),
     Schema(schema::Schema),
+    Doctor(doctor::Doctor),
 }
 
 #[tokio::main]
@@ -46,6 +49,7 @@ async fn main() -> ExitCode {
         Command::Replay(replay) => replay.run().await,
         Command::Export(export) => export.run().await,
         Command::Schema(_) => schema::print(),
+        Command::Doctor(doctor) => doctor.run().await,
     };
     match done {
         Ok(()) => ExitCode::SUCCESS,
