@@ -22,10 +22,10 @@ pub(crate) struct Connection {
     pub(crate) local: Option<u16>,
     /// A table, without asking a stack for it
     #[arg(long, conflicts_with = "stack")]
-    table: Option<String>,
+    pub(crate) table: Option<String>,
     /// The stack that is asked
     #[arg(long, default_value = STACK)]
-    stack: String,
+    pub(crate) stack: String,
     #[command(flatten)]
     aws: Aws,
 }
@@ -142,7 +142,7 @@ fn retention(stack: &Stack) -> Option<Duration> {
 }
 
 /// A described table's keys and indexes, as the API's JSON has them.
-fn keys(table: &TableDescription) -> Value {
+pub(crate) fn keys(table: &TableDescription) -> Value {
     let schema = |schema: &[aws_sdk_dynamodb::types::KeySchemaElement]| -> Value {
         let keys = schema.iter();
         keys.map(|key| json!({ "AttributeName": key.attribute_name, "KeyType": key.key_type.as_str() })).collect()

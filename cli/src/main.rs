@@ -3,14 +3,17 @@
 mod connection;
 mod credentials;
 mod dev;
+mod doctor;
 mod events;
 mod export;
 mod filter;
 mod handle;
+mod http;
 mod output;
 mod quarantine;
 mod reading;
 mod replay;
+mod schema;
 mod send;
 mod span;
 
@@ -34,6 +37,8 @@ enum Command {
     Quarantine(quarantine::Quarantine),
     Replay(replay::Replay),
     Export(export::Export),
+    Schema(schema::Schema),
+    Doctor(doctor::Doctor),
 }
 
 #[tokio::main]
@@ -46,6 +51,8 @@ async fn main() -> ExitCode {
         Command::Quarantine(quarantine) => quarantine.run().await,
         Command::Replay(replay) => replay.run().await,
         Command::Export(export) => export.run().await,
+        Command::Schema(_) => schema::print(),
+        Command::Doctor(doctor) => doctor.run().await,
     };
     match done {
         Ok(()) => ExitCode::SUCCESS,

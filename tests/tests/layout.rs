@@ -144,7 +144,7 @@ fn layer(folder: &str) -> usize {
 
 /// What a receiver's cold start has no time for: the default chain of credentials, a second TLS, a big table of anything. (The
 /// reader of the system's certificates is there, and is not run: see `trust.rs`.)
-const TOO_MUCH: [&str; 6] = ["aws-config", "aws-lc-rs", "aws-lc-sys", "aws-sdk-sts", "openssl", "regex"];
+const TOO_MUCH: [&str; 7] = ["aws-config", "aws-lc-rs", "aws-lc-sys", "aws-sdk-sts", "openssl", "regex", "schemars"];
 
 #[test]
 fn what_is_shipped_stays_small() {

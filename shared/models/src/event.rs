@@ -17,32 +17,41 @@ pub const MAX_TYPE_BYTES: usize = 512;
 ///
 /// In JSON it is the specification's structured mode, `data` byte for byte as it was kept.
 #[derive(Debug, Clone, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct Event {
     /// Always `1.0`.
     pub specversion: SpecVersion,
     /// The same for every delivery of one event, another for every other event of its `source`.
+    #[cfg_attr(feature = "schema", schemars(length(min = 1)))]
     pub id: EventId,
     /// Whose CRM: `pipedrive/<company id>`, `amocrm/<account id>`, `closer`.
+    #[cfg_attr(feature = "schema", schemars(length(min = 1, max = MAX_SOURCE_BYTES)))]
     pub source: String,
     /// What happened, in one vocabulary over providers and versions: `com.pipedrive.deal.updated`.
+    #[cfg_attr(feature = "schema", schemars(length(min = 1, max = MAX_TYPE_BYTES)))]
     pub r#type: String,
     /// To what: `deal/42`.
+    #[cfg_attr(feature = "schema", schemars(length(min = 1, max = MAX_SUBJECT_BYTES)))]
     pub subject: String,
     /// When: the provider's own time, else the arrival (then `timeproblem` says why).
     pub time: Timestamp,
     /// Always `application/json`.
     pub datacontenttype: DataContentType,
     /// The provider's own words for `type`: `updated.deal`, `leads.status`, `ThreadCreatedEvent`.
+    #[cfg_attr(feature = "schema", schemars(length(max = MAX_TYPE_BYTES)))]
     pub originaltype: String,
     /// The version of the provider's payload, where it names one: Pipedrive's `1` and `2.0`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[cfg_attr(feature = "schema", schemars(with = "String", length(max = MAX_TYPE_BYTES)))]
     pub apiversion: Option<String>,
     /// Which of the provider's ways reported it, where one change comes by several: amoCRM's `account` and
     /// `digital_pipeline`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[cfg_attr(feature = "schema", schemars(with = "String"))]
     pub channel: Option<String>,
     /// Why `time` is the arrival, where it is.
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[cfg_attr(feature = "schema", schemars(with = "TimeProblem"))]
     pub timeproblem: Option<TimeProblem>,
     /// What the provider sent of it, never re-serialised.
     pub data: Box<RawValue>,
@@ -50,6 +59,7 @@ pub struct Event {
 
 /// The version of the CloudEvents specification.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema), schemars(inline))]
 pub enum SpecVersion {
     /// `1.0`
     #[serde(rename = "1.0")]
@@ -58,6 +68,7 @@ pub enum SpecVersion {
 
 /// The media type of an event's `data`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema), schemars(inline))]
 pub enum DataContentType {
     /// `application/json`
     #[serde(rename = "application/json")]
@@ -67,6 +78,7 @@ pub enum DataContentType {
 /// Why an event's `time` is its arrival.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema), schemars(inline))]
 pub enum TimeProblem {
     /// The event carries no time of its own, or none that names a time zone.
     Missing,
@@ -77,6 +89,7 @@ pub enum TimeProblem {
 /// The `id` of an event. Made by [`Event::new`] alone, so that no provider can forget the rule; or read back.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(transparent)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema), schemars(inline))]
 pub struct EventId(String);
 
 impl EventId {

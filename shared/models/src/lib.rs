@@ -9,6 +9,8 @@ mod hash;
 pub mod json;
 mod record;
 mod renewal;
+#[cfg(feature = "schema")]
+mod schema;
 mod timestamp;
 mod unreadable;
 
@@ -20,5 +22,7 @@ pub use event::{
 pub use hash::{SHARDS, hash, hex, shard};
 pub use record::{Body, MAX_EVENTS, Origin, Record};
 pub use renewal::{Place, Renewal};
+#[cfg(feature = "schema")]
+pub use schema::schema;
 pub use timestamp::{OwnTime, Timestamp};
 pub use unreadable::Unreadable;

@@ -8,7 +8,12 @@ use time::{OffsetDateTime, format_description::well_known::Rfc3339};
 /// order: `2026-11-21T20:43:00.000000Z`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(into = "String", try_from = "String")]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema), schemars(inline))]
+#[cfg_attr(feature = "schema", schemars(extend("format" = "date-time", "pattern" = PATTERN)))]
 pub struct Timestamp(i64);
+
+#[cfg(feature = "schema")]
+const PATTERN: &str = r"^[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}\.[0-9]{6}Z$";
 
 /// 2000-01-01 and 2100-01-01 in seconds. Between them a number tells its unit (seconds, milli- or microseconds) by its
 /// size; outside them it is no time at which a CRM reported anything.

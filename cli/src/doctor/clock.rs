@@ -1,0 +1,39 @@
+//! The clock: AWS refuses what is signed with another time than its own.
+
+use super::finding::Finding;
+use crate::http::Http;
+use aws_config::SdkConfig;
+use std::time::Duration;
+
+const CHECK: &str = "clock";
+/// Seconds that ours may be off. AWS refuses a signature at 300.
+const ALLOWED: u64 = 60;
+const PATIENCE: Duration = Duration::from_secs(5);
+
+/// `ahead`: by how many seconds ours is ahead, where an answer has told; else an endpoint of AWS is asked, which tells the time
+/// to whoever does not sign too.
+pub(crate) async fn check(http: &Http, sdk: &SdkConfig, ahead: Option<i64>) -> Finding {
+    let ahead = match ahead {
+        Some(ahead) => Some(ahead),
+        None => asked(http, sdk).await,
+    };
+    let Some(ahead) = ahead else { return Finding::skip(CHECK, "nobody tells the time") };
+    let off = ahead.unsigned_abs();
+    let text = match ahead {
+        0.. => format!("ours is {off} s ahead"),
+        _ => format!("ours is {off} s behind"),
+    };
+    if off <= ALLOWED {
+        return Finding::ok(CHECK, text);
+    }
+    Finding::fail(CHECK, text, "set it by the network's time: AWS refuses what is signed 5 minutes off")
+}
+
+async fn asked(http: &Http, sdk: &SdkConfig) -> Option<i64> {
+    let endpoint = match (sdk.endpoint_url(), sdk.region()) {
+        (Some(url), _) => url.to_owned(),
+        (None, Some(region)) => format!("https://dynamodb.{region}.amazonaws.com/"),
+        (None, None) => return None,
+    };
+    http.ask("GET", &endpoint, None, PATIENCE).await.ok()?.ahead
+}

@@ -1,0 +1,138 @@
+//! A provider's URL: answered in time, and shut for strangers.
+
+use super::finding::Finding;
+use crate::{
+    filter::provider,
+    http::{Answer, Http},
+};
+use base64::{Engine, engine::general_purpose::STANDARD};
+use form_urlencoded::byte_serialize;
+use intake::{Credentials, Provider};
+
+/// A provider's URL, as this command knocks there.
+#[derive(Debug)]
+pub(crate) struct Door {
+    pub(crate) provider: Provider,
+    /// Without a secret.
+    pub(crate) url: String,
+    pub(crate) shown: Option<Shown>,
+    pub(crate) is_local: bool,
+}
+
+/// What shows who knocks.
+#[derive(Debug, Clone)]
+pub(crate) enum Shown {
+    /// `user:password`.
+    Basic(String),
+    /// A key in the URL.
+    Key(String),
+}
+
+impl Shown {
+    /// Of a secret: `user:password`, or a key where the provider may have one.
+    pub(crate) fn of(provider: &Provider, secret: &str) -> Result<Self, String> {
+        match (secret.contains(':'), provider.credentials) {
+            (true, _) => Ok(Self::Basic(secret.to_owned())),
+            (false, Credentials::BasicOrKey) => Ok(Self::Key(secret.to_owned())),
+            (false, Credentials::Basic) => Err(format!("{} shows USER:PASSWORD, and no key", provider.name)),
+        }
+    }
+}
+
+/// `pipedrive=USER:PASSWORD`.
+pub(crate) fn credential(argument: &str) -> Result<(Provider, Shown), String> {
+    let (name, secret) = argument.split_once('=').ok_or("it is PROVIDER=USER:PASSWORD, or PROVIDER=KEY")?;
+    let provider = provider(name)?;
+    Ok((provider, Shown::of(&provider, secret)?))
+}
+
+/// The stack's output that has a provider's URL: `PipedriveUrl`.
+pub(crate) fn output_name(provider: &Provider) -> String {
+    let (first, rest) = provider.name.split_at(1);
+    format!("{}{rest}Url", first.to_uppercase())
+}
+
+/// What is not well, and what to do.
+type Trouble = (String, String);
+
+impl Door {
+    /// Knocks, and says by how many seconds our clock is ahead of the one there, where all is well there.
+    pub(crate) async fn check(&self, http: &Http) -> (Finding, Option<i64>) {
+        match self.visit(http).await {
+            Ok((text, ahead)) => (Finding::ok(self.provider.name, text), ahead),
+            Err((text, advice)) => (Finding::fail(self.provider.name, format!("{} {text}", self.url), advice), None),
+        }
+    }
+
+    async fn visit(&self, http: &Http) -> Result<(String, Option<i64>), Trouble> {
+        // The first knock may start a function: the second is judged.
+        let [first, second] = [self.knock(http).await?, self.knock(http).await?];
+        let (name, patience) = (self.provider.name, self.provider.patience);
+        let took = format!("in {} ms (the first in {} ms", second.latency.as_millis(), first.latency.as_millis());
+        if second.latency > patience / 3 {
+            let third = format!("more than a third of the {} s that {name} waits", patience.as_secs());
+            let advice = "the dashboard shows whether the table is slow, or functions start too often";
+            return Err((format!("answers {} {took}), {third}", self.manner()), advice.to_owned()));
+        }
+        self.is_shut(http).await?;
+        let most = (patience / 3).as_millis();
+        let more = if self.shown.is_none() { " (--credential probes it as the provider does)" } else { "" };
+        Ok((format!("200 to {} {took}, at most {most} ms), 401 to a stranger{more}", self.manner()), second.ahead))
+    }
+
+    /// As a provider tries a URL.
+    async fn knock(&self, http: &Http) -> Result<Answer, Trouble> {
+        let patience = self.provider.patience;
+        let answer = match &self.shown {
+            None => http.ask("GET", &self.url, None, patience).await,
+            Some(Shown::Basic(credentials)) => {
+                let authorization = format!("Basic {}", STANDARD.encode(credentials));
+                http.ask("POST", &self.url, Some(&authorization), patience).await
+            }
+            Some(Shown::Key(key)) => {
+                let key: String = byte_serialize(key.as_bytes()).collect();
+                http.ask("POST", &format!("{}?key={key}", self.url), None, patience).await
+            }
+        };
+        let answer = answer.map_err(|error| self.silent(&error))?;
+        if answer.status == 200 { Ok(answer) } else { Err(self.refusal(answer.status)) }
+    }
+
+    /// A POST without credentials is refused.
+    async fn is_shut(&self, http: &Http) -> Result<(), Trouble> {
+        let answer = http.ask("POST", &self.url, None, self.provider.patience).await;
+        let status = answer.map_err(|error| self.silent(&error))?.status;
+        if status == 401 {
+            return Ok(());
+        }
+        let advice = "whoever finds it may deliver there. Look at what stands between the URL and the function, and deploy again";
+        Err((format!("answers {status}, and not 401, to a POST without credentials"), advice.to_owned()))
+    }
+
+    fn manner(&self) -> &'static str {
+        if self.shown.is_some() { "a signed probe" } else { "a GET" }
+    }
+
+    fn silent(&self, error: &str) -> Trouble {
+        let advice = if self.is_local {
+            "start `cargo dev`, or name the port of its receivers with --gateway-port"
+        } else {
+            "look at the URL, its DNS and the network; then at the function's log"
+        };
+        (format!("gives {error}"), advice.to_owned())
+    }
+
+    fn refusal(&self, status: u16) -> Trouble {
+        let name = self.provider.name;
+        let advice = match status {
+            401 => format!(
+                "give what it accepts with --credential {name}=..., or make another with `hookkeeper credentials {name} --add`"
+            ),
+            404 => "the URL leads to no receiver: deploy again".to_owned(),
+            429 => "raise the account's quotas (README, How far it goes)".to_owned(),
+            500.. => "look at the function's log and its alarms (README, Alarms)".to_owned(),
+            _ => "look at what stands between the URL and the function".to_owned(),
+        };
+        (format!("answers {status} to {}", self.manner()), advice)
+    }
+}

@@ -1,0 +1,62 @@
+//! The spool and the dead letters: empty when all is well.
+
+use super::{Asked, finding::Finding};
+use crate::connection::{causes, output};
+use aws_config::SdkConfig;
+use aws_sdk_sqs::{Client, types::QueueAttributeName};
+
+/// A queue: its check, the stack's output that names it, and what to do when something waits in it.
+const QUEUES: [(&str, &str, &str); 2] = [
+    (
+        "spool",
+        "SpoolUrl",
+        "the table did not take them. The drain moves them within minutes, or its log says why not; nothing is lost for 14 days",
+    ),
+    (
+        "dead letters",
+        "DeadLettersUrl",
+        "the drain gave them up. Mend what its log says, and redrive them (README, Runbook)",
+    ),
+];
+
+/// What the messages of a queue are counted by.
+const COUNTS: [QueueAttributeName; 3] = [
+    QueueAttributeName::ApproximateNumberOfMessages,
+    QueueAttributeName::ApproximateNumberOfMessagesNotVisible,
+    QueueAttributeName::ApproximateNumberOfMessagesDelayed,
+];
+
+pub(crate) async fn check(sdk: &SdkConfig, stack: &Asked) -> Vec<Finding> {
+    let client = Client::new(sdk);
+    let mut findings = Vec::new();
+    for (check, name, advice) in QUEUES {
+        let url =
+            stack.as_ref().map_err(|why| *why).and_then(|it| output(it, name).ok_or("the stack does not name it"));
+        findings.push(match url {
+            Ok(url) => queue(&client, check, &url, advice).await,
+            Err(why) => Finding::skip(check, why),
+        });
+    }
+    findings
+}
+
+async fn queue(client: &Client, check: &'static str, url: &str, advice: &str) -> Finding {
+    let asked = client.get_queue_attributes().queue_url(url).set_attribute_names(Some(COUNTS.to_vec())).send().await;
+    let counts = match asked {
+        Ok(answer) => answer.attributes.unwrap_or_default(),
+        Err(error) => {
+            let text = format!("it cannot be asked ({})", causes(&error));
+            return Finding::fail(
+                check,
+                text,
+                "deploy again if it is gone, else allow whoever asks sqs:GetQueueAttributes",
+            );
+        }
+    };
+    let messages: u64 = counts.values().filter_map(|count| count.parse::<u64>().ok()).sum();
+    match messages {
+        0 => Finding::ok(check, "empty"),
+        1 => Finding::fail(check, "1 message waits", advice),
+        more => Finding::fail(check, format!("{more} messages wait"), advice),
+    }
+}

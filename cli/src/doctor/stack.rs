@@ -1,0 +1,138 @@
+//! The stack: whether its last deployment came to its end, and whether it is this version's.
+
+use super::{
+    Asked,
+    expected::{Parameters, differences, expected, some, types},
+    finding::Finding,
+};
+use crate::connection::{Connection, causes};
+use aws_config::SdkConfig;
+use aws_sdk_cloudformation::{
+    Client,
+    error::{ProvideErrorMetadata, SdkError},
+    types::{Stack, StackResourceSummary, TemplateStage},
+};
+use hookkeeper::template::{TEMPLATE, parse};
+use std::{collections::BTreeSet, error::Error};
+
+const CHECK: &str = "stack";
+const AGAIN: &str = "deploy this version (`sam build`, `sam deploy`), or use the version that was deployed";
+/// For what AWS refuses to say.
+const RIGHTS: &str = "allow whoever asks to ask CloudFormation";
+
+/// The stack, where one can be asked, and what is found of it.
+pub(crate) async fn check(sdk: &SdkConfig, connection: &Connection) -> (Asked, Vec<Finding>) {
+    let no_stack = match (connection.local, &connection.table) {
+        (Some(_), _) => Some("`cargo dev` has none"),
+        (None, Some(_)) => Some("--table asks no stack"),
+        (None, None) => None,
+    };
+    if let Some(why) = no_stack {
+        return (Err(why), vec![Finding::skip(CHECK, why)]);
+    }
+    let (client, name) = (Client::new(sdk), &*connection.stack);
+    let stack = match client.describe_stacks().stack_name(name).send().await {
+        Ok(answer) => answer.stacks.unwrap_or_default().pop(),
+        Err(error) => return (Err("the stack cannot be asked"), vec![unasked(name, &error)]),
+    };
+    match stack {
+        Some(stack) => {
+            let findings = vec![status(name, &stack), template(&client, name).await, resources(&client, &stack).await];
+            (Ok(stack), findings)
+        }
+        None => (Err("there is no stack"), vec![Finding::fail(CHECK, format!("there is no stack {name}"), DEPLOY)]),
+    }
+}
+
+const DEPLOY: &str = "deploy it, or name another with --stack, --profile or --region";
+
+fn unasked<E>(name: &str, error: &SdkError<E>) -> Finding
+where
+    E: ProvideErrorMetadata + Error + 'static,
+{
+    let is_missing = error.message().is_some_and(|message| message.contains("does not exist"));
+    if is_missing {
+        return Finding::fail(CHECK, format!("there is no stack {name}"), DEPLOY);
+    }
+    let advice = "look at AWS's credentials and region (--profile, --region), or do without with --local or --table";
+    Finding::fail(CHECK, format!("the stack {name} cannot be asked ({})", causes(error)), advice)
+}
+
+/// How its last deployment ended.
+fn status(name: &str, stack: &Stack) -> Finding {
+    let status = stack.stack_status().map_or("", |status| status.as_str());
+    let text = format!("{name} is {status}");
+    let events = format!("`aws cloudformation describe-stack-events --stack-name {name}` says why");
+    match status {
+        "CREATE_COMPLETE" | "UPDATE_COMPLETE" | "UPDATE_COMPLETE_CLEANUP_IN_PROGRESS" | "IMPORT_COMPLETE" => {
+            Finding::ok(CHECK, text)
+        }
+        "UPDATE_ROLLBACK_COMPLETE" | "IMPORT_ROLLBACK_COMPLETE" => Finding::fail(
+            CHECK,
+            format!("{text}, its last deployment undone"),
+            format!("{events}; mend it, and deploy again"),
+        ),
+        "ROLLBACK_COMPLETE" | "ROLLBACK_FAILED" | "CREATE_FAILED" => Finding::fail(
+            CHECK,
+            format!("{text}, never deployed"),
+            format!("{events}; mend it, `sam delete`, and deploy again"),
+        ),
+        status if status.ends_with("IN_PROGRESS") => {
+            Finding::fail(CHECK, text, "wait until that has ended, and ask again")
+        }
+        _ => Finding::fail(CHECK, text, format!("{events}; roll it back or delete it, and deploy again")),
+    }
+}
+
+/// Whether what was deployed is this version's template.
+async fn template(client: &Client, name: &str) -> Finding {
+    const CHECK: &str = "template";
+    let answer = client.get_template().stack_name(name).template_stage(TemplateStage::Original).send().await;
+    let body = match answer {
+        Ok(answer) => answer.template_body.unwrap_or_default(),
+        Err(error) => return Finding::fail(CHECK, format!("it cannot be asked for ({})", causes(&error)), RIGHTS),
+    };
+    let (deployed, ours) = match (parse(&body), parse(TEMPLATE)) {
+        (Ok(deployed), Ok(ours)) => (deployed, ours),
+        (Err(error), _) | (_, Err(error)) => return Finding::fail(CHECK, error.to_string(), AGAIN),
+    };
+    match differences(&types(&deployed), &types(&ours)) {
+        None => Finding::ok(CHECK, format!("it has the resources of version {}", env!("CARGO_PKG_VERSION"))),
+        Some(differences) => Finding::fail(
+            CHECK,
+            format!("it is not that of version {} ({differences})", env!("CARGO_PKG_VERSION")),
+            AGAIN,
+        ),
+    }
+}
+
+/// Whether all is there that the template makes with the stack's parameters.
+async fn resources(client: &Client, stack: &Stack) -> Finding {
+    const CHECK: &str = "resources";
+    let name = stack.stack_name().unwrap_or_default();
+    let pages = client.list_stack_resources().stack_name(name).into_paginator().items().send();
+    let there: Vec<StackResourceSummary> = match pages.try_collect().await {
+        Ok(there) => there,
+        Err(error) => return Finding::fail(CHECK, format!("they cannot be asked for ({})", causes(&error)), RIGHTS),
+    };
+    let there: BTreeSet<_> = there.iter().filter(|it| is_there(it)).filter_map(|it| it.logical_resource_id()).collect();
+    let template = match parse(TEMPLATE) {
+        Ok(template) => template,
+        Err(error) => return Finding::fail(CHECK, error.to_string(), AGAIN),
+    };
+    let expected = expected(&template, &parameters(stack));
+    let missing: Vec<_> = expected.iter().filter(|id| !there.contains(&***id)).cloned().collect();
+    if missing.is_empty() {
+        return Finding::ok(CHECK, format!("all {} that its parameters ask for are there", expected.len()));
+    }
+    Finding::fail(CHECK, format!("it lacks {}", some(&missing)), AGAIN)
+}
+
+fn is_there(resource: &StackResourceSummary) -> bool {
+    resource.resource_status().is_some_and(|it| it.as_str().ends_with("COMPLETE") && it.as_str() != "DELETE_COMPLETE")
+}
+
+fn parameters(stack: &Stack) -> Parameters {
+    let parameters = stack.parameters().iter();
+    parameters.filter_map(|it| Some((it.parameter_key.clone()?, it.parameter_value.clone()?))).collect()
+}

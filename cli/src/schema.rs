@@ -1,0 +1,16 @@
+//! `hookkeeper schema`: what an event looks like, for consumers in other languages.
+
+use crate::Failure;
+use clap::Args;
+use std::io::{self, Write};
+
+/// Prints the JSON Schema of the event.
+///
+/// Example: cargo hookkeeper schema > event.schema.json
+#[derive(Args)]
+pub(crate) struct Schema {}
+
+pub(crate) fn print() -> Result<(), Failure> {
+    let schema = serde_json::to_string_pretty(&models::schema())?;
+    Ok(writeln!(io::stdout(), "{schema}")?)
+}

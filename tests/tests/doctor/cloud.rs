@@ -1,0 +1,240 @@
+//! An AWS of the tests' own, as far as `hookkeeper doctor` asks it, with the URLs of a stack: CloudFormation (query protocol, XML),
+//! DynamoDB and SQS (JSON), and the receivers.
+
+use aws_smithy_types::{DateTime, date_time::Format};
+use axum::{
+    Router,
+    body::Bytes,
+    extract::State,
+    http::{HeaderMap, Method, StatusCode, Uri, header},
+    response::{IntoResponse, Response},
+};
+use hookkeeper::template::{TEMPLATE, parse, table_schema};
+use serde_json::{Value, json};
+use std::{
+    collections::{BTreeMap, BTreeSet, HashMap},
+    net::Ipv4Addr,
+    sync::Mutex,
+    time::{Duration, SystemTime, UNIX_EPOCH},
+};
+use tests::request::basic;
+use tokio::{net::TcpListener, task::JoinHandle};
+
+/// What the receivers accept.
+pub(crate) const CREDENTIALS: &str = "user:pass";
+pub(crate) const KEY: &str = "Zm9y-dGhl_dGVzdHM";
+/// How many resources a page of theirs has.
+const PAGE: usize = 30;
+
+/// What there is to be seen. Made healthy, of a stack of Pipedrive and amoCRM; a test changes what it is about.
+#[derive(Debug)]
+pub(crate) struct Cloud {
+    /// Of the stack.
+    pub(crate) status: &'static str,
+    pub(crate) parameters: BTreeMap<&'static str, &'static str>,
+    /// The conditions of the template that hold with these.
+    pub(crate) conditions: BTreeSet<&'static str>,
+    /// What was deployed.
+    pub(crate) template: String,
+    /// Resources that are not there although they should be.
+    pub(crate) missing: BTreeSet<&'static str>,
+    /// As `DescribeTable` describes it; there is none of another name.
+    pub(crate) table: Value,
+    /// The `TableName` of the stack.
+    pub(crate) table_name: &'static str,
+    pub(crate) time_to_live: Value,
+    /// Messages of a queue: visible, in flight, delayed.
+    pub(crate) spool: [u32; 3],
+    pub(crate) dead_letters: [u32; 3],
+    /// What a provider's requests with credentials are answered instead of 200.
+    pub(crate) status_of: HashMap<&'static str, u16>,
+    /// What strangers are answered.
+    pub(crate) stranger: u16,
+    /// How late a provider's first requests are answered, one after the other.
+    pub(crate) delays: Mutex<HashMap<&'static str, Vec<Duration>>>,
+    /// By how many seconds its clock is behind ours.
+    pub(crate) behind: i64,
+}
+
+impl Cloud {
+    pub(crate) fn healthy() -> Self {
+        let mut table = table_schema(TEMPLATE, "hookkeeper-Table").unwrap().create;
+        table["TableStatus"] = json!("ACTIVE");
+        table["GlobalSecondaryIndexes"][0]["IndexStatus"] = json!("ACTIVE");
+        Self {
+            status: "UPDATE_COMPLETE",
+            parameters: [("PipedriveCredentials", "a:b"), ("AmocrmCredentials", ""), ("AmocrmKeys", "a:b")].into(),
+            conditions: ["UsePipedrive", "UseAmocrm"].into(),
+            template: TEMPLATE.to_owned(),
+            missing: BTreeSet::new(),
+            table,
+            table_name: "hookkeeper-Table",
+            time_to_live: json!({ "TimeToLiveStatus": "ENABLED", "AttributeName": "expires" }),
+            spool: [0; 3],
+            dead_letters: [0; 3],
+            status_of: HashMap::new(),
+            stranger: 401,
+            delays: Mutex::default(),
+            behind: 0,
+        }
+    }
+
+    /// Starts it on a port of its own.
+    pub(crate) async fn start(self) -> Running {
+        let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await.unwrap();
+        let endpoint = format!("http://{}", listener.local_addr().unwrap());
+        let app = Router::new().fallback(answer).with_state(std::sync::Arc::new(self));
+        let server = tokio::spawn(async move { axum::serve(listener, app).await.unwrap() });
+        Running { endpoint, server }
+    }
+
+    fn stack(&self, endpoint: &str) -> String {
+        let parameters = self.parameters.iter().map(|(name, value)| {
+            format!("<member><ParameterKey>{name}</ParameterKey><ParameterValue>{value}</ParameterValue></member>")
+        });
+        let url = |path: &str| format!("{endpoint}/{path}");
+        let outputs = [
+            ("PipedriveUrl", url("pipedrive")),
+            ("AmocrmUrl", url("amocrm")),
+            ("TableName", self.table_name.to_owned()),
+            ("SpoolUrl", url("1/spool")),
+            ("DeadLettersUrl", url("1/dead")),
+        ];
+        let outputs = outputs.map(|(name, value)| {
+            format!("<member><OutputKey>{name}</OutputKey><OutputValue>{value}</OutputValue></member>")
+        });
+        format!(
+            "<Stacks><member><StackName>hookkeeper</StackName><CreationTime>2026-11-21T10:00:00Z</CreationTime>\
+             <StackStatus>{}</StackStatus><Parameters>{}</Parameters><Outputs>{}</Outputs></member></Stacks>",
+            self.status,
+            parameters.collect::<String>(),
+            outputs.concat()
+        )
+    }
+
+    /// A page of what is there: what the template makes where its conditions hold, and what the transform adds.
+    fn resources(&self, page: usize) -> String {
+        let template = parse(TEMPLATE).unwrap();
+        let holds = |it: &Value| it["Condition"].as_str().is_none_or(|name| self.conditions.contains(name));
+        let resources = template["Resources"].as_object().unwrap().iter();
+        let made = resources.filter(|(_, it)| holds(it)).map(|(id, _)| &**id).chain(["DrainFunctionSpool"]);
+        let there: Vec<_> = made.filter(|id| !self.missing.contains(id)).collect();
+        let members = there.iter().skip(page * PAGE).take(PAGE).map(|id| {
+            format!(
+                "<member><LogicalResourceId>{id}</LogicalResourceId><ResourceType>of it</ResourceType>\
+                 <ResourceStatus>CREATE_COMPLETE</ResourceStatus>\
+                 <LastUpdatedTimestamp>2026-11-21T10:00:00Z</LastUpdatedTimestamp></member>"
+            )
+        });
+        let members: String = members.collect();
+        let is_last = (page + 1) * PAGE >= there.len();
+        let next = if is_last { String::new() } else { format!("<NextToken>{}</NextToken>", page + 1) };
+        format!("<StackResourceSummaries>{members}</StackResourceSummaries>{next}")
+    }
+
+    fn cloud_formation(&self, endpoint: &str, body: &[u8]) -> Response {
+        let request: HashMap<_, _> = form_urlencoded::parse(body).into_owned().collect();
+        let action = &*request["Action"];
+        if request["StackName"] != "hookkeeper" {
+            let message = format!("Stack with id {} does not exist", request["StackName"]);
+            let error = format!(
+                "<ErrorResponse><Error><Type>Sender</Type><Code>ValidationError</Code><Message>{message}</Message></Error></ErrorResponse>"
+            );
+            return (StatusCode::BAD_REQUEST, error).into_response();
+        }
+        let result = match action {
+            "DescribeStacks" => self.stack(endpoint),
+            "GetTemplate" => {
+                assert_eq!(request["TemplateStage"], "Original");
+                let escaped = self.template.replace('&', "&amp;").replace('<', "&lt;").replace('>', "&gt;");
+                format!("<TemplateBody>{escaped}</TemplateBody>")
+            }
+            "ListStackResources" => self.resources(request.get("NextToken").map_or(0, |page| page.parse().unwrap())),
+            other => panic!("nobody asks CloudFormation for {other}"),
+        };
+        format!("<{action}Response><{action}Result>{result}</{action}Result></{action}Response>").into_response()
+    }
+
+    fn dynamodb(&self, operation: &str, request: &Value) -> Response {
+        if request["TableName"] != self.table["TableName"] {
+            let error = json!({
+                "__type": "com.amazonaws.dynamodb.v20120810#ResourceNotFoundException",
+                "message": "Requested resource not found",
+            });
+            return (StatusCode::BAD_REQUEST, error.to_string()).into_response();
+        }
+        let answer = match operation {
+            "DescribeTable" => json!({ "Table": self.table }),
+            "DescribeTimeToLive" => json!({ "TimeToLiveDescription": self.time_to_live }),
+            other => panic!("nobody asks DynamoDB for {other}"),
+        };
+        answer.to_string().into_response()
+    }
+
+    fn sqs(&self, request: &Value) -> Response {
+        let is_spool = request["QueueUrl"].as_str().unwrap().ends_with("/spool");
+        let names = ["", "NotVisible", "Delayed"].map(|suffix| format!("ApproximateNumberOfMessages{suffix}"));
+        assert_eq!(request["AttributeNames"], json!(names));
+        let counts = if is_spool { self.spool } else { self.dead_letters };
+        let attributes: BTreeMap<_, _> = names.into_iter().zip(counts.map(|count| count.to_string())).collect();
+        json!({ "Attributes": attributes }).to_string().into_response()
+    }
+
+    async fn receiver(&self, provider: &str, method: &Method, uri: &Uri, headers: &HeaderMap) -> StatusCode {
+        let delay = self
+            .delays
+            .lock()
+            .unwrap()
+            .get_mut(provider)
+            .and_then(|delays| (!delays.is_empty()).then(|| delays.remove(0)));
+        tokio::time::sleep(delay.unwrap_or_default()).await;
+        let is_known = headers.get(header::AUTHORIZATION).is_some_and(|it| *it == basic(CREDENTIALS))
+            || (provider != "pipedrive" && uri.query() == Some(&format!("key={KEY}")));
+        let status = match (is_known, method) {
+            (true, _) | (_, &Method::GET) => self.status_of.get(provider).copied().unwrap_or(200),
+            _ => self.stranger,
+        };
+        StatusCode::from_u16(status).unwrap()
+    }
+
+    fn date(&self) -> String {
+        let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap().as_secs();
+        DateTime::from_secs(i64::try_from(now).unwrap() - self.behind).fmt(Format::HttpDate).unwrap()
+    }
+}
+
+async fn answer(
+    State(cloud): State<std::sync::Arc<Cloud>>,
+    method: Method,
+    uri: Uri,
+    headers: HeaderMap,
+    body: Bytes,
+) -> impl IntoResponse {
+    let endpoint = format!("http://{}", headers["host"].to_str().unwrap());
+    let target = headers.get("x-amz-target").map(|it| it.to_str().unwrap().rsplit_once('.').unwrap());
+    let json = || serde_json::from_slice(&body).unwrap();
+    let response = match (target, uri.path()) {
+        (Some(("DynamoDB_20120810", operation)), _) => cloud.dynamodb(operation, &json()),
+        (Some(("AmazonSQS", "GetQueueAttributes")), _) => cloud.sqs(&json()),
+        (None, "/") if method == Method::POST => cloud.cloud_formation(&endpoint, &body),
+        (None, path) => {
+            assert!(body.is_empty(), "a probe has no body");
+            cloud.receiver(path.trim_start_matches('/'), &method, &uri, &headers).await.into_response()
+        }
+        other => panic!("nobody asks for {other:?}"),
+    };
+    ([("date", cloud.date())], response)
+}
+
+/// A running one. Ends when it is dropped.
+#[derive(Debug)]
+pub(crate) struct Running {
+    pub(crate) endpoint: String,
+    server: JoinHandle<()>,
+}
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        self.server.abort();
+    }
+}

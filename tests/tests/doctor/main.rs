@@ -1,0 +1,353 @@
+//! `hookkeeper doctor` as a process: with a `hookkeeper dev` that is well, and with an AWS in which one thing after the other
+//! is not.
+
+mod cloud;
+
+use cloud::{CREDENTIALS, Cloud, KEY};
+use hookkeeper::template::TEMPLATE;
+use serde_json::{Value, json};
+use snapbox::{assert_data_eq, str};
+use std::{process::Command, time::Duration};
+use tests::dev::{Dev, hookkeeper};
+use tokio::task::spawn_blocking;
+
+/// What the command printed, and how it ended.
+#[derive(Debug)]
+struct Said {
+    stdout: String,
+    stderr: String,
+    code: Option<i32>,
+}
+
+impl Said {
+    /// The lines that say that something fails.
+    fn failing(&self) -> Vec<&str> {
+        self.stdout.lines().filter(|line| line.starts_with("FAIL")).collect()
+    }
+}
+
+/// The command, with no configuration of AWS but this one's.
+fn doctor(arguments: &[&str]) -> Command {
+    let mut command = hookkeeper(&["doctor"]);
+    command.args(arguments).env_clear().envs([
+        ("AWS_CONFIG_FILE", "/nowhere"),
+        ("AWS_SHARED_CREDENTIALS_FILE", "/nowhere"),
+        ("AWS_EC2_METADATA_DISABLED", "true"),
+        ("AWS_REGION", "us-east-1"),
+    ]);
+    command
+}
+
+async fn run(mut command: Command) -> Said {
+    let output = spawn_blocking(move || command.output().unwrap()).await.unwrap();
+    let text = |bytes| String::from_utf8(bytes).unwrap();
+    Said { stdout: text(output.stdout), stderr: text(output.stderr), code: output.status.code() }
+}
+
+/// What is said of an AWS.
+async fn seen(cloud: Cloud, arguments: &[&str]) -> Said {
+    let running = cloud.start().await;
+    let mut command = doctor(&["--endpoint-url", &running.endpoint]);
+    command.args(arguments).env("AWS_ACCESS_KEY_ID", "id").env("AWS_SECRET_ACCESS_KEY", "secret");
+    run(command).await
+}
+
+/// The same, with what the receivers accept.
+async fn seen_by_the_owner(cloud: Cloud) -> Said {
+    let [pipedrive, amocrm] = [format!("pipedrive={CREDENTIALS}"), format!("amocrm={KEY}")];
+    seen(cloud, &["--credential", &pipedrive, "--credential", &amocrm]).await
+}
+
+#[tokio::test]
+async fn all_is_well_on_this_machine() {
+    let dev = Dev::start("memory");
+    let [local, port] = [format!("--local={}", dev.dynamodb_port()), format!("--gateway-port={}", dev.port())];
+    let said = run(doctor(&[&local, &port])).await;
+    assert_data_eq!(
+        said.stdout,
+        str![[r"
+skip  stack         (`cargo dev` has none)
+ok    table         hookkeeper is ACTIVE, with the template's keys and indexes
+ok    expiry        by the attribute expires
+skip  spool         (`cargo dev` has none)
+skip  dead letters  (`cargo dev` has none)
+ok    pipedrive     200 to a signed probe in [..] ms (the first in [..] ms, at most 3333 ms), 401 to a stranger
+ok    amocrm        200 to a signed probe in [..] ms (the first in [..] ms, at most 666 ms), 401 to a stranger
+ok    closer        200 to a signed probe in [..] ms (the first in [..] ms, at most 666 ms), 401 to a stranger
+ok    clock         ours is [..] s ahead
+
+"]]
+    );
+    assert_eq!((said.code, &*said.stderr), (Some(0), ""));
+
+    let said = run(doctor(&[&local, &port, "--output", "json", "--credential", "amocrm=another:one"])).await;
+    let lines: Vec<Value> = said.stdout.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+    assert_eq!(lines[0], json!({ "check": "stack", "verdict": "skip", "text": "`cargo dev` has none" }));
+    assert_eq!((&lines[5]["check"], &lines[5]["verdict"]), (&json!("pipedrive"), &json!("ok")));
+    assert_eq!((&lines[6]["check"], &lines[6]["verdict"]), (&json!("amocrm"), &json!("fail")));
+    assert!(lines[6]["advice"].as_str().unwrap().contains("--credential amocrm=..."));
+    assert_eq!((said.code, &*said.stderr), (Some(1), "error: 1 of 9 checks fail: what to do stands beside each\n"));
+    assert!(dev.table().records().await.unwrap().is_empty(), "a probe is kept");
+}
+
+#[tokio::test]
+async fn nobody_is_there() {
+    let said = run(doctor(&["--local=1", "--gateway-port=1"])).await;
+    assert_data_eq!(
+        said.stdout,
+        str![[r"
+skip  stack         (`cargo dev` has none)
+FAIL  table         nobody answers on 127.0.0.1:1: start `cargo dev`, or name the port of its DynamoDB with --local=PORT
+skip  expiry        (the table cannot be asked)
+skip  spool         (`cargo dev` has none)
+skip  dead letters  (`cargo dev` has none)
+FAIL  pipedrive     http://127.0.0.1:1/pipedrive gives no answer ([..]): start `cargo dev`, or name the port of its receivers with --gateway-port
+FAIL  amocrm        http://127.0.0.1:1/amocrm gives no answer ([..]): start `cargo dev`, or name the port of its receivers with --gateway-port
+FAIL  closer        http://127.0.0.1:1/closer gives no answer ([..]): start `cargo dev`, or name the port of its receivers with --gateway-port
+skip  clock         (nobody tells the time)
+
+"]]
+    );
+    assert_eq!((said.code, &*said.stderr), (Some(1), "error: 4 of 9 checks fail: what to do stands beside each\n"));
+
+    // AWS without credentials. Its clock is asked all the same: a clock that is off looks like wrong credentials.
+    let cloud = Cloud { behind: 301, ..Cloud::healthy() }.start().await;
+    let said = run(doctor(&["--endpoint-url", &cloud.endpoint])).await;
+    assert_data_eq!(
+        said.stdout,
+        str![[r"
+FAIL  stack         the stack hookkeeper cannot be asked ([..]credential[..]): look at AWS's credentials and region (--profile, --region), or do without with --local or --table
+skip  table         (the stack cannot be asked)
+skip  expiry        (the stack cannot be asked)
+skip  spool         (the stack cannot be asked)
+skip  dead letters  (the stack cannot be asked)
+skip  pipedrive     (the stack cannot be asked)
+skip  amocrm        (the stack cannot be asked)
+skip  closer        (the stack cannot be asked)
+FAIL  clock         ours is [..] s ahead: set it by the network's time: AWS refuses what is signed 5 minutes off
+
+"]]
+    );
+}
+
+#[tokio::test]
+async fn all_is_well_on_aws() {
+    let said = seen_by_the_owner(Cloud::healthy()).await;
+    assert_data_eq!(
+        said.stdout.clone(),
+        str![[r"
+ok    stack         hookkeeper is UPDATE_COMPLETE
+ok    template      it has the resources of version [..]
+ok    resources     all [..] that its parameters ask for are there
+ok    table         hookkeeper-Table is ACTIVE, with the template's keys and indexes
+ok    expiry        by the attribute expires
+ok    spool         empty
+ok    dead letters  empty
+ok    pipedrive     200 to a signed probe in [..] ms (the first in [..] ms, at most 3333 ms), 401 to a stranger
+ok    amocrm        200 to a signed probe in [..] ms (the first in [..] ms, at most 666 ms), 401 to a stranger
+skip  closer        (the stack leaves it out)
+ok    clock         ours is [..] s ahead
+
+"]]
+    );
+    assert_eq!((said.code, &*said.stderr), (Some(0), ""));
+}
+
+#[tokio::test]
+async fn without_credentials_a_url_is_looked_at_from_outside() {
+    let said = seen(Cloud::healthy(), &[]).await;
+    assert_data_eq!(
+        said.stdout.lines().nth(7).unwrap().to_owned(),
+        str![
+            "ok    pipedrive     200 to a GET in [..] ms (the first in [..] ms, at most 3333 ms), 401 to a stranger (--credential probes it as the provider does)"
+        ]
+    );
+    assert_eq!((said.code, &*said.stderr), (Some(0), ""));
+}
+
+#[tokio::test]
+async fn credentials_come_by_the_environment_too() {
+    let cloud = Cloud::healthy().start().await;
+    let mut command = doctor(&["--endpoint-url", &cloud.endpoint, "--credential", "amocrm=user:pass"]);
+    command.envs([("AWS_ACCESS_KEY_ID", "id"), ("AWS_SECRET_ACCESS_KEY", "secret")]);
+    command.envs([("HOOKKEEPER_PIPEDRIVE", "user:wrong"), ("HOOKKEEPER_AMOCRM", "wrong"), ("HOOKKEEPER_CLOSER", "")]);
+    let said = run(command).await;
+    let [failing] = said.failing()[..] else { panic!("{said:?}") };
+    assert!(failing.contains("/pipedrive answers 401 to a signed probe"), "{failing}");
+    assert!(!said.stdout.contains("wrong"), "a secret is printed");
+}
+
+#[tokio::test]
+async fn a_table_can_be_checked_without_a_stack() {
+    let said = seen(Cloud::healthy(), &["--table", "hookkeeper-Table"]).await;
+    assert_data_eq!(
+        said.stdout.clone(),
+        str![[r"
+skip  stack         (--table asks no stack)
+ok    table         hookkeeper-Table is ACTIVE, with the template's keys and indexes
+ok    expiry        by the attribute expires
+skip  spool         (--table asks no stack)
+skip  dead letters  (--table asks no stack)
+skip  pipedrive     (--table asks no stack)
+skip  amocrm        (--table asks no stack)
+skip  closer        (--table asks no stack)
+ok    clock         ours is [..] s ahead
+
+"]]
+    );
+}
+
+/// Something that is not well, and what is said of it, alone.
+type Trouble = (fn(&mut Cloud), &'static str);
+
+#[tokio::test]
+async fn each_trouble_is_said_with_what_to_do() {
+    let troubles: [Trouble; 19] = [
+        (
+            |it| it.status = "UPDATE_ROLLBACK_COMPLETE",
+            "FAIL  stack         hookkeeper is UPDATE_ROLLBACK_COMPLETE, its last deployment undone: `aws cloudformation describe-stack-events --stack-name hookkeeper` says why; mend it, and deploy again",
+        ),
+        (
+            |it| it.status = "ROLLBACK_COMPLETE",
+            "FAIL  stack         hookkeeper is ROLLBACK_COMPLETE, never deployed: [..]",
+        ),
+        (
+            |it| it.status = "UPDATE_IN_PROGRESS",
+            "FAIL  stack         hookkeeper is UPDATE_IN_PROGRESS: wait until that has ended, and ask again",
+        ),
+        (|it| it.status = "UPDATE_ROLLBACK_FAILED", "FAIL  stack         hookkeeper is UPDATE_ROLLBACK_FAILED: [..]"),
+        (
+            |it| {
+                it.template =
+                    TEMPLATE.replace("  Spool:\n    Type: AWS::SQS::Queue", "  Queue:\n    Type: AWS::SQS::Queue");
+            },
+            "FAIL  template      it is not that of version [..] (without Spool; with Queue): deploy this version (`sam build`, `sam deploy`), or use the version that was deployed",
+        ),
+        (
+            |it| it.missing = ["AmocrmFunction", "Table"].into(),
+            "FAIL  resources     it lacks AmocrmFunction, Table: deploy this version [..]",
+        ),
+        (
+            |it| {
+                it.parameters.insert("CloserKeys", "a:b");
+            },
+            "FAIL  resources     it lacks CloserFunction, CloserRoute, [..] and 8 more: deploy this version [..]",
+        ),
+        (
+            |it| it.table["TableStatus"] = json!("UPDATING"),
+            "FAIL  table         hookkeeper-Table is UPDATING: wait until it is ACTIVE, and ask again",
+        ),
+        (
+            |it| it.table["GlobalSecondaryIndexes"][0]["IndexStatus"] = json!("CREATING"),
+            "FAIL  table         the index kept of hookkeeper-Table is CREATING: wait until it is ACTIVE, and ask again",
+        ),
+        (
+            |it| it.table["KeySchema"][1]["AttributeName"] = json!("other"),
+            "FAIL  table         the keys or indexes of hookkeeper-Table are not those of version [..]: deploy this version again",
+        ),
+        (
+            |it| it.table_name = "gone",
+            "FAIL  table         there is no table gone: deploy again, or restore it (README, Runbook), or name another with --table",
+        ),
+        (
+            |it| it.time_to_live = json!({ "TimeToLiveStatus": "DISABLED" }),
+            "FAIL  expiry        hookkeeper-Table does not expire items by expires: deploy this version again",
+        ),
+        (
+            |it| it.spool = [2, 1, 0],
+            "FAIL  spool         3 messages wait: the table did not take them. The drain moves them within minutes, or its log says why not; nothing is lost for 14 days",
+        ),
+        (
+            |it| it.dead_letters = [0, 0, 1],
+            "FAIL  dead letters  1 message waits: the drain gave them up. Mend what its log says, and redrive them (README, Runbook)",
+        ),
+        (
+            |it| {
+                it.status_of.insert("amocrm", 503);
+            },
+            "FAIL  amocrm        [..]/amocrm answers 503 to a signed probe: look at the function's log and its alarms (README, Alarms)",
+        ),
+        (
+            |it| {
+                it.status_of.insert("pipedrive", 404);
+            },
+            "FAIL  pipedrive     [..]/pipedrive answers 404 to a signed probe: the URL leads to no receiver: deploy again",
+        ),
+        (
+            |it| {
+                it.delays.get_mut().unwrap().insert("amocrm", vec![Duration::ZERO, Duration::from_millis(700)]);
+            },
+            "FAIL  amocrm        [..]/amocrm answers a signed probe in 7[..] ms (the first in [..] ms), more than a third of the 2 s that amocrm waits: the dashboard shows whether the table is slow, or functions start too often",
+        ),
+        (
+            |it| {
+                it.delays.get_mut().unwrap().insert("amocrm", vec![Duration::from_mins(1)]);
+            },
+            "FAIL  amocrm        [..]/amocrm gives no answer within 2 s: look at the URL, its DNS and the network; then at the function's log",
+        ),
+        (
+            |it| it.behind = -65,
+            "FAIL  clock         ours is [..] s behind: set it by the network's time: AWS refuses what is signed 5 minutes off",
+        ),
+    ];
+    for (make, expected) in troubles {
+        let mut cloud = Cloud::healthy();
+        make(&mut cloud);
+        let said = seen_by_the_owner(cloud).await;
+        let [failing] = said.failing()[..] else { panic!("{expected}: {said:?}") };
+        assert_data_eq!(failing.to_owned(), expected.to_owned());
+        assert_eq!(said.code, Some(1), "{expected}");
+        assert!(said.stderr.starts_with("error: 1 of ") && said.stderr.lines().count() == 1, "{}", said.stderr);
+    }
+}
+
+#[tokio::test]
+async fn an_open_gate_is_said_of_every_url() {
+    let said = seen(Cloud { stranger: 200, ..Cloud::healthy() }, &[]).await;
+    let [pipedrive, amocrm] = said.failing()[..] else { panic!("{said:?}") };
+    assert!(amocrm.contains(
+        "/amocrm answers 200, and not 401, to a POST without credentials: whoever finds it may deliver there"
+    ));
+    assert!(pipedrive.contains("/pipedrive answers 200, and not 401, to a POST without credentials"));
+}
+
+#[tokio::test]
+async fn a_slow_start_is_no_trouble() {
+    let mut cloud = Cloud::healthy();
+    cloud.delays.get_mut().unwrap().insert("amocrm", vec![Duration::from_millis(700)]);
+    let said = seen_by_the_owner(cloud).await;
+    assert_eq!(said.code, Some(0), "{said:?}");
+    let line = said.stdout.lines().nth(8).unwrap();
+    assert_data_eq!(
+        line.to_owned(),
+        str![
+            "ok    amocrm        200 to a signed probe in [..] ms (the first in 7[..] ms, at most 666 ms), 401 to a stranger"
+        ]
+    );
+}
+
+#[tokio::test]
+async fn a_stack_that_is_not_there_is_said_so() {
+    let said = seen(Cloud::healthy(), &["--stack", "another"]).await;
+    assert_data_eq!(
+        said.failing().join("\n"),
+        str![
+            "FAIL  stack         there is no stack another: deploy it, or name another with --stack, --profile or --region"
+        ]
+    );
+}
+
+#[tokio::test]
+async fn what_is_asked_for_wrongly_is_one_sentence() {
+    let table: [(&[&str], &str); 4] = [
+        (&["--credential", "salesforce=a:b"], "it is one of pipedrive, amocrm, closer"),
+        (&["--credential", "pipedrive"], "it is PROVIDER=USER:PASSWORD, or PROVIDER=KEY"),
+        (&["--credential", "pipedrive=key"], "pipedrive shows USER:PASSWORD, and no key"),
+        (&["--gateway-port", "9000"], "--local"),
+    ];
+    for (arguments, sentence) in table {
+        let said = run(doctor(arguments)).await;
+        assert_eq!((said.code, &*said.stdout), (Some(2), ""), "{arguments:?}");
+        assert!(said.stderr.contains(sentence), "{}", said.stderr);
+    }
+}
