@@ -1,6 +1,6 @@
 //! A table that the `hookkeeper` command is let loose on, as a process.
 
-use crate::runtime_api::binary;
+use crate::dev::hookkeeper;
 use hookkeeper::{
     local::{Data, DynamoDb},
     template::TEMPLATE,
@@ -63,8 +63,8 @@ impl Site {
     /// The command with `--local` for this table.
     #[must_use]
     pub fn command(&self, arguments: &[&str]) -> Command {
-        let mut command = Command::new(binary("hookkeeper"));
-        command.args(arguments).arg(format!("--local={}", self.port()));
+        let mut command = hookkeeper(arguments);
+        command.arg(format!("--local={}", self.port()));
         command
     }
 

@@ -18,8 +18,8 @@ use std::{
 };
 use store::{Key, item};
 use tests::{
+    dev::hookkeeper,
     request::event,
-    runtime_api::binary,
     site::{Site, altered, records},
 };
 use tokio::task::block_in_place;
@@ -303,8 +303,7 @@ async fn another_version_is_said_so() {
     assert!(code == 1 && error.contains("an item of another version"), "{error}");
 
     let other = DynamoDb::start(&Data::Memory, 0, &TEMPLATE.replace("sk", "other")).await.unwrap();
-    let mut command = Command::new(binary("hookkeeper"));
-    command.args(["events", &format!("--local={}", other.port())]);
+    let mut command = hookkeeper(&["events", &format!("--local={}", other.port())]);
     let error = String::from_utf8(block_in_place(|| command.output()).unwrap().stderr).unwrap();
     assert!(error.starts_with("error: the table hookkeeper is not one of Hookkeeper"), "{error}");
 }

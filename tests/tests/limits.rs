@@ -14,7 +14,7 @@ use std::{
     time::Duration,
 };
 use store::{
-    Client, Kept, Message,
+    Client, Kept, Key, Message,
     item::{MAX_PART_BYTES, encode},
 };
 use tests::{
@@ -55,14 +55,6 @@ fn with_text(provider: &str, text: &str) -> String {
     }
 }
 
-/// The key of the one record that has a `pk` and is not a part.
-fn key(record: &Record) -> (String, String) {
-    let mut items = encode(record.clone());
-    let mut head = items.pop().unwrap();
-    let mut take = |name: &str| head.remove(name).unwrap().as_s().unwrap().clone();
-    (take("pk"), take("sk"))
-}
-
 /// The exact bytes of the delivery that a record was made of.
 fn bytes(record: &Record) -> Vec<u8> {
     match record {
@@ -92,7 +84,7 @@ async fn a_body_of_any_size_that_lambda_lets_through_is_had_back_byte_for_byte()
         let records = world.kept.records().await.unwrap();
         let [record] = &*records else { panic!("{} records of {}", records.len(), provider.name) };
         assert!(encode(record.clone()).len() >= least_items, "{}: {}", provider.name, encode(record.clone()).len());
-        let record = world.kept.get(&key(record)).await.unwrap().unwrap().record;
+        let record = world.kept.get(&Key::of(record)).await.unwrap().unwrap().record;
         assert!(bytes(&record) == body.as_bytes(), "{} bytes of {}", body.len(), provider.name);
     }
 }
@@ -112,7 +104,7 @@ fn large() -> Record {
 #[tokio::test]
 async fn what_is_half_written_is_not_there() {
     let items = encode(large());
-    let key = key(&large());
+    let key = Key::of(&large());
     for missing in 0..items.len() {
         let world = World::of(closer::CLOSER).await;
         let table = &world.kept;

@@ -12,7 +12,7 @@ use std::{
     collections::{BTreeMap, BTreeSet},
     fs,
 };
-use store::{Client, Table};
+use store::{Client, Key, Table};
 use tests::{
     house::{KEY, key},
     request::accepted,
@@ -43,9 +43,9 @@ async fn what_is_shipped_keeps_every_sample_under_its_golden_key() {
 }
 
 /// The keys of all that is stored of a provider's samples.
-fn golden(provider: &str) -> BTreeSet<(String, String)> {
+fn golden(provider: &str) -> BTreeSet<Key> {
     let golden = fs::read_to_string(workspace(format!("tests/golden/{provider}.json"))).unwrap();
     let golden: BTreeMap<String, Vec<Value>> = serde_json::from_str(&golden).unwrap();
     let text = |record: &Value, name| record[name].as_str().unwrap().to_owned();
-    golden.values().flatten().map(|record| (text(record, "pk"), text(record, "sk"))).collect()
+    golden.values().flatten().map(|record| Key { pk: text(record, "pk"), sk: text(record, "sk") }).collect()
 }
