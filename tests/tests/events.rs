@@ -313,11 +313,8 @@ async fn what_is_wrong_is_one_sentence() {
     let free = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
     let local = format!("--local={free}");
     let run = |arguments: &[&str]| {
-        let mut command = Command::new(binary("hookkeeper"));
-        command
-            .args(arguments)
-            .env("AWS_REGION", "us-east-1")
-            .env("AWS_ENDPOINT_URL", format!("http://127.0.0.1:{free}"));
+        let mut command = hookkeeper(arguments);
+        command.env("AWS_REGION", "us-east-1").env("AWS_ENDPOINT_URL", format!("http://127.0.0.1:{free}"));
         let output = command.env("AWS_ACCESS_KEY_ID", "a").env("AWS_SECRET_ACCESS_KEY", "b").output().unwrap();
         (output.status.code().unwrap(), String::from_utf8(output.stderr).unwrap())
     };
