@@ -2,14 +2,15 @@
 //! is not.
 
 mod cloud;
+mod troubles;
 
 use cloud::{CREDENTIALS, Cloud, KEY};
-use hookkeeper::template::TEMPLATE;
 use serde_json::{Value, json};
 use snapbox::{assert_data_eq, str};
 use std::{process::Command, time::Duration};
 use tests::dev::{Dev, hookkeeper};
 use tokio::task::spawn_blocking;
+use troubles::TROUBLES;
 
 /// What the command printed, and how it ended.
 #[derive(Debug)]
@@ -197,100 +198,9 @@ ok    clock         ours is [..] s ahead
     );
 }
 
-/// Something that is not well, and what is said of it, alone.
-type Trouble = (fn(&mut Cloud), &'static str);
-
 #[tokio::test]
 async fn each_trouble_is_said_with_what_to_do() {
-    let troubles: [Trouble; 19] = [
-        (
-            |it| it.status = "UPDATE_ROLLBACK_COMPLETE",
-            "FAIL  stack         hookkeeper is UPDATE_ROLLBACK_COMPLETE, its last deployment undone: `aws cloudformation describe-stack-events --stack-name hookkeeper` says why; mend it, and deploy again",
-        ),
-        (
-            |it| it.status = "ROLLBACK_COMPLETE",
-            "FAIL  stack         hookkeeper is ROLLBACK_COMPLETE, never deployed: [..]",
-        ),
-        (
-            |it| it.status = "UPDATE_IN_PROGRESS",
-            "FAIL  stack         hookkeeper is UPDATE_IN_PROGRESS: wait until that has ended, and ask again",
-        ),
-        (|it| it.status = "UPDATE_ROLLBACK_FAILED", "FAIL  stack         hookkeeper is UPDATE_ROLLBACK_FAILED: [..]"),
-        (
-            |it| {
-                it.template =
-                    TEMPLATE.replace("  Spool:\n    Type: AWS::SQS::Queue", "  Queue:\n    Type: AWS::SQS::Queue");
-            },
-            "FAIL  template      it is not that of version [..] (without Spool; with Queue): deploy this version (`sam build`, `sam deploy`), or use the version that was deployed",
-        ),
-        (
-            |it| it.missing = ["AmocrmFunction", "Table"].into(),
-            "FAIL  resources     it lacks AmocrmFunction, Table: deploy this version [..]",
-        ),
-        (
-            |it| {
-                it.parameters.insert("CloserKeys", "a:b");
-            },
-            "FAIL  resources     it lacks CloserFunction, CloserRoute, [..] and 8 more: deploy this version [..]",
-        ),
-        (
-            |it| it.table["TableStatus"] = json!("UPDATING"),
-            "FAIL  table         hookkeeper-Table is UPDATING: wait until it is ACTIVE, and ask again",
-        ),
-        (
-            |it| it.table["GlobalSecondaryIndexes"][0]["IndexStatus"] = json!("CREATING"),
-            "FAIL  table         the index kept of hookkeeper-Table is CREATING: wait until it is ACTIVE, and ask again",
-        ),
-        (
-            |it| it.table["KeySchema"][1]["AttributeName"] = json!("other"),
-            "FAIL  table         the keys or indexes of hookkeeper-Table are not those of version [..]: deploy this version again",
-        ),
-        (
-            |it| it.table_name = "gone",
-            "FAIL  table         there is no table gone: deploy again, or restore it (README, Runbook), or name another with --table",
-        ),
-        (
-            |it| it.time_to_live = json!({ "TimeToLiveStatus": "DISABLED" }),
-            "FAIL  expiry        hookkeeper-Table does not expire items by expires: deploy this version again",
-        ),
-        (
-            |it| it.spool = [2, 1, 0],
-            "FAIL  spool         3 messages wait: the table did not take them. The drain moves them within minutes, or its log says why not; nothing is lost for 14 days",
-        ),
-        (
-            |it| it.dead_letters = [0, 0, 1],
-            "FAIL  dead letters  1 message waits: the drain gave them up. Mend what its log says, and redrive them (README, Runbook)",
-        ),
-        (
-            |it| {
-                it.status_of.insert("amocrm", 503);
-            },
-            "FAIL  amocrm        [..]/amocrm answers 503 to a signed probe: look at the function's log and its alarms (README, Alarms)",
-        ),
-        (
-            |it| {
-                it.status_of.insert("pipedrive", 404);
-            },
-            "FAIL  pipedrive     [..]/pipedrive answers 404 to a signed probe: the URL leads to no receiver: deploy again",
-        ),
-        (
-            |it| {
-                it.delays.get_mut().unwrap().insert("amocrm", vec![Duration::ZERO, Duration::from_millis(700)]);
-            },
-            "FAIL  amocrm        [..]/amocrm answers a signed probe in 7[..] ms (the first in [..] ms), more than a third of the 2 s that amocrm waits: the dashboard shows whether the table is slow, or functions start too often",
-        ),
-        (
-            |it| {
-                it.delays.get_mut().unwrap().insert("amocrm", vec![Duration::from_mins(1)]);
-            },
-            "FAIL  amocrm        [..]/amocrm gives no answer within 2 s: look at the URL, its DNS and the network; then at the function's log",
-        ),
-        (
-            |it| it.behind = -65,
-            "FAIL  clock         ours is [..] s behind: set it by the network's time: AWS refuses what is signed 5 minutes off",
-        ),
-    ];
-    for (make, expected) in troubles {
+    for (make, expected) in TROUBLES {
         let mut cloud = Cloud::healthy();
         make(&mut cloud);
         let said = seen_by_the_owner(cloud).await;
