@@ -11,13 +11,13 @@ mod table;
 use crate::{
     Failure,
     connection::{Connection, output},
-    http::Http,
+    http::{Http, Shown},
     output::Output,
 };
 use aws_config::{SdkConfig, timeout::TimeoutConfig};
 use aws_sdk_cloudformation::types::Stack;
 use clap::Args;
-use door::{Door, Shown};
+use door::Door;
 use finding::{Finding, Report};
 use hookkeeper::{
     PROVIDERS,

@@ -1,4 +1,4 @@
-//! One HTTP request: what it is answered, how soon, and what time it is there.
+//! A request to a receiver as its provider sends it: what it is answered, how soon, and what time it is there.
 
 use aws_sdk_dynamodb::primitives::{DateTime, DateTimeFormat};
 use aws_smithy_http_client::{
@@ -6,6 +6,9 @@ use aws_smithy_http_client::{
     tls::{Provider as Tls, rustls_provider::CryptoMode},
 };
 use aws_smithy_runtime_api::client::{http::HttpConnector, orchestrator::HttpRequest};
+use base64::{Engine, engine::general_purpose::STANDARD};
+use form_urlencoded::byte_serialize;
+use intake::{Credentials, Provider};
 use std::{
     error::Error,
     iter,
@@ -17,13 +20,50 @@ use tokio::time::timeout;
 #[derive(Debug)]
 pub(crate) struct Http(Connector);
 
-/// An answer, read to its end.
+/// A request.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Request<'a> {
+    pub(crate) method: &'static str,
+    pub(crate) url: &'a str,
+    pub(crate) shown: Option<&'a Shown>,
+    pub(crate) headers: &'a [(String, String)],
+    pub(crate) body: &'a [u8],
+}
+
+/// What shows a receiver who is there.
+#[derive(Debug, Clone, PartialEq)]
+pub(crate) enum Shown {
+    /// `user:password`.
+    Basic(String),
+    /// A key in the URL.
+    Key(String),
+}
+
+/// What became of a request.
 #[derive(Debug)]
 pub(crate) struct Answer {
-    pub(crate) status: u16,
+    /// The status of an answer that was read to its end, or why there was none.
+    pub(crate) status: Result<u16, String>,
     pub(crate) latency: Duration,
     /// By how many seconds our clock is ahead of the one there, where the answer bears a `Date`.
     pub(crate) ahead: Option<i64>,
+}
+
+impl Shown {
+    /// Of a secret: `user:password`, or a key where the provider may have one.
+    pub(crate) fn of(provider: &Provider, secret: &str) -> Result<Self, String> {
+        match (secret.contains(':'), provider.credentials) {
+            (true, _) => Ok(Self::Basic(secret.to_owned())),
+            (false, Credentials::BasicOrKey) => Ok(Self::Key(secret.to_owned())),
+            (false, Credentials::Basic) => Err(format!("{} shows USER:PASSWORD, and no key", provider.name)),
+        }
+    }
+}
+
+impl Answer {
+    pub(crate) fn is_taken(&self) -> bool {
+        self.status.as_ref().is_ok_and(|status| (200..300).contains(status))
+    }
 }
 
 impl Http {
@@ -31,44 +71,52 @@ impl Http {
         Self(Connector::builder().tls_provider(Tls::Rustls(CryptoMode::Ring)).build())
     }
 
-    /// Sends a request without a body.
-    ///
-    /// # Errors
-    /// A sentence: there is no answer, or none within the time.
-    pub(crate) async fn ask(
-        &self,
-        method: &str,
-        url: &str,
-        authorization: Option<&str>,
-        within: Duration,
-    ) -> Result<Answer, String> {
+    /// Sends a request, and waits so long for its answer.
+    pub(crate) async fn send(&self, request: Request<'_>, within: Duration) -> Answer {
         let started = Instant::now();
-        let answer = timeout(within, self.answer(method, url, authorization)).await;
-        let (status, ahead) = answer
-            .map_err(|_| format!("no answer within {} s", within.as_secs()))?
-            .map_err(|error| format!("no answer ({})", innermost(&*error)))?;
-        Ok(Answer { status, latency: started.elapsed(), ahead })
+        let answer = timeout(within, self.answer(request)).await;
+        let latency = started.elapsed();
+        match answer {
+            Ok(Ok((status, ahead))) => Answer { status: Ok(status), latency, ahead },
+            Ok(Err(error)) => Answer { status: Err(innermost(&*error)), latency, ahead: None },
+            Err(_) => Answer { status: Err(format!("not within {} s", within.as_secs())), latency, ahead: None },
+        }
     }
 
-    async fn answer(
-        &self,
-        method: &str,
-        url: &str,
-        authorization: Option<&str>,
-    ) -> Result<(u16, Option<i64>), Box<dyn Error + Send + Sync>> {
-        let mut request = HttpRequest::empty();
-        request.set_method(method)?;
-        request.set_uri(url)?;
-        request.headers_mut().try_insert("content-length", "0")?;
-        if let Some(authorization) = authorization {
-            request.headers_mut().try_insert("authorization", authorization.to_owned())?;
-        }
-        let answer = self.0.call(request).await?;
+    async fn answer(&self, request: Request<'_>) -> Result<(u16, Option<i64>), Box<dyn Error + Send + Sync>> {
+        let answer = self.0.call(request.try_into()?).await?;
         let status = answer.status().as_u16();
         let ahead = answer.headers().get("date").and_then(ahead);
         // Read to its end, so that the connection can be used again.
         axum::body::to_bytes(axum::body::Body::new(answer.into_body()), usize::MAX).await?;
         Ok((status, ahead))
+    }
+}
+
+impl TryFrom<Request<'_>> for HttpRequest {
+    type Error = Box<dyn Error + Send + Sync>;
+
+    fn try_from(Request { method, url, shown, headers, body }: Request<'_>) -> Result<Self, Self::Error> {
+        let mut request = Self::new(body.to_vec().into());
+        request.set_method(method)?;
+        match shown {
+            Some(Shown::Key(key)) => {
+                let key: String = byte_serialize(key.as_bytes()).collect();
+                let joint = if url.contains('?') { '&' } else { '?' };
+                request.set_uri(format!("{url}{joint}key={key}"))?;
+            }
+            _ => request.set_uri(url)?,
+        }
+        for (name, value) in headers {
+            request.headers_mut().try_insert(name.clone(), value.clone())?;
+        }
+        if let Some(Shown::Basic(credentials)) = shown {
+            request.headers_mut().try_insert("authorization", format!("Basic {}", STANDARD.encode(credentials)))?;
+        }
+        if body.is_empty() {
+            request.headers_mut().try_insert("content-length", "0")?;
+        }
+        Ok(request)
     }
 }
 

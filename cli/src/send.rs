@@ -13,6 +13,7 @@ mod target;
 use crate::{
     Failure,
     filter::provider,
+    http::{Answer, Shown},
     output::{Output, say},
 };
 use body::Body;
@@ -31,7 +32,7 @@ use std::{
     pin::pin,
     time::Instant,
 };
-use target::{Answer, Shown, Target};
+use target::Target;
 
 /// Up to so many deliveries have a line each.
 const LINES: u64 = 10;
@@ -184,7 +185,7 @@ impl Send {
     fn target(&self, provider: &Provider) -> Result<Target, String> {
         let Some(url) = &self.url else {
             let url = format!("http://127.0.0.1:{}/{}", self.local, provider.name);
-            return Target::new(&url, &Shown::Basic(format!("{CREDENTIAL}:{CREDENTIAL}")), true);
+            return Target::new(&url, Some(Shown::Basic(format!("{CREDENTIAL}:{CREDENTIAL}"))), true);
         };
         let may_have_a_key = provider.credentials == Credentials::BasicOrKey;
         if self.key.is_some() && !may_have_a_key {
@@ -196,15 +197,11 @@ impl Send {
         let variable = |name| env::var(name).ok().filter(|value| !value.is_empty());
         let key = || variable("HOOKKEEPER_KEY").filter(|_| may_have_a_key);
         let shown = match (&self.user, &self.key) {
-            (Some(user), _) => Shown::Basic(user.clone()),
-            (_, Some(key)) => Shown::Key(key.clone()),
-            _ => match (key(), variable("HOOKKEEPER_USER")) {
-                (Some(key), _) => Shown::Key(key),
-                (_, Some(user)) => Shown::Basic(user),
-                _ => Shown::Nothing,
-            },
+            (Some(user), _) => Some(Shown::Basic(user.clone())),
+            (_, Some(key)) => Some(Shown::Key(key.clone())),
+            _ => key().map(Shown::Key).or_else(|| variable("HOOKKEEPER_USER").map(Shown::Basic)),
         };
-        Target::new(url, &shown, false)
+        Target::new(url, shown, false)
     }
 
     /// Delivers all, and says what becomes of each; of many, how many there are.

@@ -153,6 +153,14 @@ def failing():
     return [it["check"] for it in found if it["verdict"] == "fail" and it["check"] not in SAMPLES]
 
 
+def consumed(table):
+    """The types of the events that the README's consumer in Python prints."""
+    [consumer] = re.findall(r"```python\n(.*?)```", Path("README.md").read_text(), re.DOTALL)
+    succeeded, printed = run(sys.executable, "-c", consumer.replace("<TableName>", table))
+    assert succeeded, printed
+    return sorted(line.split()[0] for line in printed.splitlines())
+
+
 def allow_batches():
     """AWS's sqs:SendMessage includes SendMessageBatch, which no policy can name. For the emulation it is an action of its own."""
     iam = boto3.client("iam")
@@ -204,6 +212,10 @@ def check():
         assert provider in keys(table), f"{provider} is answered 200 and not kept"
         print(f"{provider}: kept, {url}")
     kept = sks(table)
+    succeeded, printed = run("hookkeeper", "events", "--output", "json")
+    assert succeeded and len(printed.splitlines()) == 3, printed
+    assert consumed(table) == sorted(json.loads(line)["type"] for line in printed.splitlines())
+    print("hookkeeper events and the README's consumer see what was kept")
     assert depth(spool) == 0
     # The emulation forgets the table's TimeToLiveSpecification.
     assert failing() == ["expiry"], failing()

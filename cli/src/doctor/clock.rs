@@ -1,7 +1,7 @@
 //! The clock: AWS refuses what is signed with another time than its own.
 
 use super::finding::Finding;
-use crate::http::Http;
+use crate::http::{Http, Request};
 use aws_config::SdkConfig;
 use std::time::Duration;
 
@@ -35,5 +35,6 @@ async fn asked(http: &Http, sdk: &SdkConfig) -> Option<i64> {
         (None, Some(region)) => format!("https://dynamodb.{region}.amazonaws.com/"),
         (None, None) => return None,
     };
-    http.ask("GET", &endpoint, None, PATIENCE).await.ok()?.ahead
+    let request = Request { method: "GET", url: &endpoint, shown: None, headers: &[], body: &[] };
+    http.send(request, PATIENCE).await.ahead
 }

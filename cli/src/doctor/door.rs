@@ -3,11 +3,9 @@
 use super::finding::Finding;
 use crate::{
     filter::provider,
-    http::{Answer, Http},
+    http::{Answer, Http, Request, Shown},
 };
-use base64::{Engine, engine::general_purpose::STANDARD};
-use form_urlencoded::byte_serialize;
-use intake::{Credentials, Provider};
+use intake::Provider;
 
 /// A provider's URL, as this command knocks there.
 #[derive(Debug)]
@@ -17,26 +15,6 @@ pub(crate) struct Door {
     pub(crate) url: String,
     pub(crate) shown: Option<Shown>,
     pub(crate) is_local: bool,
-}
-
-/// What shows who knocks.
-#[derive(Debug, Clone)]
-pub(crate) enum Shown {
-    /// `user:password`.
-    Basic(String),
-    /// A key in the URL.
-    Key(String),
-}
-
-impl Shown {
-    /// Of a secret: `user:password`, or a key where the provider may have one.
-    pub(crate) fn of(provider: &Provider, secret: &str) -> Result<Self, String> {
-        match (secret.contains(':'), provider.credentials) {
-            (true, _) => Ok(Self::Basic(secret.to_owned())),
-            (false, Credentials::BasicOrKey) => Ok(Self::Key(secret.to_owned())),
-            (false, Credentials::Basic) => Err(format!("{} shows USER:PASSWORD, and no key", provider.name)),
-        }
-    }
 }
 
 /// `pipedrive=USER:PASSWORD`.
@@ -82,31 +60,31 @@ impl Door {
 
     /// As a provider tries a URL.
     async fn knock(&self, http: &Http) -> Result<Answer, Trouble> {
-        let patience = self.provider.patience;
         let answer = match &self.shown {
-            None => http.ask("GET", &self.url, None, patience).await,
-            Some(Shown::Basic(credentials)) => {
-                let authorization = format!("Basic {}", STANDARD.encode(credentials));
-                http.ask("POST", &self.url, Some(&authorization), patience).await
-            }
-            Some(Shown::Key(key)) => {
-                let key: String = byte_serialize(key.as_bytes()).collect();
-                http.ask("POST", &format!("{}?key={key}", self.url), None, patience).await
-            }
+            None => self.ask(http, "GET", None).await?,
+            shown => self.ask(http, "POST", shown.as_ref()).await?,
         };
-        let answer = answer.map_err(|error| self.silent(&error))?;
-        if answer.status == 200 { Ok(answer) } else { Err(self.refusal(answer.status)) }
+        if answer.status == Ok(200) { Ok(answer) } else { Err(self.refusal(answer.status.unwrap_or_default())) }
     }
 
     /// A POST without credentials is refused.
     async fn is_shut(&self, http: &Http) -> Result<(), Trouble> {
-        let answer = http.ask("POST", &self.url, None, self.provider.patience).await;
-        let status = answer.map_err(|error| self.silent(&error))?.status;
+        let status = self.ask(http, "POST", None).await?.status.unwrap_or_default();
         if status == 401 {
             return Ok(());
         }
         let advice = "whoever finds it may deliver there. Look at what stands between the URL and the function, and deploy again";
         Err((format!("answers {status}, and not 401, to a POST without credentials"), advice.to_owned()))
+    }
+
+    /// Sends a request without a body, which is answered somehow.
+    async fn ask(&self, http: &Http, method: &'static str, shown: Option<&Shown>) -> Result<Answer, Trouble> {
+        let request = Request { method, url: &self.url, shown, headers: &[], body: &[] };
+        let answer = http.send(request, self.provider.patience).await;
+        match &answer.status {
+            Ok(_) => Ok(answer),
+            Err(why) => Err(self.silent(why)),
+        }
     }
 
     fn manner(&self) -> &'static str {
@@ -119,7 +97,7 @@ impl Door {
         } else {
             "look at the URL, its DNS and the network; then at the function's log"
         };
-        (format!("gives {error}"), advice.to_owned())
+        (format!("gives no answer ({error})"), advice.to_owned())
     }
 
     fn refusal(&self, status: u16) -> Trouble {

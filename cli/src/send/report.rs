@@ -1,6 +1,7 @@
 //! What is said of the deliveries.
 
-use super::target::{Answer, Target};
+use super::target::Target;
+use crate::http::Answer;
 use anstyle::{AnsiColor, Style};
 use models::{Event, Timestamp, Unreadable};
 use serde::Serialize;

@@ -13,7 +13,7 @@ use serde::{Deserialize, Serialize};
 use std::{
     collections::BTreeMap,
     io::{Read, Write},
-    time::Duration,
+    sync::OnceLock,
 };
 
 /// The most of a batch, in bytes of its messages and in messages.
@@ -27,9 +27,11 @@ const CONCURRENT_BATCHES: usize = 8;
 /// The queue that the table's absence is slept through in.
 #[derive(Debug, Clone)]
 pub struct Spool {
-    client: aws_sdk_sqs::Client,
+    connection: Client,
+    settings: Settings,
+    /// Made when it is first needed: that takes a millisecond of a cold start, and most have no use for it.
+    client: OnceLock<aws_sdk_sqs::Client>,
     url: String,
-    share: Duration,
 }
 
 /// An item on its way through the spool.
@@ -98,14 +100,15 @@ impl Spool {
     /// The spool of these settings, where they have one. Connects at the first use.
     #[must_use]
     pub fn new(client: &Client, settings: &Settings) -> Option<Self> {
-        Some(Self { url: settings.spool.clone()?, client: client.sqs(settings), share: client.share })
+        let (url, settings) = (settings.spool.clone()?, settings.clone());
+        Some(Self { connection: client.clone(), settings, client: OnceLock::new(), url })
     }
 
     /// Sends items to the spool, and says of each whether the spool said in its share of the time that it has it. What fails
     /// of a batch that is else taken is sent again.
     pub async fn send(&self, items: &[&Item]) -> Vec<bool> {
         let mut waiting: BTreeMap<usize, Message> = items.iter().map(|item| Message::of(item)).enumerate().collect();
-        let deadline = tokio::time::Instant::now() + self.share;
+        let deadline = tokio::time::Instant::now() + self.connection.share;
         for _ in 0..ATTEMPTS {
             let batches = stream::iter(batches(&waiting)).map(|batch| async {
                 tokio::time::timeout_at(deadline, self.send_batch(batch)).await.unwrap_or_default()
@@ -122,7 +125,8 @@ impl Spool {
             SendMessageBatchRequestEntry::builder().id(index.to_string()).message_body(body).build()
         });
         let Ok(entries) = entries.collect() else { return Vec::new() };
-        let sent = self.client.send_message_batch().queue_url(&self.url).set_entries(Some(entries)).send().await;
+        let client = self.client.get_or_init(|| self.connection.sqs(&self.settings));
+        let sent = client.send_message_batch().queue_url(&self.url).set_entries(Some(entries)).send().await;
         let taken = sent.map(|sent| sent.successful).unwrap_or_default();
         taken.into_iter().filter_map(|entry| entry.id.parse().ok()).collect()
     }

@@ -119,14 +119,15 @@ async fn measure(subjects: &[Subject], endpoint: Endpoint, share: Share, quick: 
     rows.collect()
 }
 
-/// So many cold starts of each, in turns that begin with another one each time: what follows a slow one is slower.
+/// So many cold starts of each, in turns of another order each time: what follows a slow one is slower.
 async fn cold_starts(subjects: &[Subject], endpoint: Endpoint, share: Share, turns: u32) -> Vec<Vec<Cold>> {
     eprintln!("  {turns} cold starts of each");
-    let store = Store::start().await;
+    let (store, mut random) = (Store::start().await, fastrand::Rng::with_seed(1));
+    let mut order: Vec<_> = (0..subjects.len()).collect();
     let mut starts = vec![Vec::new(); subjects.len()];
     for turn in 0..=turns {
-        for place in 0..subjects.len() {
-            let index = (place + turn as usize) % subjects.len();
+        random.shuffle(&mut order);
+        for &index in &order {
             let number = u32::try_from(index).unwrap_or_default() * 100_000 + turn;
             let cold = cold(&subjects[index], &store, endpoint, share, number).await;
             // The first one reads the binary from the disk.

@@ -90,7 +90,7 @@ pub(crate) const TROUBLES: [Trouble; 20] = [
         |it| {
             it.delays.get_mut().unwrap().insert("amocrm", vec![Duration::from_mins(1)]);
         },
-        "FAIL  amocrm        [..]/amocrm gives no answer within 2 s: look at the URL, its DNS and the network; then at the function's log",
+        "FAIL  amocrm        [..]/amocrm gives no answer (not within 2 s): look at the URL, its DNS and the network; then at the function's log",
     ),
     (
         |it| it.behind = -65,
