@@ -6,11 +6,9 @@ mod show;
 
 use crate::{
     Failure,
-    connection::Connection,
-    filter::Filter,
+    filter::{Filter, Selection},
     handle::Handle,
     output::{Output, say, seconds, table},
-    span::{A_DAY, Span},
 };
 use clap::{Args, Subcommand};
 use futures_util::{Stream, StreamExt, TryStreamExt};
@@ -40,11 +38,7 @@ enum Command {
 #[derive(Args)]
 struct List {
     #[command(flatten)]
-    connection: Connection,
-    #[command(flatten)]
-    filter: Filter,
-    #[command(flatten)]
-    span: Span,
+    selection: Selection,
     /// How many to list at the most
     #[arg(long, default_value_t = 20)]
     limit: usize,
@@ -69,8 +63,8 @@ impl Events {
 
 impl List {
     async fn run(self) -> Result<(), Failure> {
-        let (table, span) = (self.connection.table().await?, self.span.resolve(A_DAY));
-        let entries = entries(&table, span.clone(), Order::NewestFirst, &self.filter).take(self.limit);
+        let (table, span) = self.selection.open().await?;
+        let entries = entries(&table, span.clone(), Order::NewestFirst, &self.selection.filter).take(self.limit);
         match self.output {
             Output::Json => {
                 let mut events = pin!(events(&table, entries));

@@ -2,10 +2,8 @@
 
 use crate::{
     Failure,
-    connection::Connection,
     events::{entries, events, json},
-    filter::Filter,
-    span::{A_DAY, Span},
+    filter::Selection,
 };
 use clap::Args;
 use futures_util::TryStreamExt;
@@ -18,7 +16,7 @@ use std::{
     path::{Path, PathBuf},
     pin::pin,
 };
-use store::Order;
+use store::{Order, Table};
 
 /// Writes the events that were kept in a span of time as JSON Lines, one CloudEvent a line, in the order of keeping.
 ///
@@ -28,18 +26,15 @@ pub(crate) struct Export {
     /// A file, which is there once it is complete [default: standard output]
     file: Option<PathBuf>,
     #[command(flatten)]
-    connection: Connection,
-    #[command(flatten)]
-    filter: Filter,
-    #[command(flatten)]
-    span: Span,
+    selection: Selection,
 }
 
 impl Export {
     pub(crate) async fn run(self) -> Result<(), Failure> {
+        let (table, span) = self.selection.open().await?;
         let Some(file) = &self.file else {
             let mut out = BufWriter::new(io::stdout().lock());
-            let exported = self.write(&mut out).await?;
+            let exported = self.write(&table, &span, &mut out).await?;
             out.flush()?;
             eprintln!("{exported} events exported.");
             return Ok(());
@@ -47,17 +42,17 @@ impl Export {
         let partial = partial(file);
         let refused = |error: io::Error| format!("cannot write {} ({error})", partial.display());
         let mut out = BufWriter::new(File::create(&partial).map_err(refused)?);
-        let exported = self.write(&mut out).await?;
+        let exported = self.write(&table, &span, &mut out).await?;
         out.flush().map_err(refused)?;
         fs::rename(&partial, file).map_err(|error| format!("cannot write {} ({error})", file.display()))?;
         eprintln!("{exported} events exported to {}.", file.display());
         Ok(())
     }
 
-    async fn write(&self, out: &mut impl Write) -> Result<u64, Failure> {
-        let (table, span) = (self.connection.table().await?, self.span.resolve(A_DAY));
-        let (progress, mut exported) = (progress(&span)?, 0);
-        let mut events = pin!(events(&table, entries(&table, span.clone(), Order::OldestFirst, &self.filter)));
+    async fn write(&self, table: &Table, span: &Range<Timestamp>, out: &mut impl Write) -> Result<u64, Failure> {
+        let (progress, mut exported) = (progress(span)?, 0);
+        let entries = entries(table, span.clone(), Order::OldestFirst, &self.selection.filter);
+        let mut events = pin!(events(table, entries));
         while let Some((entry, stored)) = events.try_next().await? {
             writeln!(out, "{}", json(&stored)?)?;
             exported += 1;

@@ -1,9 +1,16 @@
 //! Which events a command is about.
 
+use crate::{
+    Failure,
+    connection::Connection,
+    span::{A_DAY, Span},
+};
 use clap::Args;
 use hookkeeper::PROVIDERS;
 use intake::Provider;
-use store::Entry;
+use models::Timestamp;
+use std::ops::Range;
+use store::{Entry, Table};
 
 /// Which events.
 #[derive(Args, Clone)]
@@ -17,6 +24,24 @@ pub(crate) struct Filter {
     /// Those that happened to one subject, or to all of a kind: deal/42, deal
     #[arg(long)]
     subject: Option<String>,
+}
+
+/// Which events of which table.
+#[derive(Args)]
+pub(crate) struct Selection {
+    #[command(flatten)]
+    connection: Connection,
+    #[command(flatten)]
+    pub(crate) filter: Filter,
+    #[command(flatten)]
+    span: Span,
+}
+
+impl Selection {
+    /// The table, and the span of time as it is now.
+    pub(crate) async fn open(&self) -> Result<(Table, Range<Timestamp>), Failure> {
+        Ok((self.connection.table().await?, self.span.resolve(A_DAY)))
+    }
 }
 
 /// A provider by its name.
@@ -48,7 +73,6 @@ impl Filter {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use models::Timestamp;
     use store::Key;
 
     #[test]

@@ -5,13 +5,11 @@
 
 use crate::{
     Failure,
-    connection::Connection,
     events::{entries, events},
-    filter::{Filter, provider_of},
+    filter::{Selection, provider_of},
     handle::Handle,
     output::{printable, say},
     reading::{bytes, read},
-    span::{A_DAY, Span},
 };
 use clap::Args;
 use futures_util::TryStreamExt;
@@ -32,11 +30,7 @@ use store::{Entry, Kept, Key, Order, Stored, Table};
 #[derive(Args)]
 pub(crate) struct Replay {
     #[command(flatten)]
-    connection: Connection,
-    #[command(flatten)]
-    filter: Filter,
-    #[command(flatten)]
-    span: Span,
+    selection: Selection,
     /// Only say what would change
     #[arg(long)]
     dry_run: bool,
@@ -56,10 +50,10 @@ struct Counts {
 
 impl Replay {
     pub(crate) async fn run(self) -> Result<(), Failure> {
-        let (table, span) = (self.connection.table().await?, self.span.resolve(A_DAY));
+        let (table, span) = self.selection.open().await?;
         let mut replayer =
             Replayer { table: &table, dry_run: self.dry_run, complete: VecDeque::new(), counts: Counts::default() };
-        let mut events = pin!(events(&table, entries(&table, span, Order::OldestFirst, &self.filter)));
+        let mut events = pin!(events(&table, entries(&table, span, Order::OldestFirst, &self.selection.filter)));
         while let Some((entry, stored)) = events.try_next().await? {
             replayer.replay(&entry, &stored).await?;
         }
