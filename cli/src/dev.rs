@@ -65,6 +65,13 @@ impl Dev {
         for provider in PROVIDERS {
             println!("  {}", curl(&gateway.url(provider.name), example(provider.name)));
         }
+        let to = match gateway.port() {
+            9000 => String::new(),
+            port => format!(" --local={port}"),
+        };
+        println!(
+            "\nOr let a provider be played, with all that it sends (send --list):\n\n  cargo hookkeeper send pipedrive deal.updated{to}"
+        );
         let port = match dynamodb.port() {
             8000 => " --local".to_owned(),
             port => format!(" --local={port}"),

@@ -193,6 +193,12 @@ impl Gateway {
         Ok(Self { address, stop, server: tokio::spawn(serve.into_future()) })
     }
 
+    /// Its port.
+    #[must_use]
+    pub fn port(&self) -> u16 {
+        self.address.port()
+    }
+
     /// The URL that a provider would be given.
     #[must_use]
     pub fn url(&self, provider: &str) -> String {

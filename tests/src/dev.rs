@@ -71,12 +71,12 @@ impl Dev {
         Table::new(&Client::patient(), &Settings::local(TABLE, endpoint))
     }
 
-    /// The output of the command that it printed for listing what was kept.
+    /// What the command prints that it printed: `send`, to play a provider, or `events`, to list what was kept.
     #[must_use]
-    pub fn list(&self) -> String {
-        let mut lines = self.greeting.lines().map(str::trim);
-        let command = lines.find_map(|line| line.strip_prefix("cargo hookkeeper ")).unwrap();
-        let output = hookkeeper(&command.split(' ').collect::<Vec<_>>()).output().unwrap();
+    pub fn paste(&self, command: &str) -> String {
+        let mut lines = self.greeting.lines().filter_map(|line| line.trim().strip_prefix("cargo hookkeeper "));
+        let line = lines.find(|line| line.starts_with(command)).unwrap();
+        let output = hookkeeper(&line.split(' ').collect::<Vec<_>>()).output().unwrap();
         assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
         String::from_utf8(output.stdout).unwrap()
     }
