@@ -7,13 +7,12 @@ use crate::{
 };
 use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
 use clap::Args;
+use hookkeeper::template::logical_name;
 use intake::{Credentials as Shows, Gate, Provider};
-use models::{Timestamp, hex};
+use models::hex;
 use sha2::{Digest, Sha256};
-use std::{
-    iter,
-    time::{SystemTime, UNIX_EPOCH},
-};
+use std::iter;
+use store::time::now;
 
 /// Makes a user name and a password, or a key for the URL, and the parameter for `sam deploy`.
 ///
@@ -58,7 +57,7 @@ impl Credentials {
             return Ok(());
         }
         let mut accepted = if self.add { self.accepted_now().await? } else { Accepted::new() };
-        let label = self.label.clone().map_or_else(|| unused_label(&accepted), Ok)?;
+        let label = self.label.clone().unwrap_or_else(|| unused_label(&accepted));
         if accepted.iter().any(|(taken, _)| *taken == label) {
             return Err(format!("{label} is the label of one that is accepted now: give another --label").into());
         }
@@ -83,8 +82,7 @@ impl Credentials {
 
     /// The template's parameter: `PipedriveCredentials`.
     fn parameter(&self) -> String {
-        let (first, rest) = self.provider.name.split_at(1);
-        format!("{}{rest}{}", first.to_uppercase(), if self.is_key() { "Keys" } else { "Credentials" })
+        logical_name(self.provider.name, if self.is_key() { "Keys" } else { "Credentials" })
     }
 
     /// The line that deploys these; checked as the function would check them.
@@ -136,12 +134,11 @@ fn without(accepted: Accepted, label: &str) -> Result<Accepted, Failure> {
 }
 
 /// Today's date, with a number where that is taken.
-fn unused_label(accepted: &Accepted) -> Result<String, Failure> {
-    let now = Timestamp::from_unix(SystemTime::now().duration_since(UNIX_EPOCH)?).to_string();
-    let today = now.split('T').next().unwrap_or_default();
-    let labels = iter::once(today.to_owned()).chain((2..).map(|count| format!("{today}-{count}")));
+fn unused_label(accepted: &Accepted) -> String {
+    let today = now().day();
+    let labels = iter::once(today.clone()).chain((2..).map(|count| format!("{today}-{count}")));
     let mut unused = labels.filter(|label| accepted.iter().all(|(taken, _)| taken != label));
-    Ok(unused.next().unwrap_or_default())
+    unused.next().unwrap_or_default()
 }
 
 /// So many random bytes, as text of `A-Za-z0-9_-`.

@@ -22,6 +22,7 @@ use finding::{Finding, Report};
 use hookkeeper::{
     PROVIDERS,
     local::{CREDENTIAL, TABLE},
+    template::logical_name,
 };
 use intake::Provider;
 use std::{env, time::Duration};
@@ -103,7 +104,7 @@ impl Doctor {
             format!("http://127.0.0.1:{}/{}", self.gateway_port, provider.name)
         } else {
             let stack = stack.as_ref().map_err(|why| *why)?;
-            output(stack, &door::output_name(&provider)).ok_or("the stack leaves it out")?
+            output(stack, &logical_name(provider.name, "Url")).ok_or("the stack leaves it out")?
         };
         Ok(Door { provider, url, shown, is_local })
     }

@@ -17,7 +17,7 @@ use futures_util::{Stream, StreamExt, TryStreamExt, stream};
 use hookkeeper::PROVIDERS;
 use intake::Provider;
 use models::{Origin, Record, Timestamp, Unreadable};
-use serde_json::json;
+use serde::Serialize;
 use std::{future::ready, ops::Range};
 use store::{Key, Order, Stored, Table, TableError};
 
@@ -120,47 +120,61 @@ async fn find(table: &Table, handle: &Handle) -> Result<Quarantined, Failure> {
     }
 }
 
+/// What the list says of a delivery.
+#[derive(Serialize)]
+struct Row {
+    handle: String,
+    arrival: Timestamp,
+    provider: &'static str,
+    bytes: usize,
+    reason: String,
+    #[serde(skip)]
+    sk: String,
+}
+
+impl Row {
+    fn of(it: Quarantined) -> Self {
+        Self {
+            handle: it.handle.to_string(),
+            arrival: it.origin.arrival,
+            provider: it.provider.name,
+            bytes: it.bytes.len(),
+            reason: it.reason.to_string(),
+            sk: it.key.sk,
+        }
+    }
+
+    fn cells(&self) -> [String; 5] {
+        let Self { handle, arrival, provider, bytes, reason, .. } = self;
+        [handle.clone(), seconds(*arrival), (*provider).to_owned(), bytes.to_string(), reason.clone()]
+    }
+}
+
 impl List {
     async fn run(self) -> Result<(), Failure> {
         let (table, span) = (self.which.connection.table().await?, self.which.span.resolve(A_WEEK));
         let mut rows = Vec::new();
         for provider in PROVIDERS.into_iter().filter(|it| self.which.provider.is_none_or(|only| only.name == it.name)) {
             let all = quarantined(&table, Some(provider), span.clone(), Order::NewestFirst).take(self.limit);
-            rows.extend(all.map_ok(|it| (it.key.sk.clone(), self.row(&it))).try_collect::<Vec<_>>().await?);
+            rows.extend(all.map_ok(Row::of).try_collect::<Vec<_>>().await?);
         }
-        rows.sort_by(|(a, _), (b, _)| b.cmp(a));
+        rows.sort_by(|a, b| b.sk.cmp(&a.sk));
         rows.truncate(self.limit);
-        let rows: Vec<_> = rows.into_iter().map(|(_, row)| row).collect();
         self.print(&rows, &span)
     }
 
-    fn row(&self, it: &Quarantined) -> [String; 5] {
-        let arrival = match self.output {
-            Output::Table => seconds(it.origin.arrival),
-            Output::Json => it.origin.arrival.to_string(),
-        };
-        [it.handle.to_string(), arrival, it.provider.name.to_owned(), it.bytes.len().to_string(), it.reason.to_string()]
-    }
-
-    fn print(&self, rows: &[[String; 5]], span: &Range<Timestamp>) -> Result<(), Failure> {
+    fn print(&self, rows: &[Row], span: &Range<Timestamp>) -> Result<(), Failure> {
         match self.output {
-            Output::Json => {
-                for [handle, arrival, provider, bytes, reason] in rows {
-                    let bytes: u64 = bytes.parse().unwrap_or_default();
-                    say!(
-                        "{}",
-                        json!({ "handle": handle, "arrival": arrival, "provider": provider, "bytes": bytes, "reason": reason })
-                    )?;
-                }
-            }
-            Output::Table if rows.is_empty() => say!("Nothing was quarantined since {}.", seconds(span.start))?,
+            Output::Json => rows.iter().try_for_each(|row| Ok(say!("{}", serde_json::to_string(row)?)?)),
+            Output::Table if rows.is_empty() => Ok(say!("Nothing was quarantined since {}.", seconds(span.start))?),
             Output::Table => {
-                say!("{}", table(["HANDLE", "ARRIVAL", "PROVIDER", "BYTES", "REASON"], rows))?;
+                let cells: Vec<_> = rows.iter().map(Row::cells).collect();
+                say!("{}", table(["HANDLE", "ARRIVAL", "PROVIDER", "BYTES", "REASON"], &cells))?;
                 if rows.len() == self.limit {
                     say!("\nThese are the newest {}: more with --limit.", self.limit)?;
                 }
+                Ok(())
             }
         }
-        Ok(())
     }
 }

@@ -1,8 +1,7 @@
 //! `hookkeeper schema`: what an event looks like, for consumers in other languages.
 
-use crate::Failure;
+use crate::{Failure, output::say};
 use clap::Args;
-use std::io::{self, Write};
 
 /// Prints the JSON Schema of the event.
 ///
@@ -11,6 +10,5 @@ use std::io::{self, Write};
 pub(crate) struct Schema {}
 
 pub(crate) fn print() -> Result<(), Failure> {
-    let schema = serde_json::to_string_pretty(&models::schema())?;
-    Ok(writeln!(io::stdout(), "{schema}")?)
+    Ok(say!("{}", serde_json::to_string_pretty(&models::schema())?)?)
 }

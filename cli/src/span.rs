@@ -2,10 +2,8 @@
 
 use clap::Args;
 use models::Timestamp;
-use std::{
-    ops::Range,
-    time::{Duration, SystemTime, UNIX_EPOCH},
-};
+use std::{ops::Range, time::Duration};
+use store::time::now;
 
 /// A span of time, by when events were kept or deliveries arrived.
 #[derive(Args, Clone)]
@@ -43,10 +41,6 @@ impl Moment {
             Self::At(time) => time,
         }
     }
-}
-
-pub(crate) fn now() -> Timestamp {
-    Timestamp::from_unix(SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default())
 }
 
 /// So long before a time.

@@ -70,6 +70,13 @@ pub fn has_keys(described: &Value, create: &Value) -> bool {
     described.get("KeySchema") == create.get("KeySchema") && indexes(described) == indexes(create)
 }
 
+/// The template's name of what a provider has of a kind: `PipedriveUrl`.
+#[must_use]
+pub fn logical_name(provider: &str, kind: &str) -> String {
+    let (first, rest) = provider.split_at_checked(1).unwrap_or((provider, ""));
+    format!("{}{rest}{kind}", first.to_uppercase())
+}
+
 /// A template as JSON. A short form like `!Ref Table` becomes `{"Ref": "Table"}`.
 ///
 /// # Errors

@@ -24,12 +24,6 @@ pub(crate) fn credential(argument: &str) -> Result<(Provider, Shown), String> {
     Ok((provider, Shown::of(&provider, secret)?))
 }
 
-/// The stack's output that has a provider's URL: `PipedriveUrl`.
-pub(crate) fn output_name(provider: &Provider) -> String {
-    let (first, rest) = provider.name.split_at(1);
-    format!("{}{rest}Url", first.to_uppercase())
-}
-
 /// What is not well, and what to do.
 type Trouble = (String, String);
 

@@ -1,9 +1,11 @@
 //! What a check finds, and how it is said.
 
-use crate::{Failure, output::Output};
+use crate::{
+    Failure,
+    output::{Output, say},
+};
 use anstyle::{AnsiColor, Style};
 use serde::Serialize;
-use std::io::{self, Write};
 
 /// What a check found.
 #[derive(Debug, Serialize)]
@@ -76,11 +78,11 @@ impl Report {
                 Output::Json => serde_json::to_string(&finding)?,
                 Output::Table => finding.line(),
             };
-            writeln!(anstream::stdout(), "{line}")?;
+            say!("{line}")?;
             self.checks += 1;
             self.failing += usize::from(finding.verdict == Verdict::Fail);
         }
-        Ok(io::stdout().flush()?)
+        Ok(())
     }
 
     /// # Errors

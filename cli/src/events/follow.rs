@@ -6,13 +6,13 @@ use crate::{
     connection::Connection,
     filter::Filter,
     output::{Output, heading, line, say},
-    span::{after, before, now},
+    span::{after, before},
 };
 use clap::Args;
 use futures_util::{StreamExt, TryStreamExt, stream};
 use models::Timestamp;
 use std::{collections::HashMap, future::ready, time::Duration};
-use store::{Entry, Key, Order, Stored, Table, TableError};
+use store::{Entry, Key, Order, Stored, Table, TableError, time::now};
 
 /// Prints each event as soon as it is kept, until Ctrl-C. What the drain brings late comes late, and comes.
 ///

@@ -6,13 +6,13 @@ use crate::{
     connection::Connection,
     handle::Handle,
     output::{Output, heading, line, say, seconds},
-    span::{A_DAY, before, now},
+    span::{A_DAY, before},
 };
 use clap::Args;
 use futures_util::{StreamExt, TryStreamExt};
 use models::{Event, Record};
 use std::{collections::BTreeSet, pin::pin};
-use store::{Order, Stored, Table};
+use store::{Order, Stored, Table, time::now};
 
 /// Shows everything that happened to one subject, in the order in which it happened.
 ///

@@ -8,7 +8,7 @@ use std::{
         LazyLock,
         atomic::{AtomicI64, AtomicU64, Ordering},
     },
-    time::{Duration, SystemTime, UNIX_EPOCH},
+    time::Duration,
 };
 use uuid::Uuid;
 
@@ -147,7 +147,7 @@ fn in_utc(text: &str) -> String {
 /// By this machine's clock, each time later than the last.
 pub(crate) fn now() -> Timestamp {
     static LAST: AtomicI64 = AtomicI64::new(0);
-    let clock = Timestamp::from_unix(SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default()).as_micros();
+    let clock = store::time::now().as_micros();
     let last = LAST.fetch_max(clock, Ordering::Relaxed);
     let now = if clock > last { clock } else { LAST.fetch_add(1, Ordering::Relaxed) + 1 };
     Timestamp::from_unix(Duration::from_micros(u64::try_from(now).unwrap_or_default()))

@@ -11,11 +11,8 @@ use lambda_http::{
 };
 use models::{Delivery, Timestamp, Unreadable, json::Lenient};
 use serde::{Deserialize, Deserializer};
-use std::{
-    borrow::Cow,
-    collections::BTreeMap,
-    time::{SystemTime, UNIX_EPOCH},
-};
+use std::{borrow::Cow, collections::BTreeMap};
+use store::time::now;
 
 /// What Lambda hands over, as the event that [`Receiver::answer`](crate::Receiver::answer) takes. Anything but API
 /// Gateway's event shows no credentials, and so is a stranger's.
@@ -113,11 +110,6 @@ pub(crate) fn open(event: ApiGatewayV2httpRequest, request_id_header: Option<&st
         body,
     };
     Request { query: event.raw_query_string.unwrap_or_default(), delivery, garbled, headers: event.headers }
-}
-
-/// The time by this machine's clock.
-pub(crate) fn now() -> Timestamp {
-    Timestamp::from_unix(SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default())
 }
 
 #[cfg(test)]

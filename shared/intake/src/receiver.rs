@@ -3,7 +3,7 @@
 use crate::{
     Admitted, Gate, GateError, Provider, Verdict,
     answer::{Facts, Line},
-    door::{self, now},
+    door,
 };
 use futures_util::FutureExt;
 use lambda_http::{
@@ -15,7 +15,7 @@ use std::{
     panic::{AssertUnwindSafe, catch_unwind},
     time::Instant,
 };
-use store::{Client, Outcome, Settings, SettingsError, Store};
+use store::{Client, Outcome, Settings, SettingsError, Store, time::now};
 
 /// The receiver of one provider: its gate, its reader, and the store behind them.
 #[derive(Debug)]

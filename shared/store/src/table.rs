@@ -3,11 +3,11 @@
 use crate::{
     Client, Settings,
     item::{self, Item, ItemError, Key},
-    time::ATTEMPT,
+    time::{ATTEMPT, now},
 };
 use aws_sdk_dynamodb::{error::SdkError, types::AttributeValue};
 use models::{Record, Timestamp};
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::time::Duration;
 
 /// The table that records are kept in.
 #[derive(Debug, Clone)]
@@ -211,10 +211,6 @@ fn stamped(record: Record, expires: Option<i64>) -> Vec<Item> {
         item::stamp(item, now(), expires);
     }
     items
-}
-
-fn now() -> Timestamp {
-    Timestamp::from_unix(SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default())
 }
 
 impl<E> From<SdkError<E>> for TableError {

@@ -1,4 +1,4 @@
-//! How long keeping a delivery may take.
+//! How long keeping a delivery may take, and the clock.
 //!
 //! A provider's patience (10 s for Pipedrive, 2 s for amoCRM) is no budget to use up: while a store hangs, every delivery
 //! holds an execution environment, and an account that has none left answers 5xx without asking us. So the shares are
@@ -15,7 +15,8 @@
 //! An attempt of 170 ms is thirty times what DynamoDB takes, and a connection that died in a freeze costs one of them. The
 //! deadlines live in the process. Lambda's `Timeout` stands well above them: a kill would skip the spool.
 
-use std::time::Duration;
+use models::Timestamp;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 /// The table's share of a delivery's time, and the spool's: for all of its records together.
 pub const SHARE: Duration = Duration::from_millis(600);
@@ -39,3 +40,9 @@ const _: () = assert!(
     ATTEMPT.as_millis() * ATTEMPTS as u128 + FIRST_WAIT.as_millis() + LONGEST_WAIT.as_millis() <= SHARE.as_millis(),
     "a share holds all attempts"
 );
+
+/// The time by this machine's clock.
+#[must_use]
+pub fn now() -> Timestamp {
+    Timestamp::from_unix(SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default())
+}
