@@ -8,7 +8,7 @@ use crate::{
     Failure,
     filter::{Filter, Selection},
     handle::Handle,
-    output::{Output, say, seconds, table},
+    output::{Output, json_line, say, seconds, table},
 };
 use clap::{Args, Subcommand};
 use futures_util::{Stream, StreamExt, TryStreamExt};
@@ -130,7 +130,7 @@ pub(crate) fn events(
 /// An event as its one line of JSON.
 pub(crate) fn json(stored: &Stored) -> Result<String, Failure> {
     match &stored.record {
-        Record::Event { event, .. } => Ok(serde_json::to_string(event)?),
+        Record::Event { event, .. } => Ok(json_line(event)?),
         Record::Body { .. } | Record::Quarantined { .. } => Err("what stands there is no event".into()),
     }
 }

@@ -3,6 +3,8 @@
 use anstyle::Style;
 use clap::ValueEnum;
 use models::Timestamp;
+use serde::Serialize;
+use std::{fmt::Write, ops::RangeInclusive};
 
 /// Prints a line, coloured on a terminal alone. Unlike `println!` it fails when nobody reads on, which ends the command.
 macro_rules! say {
@@ -54,6 +56,61 @@ pub(crate) fn printable(text: &str) -> String {
     let is_kept = |char: &char| !char.is_control() || matches!(char, '\n' | '\t');
     text.chars().map(|char| if is_kept(&char) { char } else { char::REPLACEMENT_CHARACTER }).collect()
 }
+
+/// A value as one line of JSON, for programs that read a line at a time and for terminals.
+///
+/// The `data` of an event is JSON as the provider wrote it. In JSON text white space stands between tokens only: here each
+/// becomes a space. All other control characters stand in strings only, as do line separators, bidirectional controls and
+/// invisible characters: here they are escaped. So the line is equal JSON.
+pub(crate) fn json_line(value: &impl Serialize) -> serde_json::Result<String> {
+    let json = serde_json::to_string(value)?;
+    let mut line = String::with_capacity(json.len());
+    for char in json.chars() {
+        match char {
+            '\t' | '\n' | '\r' => line.push(' '),
+            char if is_no_text(char) => push_escaped(&mut line, char),
+            char => line.push(char),
+        }
+    }
+    Ok(line)
+}
+
+/// `\u202e`
+fn push_escaped(line: &mut String, char: char) {
+    for unit in char.encode_utf16(&mut [0; 2]) {
+        // Writing to a string does not fail.
+        write!(line, "\\u{unit:04x}").ok();
+    }
+}
+
+/// Whether a character moves the cursor, begins an escape sequence, changes the direction of text, or cannot be seen.
+fn is_no_text(char: char) -> bool {
+    char.is_control() || INVISIBLE.iter().any(|range| range.contains(&char))
+}
+
+/// Line separators, and format characters (the general category Cf) that no text of a CRM needs.
+///
+/// Source: <https://www.unicode.org/Public/UCD/latest/ucd/extracted/DerivedGeneralCategory.txt>
+const INVISIBLE: [RangeInclusive<char>; 9] = [
+    // Soft hyphen.
+    '\u{ad}'..='\u{ad}',
+    // Arabic letter mark: a mark of direction.
+    '\u{61c}'..='\u{61c}',
+    // Mongolian vowel separator.
+    '\u{180e}'..='\u{180e}',
+    // Zero-width characters, and marks of direction.
+    '\u{200b}'..='\u{200f}',
+    // Line and paragraph separators, embeddings and overrides of direction.
+    '\u{2028}'..='\u{202e}',
+    // Invisible operators, isolates of direction, deprecated format characters.
+    '\u{2060}'..='\u{206f}',
+    // Byte order mark.
+    '\u{feff}'..='\u{feff}',
+    // Annotations.
+    '\u{fff9}'..='\u{fffb}',
+    // Tags.
+    '\u{e0000}'..='\u{e007f}',
+];
 
 /// A time for people: whole seconds.
 pub(crate) fn seconds(time: Timestamp) -> String {
@@ -111,6 +168,16 @@ fn new_line(out: &mut String, depth: usize) {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_line_of_json_is_the_same_json_without_what_a_terminal_acts_on() {
+        let data = "{\"a\u{9b}\":\r\n[1.10,\t\"\u{202e}\u{2028}\u{e0041}é\\n\"]}";
+        let raw: Box<serde_json::value::RawValue> = serde_json::from_str(data).unwrap();
+        let line = json_line(&raw).unwrap();
+        assert_eq!(line, r#"{"a\u009b":  [1.10, "\u202e\u2028\udb40\udc41é\n"]}"#);
+        let value = |json| serde_json::from_str::<serde_json::Value>(json).unwrap();
+        assert_eq!(value(&line), value(data));
+    }
 
     #[test]
     fn pretty_json_is_the_same_json() {

@@ -9,7 +9,7 @@ use crate::{
     connection::Connection,
     filter::provider,
     handle::{Handle, id},
-    output::{Output, say, seconds, table},
+    output::{Output, json_line, say, seconds, table},
     span::{A_WEEK, Span},
 };
 use clap::{Args, Subcommand};
@@ -165,7 +165,7 @@ impl List {
 
     fn print(&self, rows: &[Row], span: &Range<Timestamp>) -> Result<(), Failure> {
         match self.output {
-            Output::Json => rows.iter().try_for_each(|row| Ok(say!("{}", serde_json::to_string(row)?)?)),
+            Output::Json => rows.iter().try_for_each(|row| Ok(say!("{}", json_line(row)?)?)),
             Output::Table if rows.is_empty() => Ok(say!("Nothing was quarantined since {}.", seconds(span.start))?),
             Output::Table => {
                 let cells: Vec<_> = rows.iter().map(Row::cells).collect();

@@ -14,7 +14,7 @@ use crate::{
     Failure,
     filter::provider,
     http::{Answer, Shown},
-    output::{Output, say},
+    output::{Output, json_line, say},
 };
 use body::Body;
 use catalogue::Sample;
@@ -213,7 +213,7 @@ impl Send {
         while let Some(sent) = deliveries.next().await {
             for sent in sent? {
                 match self.output {
-                    Output::Json => say!("{}", serde_json::to_string(&sent.json())?)?,
+                    Output::Json => say!("{}", json_line(&sent.json())?)?,
                     Output::Table if has_lines => say!("{}", sent.line())?,
                     Output::Table => progress.inc(1),
                 }

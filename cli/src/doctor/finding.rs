@@ -2,7 +2,7 @@
 
 use crate::{
     Failure,
-    output::{Output, say},
+    output::{Output, json_line, say},
 };
 use anstyle::{AnsiColor, Style};
 use serde::Serialize;
@@ -75,7 +75,7 @@ impl Report {
     pub(crate) fn say(&mut self, findings: impl IntoIterator<Item = Finding>) -> Result<(), Failure> {
         for finding in findings {
             let line = match self.output {
-                Output::Json => serde_json::to_string(&finding)?,
+                Output::Json => json_line(&finding)?,
                 Output::Table => finding.line(),
             };
             say!("{line}")?;

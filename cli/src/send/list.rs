@@ -3,7 +3,7 @@
 use super::catalogue::{self, Sample};
 use crate::{
     Failure,
-    output::{Output, say, table},
+    output::{Output, json_line, say, table},
 };
 use hookkeeper::PROVIDERS;
 use intake::Provider;
@@ -28,7 +28,7 @@ pub(crate) fn print(only: Option<&Provider>, output: Output) -> Result<(), Failu
     let of_one = |provider: Provider| catalogue::samples(&provider).into_iter().map(move |it| row(&provider, it));
     let rows: Vec<Row> = providers.flat_map(of_one).collect();
     if output == Output::Json {
-        return rows.iter().try_for_each(|row| Ok(say!("{}", serde_json::to_string(row)?)?));
+        return rows.iter().try_for_each(|row| Ok(say!("{}", json_line(row)?)?));
     }
     say!("{}", table(["PROVIDER", "NAME", "TYPE"], &rows.iter().map(cells).collect::<Vec<_>>()))?;
     if rows.iter().any(|row| row.provider == PIPEDRIVE.name) {

@@ -1,5 +1,7 @@
 //! `hookkeeper events` and `hookkeeper export`, as processes.
 
+mod json_lines;
+
 use hookkeeper::{
     local::{Data, DynamoDb},
     template::TEMPLATE,
@@ -12,7 +14,7 @@ use std::{
     io::{BufRead, BufReader, Read},
     net::TcpListener,
     process::{Child, Command, Stdio},
-    sync::mpsc,
+    sync::mpsc::{self, Receiver},
     thread,
     time::{Duration, SystemTime, UNIX_EPOCH},
 };
@@ -256,14 +258,23 @@ impl Drop for Killed {
     }
 }
 
+/// How long a test waits for a process before it fails.
+const PATIENCE: Duration = Duration::from_secs(30);
+
+/// The lines that a process prints, as it prints them.
+fn lines_of(process: &mut Killed) -> Receiver<String> {
+    let (sender, lines) = mpsc::channel();
+    let stdout = BufReader::new(process.0.stdout.take().unwrap());
+    thread::spawn(move || stdout.lines().try_for_each(|line| sender.send(line.unwrap())));
+    lines
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn who_follows_misses_nothing_and_sees_nothing_twice() {
     let site = site().await;
     let mut process = Killed(site.command(&["events", "follow"]).stdout(Stdio::piped()).spawn().unwrap());
-    let (sender, lines) = mpsc::channel();
-    let stdout = BufReader::new(process.0.stdout.take().unwrap());
-    thread::spawn(move || stdout.lines().try_for_each(|line| sender.send(line.unwrap())));
-    let next = || block_in_place(|| lines.recv_timeout(Duration::from_secs(30)).unwrap());
+    let lines = lines_of(&mut process);
+    let next = || block_in_place(|| lines.recv_timeout(PATIENCE).unwrap());
     assert!(next().starts_with("HANDLE"), "what was there is not printed");
     site.put(&records(&pipedrive::PIPEDRIVE, &event("pipedrive", 10)), None).await;
     assert!(next().ends_with("deal/10"));
