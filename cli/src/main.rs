@@ -18,6 +18,7 @@ mod send;
 mod span;
 
 use clap::{Parser, Subcommand};
+use output::cell;
 use std::{io, process::ExitCode};
 
 /// Receives the webhooks of Pipedrive, amoCRM (Kommo) and Closer, and keeps every one of them.
@@ -61,7 +62,8 @@ async fn main() -> ExitCode {
             ExitCode::SUCCESS
         }
         Err(error) => {
-            eprintln!("error: {error}");
+            // It may quote what a sender wrote.
+            eprintln!("error: {}", cell(&error.to_string()));
             ExitCode::FAILURE
         }
     }

@@ -48,13 +48,23 @@ pub(crate) fn line<const N: usize>(row: &[String; N], widths: [usize; N]) -> Str
 }
 
 fn filled(cell: &str, width: usize) -> String {
-    format!("{:<width$}", printable(cell))
+    format!("{:<width$}", self::cell(cell))
 }
 
-/// Text without what a terminal would take for a command: a body may come from anybody.
+/// Text of a sender as a part of a line: no character starts a new line, moves the cursor, or acts on the terminal.
+pub(crate) fn cell(text: &str) -> String {
+    text.chars().map(visible).collect()
+}
+
+/// Text of a sender on lines of its own: line feeds and tabs stay, other characters that act on a terminal do not.
 pub(crate) fn printable(text: &str) -> String {
-    let is_kept = |char: &char| !char.is_control() || matches!(char, '\n' | '\t');
-    text.chars().map(|char| if is_kept(&char) { char } else { char::REPLACEMENT_CHARACTER }).collect()
+    let replace = |char| if matches!(char, '\n' | '\t') { char } else { visible(char) };
+    text.chars().map(replace).collect()
+}
+
+/// The character itself, or the replacement character for one that acts on a terminal.
+fn visible(char: char) -> char {
+    if is_no_text(char) { char::REPLACEMENT_CHARACTER } else { char }
 }
 
 /// A value as one line of JSON, for programs that read a line at a time and for terminals.
@@ -168,6 +178,13 @@ fn new_line(out: &mut String, depth: usize) {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn text_of_a_sender_does_not_act_on_a_terminal() {
+        let text = "a\u{1b}[5m\u{9b}5m\t\r\nb\u{2028}\u{202e}\u{200b}\u{feff}é😀";
+        assert_eq!(cell(text), "a�[5m�5m���b����é😀");
+        assert_eq!(printable(text), "a�[5m�5m\t�\nb����é😀");
+    }
 
     #[test]
     fn a_line_of_json_is_the_same_json_without_what_a_terminal_acts_on() {

@@ -8,7 +8,7 @@ use crate::{
     events::{entries, events},
     filter::{Selection, provider_of},
     handle::Handle,
-    output::{printable, say},
+    output::{cell, say},
     reading::{bytes, read},
 };
 use clap::Args;
@@ -77,7 +77,7 @@ impl Replayer<'_> {
         let provider =
             provider.ok_or_else(|| format!("no provider of this version has the source {}", event.source))?;
         self.counts.read += 1;
-        let tell = |what: &str| say!("{}  {}  {what}", Handle::of_entry(entry), printable(&event.subject));
+        let tell = |what: &str| say!("{}", cell(&format!("{}  {}  {what}", Handle::of_entry(entry), event.subject)));
         let records = match read(&provider, origin, bytes(self.table, &provider, event, body).await?) {
             Ok(records) => records,
             Err(reason) => {
@@ -99,7 +99,7 @@ impl Replayer<'_> {
             self.counts.moved += 1;
             self.remove(stored).await?;
             let events = records.iter().filter(|record| matches!(record, Record::Event { .. }));
-            let keys = events.map(|record| printable(&Key::of(record).pk)).collect::<Vec<_>>();
+            let keys = events.map(|record| Key::of(record).pk).collect::<Vec<_>>();
             tell(&format!("moved to {}", keys.join(", ")))?;
         }
         Ok(())

@@ -229,13 +229,19 @@ impl Send {
     fn hint(&self, done: &Done, target: &Target) -> io::Result<()> {
         let is_for_a_person = self.output == Output::Table && io::stdout().is_terminal();
         match &done.subject {
-            Some(subject) if is_for_a_person && target.is_local && done.answers.len() == 1 => {
+            Some(subject) if is_for_a_person && target.is_local && done.answers.len() == 1 && is_plain(subject) => {
                 say!("\nSee it: cargo hookkeeper events history {subject} --local")
             }
             Some(_) if is_for_a_person && target.is_local => say!("\nSee them: cargo hookkeeper events --local"),
             _ => Ok(()),
         }
     }
+}
+
+/// Whether a subject of a sender can be pasted into a shell as it is.
+fn is_plain(subject: &str) -> bool {
+    let is_plain = |char: char| char.is_ascii_alphanumeric() || matches!(char, '/' | '-' | '_' | '.');
+    !subject.starts_with('-') && subject.chars().all(is_plain)
 }
 
 /// What is left of the deliveries when they are told of.

@@ -2,7 +2,7 @@
 
 use crate::{
     Failure,
-    output::{Output, json_line, say},
+    output::{Output, cell, json_line, say},
 };
 use anstyle::{AnsiColor, Style};
 use serde::Serialize;
@@ -50,7 +50,10 @@ impl Finding {
             Verdict::Fail => ("FAIL", Style::new().fg_color(Some(AnsiColor::Red.into())).bold()),
             Verdict::Skip => ("skip", Style::new().dimmed()),
         };
-        let Self { check, text, advice, .. } = self;
+        let check = self.check;
+        // Both may quote what AWS or a server answered.
+        let text = cell(&self.text);
+        let advice = self.advice.as_deref().map(cell);
         match (self.verdict, advice) {
             (Verdict::Skip, _) => format!("{style}{word:<4}{style:#}  {check:<12}  ({text})"),
             (_, Some(advice)) => format!("{style}{word:<4}{style:#}  {check:<12}  {text}: {advice}"),

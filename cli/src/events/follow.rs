@@ -5,7 +5,7 @@ use crate::{
     Failure,
     connection::Connection,
     filter::Filter,
-    output::{Output, heading, line, say},
+    output::{Output, cell, heading, line, say},
     span::{after, before},
 };
 use clap::Args;
@@ -51,7 +51,7 @@ impl Follow {
             match follower.look(&table, &self.filter).await {
                 Ok(new) => self.print(&new)?,
                 // The next look reaches back to the last one that was answered.
-                Err(error) => eprintln!("{error}: looking again"),
+                Err(error) => eprintln!("{}: looking again", cell(&error.to_string())),
             }
         }
     }

@@ -5,7 +5,7 @@ use crate::{
     Failure,
     connection::Connection,
     handle::Handle,
-    output::{Output, pretty, printable, say, seconds},
+    output::{Output, cell, pretty, printable, say, seconds},
 };
 use clap::Args;
 use futures_util::TryStreamExt;
@@ -77,7 +77,7 @@ fn print(stored: &Stored) -> Result<(), Failure> {
         expires.map(|at| ("expires", seconds(at))),
     ];
     for (name, value) in lines.into_iter().flatten() {
-        say!("{name:<12}  {}", printable(&value))?;
+        say!("{name:<12}  {}", cell(&value))?;
     }
     Ok(say!("\n{}", printable(&pretty(event.data.get())))?)
 }

@@ -1,7 +1,12 @@
 //! `hookkeeper quarantine drop`: deliveries that nobody will ever want to read.
 
 use super::find;
-use crate::{Failure, connection::Connection, handle::Handle, output::say};
+use crate::{
+    Failure,
+    connection::Connection,
+    handle::Handle,
+    output::{cell, say},
+};
 use clap::Args;
 use std::io::{self, BufRead, IsTerminal, Write};
 
@@ -26,7 +31,8 @@ impl Drop {
         let mut found = Vec::new();
         for handle in &self.handles {
             let it = find(&table, handle).await?;
-            say!("{}  {}  {} bytes  {}", it.handle, it.provider.name, it.bytes.len(), it.reason)?;
+            let reason = cell(&it.reason.to_string());
+            say!("{}  {}  {} bytes  {reason}", it.handle, it.provider.name, it.bytes.len())?;
             found.push(it.key);
         }
         if !self.yes && !confirmed(found.len())? {

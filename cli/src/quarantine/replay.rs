@@ -4,7 +4,7 @@ use super::{Quarantined, Which, find, quarantined};
 use crate::{
     Failure,
     handle::Handle,
-    output::{printable, say},
+    output::{cell, say},
     reading::read,
     span::A_WEEK,
 };
@@ -56,13 +56,13 @@ impl Replay {
         let records = match read(&it.provider, &it.origin, it.bytes) {
             Ok(records) => records,
             Err(reason) => {
-                say!("{}  {}  stays: {reason}", it.handle, it.provider.name)?;
+                say!("{}  {}  stays: {}", it.handle, it.provider.name, cell(&reason.to_string()))?;
                 return Ok(false);
             }
         };
         for record in &records {
             if let Record::Event { event, .. } = record {
-                let (kind, subject) = (printable(&event.r#type), printable(&event.subject));
+                let (kind, subject) = (cell(&event.r#type), cell(&event.subject));
                 say!("{}  {}  {kind}  {subject}", it.handle, it.provider.name)?;
             }
         }

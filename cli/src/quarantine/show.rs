@@ -5,7 +5,7 @@ use crate::{
     Failure,
     connection::Connection,
     handle::Handle,
-    output::{printable, say},
+    output::{cell, printable, say},
 };
 use clap::Args;
 use models::hex;
@@ -35,10 +35,10 @@ impl Show {
             return Ok(io::stdout().write_all(&it.bytes)?);
         }
         say!("{:<12}  {}", "provider", it.provider.name)?;
-        say!("{:<12}  {}", "reason", it.reason)?;
+        say!("{:<12}  {}", "reason", cell(&it.reason.to_string()))?;
         say!("{:<12}  {}", "arrival", it.origin.arrival)?;
-        say!("{:<12}  {}", "requestid", printable(&it.origin.request_id))?;
-        say!("{:<12}  {}", "contenttype", printable(&it.origin.content_type.unwrap_or_default()))?;
+        say!("{:<12}  {}", "requestid", cell(&it.origin.request_id))?;
+        say!("{:<12}  {}", "contenttype", cell(&it.origin.content_type.unwrap_or_default()))?;
         say!("{:<12}  {}\n", "bytes", it.bytes.len())?;
         match str::from_utf8(&it.bytes) {
             Ok(text) if !self.hex => say!("{}", printable(text))?,

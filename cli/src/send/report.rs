@@ -1,7 +1,7 @@
 //! What is said of the deliveries.
 
 use super::target::Target;
-use crate::http::Answer;
+use crate::{http::Answer, output::cell};
 use anstyle::{AnsiColor, Style};
 use models::{Event, Timestamp, Unreadable};
 use serde::Serialize;
@@ -27,7 +27,7 @@ impl Sent {
         let latency = milliseconds(self.answer.latency);
         let answered = match &self.answer.status {
             Ok(status) => format!("{style}{status}{style:#} in {latency}"),
-            Err(reason) => format!("{style}no answer{style:#} in {latency} ({reason})"),
+            Err(reason) => format!("{style}no answer{style:#} in {latency} ({})", cell(reason)),
         };
         let once_more = if self.attempt > 1 { "  once more" } else { "" };
         format!("{answered}  {}{once_more}", self.content())
@@ -46,7 +46,7 @@ impl Sent {
         };
         let Some(first) = events.first() else { return String::new() };
         let more = if events.len() > 1 { format!("  and {} more", events.len() - 1) } else { String::new() };
-        format!("{}  {}#{}{more}", first.r#type, first.source, first.subject)
+        cell(&format!("{}  {}#{}{more}", first.r#type, first.source, first.subject))
     }
 
     /// One line for a program.

@@ -1,6 +1,7 @@
 //! `hookkeeper events` and `hookkeeper export`, as processes.
 
 mod json_lines;
+mod terminal;
 
 use hookkeeper::{
     local::{Data, DynamoDb},
