@@ -30,14 +30,17 @@ pub(crate) enum Moment {
 impl Span {
     /// The span as it is now, which begins so long ago unless it says when.
     pub(crate) fn resolve(&self, default: Duration) -> Range<Timestamp> {
-        self.since.unwrap_or(Moment::Ago(default)).resolve()..self.until.map_or_else(now, Moment::resolve)
+        let now = now();
+        let since = self.since.unwrap_or(Moment::Ago(default)).resolve(now);
+        since..self.until.map_or(now, |until| until.resolve(now))
     }
 }
 
 impl Moment {
-    fn resolve(self) -> Timestamp {
+    /// The time that it is, now.
+    pub(crate) fn resolve(self, now: Timestamp) -> Timestamp {
         match self {
-            Self::Ago(ago) => before(now(), ago),
+            Self::Ago(ago) => before(now, ago),
             Self::At(time) => time,
         }
     }
@@ -57,7 +60,8 @@ fn since_epoch(time: Timestamp) -> Duration {
     Duration::from_micros(u64::try_from(time.as_micros()).unwrap_or_default())
 }
 
-fn moment(text: &str) -> Result<Moment, String> {
+/// A time that is given as a word.
+pub(crate) fn moment(text: &str) -> Result<Moment, String> {
     let ago = || {
         let (number, unit) = text.split_at_checked(text.len().checked_sub(1)?)?;
         let seconds = match unit {

@@ -6,24 +6,31 @@ use crate::{
     connection::Connection,
     handle::Handle,
     output::{Output, heading, line, say, seconds},
-    span::{A_DAY, before},
+    span::{A_DAY, Moment, before, moment},
 };
 use clap::Args;
-use futures_util::{StreamExt, TryStreamExt};
-use models::{Event, Record};
-use std::{collections::BTreeSet, pin::pin};
-use store::{Order, Stored, Table, time::now};
+use futures_util::TryStreamExt;
+use indicatif::{ProgressBar, ProgressStyle};
+use models::{Event, Record, Timestamp};
+use std::{collections::BTreeSet, pin::pin, time::Duration};
+use store::{Stored, Table, time::now};
 
 /// Shows everything that happened to one subject, in the order in which it happened.
+///
+/// Without --source it is looked up in each source of which an event was kept in the last 24 hours. If there is nothing,
+/// older sources are looked for, day by day, until it is found.
 ///
 /// Example: cargo hookkeeper events history deal/42 --local
 #[derive(Args)]
 pub(crate) struct History {
     /// deal/42
     subject: String,
-    /// Whose, like pipedrive/7 [default: each of which something was kept in the last 24 hours]
+    /// Whose, like pipedrive/7 [default: each of which an event was kept, see above]
     #[arg(long)]
     source: Option<String>,
+    /// How far back sources are looked for: 30s, 15m, 2h, 7d ago, a date, or a time with its zone [default: 30d]
+    #[arg(long, value_name = "TIME", value_parser = moment, conflicts_with = "source")]
+    since: Option<Moment>,
     #[command(flatten)]
     connection: Connection,
     /// What to print
@@ -31,34 +38,59 @@ pub(crate) struct History {
     output: Output,
 }
 
-/// In how many of the newest events sources are looked for.
-const NEWEST: usize = 1_000;
+/// How far back sources are looked for: each day is 384 queries.
+const FURTHEST: Duration = Duration::from_hours(24 * 30);
 
 const WIDTHS: [usize; 4] = [13, 20, 40, 0];
 
 impl History {
     pub(crate) async fn run(self) -> Result<(), Failure> {
         let table = self.connection.table().await?;
-        let sources = match &self.source {
-            Some(source) => [source.clone()].into(),
-            None => sources(&table).await?,
-        };
-        let mut is_empty = true;
-        for source in &sources {
-            let mut history = pin!(table.history(&format!("{source}#{}", self.subject)));
-            while let Some(stored) = history.try_next().await? {
-                self.print(&stored, is_empty)?;
-                is_empty = false;
+        let Some(source) = &self.source else { return self.search(&table).await };
+        if self.print_source(&table, source, true).await? {
+            return Ok(());
+        }
+        Err(format!("no events of {} in {source}", self.subject).into())
+    }
+
+    /// Looks the subject up in all sources that were seen lately, and further back as long as it is in none of them.
+    async fn search(&self, table: &Table) -> Result<(), Failure> {
+        let mut until = now();
+        let since = self.since.unwrap_or(Moment::Ago(FURTHEST)).resolve(until);
+        let mut seen = BTreeSet::new();
+        while until > since {
+            let from = before(until, A_DAY).max(since);
+            let note = note(from)?;
+            let sources = table.sources(&(from..until)).await?;
+            note.finish_and_clear();
+            let new: BTreeSet<String> = sources.difference(&seen).cloned().collect();
+            if self.print_sources(table, &new).await? {
+                return Ok(());
             }
+            seen.extend(new);
+            until = from;
         }
-        if is_empty {
-            let sources = sources.into_iter().collect::<Vec<_>>().join(", ");
-            let looked = if sources.is_empty() { "any source".to_owned() } else { sources };
-            return Err(
-                format!("nothing is kept of {} in {looked}: name another one with --source", self.subject).into()
-            );
+        Err(self.nothing(seen.len(), since).into())
+    }
+
+    /// Prints what happened to the subject in each of these sources; says whether anything did.
+    async fn print_sources(&self, table: &Table, sources: &BTreeSet<String>) -> Result<bool, Failure> {
+        let mut is_found = false;
+        for source in sources {
+            is_found |= self.print_source(table, source, !is_found).await?;
         }
-        Ok(())
+        Ok(is_found)
+    }
+
+    /// Prints what happened to the subject in a source; says whether anything did.
+    async fn print_source(&self, table: &Table, source: &str, is_first: bool) -> Result<bool, Failure> {
+        let mut is_found = false;
+        let mut history = pin!(table.history(&format!("{source}#{}", self.subject)));
+        while let Some(stored) = history.try_next().await? {
+            self.print(&stored, is_first && !is_found)?;
+            is_found = true;
+        }
+        Ok(is_found)
     }
 
     fn print(&self, stored: &Stored, is_first: bool) -> Result<(), Failure> {
@@ -74,14 +106,25 @@ impl History {
         }
         Ok(())
     }
+
+    /// Says where was looked in vain.
+    fn nothing(&self, sources: usize, since: Timestamp) -> String {
+        let sources = match sources {
+            1 => "the 1 source".to_owned(),
+            more => format!("the {more} sources"),
+        };
+        format!("no events of {} in {sources} seen since {}: name one with --source", self.subject, seconds(since))
+    }
 }
 
 fn row(stored: &Stored, event: &Event) -> [String; 4] {
     [Handle::of_event(stored).to_string(), seconds(event.time), event.r#type.clone(), event.source.clone()]
 }
 
-/// The sources of the newest events.
-async fn sources(table: &Table) -> Result<BTreeSet<String>, Failure> {
-    let newest = table.kept(before(now(), A_DAY)..now(), Order::NewestFirst).take(NEWEST);
-    Ok(newest.map_ok(|entry| entry.source().to_owned()).try_collect().await?)
+/// A note on standard error, where that is a terminal: how far back sources are looked for.
+fn note(since: Timestamp) -> Result<ProgressBar, Failure> {
+    let style = ProgressStyle::with_template("{msg}")?;
+    let note = ProgressBar::new_spinner().with_style(style);
+    note.set_message(format!("looking for sources since {}", seconds(since)));
+    Ok(note)
 }

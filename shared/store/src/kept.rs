@@ -14,7 +14,16 @@ use futures_util::{
     stream::{self, BoxStream, Peekable},
 };
 use models::{SHARDS, Timestamp};
-use std::{cmp::Reverse, ops::Range, pin::Pin, time::Duration};
+use std::{
+    cmp::Reverse,
+    collections::BTreeSet,
+    ops::Range,
+    pin::{Pin, pin},
+    time::Duration,
+};
+
+/// How many shards of hours are read at the same time.
+const CONCURRENT_SHARDS: usize = 32;
 
 /// The order in which things are read.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -78,22 +87,65 @@ impl Table {
         stream::iter(hours).flat_map(move |hour| self.kept_in(&hour, &span, order))
     }
 
+    /// The sources of all events that were kept in a span of time.
+    ///
+    /// # Errors
+    /// [`TableError`].
+    pub async fn sources(&self, span: &Range<Timestamp>) -> Result<BTreeSet<String>, TableError> {
+        let hours = hours(span);
+        let shards = hours.iter().flat_map(|hour| SHARDS.map(|shard| (hour, shard)));
+        let of_shards = stream::iter(shards.map(|(hour, shard)| self.sources_in(hour, shard, span)));
+        let mut of_shards = pin!(of_shards.buffer_unordered(CONCURRENT_SHARDS));
+        let mut sources = BTreeSet::new();
+        while let Some(of_shard) = of_shards.next().await {
+            sources.extend(of_shard?);
+        }
+        Ok(sources)
+    }
+
+    /// Those of one shard of an hour. Takes entry by entry, since an hour may have any number of them.
+    async fn sources_in(
+        &self,
+        hour: &str,
+        shard: char,
+        span: &Range<Timestamp>,
+    ) -> Result<BTreeSet<String>, TableError> {
+        let mut entries = pin!(self.shard(hour, shard, span, Order::OldestFirst));
+        let mut sources = BTreeSet::new();
+        while let Some(entry) = entries.next().await {
+            let entry = entry?;
+            if !sources.contains(entry.source()) {
+                sources.insert(entry.source().to_owned());
+            }
+        }
+        Ok(sources)
+    }
+
     /// Those of one hour (`2026-11-21T20`), of all its shards.
     fn kept_in(&self, hour: &str, span: &Range<Timestamp>, order: Order) -> BoxStream<'_, Result<Entry, TableError>> {
+        let shards = SHARDS.map(|shard| self.shard(hour, shard, span, order));
+        merged(shards.into(), order, |entry| (entry.kept, entry.key.clone()))
+    }
+
+    /// Those of one shard of an hour.
+    fn shard(
+        &self,
+        hour: &str,
+        shard: char,
+        span: &Range<Timestamp>,
+        order: Order,
+    ) -> BoxStream<'static, Result<Entry, TableError>> {
         let text = |text: String| AttributeValue::S(text);
-        let shards = SHARDS.map(|shard| {
-            let query = self
-                .query("#hour = :hour AND kept BETWEEN :since AND :until", order)
-                .index_name("kept")
-                .expression_attribute_names("#hour", "hour")
-                .expression_attribute_values(":hour", text(format!("{hour}#{shard}")))
-                .expression_attribute_values(":since", text(span.start.to_string()))
-                .expression_attribute_values(":until", text(span.end.to_string()));
-            items(query).map(|item| Entry::of(&item?)).boxed()
-        });
+        let query = self
+            .query("#hour = :hour AND kept BETWEEN :since AND :until", order)
+            .index_name("kept")
+            .expression_attribute_names("#hour", "hour")
+            .expression_attribute_values(":hour", text(format!("{hour}#{shard}")))
+            .expression_attribute_values(":since", text(span.start.to_string()))
+            .expression_attribute_values(":until", text(span.end.to_string()));
+        let entries = items(query).map(|item| Entry::of(&item?));
         // BETWEEN includes both ends.
         let until = span.end;
-        let entries = merged(shards.into(), order, |entry| (entry.kept, entry.key.clone()));
         entries.try_filter(move |entry| std::future::ready(entry.kept < until)).boxed()
     }
 

@@ -1,5 +1,6 @@
 //! `hookkeeper events` and `hookkeeper export`, as processes.
 
+mod history;
 mod json_lines;
 mod terminal;
 
@@ -172,15 +173,6 @@ HANDLE         TIME                  TYPE                                      S
     assert_eq!(site.run(&["events", "history", "lead/42", "--source", "amocrm/1001"]), history);
     let json = site.run(&["events", "history", "lead/42", "--output", "json"]);
     assert_eq!(json.lines().count(), 2);
-    let (code, error) = site.fail(&["events", "history", "lead/43"]);
-    assert_eq!(code, 1);
-    assert_data_eq!(
-        error,
-        str![[r#"
-error: nothing is kept of lead/43 in amocrm/1001, closer, pipedrive/7: name another one with --source
-
-"#]]
-    );
 }
 
 #[tokio::test(flavor = "multi_thread")]
