@@ -15,6 +15,7 @@ mod reading;
 mod replay;
 mod schema;
 mod send;
+mod signal;
 mod span;
 
 use clap::{Parser, Subcommand};

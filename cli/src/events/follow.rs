@@ -6,6 +6,7 @@ use crate::{
     connection::Connection,
     filter::Filter,
     output::{Output, cell, heading, line, say},
+    signal::stop,
     span::{after, before},
 };
 use clap::Args;
@@ -38,16 +39,22 @@ const WIDTHS: [usize; 6] = [13, 20, 20, 40, 20, 0];
 
 impl Follow {
     pub(crate) async fn run(self) -> Result<(), Failure> {
+        let stop = stop()?;
+        tokio::select! {
+            followed = self.follow() => followed,
+            () = stop => Ok(()),
+        }
+    }
+
+    /// Prints what is kept from now on, without end.
+    async fn follow(&self) -> Result<(), Failure> {
         let table = self.connection.table().await?;
         let mut follower = Follower::start(&table, &self.filter).await?;
         if self.output == Output::Table {
             say!("{}", heading(HEADING, WIDTHS))?;
         }
         loop {
-            tokio::select! {
-                () = tokio::time::sleep(INTERVAL) => {}
-                interrupted = tokio::signal::ctrl_c() => return Ok(interrupted?),
-            }
+            tokio::time::sleep(INTERVAL).await;
             match follower.look(&table, &self.filter).await {
                 Ok(new) => self.print(&new)?,
                 // The next look reaches back to the last one that was answered.

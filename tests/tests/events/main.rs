@@ -1,5 +1,6 @@
 //! `hookkeeper events` and `hookkeeper export`, as processes.
 
+mod follow;
 mod history;
 mod json_lines;
 mod terminal;
@@ -15,10 +16,10 @@ use std::{
     fs,
     io::{BufRead, BufReader, Read},
     net::TcpListener,
-    process::{Child, Command, Stdio},
+    process::{Child, Command, ExitStatus, Stdio},
     sync::mpsc::{self, Receiver},
     thread,
-    time::{Duration, SystemTime, UNIX_EPOCH},
+    time::{Duration, Instant, SystemTime, UNIX_EPOCH},
 };
 use store::{Key, item};
 use tests::{
@@ -262,6 +263,18 @@ fn lines_of(process: &mut Killed) -> Receiver<String> {
     lines
 }
 
+/// How a process ends.
+fn wait(process: &mut Killed) -> ExitStatus {
+    let started = Instant::now();
+    loop {
+        match process.0.try_wait().unwrap() {
+            Some(status) => return status,
+            None => assert!(started.elapsed() < PATIENCE, "it does not end"),
+        }
+        block_in_place(|| thread::sleep(Duration::from_millis(10)));
+    }
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn who_follows_misses_nothing_and_sees_nothing_twice() {
     let site = site().await;
@@ -280,7 +293,7 @@ async fn who_follows_misses_nothing_and_sees_nothing_twice() {
     }
     let pid = process.0.id().to_string();
     assert!(Command::new("kill").args(["-INT", &pid]).status().unwrap().success());
-    assert!(process.0.wait().unwrap().success());
+    assert!(wait(&mut process).success());
 }
 
 #[tokio::test(flavor = "multi_thread")]

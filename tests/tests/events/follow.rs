@@ -1,0 +1,57 @@
+//! `hookkeeper events follow` ends when it is told to.
+
+use super::{Killed, PATIENCE, lines_of};
+use std::{
+    process::{Command, Stdio},
+    time::{Duration, Instant},
+};
+use tests::{
+    dev::hookkeeper,
+    proxy::{Fault, Proxy},
+    site::Site,
+};
+use tokio::time::sleep;
+
+/// How soon the command ends after a signal.
+const AT_ONCE: Duration = Duration::from_secs(2);
+
+async fn ends_by(signal: &str, fault: Fault) {
+    let site = Site::start().await;
+    let proxy = Proxy::start(&format!("http://127.0.0.1:{}", site.port()));
+    let (_, port) = proxy.endpoint().rsplit_once(':').map(|(host, port)| (host.to_owned(), port.to_owned())).unwrap();
+    let mut command = hookkeeper(&["events", "follow", &format!("--local={port}")]);
+    let mut process = Killed(command.stdout(Stdio::piped()).spawn().unwrap());
+    let lines = lines_of(&mut process);
+    assert!(tokio::task::block_in_place(|| lines.recv_timeout(PATIENCE)).unwrap().starts_with("HANDLE"));
+    // A whole look has been answered, so that its waiting for Ctrl-C has begun.
+    let looked = proxy.requests() + 32;
+    while proxy.requests() < looked {
+        sleep(Duration::from_millis(10)).await;
+    }
+    proxy.set(fault).await;
+    let passed = proxy.requests();
+    while proxy.requests() == passed {
+        sleep(Duration::from_millis(10)).await;
+    }
+    let pid = process.0.id().to_string();
+    assert!(Command::new("kill").args([signal, &pid]).status().unwrap().success());
+    let signalled = Instant::now();
+    let status = loop {
+        match process.0.try_wait().unwrap() {
+            Some(status) => break status,
+            None if signalled.elapsed() > AT_ONCE => panic!("{signal} did not end it"),
+            None => sleep(Duration::from_millis(10)).await,
+        }
+    };
+    assert_eq!(status.code(), Some(0), "{signal}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn ctrl_c_ends_it_while_the_table_hangs() {
+    ends_by("-INT", Fault::Hang).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn sigterm_ends_it_while_the_table_hangs() {
+    ends_by("-TERM", Fault::Hang).await;
+}
