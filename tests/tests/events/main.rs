@@ -1,5 +1,6 @@
 //! `hookkeeper events` and `hookkeeper export`, as processes.
 
+mod export;
 mod follow;
 mod history;
 mod json_lines;
