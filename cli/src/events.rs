@@ -9,6 +9,7 @@ use crate::{
     filter::{Filter, Selection},
     handle::Handle,
     output::{Output, json_line, say, seconds, table},
+    span::limit,
 };
 use clap::{Args, Subcommand};
 use futures_util::{Stream, StreamExt, TryStreamExt};
@@ -40,7 +41,7 @@ struct List {
     #[command(flatten)]
     selection: Selection,
     /// How many to list at the most
-    #[arg(long, default_value_t = 20)]
+    #[arg(long, default_value_t = 20, value_parser = limit)]
     limit: usize,
     /// What to print
     #[arg(long, value_enum, default_value_t = Output::Table)]

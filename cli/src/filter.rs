@@ -40,7 +40,8 @@ pub(crate) struct Selection {
 impl Selection {
     /// The table, and the span of time as it is now.
     pub(crate) async fn open(&self) -> Result<(Table, Range<Timestamp>), Failure> {
-        Ok((self.connection.table().await?, self.span.resolve(A_DAY)))
+        let span = self.span.resolve(A_DAY)?;
+        Ok((self.connection.table().await?, span))
     }
 }
 

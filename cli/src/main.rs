@@ -18,7 +18,7 @@ mod send;
 mod signal;
 mod span;
 
-use clap::{Parser, Subcommand};
+use clap::{CommandFactory, Parser, Subcommand, error::ErrorKind};
 use output::cell;
 use std::{io, process::ExitCode};
 
@@ -62,6 +62,7 @@ async fn main() -> ExitCode {
         Err(error) if error.downcast_ref::<io::Error>().is_some_and(|it| it.kind() == io::ErrorKind::BrokenPipe) => {
             ExitCode::SUCCESS
         }
+        Err(error) if error.is::<Usage>() => Cli::command().error(ErrorKind::ValueValidation, error).exit(),
         Err(error) => {
             // It may quote what a sender wrote.
             eprintln!("error: {}", cell(&error.to_string()));
@@ -72,3 +73,8 @@ async fn main() -> ExitCode {
 
 /// What ends a command: a sentence that says what to do.
 type Failure = Box<dyn std::error::Error + Send + Sync>;
+
+/// Arguments that contradict each other: a sentence that says which. Ends the command with exit code 2, as clap does.
+#[derive(Debug, thiserror::Error)]
+#[error("{0}")]
+struct Usage(String);

@@ -10,7 +10,7 @@ use crate::{
     filter::provider,
     handle::{Handle, id},
     output::{Output, json_line, say, seconds, table},
-    span::{A_WEEK, Span},
+    span::{A_WEEK, Span, limit},
 };
 use clap::{Args, Subcommand};
 use futures_util::{Stream, StreamExt, TryStreamExt, stream};
@@ -57,7 +57,7 @@ struct List {
     #[command(flatten)]
     which: Which,
     /// How many to list at the most
-    #[arg(long, default_value_t = 20)]
+    #[arg(long, default_value_t = 20, value_parser = limit)]
     limit: usize,
     /// What to print
     #[arg(long, value_enum, default_value_t = Output::Table)]
@@ -152,7 +152,8 @@ impl Row {
 
 impl List {
     async fn run(self) -> Result<(), Failure> {
-        let (table, span) = (self.which.connection.table().await?, self.which.span.resolve(A_WEEK));
+        let span = self.which.span.resolve(A_WEEK)?;
+        let table = self.which.connection.table().await?;
         let mut rows = Vec::new();
         for provider in PROVIDERS.into_iter().filter(|it| self.which.provider.is_none_or(|only| only.name == it.name)) {
             let all = quarantined(&table, Some(provider), span.clone(), Order::NewestFirst).take(self.limit);

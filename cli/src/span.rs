@@ -1,5 +1,6 @@
 //! `--since` and `--until`: how far a command looks back.
 
+use crate::Usage;
 use clap::Args;
 use models::Timestamp;
 use std::{ops::Range, time::Duration};
@@ -29,10 +30,21 @@ pub(crate) enum Moment {
 
 impl Span {
     /// The span as it is now, which begins so long ago unless it says when.
-    pub(crate) fn resolve(&self, default: Duration) -> Range<Timestamp> {
+    ///
+    /// # Errors
+    /// [`Usage`]: it ends before it begins.
+    pub(crate) fn resolve(&self, default: Duration) -> Result<Range<Timestamp>, Usage> {
         let now = now();
         let since = self.since.unwrap_or(Moment::Ago(default)).resolve(now);
-        since..self.until.map_or(now, |until| until.resolve(now))
+        let until = self.until.map_or(now, |until| until.resolve(now));
+        if since <= until {
+            return Ok(since..until);
+        }
+        let sentence = match self.until {
+            None => format!("--since is in the future ({since})"),
+            Some(_) => format!("--since is later than --until ({since} and {until})"),
+        };
+        Err(Usage(sentence))
     }
 }
 
@@ -44,6 +56,12 @@ impl Moment {
             Self::At(time) => time,
         }
     }
+}
+
+/// How many at the most: one or more.
+pub(crate) fn limit(text: &str) -> Result<usize, String> {
+    let limit = text.parse().ok().filter(|limit| *limit > 0);
+    limit.ok_or_else(|| "it is a number from 1 on".to_owned())
 }
 
 /// So long before a time.

@@ -33,12 +33,12 @@ pub(super) struct Replay {
 
 impl Replay {
     pub(super) async fn run(self) -> Result<(), Failure> {
+        let span = self.which.span.resolve(A_WEEK)?;
         let table = self.which.connection.table().await?;
         let (mut read, mut stay) = (0_u64, 0_u64);
         let mut count = |is_read| if is_read { read += 1 } else { stay += 1 };
         if self.handles.is_empty() {
-            let mut all =
-                pin!(quarantined(&table, self.which.provider, self.which.span.resolve(A_WEEK), Order::OldestFirst));
+            let mut all = pin!(quarantined(&table, self.which.provider, span, Order::OldestFirst));
             while let Some(it) = all.try_next().await? {
                 count(self.replay(&table, it).await?);
             }

@@ -343,6 +343,14 @@ async fn what_is_wrong_is_one_sentence() {
         (&["events", "--local", "--table", "t"], 2, "cannot be used with"),
         (&["events", "--since", "yesterday", "--local"], 2, "it is none of 30s, 15m, 2h, 7d"),
         (&["events", "--provider", "salesforce", "--local"], 2, "it is one of pipedrive, amocrm, closer"),
+        (&["events", &local, "--since", "1h", "--until", "2h"], 2, "--since is later than --until"),
+        (&["events", &local, "--since", "2090-01-01"], 2, "--since is in the future"),
+        (&["export", &local, "--since", "1h", "--until", "2h"], 2, "--since is later than --until"),
+        (&["replay", &local, "--since", "1h", "--until", "2h"], 2, "--since is later than --until"),
+        (&["quarantine", &local, "--since", "1h", "--until", "2h"], 2, "--since is later than --until"),
+        (&["quarantine", "replay", &local, "--since", "1h", "--until", "2h"], 2, "--since is later than --until"),
+        (&["events", &local, "--limit", "0"], 2, "it is a number from 1 on"),
+        (&["quarantine", &local, "--limit", "0"], 2, "it is a number from 1 on"),
     ] {
         let (status, error) = run(arguments);
         assert!(status == code && error.contains(said), "{arguments:?}: {status} {error}");
