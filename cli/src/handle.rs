@@ -44,9 +44,10 @@ impl Handle {
         at(self.second)..at(self.second.saturating_add(1))
     }
 
-    /// Whether this may be the handle of what has this id.
+    /// Whether this may be the handle of what has this id. Letters may be in either case, as in the time.
     pub(crate) fn is_of(&self, id: &str) -> bool {
-        id.starts_with(&self.id)
+        let beginning = id.as_bytes().get(..self.id.len());
+        beginning.is_some_and(|beginning| beginning.eq_ignore_ascii_case(self.id.as_bytes()))
     }
 }
 
@@ -92,6 +93,8 @@ mod tests {
         let parsed: Handle = handle.to_string().parse().unwrap();
         assert_eq!(parsed, handle);
         assert!(parsed.span().contains(&time) && parsed.is_of("4ad6a8f7-2b5c"));
+        let uppercase: Handle = handle.to_string().to_uppercase().parse().unwrap();
+        assert!(uppercase.span().contains(&time) && uppercase.is_of("4ad6a8f7-2b5c") && !uppercase.is_of("4ad6"));
         for wrong in ["", "4ad6a8", "!-4ad6a8"] {
             assert!(wrong.parse::<Handle>().is_err(), "{wrong}");
         }

@@ -138,6 +138,8 @@ expires       2100-01-01T00:00:00Z
 "#]]
     );
     assert!(site.run(&["events", "show", closer, "--output", "json"]).starts_with("{\"specversion\""));
+    let shown = site.run(&["events", "show", closer]);
+    assert_eq!(site.run(&["events", "show", &closer.to_uppercase()]), shown, "letters may be in either case");
     let (second, _) = closer.split_once('-').unwrap();
     for (handle, code, said) in [
         ("zzzzzz-0", 1, "no event has the handle zzzzzz-0: `hookkeeper events` lists them"),
