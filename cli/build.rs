@@ -6,7 +6,9 @@ use std::{
 };
 
 fn main() -> io::Result<()> {
-    let events = Path::new(env!("CARGO_MANIFEST_DIR")).join("../events");
+    // Asked for when this runs: the folder that it was compiled in may have moved since.
+    let package = env::var_os("CARGO_MANIFEST_DIR").ok_or_else(|| io::Error::other("cargo sets CARGO_MANIFEST_DIR"))?;
+    let events = Path::new(&package).join("../events");
     println!("cargo::rerun-if-changed={}", events.display());
     let mut rows = Vec::new();
     for folder in sorted(&events)?.iter().filter(|path| path.is_dir()) {
@@ -20,7 +22,8 @@ fn main() -> io::Result<()> {
 }
 
 fn sorted(folder: &Path) -> io::Result<Vec<PathBuf>> {
-    let mut paths = fs::read_dir(folder)?.map(|entry| Ok(entry?.path())).collect::<io::Result<Vec<_>>>()?;
+    let entries = fs::read_dir(folder).map_err(|error| io::Error::other(format!("{}: {error}", folder.display())))?;
+    let mut paths = entries.map(|entry| Ok(entry?.path())).collect::<io::Result<Vec<_>>>()?;
     paths.sort();
     Ok(paths)
 }
