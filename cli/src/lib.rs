@@ -1,5 +1,6 @@
 //! The `hookkeeper` command as a library: the one list of providers, and a whole Hookkeeper on this machine.
 
+mod dynamodb;
 pub mod gateway;
 pub mod local;
 pub mod template;

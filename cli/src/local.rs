@@ -1,7 +1,7 @@
 //! A whole Hookkeeper on this machine: an embedded DynamoDB with the template's table, and all receivers on one port.
 
 use crate::{
-    PROVIDERS,
+    PROVIDERS, dynamodb,
     gateway::{self, MAX_EVENT_BYTES},
     template::{self, TableSchema, TemplateError, has_keys},
 };
@@ -9,7 +9,7 @@ use axum::{
     Router,
     body::Bytes,
     extract::{DefaultBodyLimit, State},
-    http::{HeaderMap, Method, StatusCode, Uri},
+    http::{HeaderMap, Method, StatusCode, Uri, header},
     response::{IntoResponse, Response},
 };
 use dynoxide::Database;
@@ -75,7 +75,7 @@ pub enum LocalError {
 pub struct DynamoDb {
     address: SocketAddr,
     stop: watch::Sender<bool>,
-    server: JoinHandle<Result<(), String>>,
+    server: JoinHandle<io::Result<()>>,
 }
 
 impl DynamoDb {
@@ -91,11 +91,11 @@ impl DynamoDb {
         let (stop, mut stopped) = watch::channel(false);
         let address =
             listener.local_addr().map_err(|source| LocalError::Port { port, option: "--dynamodb-port", source })?;
-        let server = tokio::spawn(dynoxide::server::serve_with_shutdown(listener, database, async move {
+        let serve = axum::serve(listener, dynamodb::router(database)).with_graceful_shutdown(async move {
             // Ends when the sender says so, or is dropped.
             stopped.wait_for(|stop| *stop).await.ok();
-        }));
-        Ok(Self { address, stop, server })
+        });
+        Ok(Self { address, stop, server: tokio::spawn(serve.into_future()) })
     }
 
     /// Its endpoint: `http://127.0.0.1:8000`.
@@ -222,6 +222,11 @@ async fn route(
     headers: HeaderMap,
     body: Bytes,
 ) -> Response {
+    // Only browsers send it: what a web page does here must not become a delivery. A foreign `Host` is let in, since a tunnel
+    // to here is how a first real webhook arrives.
+    if headers.contains_key(header::ORIGIN) {
+        return (StatusCode::FORBIDDEN, r#"{"message":"Requests from web pages are refused"}"#).into_response();
+    }
     let name = uri.path().trim_start_matches('/').split('/').next().unwrap_or_default();
     let Some((_, receiver)) = receivers.iter().find(|(provider, _)| *provider == name) else {
         return (StatusCode::NOT_FOUND, r#"{"message":"Not Found"}"#).into_response();

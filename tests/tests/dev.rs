@@ -96,3 +96,51 @@ fn what_is_wrong_is_one_sentence_that_says_what_to_do() {
     let nobody = hookkeeper(&["events", &format!("--local={port}")]).output().unwrap();
     assert!(String::from_utf8_lossy(&nobody.stderr).contains("is `cargo dev` running?"));
 }
+
+/// Sends a request as it is written, and gives the answer.
+fn ask(port: u16, head: &str, body: &str) -> String {
+    let mut stream = TcpStream::connect(("127.0.0.1", port)).unwrap();
+    let length = body.len();
+    write!(stream, "{head}\r\ncontent-length: {length}\r\nconnection: close\r\n\r\n{body}").unwrap();
+    let mut answer = String::new();
+    stream.read_to_string(&mut answer).unwrap();
+    answer.to_ascii_lowercase()
+}
+
+const DELETE_TABLE: &str = "x-amz-target: DynamoDB_20120810.DeleteTable\r\ncontent-type: application/x-amz-json-1.0\r\n\
+     authorization: AWS4-HMAC-SHA256 Credential=x/20261121/us-east-1/dynamodb/aws4_request, SignedHeaders=host, Signature=x";
+
+#[test]
+fn the_table_answers_no_web_page() {
+    let dev = Dev::start("memory");
+    let port = dev.dynamodb_port();
+    let own_host = format!("host: 127.0.0.1:{port}");
+    let requests = [
+        format!("POST / HTTP/1.1\r\n{own_host}\r\norigin: https://evil.example\r\n{DELETE_TABLE}"),
+        format!("POST / HTTP/1.1\r\nhost: evil.example\r\n{DELETE_TABLE}"),
+        format!("POST / HTTP/1.1\r\nhost: evil.example:{port}\r\norigin: http://evil.example\r\n{DELETE_TABLE}"),
+        format!(
+            "OPTIONS / HTTP/1.1\r\n{own_host}\r\norigin: https://evil.example\r\naccess-control-request-method: POST"
+        ),
+    ];
+    for request in requests {
+        let answer = ask(port, &request, r#"{"TableName":"hookkeeper"}"#);
+        assert!(answer.starts_with("http/1.1 403"), "{request}: {answer}");
+        assert!(!answer.contains("access-control-"), "{request}: {answer}");
+    }
+    // The table is still there.
+    assert_eq!(lines_of(&dev.paste("events")), 0);
+}
+
+#[test]
+fn a_receiver_takes_deliveries_of_a_tunnel_and_none_of_a_web_page() {
+    let dev = Dev::start("memory");
+    let delivery = "authorization: Basic bG9jYWw6bG9jYWw=\r\ncontent-type: application/json";
+    let body = r#"{"eventType":"ThreadCreatedEvent","timestamp":1795255200000,"customer":{"id":"1"}}"#;
+    let from_a_page = format!("POST /closer HTTP/1.1\r\nhost: 127.0.0.1\r\norigin: https://evil.example\r\n{delivery}");
+    assert!(ask(dev.port(), &from_a_page, body).starts_with("http/1.1 403"));
+    assert_eq!(lines_of(&dev.paste("events")), 0);
+    let through_a_tunnel = format!("POST /closer HTTP/1.1\r\nhost: words.tunnel.example\r\n{delivery}");
+    assert!(ask(dev.port(), &through_a_tunnel, body).starts_with("http/1.1 200"));
+    assert_eq!(lines_of(&dev.paste("events")), 1);
+}
