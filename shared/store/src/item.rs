@@ -5,15 +5,17 @@
 //! | event | `<source>#<subject>` | `<time>#<id>` |
 //! | body of a delivery with several events | `delivery#<provider>#<delivery>` | `body` |
 //! | quarantined delivery | `quarantine#<provider>#<day>#<shard>` | `<arrival>#<delivery>` |
-//! | part of one of these | `part#<hash>#<number>` | `part` |
+//! | part of one of these | `<its pk>#chunks` | `<its sk>#<hash>#<number of four digits>` |
 //!
 //! So the history of deal 42 is one Query in the order in which things happened, and the conditional put on the key folds
 //! retries. An event's CloudEvents attributes stand under their own names; `specversion` and `datacontenttype`, which
 //! never differ, are left out.
 //!
 //! An item that would be too large for DynamoDB bears `packed` instead of `data` and `body`; one that still would be
-//! bears `parts`, the number of items that `packed` is cut into, and `packedhash`, which names them. It is put after all
-//! of them, so that what is half written is not there.
+//! bears `parts`, the number of items that `packed` is cut into, and `packedhash`, the hash in their keys. It is put after
+//! all of them, so that what is half written is not there. A part belongs to one item and to one sequence of bytes: two
+//! writers of one record with other bytes (a retry with other white space) never mix their parts, and who removes a
+//! record finds the parts of every writer beside it.
 
 mod pack;
 
@@ -24,7 +26,7 @@ use models::{
 use serde_json::value::RawValue;
 use std::collections::HashMap;
 
-pub use pack::{MAX_ITEM_BYTES, MAX_PART_BYTES, part_keys, size, unpack};
+pub use pack::{MAX_ITEM_BYTES, MAX_PART_BYTES, is_owned_by, is_part, part_keys, parts_of, size, unpack};
 
 /// What is stored: attributes by name.
 pub type Item = HashMap<String, AttributeValue>;
@@ -110,12 +112,6 @@ pub fn encode(record: Record) -> Vec<Item> {
 #[must_use]
 pub fn is_event(item: &Item) -> bool {
     item.contains_key("type")
-}
-
-/// Whether an item is a part of another one.
-#[must_use]
-pub fn is_part(item: &Item) -> bool {
-    matches!(item.get("pk"), Some(AttributeValue::S(pk)) if pk.starts_with("part#"))
 }
 
 /// Adds to an item what depends on when it is put: `kept`, for an event the shard of the hour in the index of what was

@@ -10,7 +10,7 @@ use crate::{
 use aws_sdk_dynamodb::{operation::query::builders::QueryFluentBuilder, types::AttributeValue};
 use futures_util::{
     Stream, StreamExt, TryStreamExt,
-    future::join_all,
+    future::{join_all, ready},
     stream::{self, BoxStream, Peekable},
 };
 use models::{SHARDS, Timestamp};
@@ -94,7 +94,7 @@ impl Table {
         // BETWEEN includes both ends.
         let until = span.end;
         let entries = merged(shards.into(), order, |entry| (entry.kept, entry.key.clone()));
-        entries.try_filter(move |entry| std::future::ready(entry.kept < until)).boxed()
+        entries.try_filter(move |entry| ready(entry.kept < until)).boxed()
     }
 
     /// Everything that happened to one subject, by its `<source>#<subject>`, in the order of `time`.
@@ -130,9 +130,11 @@ impl Table {
         query.scan_index_forward(order == Order::OldestFirst)
     }
 
-    /// The records that a query finds, those that are there whole.
+    /// The records that a query finds, those that are there whole. Parts stand beside a record whose subject reads like a
+    /// place of parts.
     fn stored(&self, query: QueryFluentBuilder) -> impl Stream<Item = Result<Stored, TableError>> {
-        items(query).then(async |item| self.whole(item?).await).try_filter_map(async |stored| Ok(stored))
+        let heads = items(query).try_filter(|item| ready(!item::is_part(item)));
+        heads.then(async |item| self.whole(item?).await).try_filter_map(async |stored| Ok(stored))
     }
 }
 

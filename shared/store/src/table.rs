@@ -90,7 +90,7 @@ impl Table {
     /// # Errors
     /// [`TableError`]: the table did not answer, or the item is of another version.
     pub async fn get(&self, key: &Key) -> Result<Option<Stored>, TableError> {
-        match self.item(&key.pk, &key.sk).await? {
+        match self.item(key).await? {
             Some(head) => self.whole(head).await,
             None => Ok(None),
         }
@@ -148,8 +148,8 @@ impl Table {
     /// [`TableError`].
     pub async fn parts(&self, head: &Item) -> Result<Option<Vec<Item>>, TableError> {
         let mut parts = Vec::new();
-        for pk in item::part_keys(head) {
-            match self.item(&pk, "part").await? {
+        for key in item::part_keys(head) {
+            match self.item(&key).await? {
                 Some(part) => parts.push(part),
                 None => return Ok(None),
             }
@@ -157,9 +157,9 @@ impl Table {
         Ok(Some(parts))
     }
 
-    async fn item(&self, pk: &str, sk: &str) -> Result<Option<Item>, TableError> {
-        let key = |text: &str| AttributeValue::S(text.to_owned());
-        let get = self.client.get_item().table_name(&self.name).key("pk", key(pk)).key("sk", key(sk));
+    async fn item(&self, key: &Key) -> Result<Option<Item>, TableError> {
+        let text = |text: &str| AttributeValue::S(text.to_owned());
+        let get = self.client.get_item().table_name(&self.name).key("pk", text(&key.pk)).key("sk", text(&key.sk));
         Ok(get.consistent_read(true).send().await?.item)
     }
 

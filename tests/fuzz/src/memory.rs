@@ -21,7 +21,7 @@ use std::{
     sync::{Arc, Mutex},
 };
 use store::{
-    Client, Settings, Store,
+    Client, Key, Settings, Store,
     item::{self, Item},
 };
 
@@ -57,7 +57,8 @@ impl Memory {
         let items = self.items();
         let heads = items.values().filter(|item| !item::is_part(item));
         let records = heads.map(|head| {
-            let parts = item::part_keys(head).map(|pk| items[&[pk, "part".to_owned()]].clone()).collect();
+            let keys = item::part_keys(head).into_iter();
+            let parts = keys.map(|Key { pk, sk }| items[&[pk, sk]].clone()).collect();
             let mut head = head.clone();
             item::unpack(&mut head, parts).and_then(|()| item::decode(head)).expect("an item of ours")
         });
