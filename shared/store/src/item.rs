@@ -108,6 +108,19 @@ pub fn encode(record: Record) -> Vec<Item> {
     pack::fit(item)
 }
 
+/// The items of a record, as [`encode`] makes them. Those of a record that is cut into parts say when they expire, in
+/// seconds since 1970, so that all of them say the same whenever each is put.
+#[must_use]
+pub fn encode_with_expiry(record: Record, expires: Option<i64>) -> Vec<Item> {
+    let mut items = encode(record);
+    if items.len() > 1 {
+        for item in &mut items {
+            set_expiry(item, expires);
+        }
+    }
+    items
+}
+
 /// Whether an item is an event, or stands for one whose parts are elsewhere.
 #[must_use]
 pub fn is_event(item: &Item) -> bool {
@@ -115,17 +128,30 @@ pub fn is_event(item: &Item) -> bool {
 }
 
 /// Adds to an item what depends on when it is put: `kept`, for an event the shard of the hour in the index of what was
-/// kept when, and, where events are not to stay for ever, when it `expires`, in seconds since 1970. Quarantined deliveries stay until they are dropped.
+/// kept when, and, where events are not to stay for ever, when it `expires`, in seconds since 1970, unless it says so
+/// already. Quarantined deliveries stay until they are dropped.
 pub fn stamp(item: &mut Item, now: Timestamp, expires: Option<i64>) {
     if let Some(AttributeValue::S(id)) = item.get("id") {
         let hour = format!("{}#{}", now.hour(), shard(id));
         text(item, "hour", hour);
     }
     text(item, "kept", now.to_string());
+    if expiry(item).is_none() {
+        set_expiry(item, expires);
+    }
+}
+
+fn set_expiry(item: &mut Item, expires: Option<i64>) {
     let stays = item.contains_key("reason") || item.contains_key("stays");
     if let (Some(expires), false) = (expires, stays) {
         item.insert("expires".to_owned(), AttributeValue::N(expires.to_string()));
     }
+}
+
+/// When an item expires, in seconds since 1970, where it is not to stay for ever.
+#[must_use]
+pub fn expiry(item: &Item) -> Option<i64> {
+    item.get("expires")?.as_n().ok()?.parse().ok()
 }
 
 /// The partition of a day's quarantined deliveries of one provider, one of [`models::SHARDS`].

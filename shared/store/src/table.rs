@@ -5,7 +5,7 @@ use crate::{
     item::{self, Item, ItemError, Key},
     time::{ATTEMPT, now},
 };
-use aws_sdk_dynamodb::{error::SdkError, types::AttributeValue};
+use aws_sdk_dynamodb::{error::SdkError, operation::put_item::builders::PutItemFluentBuilder, types::AttributeValue};
 use models::{Record, Timestamp};
 use std::time::Duration;
 
@@ -55,7 +55,8 @@ impl Table {
         Self { client, name: name.to_owned(), retention }
     }
 
-    /// Puts an item, once: a second put of the same key changes nothing.
+    /// Puts an item, once: a second put of the same key changes nothing. That of a part makes it stay for longer, where it
+    /// would expire before the record that the second writer is about to put.
     ///
     /// # Errors
     /// [`TableError`]: the table did not say in time that it has it.
@@ -65,8 +66,8 @@ impl Table {
     }
 
     async fn put_stamped(&self, item: Item) -> Result<Kept, TableError> {
-        let put = self.client.put_item().table_name(&self.name).set_item(Some(item));
-        match put.condition_expression("attribute_not_exists(pk)").send().await {
+        let put = on_condition(self.client.put_item().table_name(&self.name), &item);
+        match put.set_item(Some(item)).send().await {
             Ok(_) => Ok(Kept::New),
             Err(SdkError::ServiceError(error)) if error.err().is_conditional_check_failed_exception() => {
                 Ok(Kept::Duplicate)
@@ -199,8 +200,22 @@ impl Stored {
         let text = |name| item::attribute(&item, name).ok_or(ItemError::Attribute(name));
         let key = Key { pk: text("pk")?.to_owned(), sk: text("sk")?.to_owned() };
         let kept = Timestamp::parse(text("kept")?).ok_or(ItemError::Attribute("kept"))?;
-        let expires = item.get("expires").and_then(|it| it.as_n().ok()?.parse().ok());
+        let expires = item::expiry(&item);
         Ok(Self { key, kept, expires, record: item::decode(item)? })
+    }
+}
+
+/// Puts an item where there is none yet. In the place of a part there may be the same part, since its key names its bytes,
+/// and it must not expire before this one would.
+fn on_condition(put: PutItemFluentBuilder, item: &Item) -> PutItemFluentBuilder {
+    if !item::is_part(item) {
+        return put.condition_expression("attribute_not_exists(pk)");
+    }
+    match item.get("expires") {
+        None => put.condition_expression("attribute_not_exists(pk) OR attribute_exists(expires)"),
+        Some(expires) => put
+            .condition_expression("attribute_not_exists(pk) OR expires < :expires")
+            .expression_attribute_values(":expires", expires.clone()),
     }
 }
 

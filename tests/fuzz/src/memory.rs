@@ -71,8 +71,14 @@ impl Memory {
 
     fn put(&self, request: &[u8]) -> Result<(), &'static str> {
         let put: PutItem = serde_json::from_slice(request).expect("a PutItem");
-        assert_eq!(put.condition_expression, "attribute_not_exists(pk)");
         let item: Item = put.item.into_iter().map(|(name, value)| (name, value.into())).collect();
+        // Nothing here expires.
+        let condition = if item::is_part(&item) {
+            "attribute_not_exists(pk) OR attribute_exists(expires)"
+        } else {
+            "attribute_not_exists(pk)"
+        };
+        assert_eq!(put.condition_expression, condition);
         fits(item.clone());
         let key = ["pk", "sk"].map(|name| item[name].as_s().expect("a text").clone());
         let mut items = self.items();
