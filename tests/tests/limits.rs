@@ -102,7 +102,7 @@ fn large() -> Record {
 }
 
 #[tokio::test]
-async fn what_is_half_written_is_not_there() {
+async fn what_is_half_written_is_not_there_and_an_item_without_its_parts_is_an_error() {
     let items = encode(large());
     let key = Key::of(&large());
     for missing in 0..items.len() {
@@ -111,8 +111,14 @@ async fn what_is_half_written_is_not_there() {
         for (_, item) in items.iter().enumerate().filter(|(index, _)| *index != missing) {
             assert_eq!(table.put(item.clone()).await.unwrap(), Kept::New);
         }
-        assert!(table.get(&key).await.unwrap().is_none(), "without item {missing}");
-        assert!(table.records().await.unwrap().is_empty(), "without item {missing}");
+        let (one, all) = (table.get(&key).await, table.records().await);
+        if missing == items.len() - 1 {
+            assert!(one.unwrap().is_none() && all.unwrap().is_empty(), "without the item itself");
+        } else {
+            // No writer puts an item before its parts.
+            let errors = [one.unwrap_err().to_string(), all.unwrap_err().to_string()];
+            assert!(errors.iter().all(|error| error.contains("the parts of an item are missing")), "{errors:?}");
+        }
         table.put(items[missing].clone()).await.unwrap();
         assert_eq!(bytes(&table.get(&key).await.unwrap().unwrap().record), bytes(&large()));
     }

@@ -141,6 +141,20 @@ pub fn stamp(item: &mut Item, now: Timestamp, expires: Option<i64>) {
     }
 }
 
+/// The attribute of an item whose removal began.
+pub(crate) const REMOVING: &str = "removing";
+
+/// Whether the removal of an item began. Some of its parts may be gone.
+pub(crate) fn is_being_removed(item: &Item) -> bool {
+    item.contains_key(REMOVING)
+}
+
+/// The key of an item.
+pub(crate) fn key(item: &Item) -> Key {
+    let text = |name| attribute(item, name).unwrap_or_default().to_owned();
+    Key { pk: text("pk"), sk: text("sk") }
+}
+
 fn set_expiry(item: &mut Item, expires: Option<i64>) {
     let stays = item.contains_key("reason") || item.contains_key("stays");
     if let (Some(expires), false) = (expires, stays) {

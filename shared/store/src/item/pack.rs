@@ -2,7 +2,7 @@
 //!
 //! `packed` is zlib (RFC 1950) over the length of `data` in eight bytes, little-endian, `data`, and `body`.
 
-use super::{Item, ItemError, Key, attribute, blob, take, take_bytes, text};
+use super::{Item, ItemError, Key, attribute, blob, key, take, take_bytes, text};
 use aws_sdk_dynamodb::types::AttributeValue;
 use flate2::{Compression, read::ZlibDecoder, write::ZlibEncoder};
 use models::hash;
@@ -40,7 +40,7 @@ pub(super) fn fit(mut item: Item) -> Vec<Item> {
     let never_expires = item.contains_key("reason");
     let mut items = Vec::new();
     for (number, bytes) in packed.chunks(MAX_PART_BYTES).enumerate() {
-        let key = part_key(&owner(&item), &name, number);
+        let key = part_key(&key(&item), &name, number);
         items.push(part(key, bytes, never_expires));
     }
     item.insert("parts".to_owned(), AttributeValue::N(items.len().to_string()));
@@ -103,13 +103,8 @@ pub fn is_owned_by(part: &Key, owner: &Key) -> bool {
 pub fn part_keys(item: &Item) -> Vec<Key> {
     let hash = attribute(item, "packedhash").unwrap_or_default();
     let parts = item.get("parts").and_then(|parts| parts.as_n().ok()?.parse().ok()).unwrap_or(0);
-    let owner = owner(item);
+    let owner = key(item);
     (0..parts).map(|number| part_key(&owner, hash, number)).collect()
-}
-
-fn owner(item: &Item) -> Key {
-    let text = |name| attribute(item, name).unwrap_or_default().to_owned();
-    Key { pk: text("pk"), sk: text("sk") }
 }
 
 fn pack(item: &mut Item) -> Vec<u8> {
@@ -212,7 +207,7 @@ mod tests {
         let head = items.pop().unwrap();
         assert!(!is_event(&head) && head.contains_key("reason"));
         assert!(items.iter().all(is_part) && !is_part(&head));
-        let keys: Vec<Key> = items.iter().map(owner).collect();
+        let keys: Vec<Key> = items.iter().map(key).collect();
         assert_eq!(keys, part_keys(&head));
         assert_eq!(keys.len(), 3);
     }
@@ -220,10 +215,10 @@ mod tests {
     #[test]
     fn each_part_has_one_owner() {
         let mut items = quarantined(noise(1_000_000));
-        let head = owner(&items.pop().unwrap());
+        let head = key(&items.pop().unwrap());
         let prefix = parts_of(&head);
         for part in &items {
-            let part = owner(part);
+            let part = key(part);
             assert!(part.pk == prefix.pk && part.sk.starts_with(&prefix.sk), "a query for the parts finds {part:?}");
             assert!(is_owned_by(&part, &head));
             for other in [
@@ -260,7 +255,7 @@ mod tests {
         let mut items = encode(Record::Event { event, origin, body: Body::Here(noise(6_000_000)) });
         items.extend(quarantined(noise(6_000_000)));
         assert!(items.iter().filter(|item| is_part(item)).count() > 30);
-        for key in items.iter().map(owner) {
+        for key in items.iter().map(key) {
             let (pk, sk) = (key.pk.len(), key.sk.len());
             assert!(pk <= MAX_PK_BYTES && sk <= MAX_SK_BYTES, "{pk} and {sk} bytes");
         }
