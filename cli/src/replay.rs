@@ -5,7 +5,7 @@
 
 use crate::{
     Failure,
-    events::{entries, events},
+    events::{entries, found},
     filter::{Selection, provider_of},
     handle::Handle,
     output::{printable, say},
@@ -53,9 +53,13 @@ impl Replay {
         let (table, span) = self.selection.open().await?;
         let mut replayer =
             Replayer { table: &table, dry_run: self.dry_run, complete: VecDeque::new(), counts: Counts::default() };
-        let mut events = pin!(events(&table, entries(&table, span, Order::OldestFirst, &self.selection.filter)));
-        while let Some((entry, stored)) = events.try_next().await? {
-            replayer.replay(&entry, &stored).await?;
+        let entries = entries(&table, span, Order::OldestFirst, &self.selection.filter);
+        let mut found = pin!(found(&table, entries));
+        while let Some((entry, stored)) = found.try_next().await? {
+            match stored {
+                Some(stored) => replayer.replay(&entry, &stored).await?,
+                None => replayer.finish_removal(&entry).await?,
+            }
         }
         let but = if self.dry_run { ", and nothing was changed (--dry-run)" } else { "" };
         Ok(say!("{}{but}.", replayer.counts)?)
@@ -101,6 +105,14 @@ impl Replayer<'_> {
             let events = records.iter().filter(|record| matches!(record, Record::Event { .. }));
             let keys = events.map(|record| printable(&Key::of(record).pk)).collect::<Vec<_>>();
             tell(&format!("moved to {}", keys.join(", ")))?;
+        }
+        Ok(())
+    }
+
+    /// Finishes the removal of an event that an earlier replay moved, where it was interrupted.
+    async fn finish_removal(&self, entry: &Entry) -> Result<(), Failure> {
+        if !self.dry_run && self.table.finish_removal(&entry.key).await? {
+            say!("{}  its removal was interrupted, and is finished now", Handle::of_entry(entry))?;
         }
         Ok(())
     }
