@@ -49,6 +49,8 @@ struct Counts {
     unreadable: u64,
     /// Events that this version does not read from their deliveries.
     not_read: u64,
+    /// Events whose delivery's body is not in the table.
+    without_body: u64,
 }
 
 impl Replay {
@@ -65,7 +67,14 @@ impl Replay {
             }
         }
         let but = if self.dry_run { ", and nothing was changed (--dry-run)" } else { "" };
-        Ok(say!("{}{but}.", replayer.counts)?)
+        say!("{}{but}.", replayer.counts)?;
+        match replayer.counts.without_body {
+            0 => Ok(()),
+            events => {
+                let why = "the bodies of their deliveries are not in the table";
+                Err(format!("{events} events cannot be read again: {why}").into())
+            }
+        }
     }
 }
 
@@ -91,7 +100,10 @@ impl Replayer<'_> {
         let provider =
             provider.ok_or_else(|| format!("no provider of this version has the source {}", event.source))?;
         self.counts.read += 1;
-        let bytes = bytes(self.table, &provider, event, body).await?;
+        let Some(bytes) = bytes(self.table, &provider, event, body).await? else {
+            self.counts.without_body += 1;
+            return tell(entry, event, "stays as it is: the body of its delivery is not in the table");
+        };
         let records = match read(&provider, origin, bytes) {
             Ok(records) => records,
             Err(reason) => {
@@ -241,13 +253,16 @@ fn changes(old: &Record, new: &Record) -> Vec<String> {
 
 impl fmt::Display for Counts {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { read, changed, moved, added, unreadable, not_read } = self;
+        let Self { read, changed, moved, added, unreadable, not_read, without_body } = self;
         write!(
             f,
             "{read} events read again: {changed} changed, {moved} moved, {added} added, {unreadable} unreadable"
         )?;
         if *not_read > 0 {
             write!(f, ", {not_read} not read any more")?;
+        }
+        if *without_body > 0 {
+            write!(f, ", {without_body} without a body")?;
         }
         Ok(())
     }

@@ -136,6 +136,31 @@ async fn an_event_that_this_version_does_not_read_from_its_delivery_stays() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn an_event_whose_body_is_not_in_the_table_is_reported_and_the_others_are_read_again() {
+    let site = Site::start().await;
+    let three = records(&amocrm::AMOCRM, THREE);
+    let one = records(&closer::CLOSER, &event("closer", 1));
+    site.put(&three[1..], None).await;
+    site.put(&[altered(&one[0], |event| event.originaltype = "old".to_owned())], None).await;
+    for options in [&["replay", "--dry-run"][..], &["replay"]] {
+        let output = site.output(options);
+        let (printed, error) = (String::from_utf8(output.stdout).unwrap(), String::from_utf8(output.stderr).unwrap());
+        let missing = "stays as it is: the body of its delivery is not in the table\n";
+        assert_eq!(printed.matches(missing).count(), 3, "{printed}");
+        assert!(printed.contains("customer/1  changed: originaltype\n"), "{printed}");
+        let counts = "4 events read again: 1 changed, 0 moved, 0 added, 0 unreadable, 3 without a body";
+        assert!(printed.contains(counts), "{printed}");
+        assert_eq!(output.status.code(), Some(1));
+        assert_eq!(
+            error,
+            "error: 3 events cannot be read again: the bodies of their deliveries are not in the table\n"
+        );
+    }
+    let right: Vec<_> = three[1..].iter().chain(&one).cloned().collect();
+    assert_eq!(all(&site).await, all_of(&right, None).await);
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn an_event_that_a_reader_overlooked_is_added_to_its_delivery() {
     let site = Site::start().await;
     let new = records(&amocrm::AMOCRM, THREE);
