@@ -121,11 +121,20 @@ pub(crate) fn events(
     table: &Table,
     entries: impl Stream<Item = Result<Entry, TableError>>,
 ) -> impl Stream<Item = Result<(Entry, Stored), TableError>> {
+    found(table, entries).try_filter_map(async |(entry, stored)| Ok(stored.map(|stored| (entry, stored))))
+}
+
+/// The entries of the index, each with its event where it is still there.
+pub(crate) fn found(
+    table: &Table,
+    entries: impl Stream<Item = Result<Entry, TableError>>,
+) -> impl Stream<Item = Result<(Entry, Option<Stored>), TableError>> {
     let get = async |entry: Result<Entry, TableError>| {
         let entry = entry?;
-        Ok(table.get(&entry.key).await?.map(|stored| (entry, stored)))
+        let stored = table.get(&entry.key).await?;
+        Ok((entry, stored))
     };
-    entries.map(get).buffered(CONCURRENT_GETS).try_filter_map(async |found| Ok(found))
+    entries.map(get).buffered(CONCURRENT_GETS)
 }
 
 /// An event as its one line of JSON.

@@ -34,8 +34,12 @@ impl Handle {
 
     /// That of a quarantined delivery.
     pub(crate) fn of_quarantined(stored: &Stored) -> Self {
-        let (arrival, _) = stored.key.sk.split_once('#').unwrap_or_default();
-        Self::new(Timestamp::parse(arrival).unwrap_or(stored.kept), id(&stored.key))
+        Self::new(arrival(&stored.key).unwrap_or(stored.kept), id(&stored.key))
+    }
+
+    /// That of a quarantined delivery of which only the key is known.
+    pub(crate) fn of_removed(key: &Key) -> Self {
+        Self::new(arrival(key).unwrap_or(Timestamp::from_unix(Duration::ZERO)), id(key))
     }
 
     /// The time in which it was kept or arrived: one second.
@@ -49,6 +53,12 @@ impl Handle {
         let beginning = id.as_bytes().get(..self.id.len());
         beginning.is_some_and(|beginning| beginning.eq_ignore_ascii_case(self.id.as_bytes()))
     }
+}
+
+/// The time in a sort key, before the id.
+fn arrival(key: &Key) -> Option<Timestamp> {
+    let (arrival, _) = key.sk.split_once('#')?;
+    Timestamp::parse(arrival)
 }
 
 /// The id in a sort key, behind the time.

@@ -120,6 +120,31 @@ async fn find(table: &Table, handle: &Handle) -> Result<Quarantined, Failure> {
     }
 }
 
+/// Finishes the removals that were interrupted in a span; says which ones by their handles.
+async fn finish_removals(
+    table: &Table,
+    only: Option<Provider>,
+    span: Range<Timestamp>,
+    is_wanted: impl Fn(&Key) -> bool,
+) -> Result<usize, Failure> {
+    let mut finished = 0;
+    for provider in PROVIDERS.into_iter().filter(|it| only.is_none_or(|only| only.name == it.name)) {
+        let keys: Vec<Key> = table.half_removed(provider.name, span.clone()).try_collect().await?;
+        for key in keys.iter().filter(|key| is_wanted(key)) {
+            table.remove(key).await?;
+            finished += 1;
+            say!("{}  {}  its removal was interrupted, and is finished now", Handle::of_removed(key), provider.name)?;
+        }
+    }
+    Ok(finished)
+}
+
+/// Finishes the removal of the delivery of a handle, where it was interrupted; says whether it was.
+async fn finish_removal(table: &Table, handle: &Handle) -> Result<bool, Failure> {
+    let finished = finish_removals(table, None, handle.span(), |key| handle.is_of(id(key))).await?;
+    Ok(finished > 0)
+}
+
 /// What the list says of a delivery.
 #[derive(Serialize)]
 struct Row {

@@ -22,15 +22,22 @@ pub(crate) fn read(provider: &Provider, origin: &Origin, body: Vec<u8>) -> Resul
     }
 }
 
-/// The exact bytes of the delivery that an event came in.
-pub(crate) async fn bytes(table: &Table, provider: &Provider, event: &Event, body: &Body) -> Result<Vec<u8>, Failure> {
+/// The exact bytes of the delivery that an event came in; `None` when they are in a record of their own that is not in the
+/// table.
+pub(crate) async fn bytes(
+    table: &Table,
+    provider: &Provider,
+    event: &Event,
+    body: &Body,
+) -> Result<Option<Vec<u8>>, Failure> {
     let delivery = match body {
-        Body::Data => return Ok(event.data.get().as_bytes().to_vec()),
-        Body::Here(bytes) => return Ok(bytes.clone()),
+        Body::Data => return Ok(Some(event.data.get().as_bytes().to_vec())),
+        Body::Here(bytes) => return Ok(Some(bytes.clone())),
         Body::Shared(delivery) => delivery,
     };
-    match table.get(&Key::of_body(provider.name, delivery)).await?.map(|stored| stored.record) {
-        Some(Record::Body { bytes, .. }) => Ok(bytes),
-        _ => Err(format!("the body of the delivery {delivery} is not in the table").into()),
+    let stored = table.get(&Key::of_body(provider.name, delivery)).await?;
+    match stored.map(|stored| stored.record) {
+        Some(Record::Body { bytes, .. }) => Ok(Some(bytes)),
+        _ => Ok(None),
     }
 }

@@ -36,6 +36,12 @@ impl Site {
         self.dynamodb.port()
     }
 
+    /// Its endpoint: `http://127.0.0.1:8000`.
+    #[must_use]
+    pub fn endpoint(&self) -> String {
+        self.dynamodb.endpoint()
+    }
+
     /// A client of it.
     #[must_use]
     pub fn client(&self) -> aws_sdk_dynamodb::Client {

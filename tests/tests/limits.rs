@@ -14,14 +14,14 @@ use std::{
     time::Duration,
 };
 use store::{
-    Client, Kept, Key, Message,
-    item::{MAX_PART_BYTES, encode},
+    Client, Kept, Key, Message, Settings,
+    item::{MAX_PART_BYTES, encode, expiry},
 };
 use tests::{
     proxy::Fault,
     request::{Request, event},
     runtime_api::{Function, binary},
-    world::{World, delivery},
+    world::{CLIENT, World, delivery},
 };
 use tokio::sync::Mutex;
 
@@ -102,7 +102,7 @@ fn large() -> Record {
 }
 
 #[tokio::test]
-async fn what_is_half_written_is_not_there() {
+async fn what_is_half_written_is_not_there_and_an_item_without_its_parts_is_an_error() {
     let items = encode(large());
     let key = Key::of(&large());
     for missing in 0..items.len() {
@@ -111,8 +111,14 @@ async fn what_is_half_written_is_not_there() {
         for (_, item) in items.iter().enumerate().filter(|(index, _)| *index != missing) {
             assert_eq!(table.put(item.clone()).await.unwrap(), Kept::New);
         }
-        assert!(table.get(&key).await.unwrap().is_none(), "without item {missing}");
-        assert!(table.records().await.unwrap().is_empty(), "without item {missing}");
+        let (one, all) = (table.get(&key).await, table.records().await);
+        if missing == items.len() - 1 {
+            assert!(one.unwrap().is_none() && all.unwrap().is_empty(), "without the item itself");
+        } else {
+            // No writer puts an item before its parts.
+            let errors = [one.unwrap_err().to_string(), all.unwrap_err().to_string()];
+            assert!(errors.iter().all(|error| error.contains("the parts of an item are missing")), "{errors:?}");
+        }
         table.put(items[missing].clone()).await.unwrap();
         assert_eq!(bytes(&table.get(&key).await.unwrap().unwrap().record), bytes(&large()));
     }
@@ -129,6 +135,19 @@ async fn an_item_is_put_after_its_parts() {
         let head = spooled.into_iter().find(|item| item.contains_key("parts")).unwrap();
         assert_eq!(world.kept.put(head).await.unwrap(), Kept::New, "after {put} of {parts} parts");
     }
+}
+
+/// However long the rest waits in the spool.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn all_items_of_a_record_expire_at_the_time_that_was_set_when_it_was_received() {
+    let retention = Some(Duration::from_hours(24));
+    let world = World::with(closer::CLOSER, &CLIENT, |settings| Settings { retention, ..settings }).await;
+    world.table.set(Fault::Refused).await;
+    assert_eq!(world.send(with_text("closer", &noise(MEGABYTE))).await.status, 200);
+    let spooled = world.sqs.messages().into_iter().map(|message| Message::received(message.body).item().unwrap());
+    let times: Vec<_> = spooled.map(|item| expiry(&item)).collect();
+    assert!(times.len() > 2 && times[0].is_some(), "{times:?}");
+    assert!(times.iter().all(|time| *time == times[0]), "{times:?}");
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -1,6 +1,6 @@
 //! `hookkeeper quarantine drop`: deliveries that nobody will ever want to read.
 
-use super::find;
+use super::{find, finish_removal};
 use crate::{
     Failure,
     connection::Connection,
@@ -11,6 +11,8 @@ use clap::Args;
 use std::io::{self, BufRead, IsTerminal, Write};
 
 /// Drops quarantined deliveries for good, after asking.
+///
+/// Interrupt it, and run it again: it finishes what it began.
 ///
 /// Example: cargo hookkeeper quarantine drop tcxk8q-a3f41c --local
 #[derive(Args)]
@@ -28,20 +30,25 @@ pub(super) struct Drop {
 impl Drop {
     pub(super) async fn run(self) -> Result<(), Failure> {
         let table = self.connection.table().await?;
+        let mut finished = 0;
         let mut found = Vec::new();
         for handle in &self.handles {
+            if finish_removal(&table, handle).await? {
+                finished += 1;
+                continue;
+            }
             let it = find(&table, handle).await?;
             let reason = cell(&it.reason.to_string());
             say!("{}  {}  {} bytes  {reason}", it.handle, it.provider.name, it.bytes.len())?;
             found.push(it.key);
         }
-        if !self.yes && !confirmed(found.len())? {
+        if !found.is_empty() && !self.yes && !confirmed(found.len())? {
             return Err("nothing was dropped".into());
         }
         for key in &found {
             table.remove(key).await?;
         }
-        say!("Dropped {}.", found.len())?;
+        say!("Dropped {}.", found.len() + finished)?;
         Ok(())
     }
 }

@@ -1,6 +1,6 @@
 //! `hookkeeper quarantine replay`: what this version can read, moved into the events.
 
-use super::{Quarantined, Which, find, quarantined};
+use super::{Quarantined, Which, find, finish_removal, finish_removals, quarantined};
 use crate::{
     Failure,
     handle::Handle,
@@ -38,12 +38,18 @@ impl Replay {
         let (mut read, mut stay) = (0_u64, 0_u64);
         let mut count = |is_read| if is_read { read += 1 } else { stay += 1 };
         if self.handles.is_empty() {
+            if !self.dry_run {
+                finish_removals(&table, self.which.provider, span.clone(), |_| true).await?;
+            }
             let mut all = pin!(quarantined(&table, self.which.provider, span, Order::OldestFirst));
             while let Some(it) = all.try_next().await? {
                 count(self.replay(&table, it).await?);
             }
         }
         for handle in &self.handles {
+            if !self.dry_run && finish_removal(&table, handle).await? {
+                continue;
+            }
             count(self.replay(&table, find(&table, handle).await?).await?);
         }
         let but = if self.dry_run { ", and nothing was changed (--dry-run)" } else { "" };

@@ -5,15 +5,17 @@
 //! | event | `<source>#<subject>` | `<time>#<id>` |
 //! | body of a delivery with several events | `delivery#<provider>#<delivery>` | `body` |
 //! | quarantined delivery | `quarantine#<provider>#<day>#<shard>` | `<arrival>#<delivery>` |
-//! | part of one of these | `part#<hash>#<number>` | `part` |
+//! | part of one of these | `<its pk>#chunks` | `<its sk>#<hash>#<number of four digits>` |
 //!
 //! So the history of deal 42 is one Query in the order in which things happened, and the conditional put on the key folds
 //! retries. An event's CloudEvents attributes stand under their own names; `specversion` and `datacontenttype`, which
 //! never differ, are left out.
 //!
 //! An item that would be too large for DynamoDB bears `packed` instead of `data` and `body`; one that still would be
-//! bears `parts`, the number of items that `packed` is cut into, and `packedhash`, which names them. It is put after all
-//! of them, so that what is half written is not there.
+//! bears `parts`, the number of items that `packed` is cut into, and `packedhash`, the hash in their keys. It is put after
+//! all of them, so that what is half written is not there. A part belongs to one item and to one sequence of bytes: two
+//! writers of one record with other bytes (a retry with other white space) never mix their parts, and who removes a
+//! record finds the parts of every writer beside it.
 
 mod pack;
 
@@ -24,7 +26,7 @@ use models::{
 use serde_json::value::RawValue;
 use std::collections::HashMap;
 
-pub use pack::{MAX_ITEM_BYTES, MAX_PART_BYTES, part_keys, size, unpack};
+pub use pack::{MAX_ITEM_BYTES, MAX_PART_BYTES, is_owned_by, is_part, part_keys, parts_of, size, unpack};
 
 /// What is stored: attributes by name.
 pub type Item = HashMap<String, AttributeValue>;
@@ -106,30 +108,64 @@ pub fn encode(record: Record) -> Vec<Item> {
     pack::fit(item)
 }
 
+/// The items of a record, as [`encode`] makes them. Those of a record that is cut into parts say when they expire, in
+/// seconds since 1970, so that all of them say the same whenever each is put.
+#[must_use]
+pub fn encode_with_expiry(record: Record, expires: Option<i64>) -> Vec<Item> {
+    let mut items = encode(record);
+    if items.len() > 1 {
+        for item in &mut items {
+            set_expiry(item, expires);
+        }
+    }
+    items
+}
+
 /// Whether an item is an event, or stands for one whose parts are elsewhere.
 #[must_use]
 pub fn is_event(item: &Item) -> bool {
     item.contains_key("type")
 }
 
-/// Whether an item is a part of another one.
-#[must_use]
-pub fn is_part(item: &Item) -> bool {
-    matches!(item.get("pk"), Some(AttributeValue::S(pk)) if pk.starts_with("part#"))
-}
-
 /// Adds to an item what depends on when it is put: `kept`, for an event the shard of the hour in the index of what was
-/// kept when, and, where events are not to stay for ever, when it `expires`, in seconds since 1970. Quarantined deliveries stay until they are dropped.
+/// kept when, and, where events are not to stay for ever, when it `expires`, in seconds since 1970, unless it says so
+/// already. Quarantined deliveries stay until they are dropped.
 pub fn stamp(item: &mut Item, now: Timestamp, expires: Option<i64>) {
     if let Some(AttributeValue::S(id)) = item.get("id") {
         let hour = format!("{}#{}", now.hour(), shard(id));
         text(item, "hour", hour);
     }
     text(item, "kept", now.to_string());
+    if expiry(item).is_none() {
+        set_expiry(item, expires);
+    }
+}
+
+/// The attribute of an item whose removal began.
+pub(crate) const REMOVING: &str = "removing";
+
+/// Whether the removal of an item began. Some of its parts may be gone.
+pub(crate) fn is_being_removed(item: &Item) -> bool {
+    item.contains_key(REMOVING)
+}
+
+/// The key of an item.
+pub(crate) fn key(item: &Item) -> Key {
+    let text = |name| attribute(item, name).unwrap_or_default().to_owned();
+    Key { pk: text("pk"), sk: text("sk") }
+}
+
+fn set_expiry(item: &mut Item, expires: Option<i64>) {
     let stays = item.contains_key("reason") || item.contains_key("stays");
     if let (Some(expires), false) = (expires, stays) {
         item.insert("expires".to_owned(), AttributeValue::N(expires.to_string()));
     }
+}
+
+/// When an item expires, in seconds since 1970, where it is not to stay for ever.
+#[must_use]
+pub fn expiry(item: &Item) -> Option<i64> {
+    item.get("expires")?.as_n().ok()?.parse().ok()
 }
 
 /// The partition of a day's quarantined deliveries of one provider, one of [`models::SHARDS`].

@@ -10,7 +10,7 @@ use crate::{
 use aws_sdk_dynamodb::{operation::query::builders::QueryFluentBuilder, types::AttributeValue};
 use futures_util::{
     Stream, StreamExt, TryStreamExt,
-    future::join_all,
+    future::{join_all, ready},
     stream::{self, BoxStream, Peekable},
 };
 use models::{SHARDS, Timestamp};
@@ -146,7 +146,7 @@ impl Table {
         let entries = items(query).map(|item| Entry::of(&item?));
         // BETWEEN includes both ends.
         let until = span.end;
-        entries.try_filter(move |entry| std::future::ready(entry.kept < until)).boxed()
+        entries.try_filter(move |entry| ready(entry.kept < until)).boxed()
     }
 
     /// Everything that happened to one subject, by its `<source>#<subject>`, in the order of `time`.
@@ -164,17 +164,37 @@ impl Table {
     ) -> impl Stream<Item = Result<Stored, TableError>> {
         let days = in_order(days(&span), order);
         stream::iter(days).flat_map(move |day| {
-            let text = |text: String| AttributeValue::S(text);
             let shards = SHARDS.map(|shard| {
-                let query = self
-                    .query("pk = :pk AND sk BETWEEN :since AND :until", order)
-                    .expression_attribute_values(":pk", text(quarantine_pk(provider, &day, shard)))
-                    .expression_attribute_values(":since", text(span.start.to_string()))
-                    .expression_attribute_values(":until", text(span.end.to_string()));
-                self.stored(query.consistent_read(true)).boxed()
+                let pk = quarantine_pk(provider, &day, shard);
+                self.stored(self.quarantine_query(pk, &span, order)).boxed()
             });
             merged(shards.into(), order, |stored| stored.key.sk.clone())
         })
+    }
+
+    /// The keys of those that an interrupted removal left behind, which [`Table::quarantined`] leaves out, in no order.
+    /// [`Table::remove`] deletes the rest of them.
+    pub fn half_removed(
+        &self,
+        provider: &'static str,
+        span: Range<Timestamp>,
+    ) -> impl Stream<Item = Result<Key, TableError>> {
+        stream::iter(days(&span)).flat_map(move |day| {
+            let shards = SHARDS.map(|shard| {
+                let pk = quarantine_pk(provider, &day, shard);
+                let heads = items(self.quarantine_query(pk, &span, Order::OldestFirst));
+                heads.try_filter(|item| ready(item::is_being_removed(item))).map_ok(|item| item::key(&item)).boxed()
+            });
+            stream::iter(shards).flatten()
+        })
+    }
+
+    fn quarantine_query(&self, pk: String, span: &Range<Timestamp>, order: Order) -> QueryFluentBuilder {
+        self.query("pk = :pk AND sk BETWEEN :since AND :until", order)
+            .expression_attribute_values(":pk", AttributeValue::S(pk))
+            .expression_attribute_values(":since", AttributeValue::S(span.start.to_string()))
+            .expression_attribute_values(":until", AttributeValue::S(span.end.to_string()))
+            .consistent_read(true)
     }
 
     fn query(&self, condition: &str, order: Order) -> QueryFluentBuilder {
@@ -182,9 +202,11 @@ impl Table {
         query.scan_index_forward(order == Order::OldestFirst)
     }
 
-    /// The records that a query finds, those that are there whole.
+    /// The records that a query finds, those that are there whole. Parts stand beside a record whose subject reads like a
+    /// place of parts.
     fn stored(&self, query: QueryFluentBuilder) -> impl Stream<Item = Result<Stored, TableError>> {
-        items(query).then(async |item| self.whole(item?).await).try_filter_map(async |stored| Ok(stored))
+        let heads = items(query).try_filter(|item| ready(!item::is_part(item)));
+        heads.then(async |item| self.whole(item?).await).try_filter_map(async |stored| Ok(stored))
     }
 }
 

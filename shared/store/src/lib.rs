@@ -5,6 +5,7 @@
 mod client;
 pub mod item;
 mod kept;
+mod removal;
 mod settings;
 mod spool;
 mod store;

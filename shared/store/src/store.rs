@@ -69,7 +69,8 @@ impl Store {
     /// [`ATTEMPT`] to show that it is back: while it hangs, every delivery that waits for it holds an environment.
     pub async fn keep(&self, records: Vec<Record>) -> Outcome {
         let mut outcome = Outcome::default();
-        let records = records.into_iter().map(item::encode).collect();
+        let expires = self.table.expiry();
+        let records = records.into_iter().map(|record| item::encode_with_expiry(record, expires)).collect();
         let left = if let Some(share) = self.tables_first_share() {
             let left = self.put(records, share, &mut outcome).await;
             self.spool(left, &mut outcome).await

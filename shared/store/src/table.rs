@@ -5,7 +5,7 @@ use crate::{
     item::{self, Item, ItemError, Key},
     time::{ATTEMPT, now},
 };
-use aws_sdk_dynamodb::{error::SdkError, types::AttributeValue};
+use aws_sdk_dynamodb::{error::SdkError, operation::put_item::builders::PutItemFluentBuilder, types::AttributeValue};
 use models::{Record, Timestamp};
 use std::time::Duration;
 
@@ -34,6 +34,9 @@ pub struct TableError(&'static str);
 /// What a later or an earlier Hookkeeper wrote, or somebody else.
 pub(crate) const OTHER_VERSION: TableError = TableError("an item of another version");
 
+/// An item is there and its parts are not, which no writer leaves behind.
+const PARTS_MISSING: TableError = TableError("the parts of an item are missing");
+
 impl TableError {
     /// The kind of failure, in one word.
     #[must_use]
@@ -55,7 +58,8 @@ impl Table {
         Self { client, name: name.to_owned(), retention }
     }
 
-    /// Puts an item, once: a second put of the same key changes nothing.
+    /// Puts an item, once: a second put of the same key changes nothing. That of a part makes it stay for longer, where it
+    /// would expire before the record that the second writer is about to put.
     ///
     /// # Errors
     /// [`TableError`]: the table did not say in time that it has it.
@@ -65,8 +69,8 @@ impl Table {
     }
 
     async fn put_stamped(&self, item: Item) -> Result<Kept, TableError> {
-        let put = self.client.put_item().table_name(&self.name).set_item(Some(item));
-        match put.condition_expression("attribute_not_exists(pk)").send().await {
+        let put = on_condition(self.client.put_item().table_name(&self.name), &item);
+        match put.set_item(Some(item)).send().await {
             Ok(_) => Ok(Kept::New),
             Err(SdkError::ServiceError(error)) if error.err().is_conditional_check_failed_exception() => {
                 Ok(Kept::Duplicate)
@@ -88,18 +92,32 @@ impl Table {
     /// What is stored under a key, put together from its parts; `None` where there is nothing, or not yet all of it.
     ///
     /// # Errors
-    /// [`TableError`]: the table did not answer, or the item is of another version.
+    /// [`TableError`]: the table did not answer, the item is of another version, or its parts are gone and it is not.
     pub async fn get(&self, key: &Key) -> Result<Option<Stored>, TableError> {
-        match self.item(&key.pk, &key.sk).await? {
+        match self.item(key).await? {
             Some(head) => self.whole(head).await,
             None => Ok(None),
         }
     }
 
-    pub(crate) async fn whole(&self, mut head: Item) -> Result<Option<Stored>, TableError> {
-        let Some(parts) = self.parts(&head).await? else { return Ok(None) };
-        let stored = item::unpack(&mut head, parts).and_then(|()| Stored::of(head));
-        stored.map(Some).map_err(|_| OTHER_VERSION)
+    /// The record of an item, with its parts; `None` where it is being removed or has expired.
+    pub(crate) async fn whole(&self, head: Item) -> Result<Option<Stored>, TableError> {
+        if item::is_being_removed(&head) {
+            return Ok(None);
+        }
+        if let Some(parts) = self.parts(&head).await? {
+            return unpacked(head, parts).map(Some);
+        }
+        // An item is put after its parts. So it was replaced or removed since it was read, or DynamoDB deleted the parts
+        // of an expired item before the item.
+        let Some(head) = self.item(&item::key(&head)).await? else { return Ok(None) };
+        if item::is_being_removed(&head) || is_expired(&head) {
+            return Ok(None);
+        }
+        match self.parts(&head).await? {
+            Some(parts) => unpacked(head, parts).map(Some),
+            None => Err(PARTS_MISSING),
+        }
     }
 
     /// Puts a record as it is read now in the place of what stands under its key, to go when that would have gone.
@@ -107,10 +125,13 @@ impl Table {
     /// # Errors
     /// [`TableError`].
     pub async fn replace(&self, record: Record, expires: Option<i64>) -> Result<(), TableError> {
-        for item in stamped(record, expires) {
+        let key = Key::of(&record);
+        let items = stamped(record, expires);
+        let parts: Vec<Key> = items.iter().filter(|item| item::is_part(item)).map(item::key).collect();
+        for item in items {
             self.client.put_item().table_name(&self.name).set_item(Some(item)).send().await?;
         }
-        Ok(())
+        self.remove_other_parts(&key, &parts).await
     }
 
     /// Puts a record, once, to go when another one would have gone.
@@ -131,25 +152,14 @@ impl Table {
         self.retention.map(|retention| now().as_seconds().saturating_add_unsigned(retention.as_secs()))
     }
 
-    /// Removes what stands under a key. Its parts, where it has any, may be another record's too and stay.
-    ///
-    /// # Errors
-    /// [`TableError`].
-    pub async fn remove(&self, key: &Key) -> Result<(), TableError> {
-        let text = |text: &str| AttributeValue::S(text.to_owned());
-        let delete = self.client.delete_item().table_name(&self.name).key("pk", text(&key.pk)).key("sk", text(&key.sk));
-        delete.send().await?;
-        Ok(())
-    }
-
     /// The parts of an item, in their order; `None` when one of them is not there yet.
     ///
     /// # Errors
     /// [`TableError`].
     pub async fn parts(&self, head: &Item) -> Result<Option<Vec<Item>>, TableError> {
         let mut parts = Vec::new();
-        for pk in item::part_keys(head) {
-            match self.item(&pk, "part").await? {
+        for key in item::part_keys(head) {
+            match self.item(&key).await? {
                 Some(part) => parts.push(part),
                 None => return Ok(None),
             }
@@ -157,9 +167,9 @@ impl Table {
         Ok(Some(parts))
     }
 
-    async fn item(&self, pk: &str, sk: &str) -> Result<Option<Item>, TableError> {
-        let key = |text: &str| AttributeValue::S(text.to_owned());
-        let get = self.client.get_item().table_name(&self.name).key("pk", key(pk)).key("sk", key(sk));
+    pub(crate) async fn item(&self, key: &Key) -> Result<Option<Item>, TableError> {
+        let text = |text: &str| AttributeValue::S(text.to_owned());
+        let get = self.client.get_item().table_name(&self.name).key("pk", text(&key.pk)).key("sk", text(&key.sk));
         Ok(get.consistent_read(true).send().await?.item)
     }
 
@@ -199,8 +209,32 @@ impl Stored {
         let text = |name| item::attribute(&item, name).ok_or(ItemError::Attribute(name));
         let key = Key { pk: text("pk")?.to_owned(), sk: text("sk")?.to_owned() };
         let kept = Timestamp::parse(text("kept")?).ok_or(ItemError::Attribute("kept"))?;
-        let expires = item.get("expires").and_then(|it| it.as_n().ok()?.parse().ok());
+        let expires = item::expiry(&item);
         Ok(Self { key, kept, expires, record: item::decode(item)? })
+    }
+}
+
+/// The record of an item and its parts.
+fn unpacked(mut head: Item, parts: Vec<Item>) -> Result<Stored, TableError> {
+    let stored = item::unpack(&mut head, parts).and_then(|()| Stored::of(head));
+    stored.map_err(|_| OTHER_VERSION)
+}
+
+fn is_expired(item: &Item) -> bool {
+    item::expiry(item).is_some_and(|expires| expires <= now().as_seconds())
+}
+
+/// Puts an item where there is none yet. In the place of a part there may be the same part, since its key names its bytes,
+/// and it must not expire before this one would.
+fn on_condition(put: PutItemFluentBuilder, item: &Item) -> PutItemFluentBuilder {
+    if !item::is_part(item) {
+        return put.condition_expression("attribute_not_exists(pk)");
+    }
+    match item.get("expires") {
+        None => put.condition_expression("attribute_not_exists(pk) OR attribute_exists(expires)"),
+        Some(expires) => put
+            .condition_expression("attribute_not_exists(pk) OR expires < :expires")
+            .expression_attribute_values(":expires", expires.clone()),
     }
 }
 

@@ -21,7 +21,7 @@ use std::{
     sync::{Arc, Mutex},
 };
 use store::{
-    Client, Settings, Store,
+    Client, Key, Settings, Store,
     item::{self, Item},
 };
 
@@ -57,7 +57,8 @@ impl Memory {
         let items = self.items();
         let heads = items.values().filter(|item| !item::is_part(item));
         let records = heads.map(|head| {
-            let parts = item::part_keys(head).map(|pk| items[&[pk, "part".to_owned()]].clone()).collect();
+            let keys = item::part_keys(head).into_iter();
+            let parts = keys.map(|Key { pk, sk }| items[&[pk, sk]].clone()).collect();
             let mut head = head.clone();
             item::unpack(&mut head, parts).and_then(|()| item::decode(head)).expect("an item of ours")
         });
@@ -70,8 +71,14 @@ impl Memory {
 
     fn put(&self, request: &[u8]) -> Result<(), &'static str> {
         let put: PutItem = serde_json::from_slice(request).expect("a PutItem");
-        assert_eq!(put.condition_expression, "attribute_not_exists(pk)");
         let item: Item = put.item.into_iter().map(|(name, value)| (name, value.into())).collect();
+        // Nothing here expires.
+        let condition = if item::is_part(&item) {
+            "attribute_not_exists(pk) OR attribute_exists(expires)"
+        } else {
+            "attribute_not_exists(pk)"
+        };
+        assert_eq!(put.condition_expression, condition);
         fits(item.clone());
         let key = ["pk", "sk"].map(|name| item[name].as_s().expect("a text").clone());
         let mut items = self.items();

@@ -7,7 +7,7 @@ use libfuzzer_sys::Corpus;
 use models::{Body, Delivery, Event, MAX_SOURCE_BYTES, MAX_SUBJECT_BYTES, MAX_TYPE_BYTES, Origin, Record, Timestamp};
 use serde::de::IgnoredAny;
 use store::{
-    Message,
+    Key, Message,
     item::{self, Item},
 };
 
@@ -99,8 +99,9 @@ fn is_had_back(record: Record, delivery: &Delivery) {
     }
     let mut parts = stored.clone();
     let mut head = parts.pop().expect("a record has an item");
-    let keys: Vec<_> = parts.iter().map(|part| part["pk"].as_s().expect("a text").clone()).collect();
-    assert_eq!(keys, item::part_keys(&head).collect::<Vec<_>>(), "an item names its parts");
+    let keys: Vec<_> = parts.iter().map(key).collect();
+    assert_eq!(keys, item::part_keys(&head), "an item names its parts");
+    assert!(keys.iter().all(|part| item::is_owned_by(part, &key(&head))), "and each part names its item");
     item::unpack(&mut head, parts).expect("an item is had back from its parts");
     let record = item::decode(head).expect("a record is had back from its item");
     let (Record::Event { origin, .. } | Record::Body { origin, .. } | Record::Quarantined { origin, .. }) = &record;
@@ -111,6 +112,11 @@ fn is_had_back(record: Record, delivery: &Delivery) {
         "a replay has all that the delivery had"
     );
     assert_eq!(item::encode(record), stored, "and it is the same one");
+}
+
+fn key(item: &Item) -> Key {
+    let text = |name| item[name].as_s().expect("a text").clone();
+    Key { pk: text("pk"), sk: text("sk") }
 }
 
 /// # Panics

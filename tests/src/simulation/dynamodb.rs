@@ -48,14 +48,20 @@ impl Table {
             return error("ThrottlingException");
         }
         let mut items = self.items.lock().unwrap();
-        match request.get("ConditionExpression").and_then(Value::as_str) {
-            Some("attribute_not_exists(pk)") if items.contains_key(&key) => error("ConditionalCheckFailedException"),
-            None | Some("attribute_not_exists(pk)") => {
-                items.insert(key, item.clone());
-                (200, json!({}))
+        let there = items.get(&key);
+        let takes = match request.get("ConditionExpression").and_then(Value::as_str) {
+            None => true,
+            Some("attribute_not_exists(pk)") => there.is_none(),
+            Some("attribute_not_exists(pk) OR attribute_exists(expires)") => {
+                there.is_none_or(|there| there.get("expires").is_some())
             }
             Some(other) => panic!("no condition {other} is known"),
+        };
+        if !takes {
+            return error("ConditionalCheckFailedException");
         }
+        items.insert(key, item.clone());
+        (200, json!({}))
     }
 
     fn is_throttled(&self, pk: &str, bytes: usize, now: Duration) -> bool {

@@ -2,7 +2,7 @@
 //!
 //! `packed` is zlib (RFC 1950) over the length of `data` in eight bytes, little-endian, `data`, and `body`.
 
-use super::{Item, ItemError, blob, take, take_bytes, text};
+use super::{Item, ItemError, Key, attribute, blob, key, take, take_bytes, text};
 use aws_sdk_dynamodb::types::AttributeValue;
 use flate2::{Compression, read::ZlibDecoder, write::ZlibEncoder};
 use models::hash;
@@ -37,12 +37,11 @@ pub(super) fn fit(mut item: Item) -> Vec<Item> {
         return vec![item];
     }
     let name = hash(&[&packed]);
-    let mut items: Vec<Item> = packed.chunks(MAX_PART_BYTES).zip(keys(&name)).map(part).collect();
-    if item.contains_key("reason") {
-        // A quarantined delivery never expires, and neither do its parts.
-        for part in &mut items {
-            text(part, "stays", "quarantine".to_owned());
-        }
+    let never_expires = item.contains_key("reason");
+    let mut items = Vec::new();
+    for (number, bytes) in packed.chunks(MAX_PART_BYTES).enumerate() {
+        let key = part_key(&key(&item), &name, number);
+        items.push(part(key, bytes, never_expires));
     }
     item.insert("parts".to_owned(), AttributeValue::N(items.len().to_string()));
     text(&mut item, "packedhash", name);
@@ -50,23 +49,62 @@ pub(super) fn fit(mut item: Item) -> Vec<Item> {
     items
 }
 
-fn part((bytes, pk): (&[u8], String)) -> Item {
+fn part(key: Key, bytes: &[u8], never_expires: bool) -> Item {
     let mut item = Item::new();
-    text(&mut item, "pk", pk);
-    text(&mut item, "sk", "part".to_owned());
+    text(&mut item, "pk", key.pk);
+    text(&mut item, "sk", key.sk);
+    text(&mut item, "kind", PART.to_owned());
+    if never_expires {
+        // As the quarantined delivery that it belongs to.
+        text(&mut item, "stays", "quarantine".to_owned());
+    }
     blob(&mut item, "packed", bytes.to_vec());
     item
 }
 
-fn keys(hash: &str) -> impl Iterator<Item = String> {
-    (0_usize..).map(move |number| format!("part#{hash}#{number}"))
+/// The `kind` of a part. No other item has it.
+const PART: &str = "chunk";
+
+/// Whether an item is a part of another one. Its `kind` decides, and not its key: a sender chooses subjects, and with
+/// them partitions.
+#[must_use]
+pub fn is_part(item: &Item) -> bool {
+    attribute(item, "kind") == Some(PART)
 }
 
-/// The partition keys of an item's parts, in their order; none of one that is whole. Their sort key is `part`.
-pub fn part_keys(item: &Item) -> impl Iterator<Item = String> {
-    let hash = item.get("packedhash").and_then(|hash| hash.as_s().ok()).map_or("", |hash| &**hash);
+/// The partition of all parts of all items of a partition.
+fn parts_pk(pk: &str) -> String {
+    format!("{pk}#chunks")
+}
+
+/// The key of one part of an item. Neither a hash nor a number contains `#`, so each key of a part has one owner.
+fn part_key(owner: &Key, hash: &str, number: usize) -> Key {
+    Key { pk: parts_pk(&owner.pk), sk: format!("{}#{hash}#{number:04}", owner.sk) }
+}
+
+/// The partition of all parts that any writer put for the item of a key, and how their sort keys begin.
+#[must_use]
+pub fn parts_of(owner: &Key) -> Key {
+    Key { pk: parts_pk(&owner.pk), sk: format!("{}#", owner.sk) }
+}
+
+/// Whether the key of a part names the item of another key as its owner.
+#[must_use]
+pub fn is_owned_by(part: &Key, owner: &Key) -> bool {
+    let mut from_the_end = part.sk.rsplitn(3, '#');
+    let (Some(_number), Some(_hash), Some(sk)) = (from_the_end.next(), from_the_end.next(), from_the_end.next()) else {
+        return false;
+    };
+    part.pk == parts_pk(&owner.pk) && sk == owner.sk
+}
+
+/// The keys of an item's parts, in their order; none of one that is whole.
+#[must_use]
+pub fn part_keys(item: &Item) -> Vec<Key> {
+    let hash = attribute(item, "packedhash").unwrap_or_default();
     let parts = item.get("parts").and_then(|parts| parts.as_n().ok()?.parse().ok()).unwrap_or(0);
-    keys(hash).take(parts)
+    let owner = key(item);
+    (0..parts).map(|number| part_key(&owner, hash, number)).collect()
 }
 
 fn pack(item: &mut Item) -> Vec<u8> {
@@ -113,7 +151,8 @@ pub fn unpack(item: &mut Item, parts: Vec<Item>) -> Result<(), ItemError> {
 mod tests {
     use super::*;
     use crate::item::{decode, encode, is_event};
-    use models::{Delivery, Record, Timestamp, Unreadable};
+    use models::{Body, Delivery, MAX_SOURCE_BYTES, MAX_SUBJECT_BYTES, Origin, Record, Timestamp, Unreadable};
+    use serde_json::json;
 
     /// Bytes that zlib makes no smaller.
     fn noise(bytes: usize) -> Vec<u8> {
@@ -167,9 +206,59 @@ mod tests {
         let mut items = quarantined(noise(1_000_000));
         let head = items.pop().unwrap();
         assert!(!is_event(&head) && head.contains_key("reason"));
-        let keys: Vec<String> = items.iter_mut().map(|part| take(part, "pk").unwrap()).collect();
-        assert_eq!(keys, part_keys(&head).collect::<Vec<_>>());
+        assert!(items.iter().all(is_part) && !is_part(&head));
+        let keys: Vec<Key> = items.iter().map(key).collect();
+        assert_eq!(keys, part_keys(&head));
         assert_eq!(keys.len(), 3);
+    }
+
+    #[test]
+    fn each_part_has_one_owner() {
+        let mut items = quarantined(noise(1_000_000));
+        let head = key(&items.pop().unwrap());
+        let prefix = parts_of(&head);
+        for part in &items {
+            let part = key(part);
+            assert!(part.pk == prefix.pk && part.sk.starts_with(&prefix.sk), "a query for the parts finds {part:?}");
+            assert!(is_owned_by(&part, &head));
+            for other in [
+                Key { sk: format!("{}#x", head.sk), ..head.clone() },
+                Key { sk: head.sk.split_once('#').unwrap().0.to_owned(), ..head.clone() },
+                Key { pk: format!("{}#x", head.pk), ..head.clone() },
+            ] {
+                assert!(!is_owned_by(&part, &other), "{part:?} is no part of {other:?}");
+            }
+        }
+        assert!(!is_owned_by(&head, &head));
+    }
+
+    /// The limits of DynamoDB for `pk` and `sk`, in bytes.
+    ///
+    /// Source: <https://docs.aws.amazon.com/amazondynamodb/latest/developerguide/Constraints.html>
+    const MAX_PK_BYTES: usize = 2_048;
+    const MAX_SK_BYTES: usize = 1_024;
+
+    #[test]
+    fn parts_of_the_longest_keys_have_keys_that_dynamodb_takes() {
+        let id = "12345678-1234-1234-1234-123456789012";
+        let event = json!({
+            "specversion": "1.0", "id": id, "source": "s".repeat(MAX_SOURCE_BYTES), "type": "t",
+            "subject": "s".repeat(MAX_SUBJECT_BYTES), "time": "2026-11-21T10:00:00.000000Z",
+            "datacontenttype": "application/json", "originaltype": "T", "data": {},
+        });
+        let origin = Origin {
+            arrival: Timestamp::from_epoch(1_795_255_200).unwrap(),
+            request_id: "r-1".to_owned(),
+            content_type: None,
+        };
+        let event = serde_json::from_str(&event.to_string()).unwrap();
+        let mut items = encode(Record::Event { event, origin, body: Body::Here(noise(6_000_000)) });
+        items.extend(quarantined(noise(6_000_000)));
+        assert!(items.iter().filter(|item| is_part(item)).count() > 30);
+        for key in items.iter().map(key) {
+            let (pk, sk) = (key.pk.len(), key.sk.len());
+            assert!(pk <= MAX_PK_BYTES && sk <= MAX_SK_BYTES, "{pk} and {sk} bytes");
+        }
     }
 
     #[test]

@@ -1,0 +1,326 @@
+//! Parts of records that are too large for one item: they belong to one record and one set of bytes, and go with it.
+
+use aws_sdk_dynamodb::types::AttributeValue;
+use models::{Body, Delivery, Event, Record, Timestamp, Unreadable};
+use std::collections::BTreeSet;
+use store::{
+    Client, Key, Settings, Table,
+    item::{Item, encode, stamp},
+};
+use tests::{
+    proxy::{Fault, Proxy},
+    request::event,
+    site::{ARRIVAL, Site, altered, records},
+};
+
+/// The days around the arrival of all deliveries here.
+const SPAN: [&str; 4] = ["--since", "2026-11-20", "--until", "2026-11-23"];
+/// Two times at which items expire.
+const EARLY: i64 = 4_102_444_800;
+const LATE: i64 = EARLY + 82_800;
+
+/// Text that compresses to three quarters: more than one part of it.
+fn noise() -> String {
+    let mut random = fastrand::Rng::with_seed(1);
+    (0..700_000).map(|_| random.alphanumeric()).collect()
+}
+
+/// A Closer event of several parts, with spaces that are no part of its content.
+fn large_event(spaces: usize) -> Record {
+    let body = event("closer", 1);
+    let body = body.strip_suffix('}').unwrap();
+    let body = format!(r#"{body},{}"name":"{}"}}"#, " ".repeat(spaces), noise());
+    records(&closer::CLOSER, &body).remove(0)
+}
+
+/// An amoCRM event of several parts that has no time of its own, as one request delivers it.
+fn large_timeless_event(request_id: &str) -> Record {
+    let delivery = Delivery {
+        body: format!("leads[add][0][id]=1&leads[add][0][name]={}", noise()).into_bytes(),
+        content_type: None,
+        arrival: Timestamp::parse(ARRIVAL).unwrap(),
+        request_id: request_id.to_owned(),
+    };
+    Record::of("amocrm", &delivery, (amocrm::AMOCRM.read)(&delivery)).remove(0)
+}
+
+/// A quarantined delivery of several parts.
+fn large_quarantined(body: &str) -> Record {
+    let delivery = tests::site::delivery(body);
+    Record::of("closer", &delivery, Err(Unreadable::Panicked)).remove(0)
+}
+
+fn bytes(record: &Record) -> Vec<u8> {
+    match record {
+        Record::Event { event, body: Body::Data, .. } => event.data.get().into(),
+        Record::Event { body: Body::Here(bytes), .. }
+        | Record::Body { bytes, .. }
+        | Record::Quarantined { bytes, .. } => bytes.clone(),
+        Record::Event { body: Body::Shared(_), .. } => panic!("it came with others"),
+    }
+}
+
+/// All items of the table, as they stand there.
+async fn items(site: &Site) -> Vec<Item> {
+    let scan = site.client().scan().table_name(hookkeeper::local::TABLE).consistent_read(true);
+    scan.into_paginator().items().send().try_collect().await.unwrap()
+}
+
+async fn put(site: &Site, item: Item) {
+    site.client().put_item().table_name(hookkeeper::local::TABLE).set_item(Some(item)).send().await.unwrap();
+}
+
+async fn delete(site: &Site, item: &Item) {
+    let delete = site.client().delete_item().table_name(hookkeeper::local::TABLE);
+    delete.key("pk", item["pk"].clone()).key("sk", item["sk"].clone()).send().await.unwrap();
+}
+
+fn expires(item: &Item) -> Option<i64> {
+    item.get("expires").map(|expires| expires.as_n().unwrap().parse().unwrap())
+}
+
+/// Removes the items that expire at a time or before, as DynamoDB does.
+async fn expire(site: &Site, now: i64) {
+    for item in items(site).await {
+        if expires(&item).is_some_and(|expires| expires <= now) {
+            delete(site, &item).await;
+        }
+    }
+}
+
+async fn assert_is_empty(site: &Site, case: &str) {
+    let left: Vec<_> = items(site).await.into_iter().map(|item| (item["pk"].clone(), item["sk"].clone())).collect();
+    assert!(left.is_empty(), "{case} leaves {left:?}");
+}
+
+/// All orders in which two writers of so many steps each can take them: which writer takes each step.
+fn interleavings(first: usize, second: usize) -> Vec<Vec<usize>> {
+    if first + second == 0 {
+        return vec![Vec::new()];
+    }
+    let mut all = Vec::new();
+    for (writer, left) in [(0, first), (1, second)] {
+        if left > 0 {
+            let rest = if writer == 0 { interleavings(first - 1, second) } else { interleavings(first, second - 1) };
+            all.extend(rest.into_iter().map(|rest| [vec![writer], rest].concat()));
+        }
+    }
+    all
+}
+
+#[tokio::test]
+async fn two_writers_of_one_record_never_mix_their_parts_and_removing_it_removes_both_sets() {
+    let site = Site::start().await;
+    for records in [[large_event(0), large_event(3)], [large_event(0), large_event(0)]] {
+        let key = Key::of(&records[0]);
+        assert_eq!(key, Key::of(&records[1]), "they are one event");
+        let writers = records.clone().map(encode);
+        assert!(writers.iter().all(|items| items.len() == 3), "two parts and the item itself");
+        for order in interleavings(writers[0].len(), writers[1].len()) {
+            let mut steps = writers.clone().map(Vec::into_iter);
+            let mut first = None;
+            for writer in &order {
+                let item = steps[*writer].next().unwrap();
+                let is_head = item.contains_key("parts");
+                site.table.put(item).await.unwrap();
+                if is_head {
+                    first.get_or_insert(*writer);
+                }
+                let Some(first) = first else { continue };
+                let stored = site.get(&key).await.expect("a finished record is there");
+                assert!(bytes(&stored.record) == bytes(&records[first]), "{order:?} mixes the parts");
+            }
+            site.table.remove(&key).await.unwrap();
+            assert_is_empty(&site, &format!("removing what was written as {order:?}")).await;
+        }
+    }
+}
+
+#[tokio::test]
+async fn equal_bytes_of_two_records_expire_with_each_of_them() {
+    let site = Site::start().await;
+    let [first, second] = ["one", "two"].map(large_timeless_event);
+    assert_eq!(bytes(&first), bytes(&second));
+    site.put(std::slice::from_ref(&first), Some(EARLY)).await;
+    site.put(std::slice::from_ref(&second), Some(LATE)).await;
+    expire(&site, EARLY).await;
+    assert!(site.get(&Key::of(&first)).await.is_none());
+    let stored = site.get(&Key::of(&second)).await.expect("the second record is there until it expires");
+    assert_eq!(bytes(&stored.record), bytes(&second));
+    expire(&site, LATE).await;
+    assert_is_empty(&site, "the expiry of both records").await;
+}
+
+#[tokio::test]
+async fn parts_of_an_attempt_that_failed_stay_as_long_as_the_record_that_a_retry_writes() {
+    for (of_the_attempt, of_the_retry) in [(Some(EARLY), Some(LATE)), (Some(EARLY), None), (None, Some(LATE))] {
+        let site = Site::start().await;
+        let record = large_event(0);
+        let mut attempt = encode(record.clone());
+        attempt.pop();
+        for mut part in attempt {
+            stamp(&mut part, Timestamp::parse(ARRIVAL).unwrap(), of_the_attempt);
+            put(&site, part).await;
+        }
+        site.put(std::slice::from_ref(&record), of_the_retry).await;
+        expire(&site, EARLY).await;
+        let stored = site.get(&Key::of(&record)).await;
+        assert!(stored.is_some(), "{of_the_attempt:?} then {of_the_retry:?}: the parts are gone before the record");
+    }
+}
+
+#[tokio::test]
+async fn parts_expire_with_their_record_and_those_of_the_quarantine_never() {
+    let site = Site::start().await;
+    site.put(&[large_event(0)], Some(EARLY)).await;
+    let times: Vec<_> = items(&site).await.iter().map(expires).collect();
+    assert_eq!(times, [Some(EARLY); 3]);
+
+    let site = Site::start().await;
+    site.put(&[large_quarantined(&noise())], Some(EARLY)).await;
+    let times: Vec<_> = items(&site).await.iter().map(expires).collect();
+    assert_eq!(times, [None; 3]);
+}
+
+#[tokio::test]
+async fn a_record_in_the_place_of_another_leaves_no_parts_of_it() {
+    let site = Site::start().await;
+    let (old, new) = (large_event(0), large_event(3));
+    site.put(std::slice::from_ref(&old), Some(EARLY)).await;
+    site.table.replace(new.clone(), Some(EARLY)).await.unwrap();
+    assert_eq!(items(&site).await.len(), encode(new.clone()).len());
+    assert_eq!(bytes(&site.get(&Key::of(&new)).await.unwrap().record), bytes(&new));
+    site.table.replace(records(&closer::CLOSER, &event("closer", 1)).remove(0), Some(EARLY)).await.unwrap();
+    site.table.remove(&Key::of(&new)).await.unwrap();
+}
+
+/// A sender chooses its subject, and so may give it the name of another subject's parts.
+#[tokio::test]
+async fn an_event_whose_subject_reads_like_a_place_of_parts_is_an_event() {
+    let site = Site::start().await;
+    let large = large_event(0);
+    let odd = altered(&records(&closer::CLOSER, &event("closer", 1))[0], |event| event.subject += "#chunks");
+    site.put(&[large.clone(), odd.clone()], None).await;
+    let history: Vec<_> = futures_util::TryStreamExt::try_collect(site.table.history(&Key::of(&odd).pk)).await.unwrap();
+    let keys: Vec<_> = history.into_iter().map(|stored: store::Stored| stored.key).collect();
+    assert_eq!(keys, [Key::of(&odd)]);
+    assert_eq!(site.table.records().await.unwrap().len(), 2);
+    site.table.remove(&Key::of(&large)).await.unwrap();
+    assert_eq!(items(&site).await.len(), 1, "the event stays when the parts beside it go");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn nothing_of_a_large_delivery_is_left_when_it_is_dropped() {
+    let site = Site::start().await;
+    site.put(&[large_quarantined(&noise())], None).await;
+    assert!(site.run(&["quarantine", "drop", &handle(&site), "--yes"]).ends_with("Dropped 1.\n"));
+    assert_is_empty(&site, "quarantine drop").await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn nothing_of_a_large_delivery_is_left_in_the_quarantine_when_it_is_replayed() {
+    let site = Site::start().await;
+    let readable = large_event(0);
+    site.put(&[large_quarantined(str::from_utf8(&bytes(&readable)).unwrap())], None).await;
+    let printed = site.run(&[&["quarantine", "replay"], &SPAN[..]].concat());
+    assert!(printed.contains("\n1 deliveries can be read now"), "{printed}");
+    assert_eq!(keys(&site).await, keys_of(&readable));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn nothing_of_a_large_event_is_left_where_it_stood_when_it_is_moved() {
+    let site = Site::start().await;
+    let readable = large_event(0);
+    let old = altered(&readable, |event: &mut Event| event.subject = "thing/1".to_owned());
+    site.put(&[old], None).await;
+    assert!(site.run(&["replay"]).contains(" 1 moved"));
+    assert_eq!(keys(&site).await, keys_of(&readable));
+}
+
+/// The handle of the one delivery that the quarantine lists.
+fn handle(site: &Site) -> String {
+    let list = site.run(&[&["quarantine", "--output", "json"], &SPAN[..]].concat());
+    let row: serde_json::Value = serde_json::from_str(list.trim()).unwrap();
+    row["handle"].as_str().unwrap().to_owned()
+}
+
+fn key(item: &Item) -> [AttributeValue; 2] {
+    ["pk", "sk"].map(|name| item[name].clone())
+}
+
+async fn keys(site: &Site) -> BTreeSet<String> {
+    items(site).await.iter().map(|item| format!("{:?}", key(item))).collect()
+}
+
+fn keys_of(record: &Record) -> BTreeSet<String> {
+    encode(record.clone()).iter().map(|item| format!("{:?}", key(item))).collect()
+}
+
+/// A table through a proxy.
+fn through(proxy: &Proxy) -> Table {
+    let settings = Settings::local(hookkeeper::local::TABLE, proxy.endpoint());
+    Table::new(&Client::new(), &settings)
+}
+
+/// How many requests the removal of a record takes at the most.
+const REQUESTS: usize = 12;
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_interrupted_removal_is_never_seen_as_a_broken_record_and_is_finished_by_the_next_one() {
+    let record = large_event(0);
+    let key = Key::of(&record);
+    let mut interrupted = 0;
+    for requests in 0..REQUESTS {
+        let site = Site::start().await;
+        let proxy = Proxy::start(&site.endpoint());
+        site.put(&[record.clone(), large_event(3)], None).await;
+        proxy.set_after(requests, Fault::InternalError).await;
+        let removed = through(&proxy).remove(&key).await;
+        interrupted += usize::from(removed.is_err());
+        if let Some(stored) = site.table.get(&key).await.expect("no reader fails") {
+            assert_eq!(bytes(&stored.record), bytes(&record), "after {requests} requests");
+        }
+        assert_eq!(site.table.records().await.expect("nor does a listing").len(), items_of(&site, &key).await);
+        site.table.remove(&key).await.unwrap();
+        assert_is_empty(&site, &format!("a removal after one that ended after {requests} requests")).await;
+    }
+    assert!((4..REQUESTS).contains(&interrupted), "{interrupted} were");
+}
+
+async fn items_of(site: &Site, key: &Key) -> usize {
+    usize::from(site.table.get(key).await.unwrap().is_some())
+}
+
+/// Begins to remove a record, and ends after the requests that mark it and delete one of its parts.
+async fn begin_removal(site: &Site, key: &Key) {
+    let proxy = Proxy::start(&site.endpoint());
+    proxy.set_after(3, Fault::InternalError).await;
+    through(&proxy).remove(key).await.unwrap_err();
+    assert!(site.get(key).await.is_none(), "a record that is being removed is not there");
+    assert_eq!(items(site).await.len(), 2, "one part is gone");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn commands_finish_a_removal_that_was_interrupted() {
+    let site = Site::start().await;
+    let event = large_event(0);
+    let delivery = large_quarantined(&noise());
+    for (record, command) in [
+        (&event, vec!["replay"]),
+        (&delivery, [&["quarantine", "replay"], &SPAN[..]].concat()),
+        (&delivery, vec!["quarantine", "drop", "--yes"]),
+        (&delivery, vec!["quarantine", "replay"]),
+    ] {
+        site.put(std::slice::from_ref(record), None).await;
+        let handle = match record {
+            Record::Quarantined { .. } => handle(&site),
+            _ => String::new(),
+        };
+        begin_removal(&site, &Key::of(record)).await;
+        let by_handle = matches!(record, Record::Quarantined { .. }) && !command.contains(&"--since");
+        let command = if by_handle { [&command[..], &[handle.as_str()]].concat() } else { command };
+        let printed = site.run(&command);
+        assert!(printed.contains("its removal was interrupted, and is finished now"), "{command:?}: {printed}");
+        assert_is_empty(&site, &format!("{command:?}")).await;
+    }
+}
