@@ -78,7 +78,7 @@ async fn an_event_whose_key_changes_is_moved() {
     assert_data_eq!(
         site.run(&["replay"]),
         str![[r#"
-[..]-4ad6a8  thing/1  moved to pipedrive/7#deal/1
+[..]-46e595  thing/1  moved to pipedrive/7#deal/1
 1 events read again: 0 changed, 1 moved, 0 added, 0 unreadable.
 
 "#]]

@@ -82,7 +82,12 @@ impl Item<'_> {
             r#type: format!("com.amocrm.{object}.{word}"),
             subject: self.subject(object)?,
             time,
-            identity: Identity::Content(json::canonical(&data, &[])),
+            identity: Identity::Item {
+                entity: self.entity.to_owned(),
+                action: self.action.to_owned(),
+                content: json::canonical(&data, &[]),
+                beside: String::new(),
+            },
             index,
             originaltype: format!("{}.{}", self.entity, self.action),
             apiversion: None,
