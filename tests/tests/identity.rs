@@ -175,6 +175,67 @@ fn a_lone_surrogate_is_not_a_text_that_spells_it() {
     assert_same(&CLOSER, &closer(r#""a\ud83d""#), &closer(r#""\u0061\uD83D""#));
 }
 
+/// A form with one lead that was updated, and more behind it.
+fn lead(more: &str) -> Vec<u8> {
+    format!("account[id]=1001&leads[update][0][id]=1&leads[update][0][updated_at]=1795255200&{more}").into_bytes()
+}
+
+#[test]
+fn what_a_form_loses_when_it_is_decoded_tells_amocrm_events_apart() {
+    let pairs = [
+        // Bytes that are not UTF-8.
+        ("leads[update][0][name]=%D0", "leads[update][0][name]=%D1"),
+        ("leads[update][0][name]=%D0", "leads[update][0][name]=%EF%BF%BD"),
+        ("leads[update][0][%D0]=1", "leads[update][0][%D1]=1"),
+        // A field that is given twice.
+        ("leads[update][0][name]=a&leads[update][0][name]=b", "leads[update][0][name]=b"),
+        ("leads[update][0][name]=b&leads[update][0][name]=b", "leads[update][0][name]=b"),
+        ("leads[update][0][name]=a&leads[update][0][name][0]=b", "leads[update][0][name][0]=b"),
+        ("leads[update][0][name][0]=a&leads[update][0][name]=b", "leads[update][0][name]=b"),
+        // Text behind a bracket, and a bracket that never closes.
+        ("leads[update][0][name]x=b", "leads[update][0][name]y=b"),
+        ("leads[update][0][name]x=b", "leads[update][0][name]=b"),
+        ("leads[update][0][name=b", "leads[update][0][[name]=b"),
+        // A name that is not there.
+        ("leads[update][0][tags][]=b", "leads[update][0][tags][0]=b"),
+        // Fields beside the items.
+        ("x=1", "x=2"),
+        ("leads[x]=1", "leads[x]=2"),
+        ("account[subdomain]=a", "account[subdomain]=b"),
+        ("account[subdomain]=a", ""),
+    ];
+    for (one, other) in pairs {
+        assert_different(&AMOCRM, &lead(one), &lead(other));
+    }
+}
+
+#[test]
+fn how_a_form_is_written_does_not_matter() {
+    assert_same(&AMOCRM, &lead("leads[update][0][name]=a+b"), &lead("leads%5Bupdate%5D%5B0%5D%5Bname%5D=%61%20b"));
+    let one = b"account[id]=1001&leads[update][0][id]=1&leads[update][0][updated_at]=1795255200";
+    let other = b"leads[update][3][updated_at]=1795255200&leads[update][3][id]=1&account[id]=1001";
+    assert_same(&AMOCRM, one, other);
+}
+
+#[test]
+fn what_json_loses_as_a_form_tells_amocrm_events_apart() {
+    let lead = |more: &str| {
+        let item = format!(r#"{{"id":"1","updated_at":"1795255200",{more}}}"#);
+        format!(r#"{{"account":{{"id":"1001"}},"leads":{{"update":[{item}]}}}}"#).into_bytes()
+    };
+    let pairs = [
+        (r#""a":null"#, r#""a":"""#),
+        (r#""a":true"#, r#""a":"true""#),
+        (r#""a":1"#, r#""a":"1""#),
+        (r#""a":[]"#, r#""a":{}"#),
+        (r#""a":["1"]"#, r#""a":{"0":"1"}"#),
+        (r#""a":"1","a":"2""#, r#""a":"2""#),
+    ];
+    for (one, other) in pairs {
+        assert_different(&AMOCRM, &lead(one), &lead(other));
+    }
+}
+
 #[test]
 fn amocrm_words_of_ours_do_not_make_two_events_one() {
     let item = |entity: &str, action: &str| {

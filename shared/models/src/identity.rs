@@ -19,6 +19,9 @@
 //! provider's documentation says that it is given once, and two webhooks whose users see different fields deliver one event
 //! id with two contents.
 //!
+//! Reading can lose something: amoCRM's forms can have bytes that are not UTF-8, or one field twice. Where it does, the bytes
+//! of the whole body are hashed as well. A retry has the same bytes and still folds.
+//!
 //! A version of this rule is hashed as well. It is raised when the rule changes. Then every event that comes again is
 //! stored again.
 //!
@@ -71,7 +74,7 @@ pub enum Identity {
         action: String,
         /// The [canonical form](crate::json::canonical) of the item.
         content: Vec<u8>,
-        /// A hash of what the body says of every item, as the account does.
+        /// A hash of what the body says beside its items: of the account, or of all its bytes where reading lost something.
         beside: String,
     },
 }
