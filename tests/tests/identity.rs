@@ -4,7 +4,7 @@
 use amocrm::AMOCRM;
 use closer::CLOSER;
 use intake::Provider;
-use models::{Delivery, Event, Timestamp, Unreadable};
+use models::{Delivery, Event, MAX_EVENTS, Timestamp, Unreadable};
 use pipedrive::PIPEDRIVE;
 use serde_json::{Value, json};
 
@@ -256,4 +256,15 @@ fn an_amocrm_event_without_a_time_has_an_id_for_each_request_and_place() {
     assert_eq!(first, ids_in(&AMOCRM, body, FIRST_REQUEST));
     let second = ids_in(&AMOCRM, body, SECOND_REQUEST);
     assert!(first.iter().all(|id| !second.contains(id)));
+}
+
+#[test]
+fn amocrm_events_are_not_read_beyond_the_limit() {
+    let lead = |number: usize| format!("leads[add][{number}][id]={number}&");
+    let most: String = (0..MAX_EVENTS).map(lead).collect();
+    assert_eq!(events(&AMOCRM, most.as_bytes(), FIRST_REQUEST).unwrap().len(), MAX_EVENTS);
+    // The next item has no id: reading it would give another reason.
+    let one_more = format!("{most}leads[add][{MAX_EVENTS}][name]=x");
+    let reason = events(&AMOCRM, one_more.as_bytes(), FIRST_REQUEST).unwrap_err();
+    assert_eq!(reason, Unreadable::TooManyEvents { limit: MAX_EVENTS });
 }

@@ -10,7 +10,7 @@ mod words;
 
 use form::{Decoded, Form};
 use intake::{Credentials, Provider};
-use models::{Delivery, Draft, Event, Identity, OwnTime, Unreadable, hash, json};
+use models::{Delivery, Draft, Event, Identity, MAX_EVENTS, OwnTime, Unreadable, hash, json};
 use serde_json::value::to_raw_value;
 use std::time::Duration;
 
@@ -36,6 +36,10 @@ fn read(delivery: &Delivery) -> Result<Vec<Event>, Unreadable> {
     for (entity, actions) in entities(&form) {
         for (action, items) in actions.parts() {
             for item in each(items) {
+                // The rest need not be read: the delivery is quarantined.
+                if events.len() == MAX_EVENTS {
+                    return Err(Unreadable::TooManyEvents { limit: MAX_EVENTS });
+                }
                 let draft = Item { entity, action, fields: item }.draft(&around, events.len())?;
                 events.push(Event::new(delivery, draft)?);
             }
