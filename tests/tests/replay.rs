@@ -1,6 +1,6 @@
 //! `hookkeeper replay` and `hookkeeper quarantine`, as processes: what an older reader made of a delivery is put right.
 
-use models::{Record, Unreadable};
+use models::{Body, Delivery, Record, Unreadable};
 use snapbox::{assert_data_eq, str};
 use std::{collections::BTreeMap, process::Stdio, time::Duration};
 use store::{Key, Stored};
@@ -96,11 +96,31 @@ async fn an_event_that_a_reader_overlooked_is_added_to_its_delivery() {
     assert_eq!(all(&site).await, all_of(&new, None).await);
 }
 
+/// The first attempt stored some events and not the body. The retry has another request id.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_retry_stores_the_body_that_the_events_of_a_half_stored_attempt_name() {
+    let site = Site::start().await;
+    let first = records(&amocrm::AMOCRM, THREE);
+    assert!(matches!(first[0], Record::Body { .. }), "the body comes first");
+    site.put(&first[1..3], None).await;
+    let retry = Delivery { request_id: "another request".to_owned(), ..delivery(THREE) };
+    let retried = Record::of("amocrm", &retry, (amocrm::AMOCRM.read)(&retry));
+    site.put(&retried, None).await;
+    let stored = site.table.records().await.unwrap();
+    assert_eq!(stored.len(), 4, "a body and three events: {stored:#?}");
+    for record in &stored {
+        let Record::Event { body: Body::Shared(name), .. } = record else { continue };
+        let body = site.get(&Key::of_body("amocrm", name)).await.map(|stored| stored.record);
+        assert!(matches!(body, Some(Record::Body { bytes, .. }) if bytes == THREE.as_bytes()), "{record:?}");
+    }
+    assert!(site.run(&["replay"]).ends_with("3 events read again: 0 changed, 0 moved, 0 added, 0 unreadable.\n"));
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn an_event_that_can_no_longer_be_read_stays() {
     let site = Site::start().await;
     let Record::Event { event, origin, .. } = &records(&amocrm::AMOCRM, &event("amocrm", 1))[0] else { panic!() };
-    let body = models::Body::Here(b"no form".to_vec());
+    let body = Body::Here(b"no form".to_vec());
     site.put(&[Record::Event { event: event.clone(), origin: origin.clone(), body }], None).await;
     let before = all(&site).await;
     assert_data_eq!(

@@ -25,6 +25,15 @@
 //! A version of this rule is hashed as well. It is raised when the rule changes. Then every event that comes again is
 //! stored again.
 //!
+//! # What is stored beside the events
+//!
+//! The body that several events share is named by the provider and its bytes alone. A first attempt can be stored in part:
+//! some of its events, and not the body that they name. The retry has another request id, and stores the body under the
+//! same name.
+//!
+//! A delivery that cannot be read is named by its request id as well. Its key begins with its arrival, so that a retry is
+//! stored again: what it says, and whether it says when, is not known.
+//!
 //! # Known limits
 //!
 //! - amoCRM's times have whole seconds. A lead that goes from A to B, back to A and to B again within one second sends the
@@ -139,4 +148,14 @@ impl fmt::Display for EventId {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(&self.0)
     }
+}
+
+/// The name of the body that the events of a delivery share.
+pub(crate) fn body_name(provider: &str, body: &[u8]) -> String {
+    hash(&[provider.as_bytes(), body])
+}
+
+/// The name of a delivery that cannot be read.
+pub(crate) fn quarantine_name(provider: &str, delivery: &Delivery) -> String {
+    hash(&[provider.as_bytes(), delivery.request_id.as_bytes(), &delivery.body])
 }

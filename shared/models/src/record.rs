@@ -1,6 +1,9 @@
 //! What is stored of a delivery.
 
-use crate::{Delivery, Event, Timestamp, Unreadable, hash::hash};
+use crate::{
+    Delivery, Event, Timestamp, Unreadable,
+    identity::{body_name, quarantine_name},
+};
 
 /// What is stored of a delivery, one item each. From the records of a delivery its exact bytes can be had back.
 #[derive(Debug, Clone)]
@@ -18,7 +21,7 @@ pub enum Record {
     Body {
         /// The provider whose reader read it.
         provider: String,
-        /// The name of the delivery: a hash of its provider, its request id and its body.
+        /// The name of the body: a hash of its provider and its bytes.
         delivery: String,
         /// The delivery.
         origin: Origin,
@@ -29,7 +32,7 @@ pub enum Record {
     Quarantined {
         /// The provider whose reader could not read it.
         provider: String,
-        /// As of [`Record::Body`].
+        /// The name of the delivery: a hash of its provider, its request id and its bytes.
         delivery: String,
         /// The delivery.
         origin: Origin,
@@ -58,7 +61,7 @@ pub enum Body {
     Data,
     /// Here, since `data` is another form of them.
     Here(Vec<u8>),
-    /// In the [`Record::Body`] of this delivery, since it carried several events.
+    /// In the [`Record::Body`] of this name, since the delivery carried several events.
     Shared(String),
 }
 
@@ -79,7 +82,6 @@ impl Record {
     /// all of it, quarantined.
     #[must_use]
     pub fn of(provider: &str, delivery: &Delivery, read: Result<Vec<Event>, Unreadable>) -> Vec<Self> {
-        let name = || hash(&[provider.as_bytes(), delivery.request_id.as_bytes(), &delivery.body]);
         let origin = || Origin {
             arrival: delivery.arrival,
             request_id: delivery.request_id.clone(),
@@ -87,7 +89,7 @@ impl Record {
         };
         let quarantined = |reason| Self::Quarantined {
             provider: provider.to_owned(),
-            delivery: name(),
+            delivery: quarantine_name(provider, delivery),
             origin: origin(),
             reason,
             bytes: delivery.body.clone(),
@@ -107,13 +109,13 @@ impl Record {
                 events.into_iter().map(of_one).collect()
             }
             Ok(events) => {
+                let name = body_name(provider, &delivery.body);
                 let shared = Self::Body {
                     provider: provider.to_owned(),
-                    delivery: name(),
+                    delivery: name.clone(),
                     origin: origin(),
                     bytes: delivery.body.clone(),
                 };
-                let name = name();
                 let of_several = |event| Self::Event { event, origin: origin(), body: Body::Shared(name.clone()) };
                 std::iter::once(shared).chain(events.into_iter().map(of_several)).collect()
             }
