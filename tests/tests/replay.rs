@@ -3,7 +3,10 @@
 use models::{Body, Delivery, Record, Unreadable};
 use snapbox::{assert_data_eq, str};
 use std::{collections::BTreeMap, process::Stdio, time::Duration};
-use store::{Key, Stored};
+use store::{
+    Key, Stored,
+    item::{self, Item},
+};
 use tests::{
     request::event,
     site::{Site, altered, delivery, records},
@@ -25,18 +28,18 @@ fn quarantined(provider: &str, body: &str) -> Record {
 }
 
 /// All that the table has, by its keys: what it is, and when it goes.
-async fn all(site: &Site) -> BTreeMap<Key, (String, Option<i64>)> {
+async fn all(site: &Site) -> BTreeMap<Key, (Vec<Item>, Option<i64>)> {
     let mut all = BTreeMap::new();
     for record in site.table.records().await.unwrap() {
         let key = Key::of(&record);
         let Stored { expires, .. } = site.get(&key).await.unwrap();
-        all.insert(key, (format!("{record:?}"), expires));
+        all.insert(key, (item::encode(record), expires));
     }
     all
 }
 
 /// What the table has of records that this version makes.
-async fn all_of(records: &[Record], expires: Option<i64>) -> BTreeMap<Key, (String, Option<i64>)> {
+async fn all_of(records: &[Record], expires: Option<i64>) -> BTreeMap<Key, (Vec<Item>, Option<i64>)> {
     let site = Site::start().await;
     site.put(records, expires).await;
     all(&site).await

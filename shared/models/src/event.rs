@@ -1,8 +1,9 @@
 //! The event: a CloudEvent.
 
-use crate::{Delivery, EventId, Identity, OwnTime, Timestamp, Unreadable};
+use crate::{Delivery, EventId, Identity, OwnTime, Timestamp, Unreadable, redacted::Bytes};
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
+use std::fmt;
 
 /// The longest `source`. Together with `subject` it is a partition key, which DynamoDB allows 2048 bytes.
 pub const MAX_SOURCE_BYTES: usize = 512;
@@ -15,7 +16,7 @@ pub const MAX_TYPE_BYTES: usize = 512;
 /// One thing that happened in a CRM, as a [CloudEvent 1.0](https://github.com/cloudevents/spec/blob/v1.0.2/cloudevents/spec.md).
 ///
 /// In JSON it is the specification's structured mode, `data` byte for byte as it was kept.
-#[derive(Debug, Clone, Serialize, Deserialize)]
+#[derive(Clone, Serialize, Deserialize)]
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct Event {
     /// Always `1.0`.
@@ -86,7 +87,6 @@ pub enum TimeProblem {
 }
 
 /// What a reader says of one event; [`Event::new`] adds its identity.
-#[derive(Debug)]
 pub struct Draft {
     /// As [`Event::source`].
     pub source: String,
@@ -142,6 +142,57 @@ impl Event {
             timeproblem,
             data: draft.data,
         })
+    }
+}
+
+impl fmt::Debug for Event {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self {
+            specversion,
+            id,
+            source,
+            r#type,
+            subject,
+            time,
+            datacontenttype,
+            originaltype,
+            apiversion,
+            channel,
+            timeproblem,
+            data,
+        } = self;
+        f.debug_struct("Event")
+            .field("specversion", specversion)
+            .field("id", id)
+            .field("source", source)
+            .field("type", r#type)
+            .field("subject", subject)
+            .field("time", time)
+            .field("datacontenttype", datacontenttype)
+            .field("originaltype", originaltype)
+            .field("apiversion", apiversion)
+            .field("channel", channel)
+            .field("timeproblem", timeproblem)
+            .field("data", &Bytes(data.get().len()))
+            .finish()
+    }
+}
+
+impl fmt::Debug for Draft {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { source, r#type, subject, time, identity, index, originaltype, apiversion, channel, data } = self;
+        f.debug_struct("Draft")
+            .field("source", source)
+            .field("type", r#type)
+            .field("subject", subject)
+            .field("time", time)
+            .field("identity", identity)
+            .field("index", index)
+            .field("originaltype", originaltype)
+            .field("apiversion", apiversion)
+            .field("channel", channel)
+            .field("data", &Bytes(data.get().len()))
+            .finish()
     }
 }
 

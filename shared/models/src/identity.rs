@@ -41,7 +41,7 @@
 //! - Two items of one delivery that carry the same time and the same content are one event.
 //! - What a provider leaves out of the body is not seen. Two events that differ in a header alone fold.
 
-use crate::{Delivery, OwnTime, hash::hash};
+use crate::{Delivery, OwnTime, hash::hash, redacted::Bytes};
 use serde::{Deserialize, Serialize};
 use std::fmt;
 
@@ -51,7 +51,7 @@ const RULE_VERSION: &[u8] = b"1";
 /// What came over the wire of an event, without what differs between two attempts or two webhooks.
 ///
 /// Each variant holds the provider's own words as they came, and no words of ours.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Clone, PartialEq, Eq)]
 pub enum Identity {
     /// The provider gives every event an id: Pipedrive's webhooks v2.
     Named {
@@ -86,6 +86,31 @@ pub enum Identity {
         /// A hash of what the body says beside its items: of the account, or of all its bytes where reading lost something.
         beside: String,
     },
+}
+
+impl fmt::Debug for Identity {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Named { event_id, action, entity, entity_id, merged_from_id, merged_to_id, content } => f
+                .debug_struct("Named")
+                .field("event_id", event_id)
+                .field("action", action)
+                .field("entity", entity)
+                .field("entity_id", entity_id)
+                .field("merged_from_id", merged_from_id)
+                .field("merged_to_id", merged_to_id)
+                .field("content", &Bytes(content.len()))
+                .finish(),
+            Self::Body { content } => f.debug_struct("Body").field("content", &Bytes(content.len())).finish(),
+            Self::Item { entity, action, content, beside } => f
+                .debug_struct("Item")
+                .field("entity", entity)
+                .field("action", action)
+                .field("content", &Bytes(content.len()))
+                .field("beside", beside)
+                .finish(),
+        }
+    }
 }
 
 /// The `id` of an event. Made by [`Event::new`](crate::Event::new) alone, so that no provider can forget the rule; or read

@@ -9,6 +9,7 @@ mod hash;
 pub mod identity;
 pub mod json;
 mod record;
+mod redacted;
 mod renewal;
 #[cfg(feature = "schema")]
 mod schema;

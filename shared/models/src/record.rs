@@ -3,10 +3,12 @@
 use crate::{
     Delivery, Event, Timestamp, Unreadable,
     identity::{body_name, quarantine_name},
+    redacted::Bytes,
 };
+use std::fmt;
 
 /// What is stored of a delivery, one item each. From the records of a delivery its exact bytes can be had back.
-#[derive(Debug, Clone)]
+#[derive(Clone)]
 pub enum Record {
     /// An event that was read.
     Event {
@@ -55,7 +57,7 @@ pub struct Origin {
 }
 
 /// Where the exact bytes of an event's delivery are.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Clone, PartialEq, Eq)]
 pub enum Body {
     /// They are the event's `data`.
     Data,
@@ -119,6 +121,41 @@ impl Record {
                 let of_several = |event| Self::Event { event, origin: origin(), body: Body::Shared(name.clone()) };
                 std::iter::once(shared).chain(events.into_iter().map(of_several)).collect()
             }
+        }
+    }
+}
+
+impl fmt::Debug for Record {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Event { event, origin, body } => {
+                f.debug_struct("Event").field("event", event).field("origin", origin).field("body", body).finish()
+            }
+            Self::Body { provider, delivery, origin, bytes } => f
+                .debug_struct("Body")
+                .field("provider", provider)
+                .field("delivery", delivery)
+                .field("origin", origin)
+                .field("bytes", &Bytes(bytes.len()))
+                .finish(),
+            Self::Quarantined { provider, delivery, origin, reason, bytes } => f
+                .debug_struct("Quarantined")
+                .field("provider", provider)
+                .field("delivery", delivery)
+                .field("origin", origin)
+                .field("reason", reason)
+                .field("bytes", &Bytes(bytes.len()))
+                .finish(),
+        }
+    }
+}
+
+impl fmt::Debug for Body {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Data => f.write_str("Data"),
+            Self::Here(bytes) => f.debug_tuple("Here").field(&Bytes(bytes.len())).finish(),
+            Self::Shared(name) => f.debug_tuple("Shared").field(name).finish(),
         }
     }
 }
