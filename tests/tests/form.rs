@@ -3,7 +3,7 @@
 //! `tests/golden/php.json` was printed by PHP 8.2: of trees of our own, what `http_build_query` makes of them; of odd queries
 //! of our own, what `parse_str` does.
 
-use amocrm::form::{Form, MAX_DEPTH, MAX_FIELDS, decode, encode, read};
+use amocrm::form::{self, Decoded, Form, MAX_DEPTH, MAX_FIELDS, encode};
 use indexmap::IndexMap;
 use models::Unreadable;
 use proptest::prelude::*;
@@ -50,6 +50,14 @@ impl From<Tree> for Form {
     }
 }
 
+fn decode(body: &[u8]) -> Result<Form, Unreadable> {
+    form::decode(body).map(|decoded| decoded.form)
+}
+
+fn read(body: &[u8]) -> Result<Form, Unreadable> {
+    form::read(body).map(|decoded| decoded.form)
+}
+
 fn php() -> Php {
     serde_json::from_str(&fs::read_to_string(workspace("tests/golden/php.json")).unwrap()).unwrap()
 }
@@ -58,8 +66,8 @@ fn php() -> Php {
 fn what_php_writes_is_read_and_written_alike() {
     for Encoded { tree, encoded } in php().http_build_query {
         let form = Form::from(tree);
-        assert_eq!(decode(encoded.as_bytes()).as_ref(), Ok(&form), "{encoded}");
         assert_eq!(encode(&form), encoded);
+        assert_eq!(form::decode(encoded.as_bytes()), Ok(Decoded { form, is_exact: true }), "{encoded}");
     }
 }
 
@@ -106,12 +114,34 @@ fn tree() -> impl Strategy<Value = Form> {
     parts(part.boxed())
 }
 
+/// Bodies of few names, so that a field is often given twice, and of all that a name can do wrong.
+fn body() -> impl Strategy<Value = String> {
+    let words = vec!["a", "b", "0", "[", "]", "[a]", "[0]", "[b]", "[]", "%D0", "%D0%B0", "%EF%BF%BD", "+", ""];
+    let text = proptest::collection::vec(proptest::sample::select(words), 0..4).prop_map(|words| words.concat());
+    let field = (text.clone(), text).prop_map(|(name, value)| format!("{name}={value}"));
+    proptest::collection::vec(field, 0..4).prop_map(|fields| fields.join("&"))
+}
+
+/// The fields of a body, in an order of their own.
+fn fields(body: &[u8]) -> Vec<(String, String)> {
+    let mut fields: Vec<_> = form_urlencoded::parse(body).into_owned().collect();
+    fields.sort();
+    fields
+}
+
 proptest! {
     #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::default() })]
 
     #[test]
     fn what_is_written_is_read(tree in tree()) {
         prop_assert_eq!(decode(encode(&tree).as_bytes()), Ok(tree));
+    }
+
+    #[test]
+    fn an_exact_form_says_all_that_its_body_does(body in body()) {
+        if let Ok(Decoded { form, is_exact: true }) = form::decode(body.as_bytes()) {
+            prop_assert_eq!(fields(encode(&form).as_bytes()), fields(body.as_bytes()));
+        }
     }
 
     #[test]

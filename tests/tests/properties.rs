@@ -100,6 +100,115 @@ proptest! {
     }
 }
 
+proptest! {
+    #![proptest_config(cases(4_000))]
+
+    #[test]
+    fn two_texts_have_one_canonical_form_if_and_only_if_they_say_the_same(
+        one in said(),
+        other in said(),
+        choices in vec(any::<u8>(), 1..9),
+    ) {
+        let is_the_same = one.sorted() == other.sorted();
+        prop_assert_eq!(canonical(&one.written(&[0])) == canonical(&other.written(&choices)), is_the_same);
+        prop_assert_eq!(canonical(&one.written(&[0])), canonical(&one.written(&choices)));
+    }
+}
+
+/// JSON as what it says, with all that a [`Tree`] cannot have: lone surrogates, and a key that is there twice.
+#[derive(Debug, Clone, PartialEq)]
+enum Said {
+    Literal(&'static str),
+    /// In units of UTF-16, as escapes have them.
+    Text(Vec<u16>),
+    List(Vec<Said>),
+    Object(Vec<(Vec<u16>, Said)>),
+}
+
+/// Few and small ones, so that two of them are often the same or nearly so.
+fn said() -> impl Strategy<Value = Said> {
+    let units = vec(select(vec![0xd83d, 0xde00, 0x22, 0x5c, 0x75, 0x64, 0x61, 0xfffd]), 0..3);
+    let number = select(vec!["1", "1.0", "1e0", "9007199254740992", "9007199254740993", "null", "true"]);
+    let leaf = prop_oneof![number.prop_map(Said::Literal), units.clone().prop_map(Said::Text)];
+    leaf.prop_recursive(2, 6, 2, move |inner| {
+        let key = prop_oneof![select(vec![vec![0x61], vec![0x62]]), units.clone()];
+        prop_oneof![vec(inner.clone(), 0..3).prop_map(Said::List), vec((key, inner), 0..3).prop_map(Said::Object),]
+    })
+}
+
+impl Said {
+    /// The same with the keys of its objects in order, those of one key as they stand.
+    fn sorted(&self) -> Self {
+        match self {
+            Self::Literal(_) | Self::Text(_) => self.clone(),
+            Self::List(items) => Self::List(items.iter().map(Self::sorted).collect()),
+            Self::Object(members) => {
+                let mut members: Vec<_> = members.iter().map(|(key, value)| (key.clone(), value.sorted())).collect();
+                members.sort_by(|(a, _), (b, _)| a.cmp(b));
+                Self::Object(members)
+            }
+        }
+    }
+
+    /// Its text. The choices, taken in turn, say where white space is, what is escaped, and in which order keys stand.
+    fn written(&self, choices: &[u8]) -> String {
+        let mut out = String::new();
+        self.write(&mut out, &mut choices.iter().copied().cycle());
+        out
+    }
+
+    fn write(&self, out: &mut String, choices: &mut impl Iterator<Item = u8>) {
+        space(out, choices);
+        match self {
+            Self::Literal(literal) => out.push_str(literal),
+            Self::Text(units) => write_units(units, out, choices),
+            Self::List(items) => {
+                out.push('[');
+                for (index, item) in items.iter().enumerate() {
+                    out.push_str(if index > 0 { "," } else { "" });
+                    item.write(out, choices);
+                }
+                out.push(']');
+            }
+            Self::Object(members) => {
+                let mut members: Vec<_> = members.iter().collect();
+                if choices.next().unwrap() % 2 == 1 {
+                    // Stable: members with the same key keep their order.
+                    members.sort_by(|(a, _), (b, _)| b.cmp(a));
+                }
+                out.push('{');
+                for (index, (key, value)) in members.into_iter().enumerate() {
+                    out.push_str(if index > 0 { "," } else { "" });
+                    write_units(key, out, choices);
+                    space(out, choices);
+                    out.push(':');
+                    value.write(out, choices);
+                }
+                out.push('}');
+            }
+        }
+        space(out, choices);
+    }
+}
+
+fn write_units(units: &[u16], out: &mut String, choices: &mut impl Iterator<Item = u8>) {
+    out.push('"');
+    for decoded in char::decode_utf16(units.iter().copied()) {
+        let choice = choices.next().unwrap() % 3;
+        match decoded {
+            Ok(character) if choice == 0 && !matches!(character, '"' | '\\') => out.push(character),
+            Ok(character) => {
+                for unit in character.encode_utf16(&mut [0; 2]) {
+                    write!(out, "\\u{unit:04x}").unwrap();
+                }
+            }
+            Err(lone) if choice == 0 => write!(out, "\\u{:04x}", lone.unpaired_surrogate()).unwrap(),
+            Err(lone) => write!(out, "\\u{:04X}", lone.unpaired_surrogate()).unwrap(),
+        }
+    }
+    out.push('"');
+}
+
 fn delivery(body: Vec<u8>) -> Delivery {
     let arrival = Timestamp::from_unix(Duration::from_secs(1_795_293_781));
     Delivery { body, content_type: None, arrival, request_id: "id".to_owned() }

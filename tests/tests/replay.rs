@@ -1,9 +1,12 @@
 //! `hookkeeper replay` and `hookkeeper quarantine`, as processes: what an older reader made of a delivery is put right.
 
-use models::{Record, Unreadable};
+use models::{Body, Delivery, Record, Unreadable};
 use snapbox::{assert_data_eq, str};
 use std::{collections::BTreeMap, process::Stdio, time::Duration};
-use store::{Key, Stored};
+use store::{
+    Key, Stored,
+    item::{self, Item},
+};
 use tests::{
     request::event,
     site::{Site, altered, delivery, records},
@@ -25,18 +28,18 @@ fn quarantined(provider: &str, body: &str) -> Record {
 }
 
 /// All that the table has, by its keys: what it is, and when it goes.
-async fn all(site: &Site) -> BTreeMap<Key, (String, Option<i64>)> {
+async fn all(site: &Site) -> BTreeMap<Key, (Vec<Item>, Option<i64>)> {
     let mut all = BTreeMap::new();
     for record in site.table.records().await.unwrap() {
         let key = Key::of(&record);
         let Stored { expires, .. } = site.get(&key).await.unwrap();
-        all.insert(key, (format!("{record:?}"), expires));
+        all.insert(key, (item::encode(record), expires));
     }
     all
 }
 
 /// What the table has of records that this version makes.
-async fn all_of(records: &[Record], expires: Option<i64>) -> BTreeMap<Key, (String, Option<i64>)> {
+async fn all_of(records: &[Record], expires: Option<i64>) -> BTreeMap<Key, (Vec<Item>, Option<i64>)> {
     let site = Site::start().await;
     site.put(records, expires).await;
     all(&site).await
@@ -78,7 +81,7 @@ async fn an_event_whose_key_changes_is_moved() {
     assert_data_eq!(
         site.run(&["replay"]),
         str![[r#"
-[..]-4ad6a8  thing/1  moved to pipedrive/7#deal/1
+[..]-46e595  thing/1  moved to pipedrive/7#deal/1
 1 events read again: 0 changed, 1 moved, 0 added, 0 unreadable.
 
 "#]]
@@ -170,11 +173,31 @@ async fn an_event_that_a_reader_overlooked_is_added_to_its_delivery() {
     assert_eq!(all(&site).await, all_of(&new, None).await);
 }
 
+/// The first attempt stored some events and not the body. The retry has another request id.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_retry_stores_the_body_that_the_events_of_a_half_stored_attempt_name() {
+    let site = Site::start().await;
+    let first = records(&amocrm::AMOCRM, THREE);
+    assert!(matches!(first[0], Record::Body { .. }), "the body comes first");
+    site.put(&first[1..3], None).await;
+    let retry = Delivery { request_id: "another request".to_owned(), ..delivery(THREE) };
+    let retried = Record::of("amocrm", &retry, (amocrm::AMOCRM.read)(&retry));
+    site.put(&retried, None).await;
+    let stored = site.table.records().await.unwrap();
+    assert_eq!(stored.len(), 4, "a body and three events: {stored:#?}");
+    for record in &stored {
+        let Record::Event { body: Body::Shared(name), .. } = record else { continue };
+        let body = site.get(&Key::of_body("amocrm", name)).await.map(|stored| stored.record);
+        assert!(matches!(body, Some(Record::Body { bytes, .. }) if bytes == THREE.as_bytes()), "{record:?}");
+    }
+    assert!(site.run(&["replay"]).ends_with("3 events read again: 0 changed, 0 moved, 0 added, 0 unreadable.\n"));
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn an_event_that_can_no_longer_be_read_stays() {
     let site = Site::start().await;
     let Record::Event { event, origin, .. } = &records(&amocrm::AMOCRM, &event("amocrm", 1))[0] else { panic!() };
-    let body = models::Body::Here(b"no form".to_vec());
+    let body = Body::Here(b"no form".to_vec());
     site.put(&[Record::Event { event: event.clone(), origin: origin.clone(), body }], None).await;
     let before = all(&site).await;
     assert_data_eq!(

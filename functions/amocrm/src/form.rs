@@ -59,6 +59,23 @@ impl FromIterator<(String, Form)> for Parts {
     }
 }
 
+/// What a body was read as.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Decoded {
+    /// The form.
+    pub form: Form,
+    /// Whether the form says all that the body does. When it does not, two different bodies can be one form.
+    pub is_exact: bool,
+}
+
+/// What putting a value into a form did.
+struct Put {
+    /// How many parts it added.
+    added: usize,
+    /// Whether it took the place of another value.
+    replaced: bool,
+}
+
 impl Form {
     /// The part of this name.
     #[must_use]
@@ -91,19 +108,23 @@ impl Form {
         Self::Parts(Parts::default())
     }
 
-    /// Puts a value where the path leads, and says how many parts that added. As in PHP, the last one counts.
-    fn put<'a>(&mut self, mut path: impl Iterator<Item = &'a str>, value: String) -> usize {
+    /// Puts a value where the path leads. As in PHP, the last one counts.
+    fn put<'a>(&mut self, mut path: impl Iterator<Item = &'a str>, value: String) -> Put {
+        // A part that was just added has nothing in it yet.
+        let is_new = matches!(self, Self::Parts(parts) if parts.by_name.is_empty());
         let Some(name) = path.next() else {
             *self = Self::Text(value);
-            return 0;
+            return Put { added: 0, replaced: !is_new };
         };
-        if let Self::Text(_) = self {
+        let replaced = matches!(self, Self::Text(_));
+        if replaced {
             *self = Self::empty();
         }
-        let Self::Parts(parts) = self else { return 0 };
+        let Self::Parts(parts) = self else { return Put { added: 0, replaced } };
         let before = parts.by_name.len();
         let below = parts.named(name).put(path, value);
-        parts.by_name.len() - before + below
+        let added = parts.by_name.len() - before;
+        Put { added: added + below.added, replaced: replaced || below.replaced }
     }
 }
 
@@ -121,25 +142,63 @@ impl Room {
 ///
 /// # Errors
 /// As [`decode`], and [`Unreadable::NotJson`] for what begins as JSON does and is not.
-pub fn read(body: &[u8]) -> Result<Form, Unreadable> {
+pub fn read(body: &[u8]) -> Result<Decoded, Unreadable> {
     let text = body.strip_prefix("\u{feff}".as_bytes()).unwrap_or(body).trim_ascii_start();
-    if text.starts_with(b"{") { from_json(json::check(body)?, 0, &mut Room(MAX_FIELDS)) } else { decode(body) }
+    if !text.starts_with(b"{") {
+        return decode(body);
+    }
+    let form = from_json(json::check(body)?, 0, &mut Room(MAX_FIELDS))?;
+    // A form knows neither lists nor numbers, `true`, `null` or a member that is there twice.
+    Ok(Decoded { form, is_exact: false })
 }
 
 /// Reads a form body. Bytes that are not UTF-8 become U+FFFD: the body itself is kept beside what is read from it.
 ///
+/// The form is exact unless
+/// - a byte is not UTF-8,
+/// - a name has text behind a closing bracket, a bracket that never closes, or a part without a name, or
+/// - a field takes the place of another one.
+///
 /// # Errors
 /// - [`Unreadable::TooManyFields`]: more than [`MAX_FIELDS`]
 /// - [`Unreadable::TooDeep`]: a name has more than [`MAX_DEPTH`] brackets
-pub fn decode(body: &[u8]) -> Result<Form, Unreadable> {
-    let (mut form, mut room) = (Form::empty(), Room(MAX_FIELDS));
+pub fn decode(body: &[u8]) -> Result<Decoded, Unreadable> {
+    let mut form = Form::empty();
+    let mut is_exact = true;
+    let mut room = Room(MAX_FIELDS);
     for (name, value) in form_urlencoded::parse(body) {
         if name.bytes().filter(|byte| *byte == b'[').count() > MAX_DEPTH {
             return Err(Unreadable::TooDeep { limit: MAX_DEPTH });
         }
-        room.take(form.put(path(&name), value.into_owned()))?;
+        is_exact = is_exact && is_exact_name(&name) && is_exact_text(&name) && is_exact_text(&value);
+        let put = form.put(path(&name), value.into_owned());
+        is_exact = is_exact && !put.replaced;
+        room.take(put.added)?;
     }
-    Ok(form)
+    Ok(Decoded { form, is_exact })
+}
+
+/// Whether no byte of a text was replaced. Where U+FFFD was sent as such, it counts as one that was.
+fn is_exact_text(text: &str) -> bool {
+    !text.contains(char::REPLACEMENT_CHARACTER)
+}
+
+/// Whether [`path`] leaves nothing out of a name: `leads[status][0][id]`.
+fn is_exact_name(name: &str) -> bool {
+    let Some((first, mut brackets)) = name.split_once('[') else { return !name.is_empty() };
+    if first.is_empty() {
+        return false;
+    }
+    loop {
+        match brackets.split_once(']') {
+            None | Some(("", _)) => return false,
+            Some((_, "")) => return true,
+            Some((_, after)) => match after.strip_prefix('[') {
+                None => return false,
+                Some(rest) => brackets = rest,
+            },
+        }
+    }
 }
 
 /// JSON as the form that PHP would make of it: lists are numbered, scalars are text, `null` is empty. `names` lead to it,

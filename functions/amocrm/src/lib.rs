@@ -8,9 +8,9 @@ pub mod form;
 pub mod sample;
 mod words;
 
-use form::Form;
+use form::{Decoded, Form};
 use intake::{Credentials, Provider};
-use models::{Delivery, Draft, Event, Identity, OwnTime, Unreadable, json};
+use models::{Delivery, Draft, Event, Identity, MAX_EVENTS, OwnTime, Unreadable, hash, json};
 use serde_json::value::to_raw_value;
 use std::time::Duration;
 
@@ -28,21 +28,67 @@ pub const AMOCRM: Provider = Provider {
 
 /// Reads one webhook: an event for each item of each action of each entity in it.
 fn read(delivery: &Delivery) -> Result<Vec<Event>, Unreadable> {
-    let body = form::read(&delivery.body)?;
-    let source = source(body.part("account"));
+    let Decoded { form, is_exact } = form::read(&delivery.body)?;
+    let account = form.part("account");
+    let is_exact = is_exact && has_items_alone(&form);
+    let around = Around { source: source(account), beside: beside(account, is_exact, &delivery.body)? };
     let mut events = Vec::new();
-    for (entity, actions) in body.parts().filter(|(entity, _)| *entity != "account") {
+    for (entity, actions) in entities(&form) {
         for (action, items) in actions.parts() {
             for item in each(items) {
-                let draft = Item { entity, action, fields: item }.draft(&source, events.len())?;
+                // The rest need not be read: the delivery is quarantined.
+                if events.len() == MAX_EVENTS {
+                    return Err(Unreadable::TooManyEvents { limit: MAX_EVENTS });
+                }
+                let draft = Item { entity, action, fields: item }.draft(&around, events.len())?;
                 events.push(Event::new(delivery, draft)?);
             }
         }
     }
-    if events.is_empty() && body.part("account").is_none() {
+    if events.is_empty() && account.is_none() {
         return Err(unknown_shape());
     }
     Ok(events)
+}
+
+/// What an item's event takes from the rest of the body.
+struct Around {
+    source: String,
+    /// See [`beside`].
+    beside: String,
+}
+
+/// A hash of what the body says beside its items. That is the account, where the form says all that the body does. Else
+/// it is the whole body, which has the same bytes in a retry: what is lost in reading must not make two contents one event.
+fn beside(account: Option<&Form>, is_exact: bool, body: &[u8]) -> Result<String, Unreadable> {
+    if !is_exact {
+        return Ok(hash(&[b"body", body]));
+    }
+    let account = to_raw_value(&account).map_err(|_| unknown_shape())?;
+    Ok(hash(&[b"account", &json::canonical(&account, &[])]))
+}
+
+/// All that a body has beside the account.
+fn entities(form: &Form) -> impl Iterator<Item = (&str, &Form)> {
+    form.parts().filter(|(entity, _)| *entity != "account")
+}
+
+/// Whether a form has nothing beside its account and its items, and each item stands under a number.
+fn has_items_alone(form: &Form) -> bool {
+    entities(form).all(|(_, actions)| has_actions_alone(actions))
+}
+
+fn has_actions_alone(entity: &Form) -> bool {
+    matches!(entity, Form::Parts(_)) && entity.parts().all(|(_, action)| has_numbered_items_alone(action))
+}
+
+fn has_numbered_items_alone(action: &Form) -> bool {
+    matches!(action, Form::Parts(_))
+        && action.parts().all(|(number, item)| is_number(number) && matches!(item, Form::Parts(_)))
+}
+
+fn is_number(name: &str) -> bool {
+    name.bytes().all(|byte| byte.is_ascii_digit())
 }
 
 fn unknown_shape() -> Unreadable {
@@ -73,16 +119,21 @@ struct Item<'a> {
 }
 
 impl Item<'_> {
-    fn draft(&self, source: &str, index: usize) -> Result<Draft, Unreadable> {
+    fn draft(&self, around: &Around, index: usize) -> Result<Draft, Unreadable> {
         let (object, word) = (self.object(), words::action(self.action));
         let time = self.time(word);
         let data = to_raw_value(self.fields).map_err(|_| unknown_shape())?;
         Ok(Draft {
-            source: source.to_owned(),
+            source: around.source.clone(),
             r#type: format!("com.amocrm.{object}.{word}"),
             subject: self.subject(object)?,
             time,
-            identity: Identity::Content(json::canonical(&data, &[])),
+            identity: Identity::Item {
+                entity: self.entity.to_owned(),
+                action: self.action.to_owned(),
+                content: json::canonical(&data, &[]),
+                beside: around.beside.clone(),
+            },
             index,
             originaltype: format!("{}.{}", self.entity, self.action),
             apiversion: None,

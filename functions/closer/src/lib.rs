@@ -79,7 +79,7 @@ fn draft(kind: &str, subject: String, timestamp: Option<&str>, originaltype: &st
         r#type: format!("app.closer.{kind}"),
         subject,
         time: OwnTime::parse(timestamp),
-        identity: Identity::Content(json::canonical(raw, &[])),
+        identity: Identity::Body { content: json::canonical(raw, &[]) },
         index: 0,
         originaltype: originaltype.to_owned(),
         apiversion: None,

@@ -46,10 +46,17 @@ fn v2(meta: &Meta, webhook: &Webhook, raw: &RawValue) -> Result<Draft, Unreadabl
     let id = id.ok_or_else(|| Unreadable::Missing { shape: SHAPE.to_owned(), field: "meta.entity_id".to_owned() })?;
     // The survivor of a merge is told as a change that names what was merged into it.
     let word = if action == "change" && meta.merged_from_id.get().is_some() { "merged" } else { word(action) };
-    let identity = match meta.id.get() {
-        // `user` events repeat the user's id there, and leads have UUIDs of their own: neither names the event.
-        Some(event_id) if is_uuid(event_id) && event_id != id => Identity::Own(event_id.to_ascii_lowercase()),
-        _ => Identity::Content(json::canonical(raw, NOT_THE_EVENTS_OWN)),
+    let identity = match meta.id.get().filter(|event_id| names_the_event(event_id, &id)) {
+        Some(event_id) => Identity::Named {
+            event_id: event_id.to_owned(),
+            action: action.to_owned(),
+            entity: object.to_owned(),
+            entity_id: id.clone(),
+            merged_from_id: meta.merged_from_id.get().map(str::to_owned),
+            merged_to_id: meta.merged_to_id.get().map(str::to_owned),
+            content: json::canonical(raw, NOT_CONTENT),
+        },
+        None => Identity::Body { content: json::canonical(raw, NOT_THE_EVENTS_OWN) },
     };
     Ok(Draft {
         source: source(meta),
@@ -78,7 +85,7 @@ fn v1(meta: &Meta, webhook: &Webhook, raw: &RawValue) -> Result<Draft, Unreadabl
         r#type: format!("com.pipedrive.{object}.{}", word(action)),
         subject: format!("{object}/{id}"),
         time: OwnTime::first([meta.timestamp_micro.get(), meta.timestamp.get()]),
-        identity: Identity::Content(json::canonical(raw, NOT_THE_EVENTS_OWN)),
+        identity: Identity::Body { content: json::canonical(raw, NOT_THE_EVENTS_OWN) },
         index: 0,
         originaltype: webhook.event.get().map_or_else(|| format!("{action}.{object}"), str::to_owned),
         apiversion: meta.v.get().or(webhook.v.get()).map(str::to_owned),
@@ -87,7 +94,8 @@ fn v1(meta: &Meta, webhook: &Webhook, raw: &RawValue) -> Result<Draft, Unreadabl
     })
 }
 
-/// What differs between two attempts to deliver one event, and between two webhooks registered on one URL.
+/// What differs between two attempts to deliver one event, and between two webhooks registered on one URL. `meta.type` is
+/// the webhook's (`general`, or `application` of an app's).
 const NOT_THE_EVENTS_OWN: &[&[&str]] = &[
     &["retry"],
     &["matches_filters"],
@@ -96,7 +104,12 @@ const NOT_THE_EVENTS_OWN: &[&[&str]] = &[
     &["meta", "webhook_owner_id"],
     &["meta", "correlation_id"],
     &["meta", "matches_filters"],
+    &["meta", "type"],
 ];
+
+/// The same for an event that has an id: what stands in `meta` beside its id and its words belongs to the attempt, the
+/// webhook or its user.
+const NOT_CONTENT: &[&[&str]] = &[&["meta"], &["retry"], &["matches_filters"]];
 
 /// The one word for an action that versions 1 and 2 name differently; any other stays Pipedrive's own.
 fn word(action: &str) -> &str {
@@ -113,6 +126,12 @@ fn source(meta: &Meta) -> String {
         Some(company) => format!("{}/{company}", PIPEDRIVE.name),
         None => PIPEDRIVE.name.to_owned(),
     }
+}
+
+/// Whether `meta.id` is an id of the event. `user` events repeat the user's id there, and leads have UUIDs of their own:
+/// neither names the event.
+fn names_the_event(meta_id: &str, entity_id: &str) -> bool {
+    is_uuid(meta_id) && meta_id != entity_id
 }
 
 /// Whether a text has a UUID's shape: hexadecimal digits in groups of 8, 4, 4, 4 and 12.

@@ -44,6 +44,7 @@ pub(crate) struct Meta {
     pub(crate) entity: Text,
     pub(crate) entity_id: Text,
     pub(crate) merged_from_id: Text,
+    pub(crate) merged_to_id: Text,
     pub(crate) version: Text,
 }
 

@@ -1,6 +1,6 @@
-//! The event: a CloudEvent, and the rule by which it is identified.
+//! The event: a CloudEvent.
 
-use crate::{Delivery, OwnTime, Timestamp, Unreadable, hash::hash};
+use crate::{Delivery, EventId, Identity, OwnTime, Timestamp, Unreadable, redacted::Bytes};
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 use std::fmt;
@@ -16,12 +16,12 @@ pub const MAX_TYPE_BYTES: usize = 512;
 /// One thing that happened in a CRM, as a [CloudEvent 1.0](https://github.com/cloudevents/spec/blob/v1.0.2/cloudevents/spec.md).
 ///
 /// In JSON it is the specification's structured mode, `data` byte for byte as it was kept.
-#[derive(Debug, Clone, Serialize, Deserialize)]
+#[derive(Clone, Serialize, Deserialize)]
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct Event {
     /// Always `1.0`.
     pub specversion: SpecVersion,
-    /// The same for every delivery of one event, another for every other event of its `source`.
+    /// The same in every delivery of one event that carries its own time, another for any other content.
     #[cfg_attr(feature = "schema", schemars(length(min = 1)))]
     pub id: EventId,
     /// Whose CRM: `pipedrive/<company id>`, `amocrm/<account id>`, `closer`.
@@ -86,34 +86,7 @@ pub enum TimeProblem {
     Absurd,
 }
 
-/// The `id` of an event. Made by [`Event::new`] alone, so that no provider can forget the rule; or read back.
-#[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
-#[serde(transparent)]
-#[cfg_attr(feature = "schema", derive(schemars::JsonSchema), schemars(inline))]
-pub struct EventId(String);
-
-impl EventId {
-    /// An id that [`Event::new`] made, read back from where it was stored.
-    #[must_use]
-    pub fn stored(id: String) -> Self {
-        Self(id)
-    }
-
-    /// Its text: 32 hexadecimal digits, or the provider's own UUID.
-    #[must_use]
-    pub fn as_str(&self) -> &str {
-        &self.0
-    }
-}
-
-impl fmt::Display for EventId {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.0)
-    }
-}
-
 /// What a reader says of one event; [`Event::new`] adds its identity.
-#[derive(Debug)]
 pub struct Draft {
     /// As [`Event::source`].
     pub source: String,
@@ -123,7 +96,7 @@ pub struct Draft {
     pub subject: String,
     /// When it happened, as the provider says.
     pub time: OwnTime,
-    /// What tells it from other events.
+    /// What its id is made of.
     pub identity: Identity,
     /// Its place in the delivery, from 0.
     pub index: usize,
@@ -137,22 +110,8 @@ pub struct Draft {
     pub data: Box<RawValue>,
 }
 
-/// What tells an event from others of its source.
-#[derive(Debug)]
-pub enum Identity {
-    /// The provider names the event: its unique id.
-    Own(String),
-    /// What came over the wire, in its [canonical form](crate::json::canonical), without what differs between two
-    /// attempts to deliver the same event.
-    Content(Vec<u8>),
-}
-
 impl Event {
-    /// Gives an event its identity, by one rule for every provider: *an event that carries its own time is identified
-    /// by its content and folds; one that does not is kept at least once.*
-    ///
-    /// Content without a time of its own can be byte-identical and yet another event (a lead that moves to the same
-    /// stage twice a day), so that the delivery and the place in it are part of its identity.
+    /// Gives an event its id and its time. The rule for the id is one for every provider: [`identity`](crate::identity).
     ///
     /// # Errors
     /// [`Unreadable::TooLong`]: `source` is longer than [`MAX_SOURCE_BYTES`], `subject` than [`MAX_SUBJECT_BYTES`], or another
@@ -163,15 +122,7 @@ impl Event {
         within("type", &draft.r#type, MAX_TYPE_BYTES)?;
         within("originaltype", &draft.originaltype, MAX_TYPE_BYTES)?;
         within("apiversion", draft.apiversion.as_deref().unwrap_or_default(), MAX_TYPE_BYTES)?;
-        let (kind, channel) = (draft.r#type.as_bytes(), draft.channel.as_deref().unwrap_or_default().as_bytes());
-        let id = match (draft.identity, draft.time) {
-            (Identity::Own(id), _) => id,
-            (Identity::Content(content), OwnTime::Given(_)) => hash(&[kind, channel, &content]),
-            (Identity::Content(content), OwnTime::Missing | OwnTime::Absurd) => {
-                let index = draft.index.to_le_bytes();
-                hash(&[delivery.request_id.as_bytes(), &index, kind, channel, &content])
-            }
-        };
+        let id = EventId::new(&draft.identity, draft.time, delivery, draft.index);
         let (time, timeproblem) = match draft.time {
             OwnTime::Given(time) => (time, None),
             OwnTime::Missing => (delivery.arrival, Some(TimeProblem::Missing)),
@@ -179,7 +130,7 @@ impl Event {
         };
         Ok(Self {
             specversion: SpecVersion::V1_0,
-            id: EventId(id),
+            id,
             source: draft.source,
             r#type: draft.r#type,
             subject: draft.subject,
@@ -191,6 +142,57 @@ impl Event {
             timeproblem,
             data: draft.data,
         })
+    }
+}
+
+impl fmt::Debug for Event {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self {
+            specversion,
+            id,
+            source,
+            r#type,
+            subject,
+            time,
+            datacontenttype,
+            originaltype,
+            apiversion,
+            channel,
+            timeproblem,
+            data,
+        } = self;
+        f.debug_struct("Event")
+            .field("specversion", specversion)
+            .field("id", id)
+            .field("source", source)
+            .field("type", r#type)
+            .field("subject", subject)
+            .field("time", time)
+            .field("datacontenttype", datacontenttype)
+            .field("originaltype", originaltype)
+            .field("apiversion", apiversion)
+            .field("channel", channel)
+            .field("timeproblem", timeproblem)
+            .field("data", &Bytes(data.get().len()))
+            .finish()
+    }
+}
+
+impl fmt::Debug for Draft {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { source, r#type, subject, time, identity, index, originaltype, apiversion, channel, data } = self;
+        f.debug_struct("Draft")
+            .field("source", source)
+            .field("type", r#type)
+            .field("subject", subject)
+            .field("time", time)
+            .field("identity", identity)
+            .field("index", index)
+            .field("originaltype", originaltype)
+            .field("apiversion", apiversion)
+            .field("channel", channel)
+            .field("data", &Bytes(data.get().len()))
+            .finish()
     }
 }
 
@@ -220,7 +222,7 @@ mod tests {
                 r#type: text("type"),
                 subject: text("subject"),
                 time: OwnTime::Missing,
-                identity: Identity::Content(Vec::new()),
+                identity: Identity::Body { content: Vec::new() },
                 index: 0,
                 originaltype: text("originaltype"),
                 apiversion: Some(text("apiversion")),

@@ -4,9 +4,12 @@
 //! arbitrary precision) differ between a test build and a shipped one, and the ids would with them.
 
 use crate::Unreadable;
-use serde::{Deserialize, Deserializer};
+use serde::{
+    Deserialize, Deserializer,
+    de::{Error, Visitor},
+};
 use serde_json::value::RawValue;
-use std::borrow::Cow;
+use std::{borrow::Cow, fmt};
 
 /// How deep objects and lists may nest: `serde_json`'s own limit, so that whoever reads an event's `data` can.
 pub const MAX_DEPTH: usize = 127;
@@ -101,8 +104,14 @@ impl<'de, T: Deserialize<'de>> Deserialize<'de> for Lenient<T> {
     }
 }
 
-/// A JSON text in its canonical form: no white space, keys sorted, strings as their decoded bytes behind their length,
-/// numbers by their digits. Two texts that differ in key order or escapes alone have one canonical form.
+/// The canonical form of a JSON text. Two texts have one canonical form if and only if they say the same:
+/// - White space does not count.
+/// - The order of an object's keys does not count. Members with the same key keep their order.
+/// - Strings are compared after their escapes are decoded. A lone surrogate (`"\ud83d"`) is kept as WTF-8, which no other
+///   text decodes to.
+/// - Numbers are compared by their digits: `1` and `1.0` differ, and so do 2^53 and 2^53 + 1.
+///
+/// This is not RFC 8785 (JSON Canonicalization Scheme), which reads numbers as `f64` and would take the last two for one.
 ///
 /// Leaves out the members at the paths in `without`, like `["meta", "attempt"]`.
 #[must_use]
@@ -116,9 +125,10 @@ pub fn canonical(json: &RawValue, without: &[&[&str]]) -> Vec<u8> {
 enum Node<'a> {
     /// A number, `true`, `false` or `null`: its characters.
     Literal(&'a str),
-    Text(Cow<'a, str>),
+    /// A string, decoded: UTF-8, or WTF-8 where it has a lone surrogate.
+    Text(Cow<'a, [u8]>),
     List(Vec<Node<'a>>),
-    Object(Vec<(Cow<'a, str>, Node<'a>)>),
+    Object(Vec<(Cow<'a, [u8]>, Node<'a>)>),
 }
 
 impl Node<'_> {
@@ -138,7 +148,7 @@ impl Node<'_> {
                 members.sort_by(|(a, _), (b, _)| a.cmp(b));
                 out.push(b'{');
                 for (key, value) in members {
-                    let below = without.iter().filter_map(|path| path.strip_prefix(&[&**key])).collect::<Vec<_>>();
+                    let below = paths_below(key, without);
                     if below.iter().any(|path| path.is_empty()) {
                         continue;
                     }
@@ -153,10 +163,40 @@ impl Node<'_> {
     }
 }
 
-fn write_text(text: &str, out: &mut Vec<u8>) {
+/// What is left of the paths that lead through this key.
+fn paths_below<'a>(key: &[u8], paths: &[&'a [&'a str]]) -> Vec<&'a [&'a str]> {
+    let rest = |path: &&'a [&'a str]| {
+        let (first, rest) = path.split_first()?;
+        (first.as_bytes() == key).then_some(rest)
+    };
+    paths.iter().filter_map(rest).collect()
+}
+
+fn write_text(text: &[u8], out: &mut Vec<u8>) {
     out.extend_from_slice(text.len().to_string().as_bytes());
     out.push(b'"');
-    out.extend_from_slice(text.as_bytes());
+    out.extend_from_slice(text);
+}
+
+/// A decoded JSON string. `serde_json` decodes a string that is asked for as bytes to WTF-8, and so refuses no escape.
+struct Wtf8(Vec<u8>);
+
+impl<'de> Deserialize<'de> for Wtf8 {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct Bytes;
+        impl Visitor<'_> for Bytes {
+            type Value = Wtf8;
+
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("a string")
+            }
+
+            fn visit_bytes<E: Error>(self, bytes: &[u8]) -> Result<Wtf8, E> {
+                Ok(Wtf8(bytes.to_vec()))
+            }
+        }
+        deserializer.deserialize_bytes(Bytes)
+    }
 }
 
 /// Reads the tokens of a text that is known to be JSON, and so needs to find their ends alone.
@@ -214,8 +254,8 @@ impl<'a> Tokens<'a> {
         }
     }
 
-    /// The string that begins here, decoded; as it is written where it cannot be (a lone surrogate).
-    fn string(&mut self) -> Cow<'a, str> {
+    /// The string that begins here, decoded.
+    fn string(&mut self) -> Cow<'a, [u8]> {
         let mut escaped = false;
         let end = self.json.bytes().skip(1).position(|byte| match byte {
             _ if escaped => {
@@ -230,8 +270,9 @@ impl<'a> Tokens<'a> {
         });
         let written = self.take(end.map_or(self.json.len(), |end| end + 2));
         match written.get(1..written.len().saturating_sub(1)) {
-            Some(plain) if !plain.contains('\\') => Cow::Borrowed(plain),
-            _ => serde_json::from_str(written).map_or(Cow::Borrowed(written), Cow::Owned),
+            Some(plain) if !plain.contains('\\') => Cow::Borrowed(plain.as_bytes()),
+            // Every JSON string can be decoded, so that the other case never comes.
+            _ => serde_json::from_str(written).map_or(Cow::Borrowed(written.as_bytes()), |Wtf8(text)| Cow::Owned(text)),
         }
     }
 
@@ -246,8 +287,8 @@ impl<'a> Tokens<'a> {
 mod tests {
     use super::*;
 
-    fn canonical_of(json: &str, without: &[&[&str]]) -> String {
-        String::from_utf8(canonical(check(json.as_bytes()).unwrap(), without)).unwrap()
+    fn canonical_of(json: &str, without: &[&[&str]]) -> Vec<u8> {
+        canonical(check(json.as_bytes()).unwrap(), without)
     }
 
     #[test]
@@ -273,6 +314,20 @@ mod tests {
             "[1,1]",
             "{\"a\":1}",
             "{\"a\":\"1\"}",
+            "{\"a\":1,\"a\":2}",
+            "{\"a\":2,\"a\":1}",
+            "9007199254740992",
+            "9007199254740993",
+            "0",
+            "-0",
+            r#""\ud83d""#,
+            r#""\"\\ud83d\"""#,
+            r#""\\ud83d""#,
+            r#""\ud83e""#,
+            r#""\udc00""#,
+            r#""\ud83d\ude00""#,
+            r#""\ude00\ud83d""#,
+            r#""\ufffd""#,
         ];
         for (i, a) in all.iter().enumerate() {
             for (j, b) in all.iter().enumerate() {
@@ -280,6 +335,12 @@ mod tests {
             }
         }
         assert_ne!(canonical_of(r#"["a","b"]"#, &[]), canonical_of(r#"["a\",\"b"]"#, &[]));
+    }
+
+    #[test]
+    fn a_lone_surrogate_is_one_however_it_is_escaped() {
+        let lone = canonical_of(r#"{"a\ud83d":"\ud83dz"}"#, &[]);
+        assert_eq!(lone, canonical_of(r#"{"\u0061\uD83D":"\uD83D\u007a"}"#, &[]));
     }
 
     #[test]

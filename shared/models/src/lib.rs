@@ -6,8 +6,10 @@
 mod delivery;
 mod event;
 mod hash;
+pub mod identity;
 pub mod json;
 mod record;
+mod redacted;
 mod renewal;
 #[cfg(feature = "schema")]
 mod schema;
@@ -16,10 +18,10 @@ mod unreadable;
 
 pub use delivery::Delivery;
 pub use event::{
-    DataContentType, Draft, Event, EventId, Identity, MAX_SOURCE_BYTES, MAX_SUBJECT_BYTES, MAX_TYPE_BYTES, SpecVersion,
-    TimeProblem,
+    DataContentType, Draft, Event, MAX_SOURCE_BYTES, MAX_SUBJECT_BYTES, MAX_TYPE_BYTES, SpecVersion, TimeProblem,
 };
 pub use hash::{SHARDS, hash, hex, shard};
+pub use identity::{EventId, Identity};
 pub use record::{Body, MAX_EVENTS, Origin, Record};
 pub use renewal::{Place, Renewal};
 #[cfg(feature = "schema")]

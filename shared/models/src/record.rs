@@ -1,9 +1,14 @@
 //! What is stored of a delivery.
 
-use crate::{Delivery, Event, Timestamp, Unreadable, hash::hash};
+use crate::{
+    Delivery, Event, Timestamp, Unreadable,
+    identity::{body_name, quarantine_name},
+    redacted::Bytes,
+};
+use std::fmt;
 
 /// What is stored of a delivery, one item each. From the records of a delivery its exact bytes can be had back.
-#[derive(Debug, Clone)]
+#[derive(Clone)]
 pub enum Record {
     /// An event that was read.
     Event {
@@ -18,7 +23,7 @@ pub enum Record {
     Body {
         /// The provider whose reader read it.
         provider: String,
-        /// The name of the delivery: a hash of its provider, its request id and its body.
+        /// The name of the body: a hash of its provider and its bytes.
         delivery: String,
         /// The delivery.
         origin: Origin,
@@ -29,7 +34,7 @@ pub enum Record {
     Quarantined {
         /// The provider whose reader could not read it.
         provider: String,
-        /// As of [`Record::Body`].
+        /// The name of the delivery: a hash of its provider, its request id and its bytes.
         delivery: String,
         /// The delivery.
         origin: Origin,
@@ -52,13 +57,13 @@ pub struct Origin {
 }
 
 /// Where the exact bytes of an event's delivery are.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Clone, PartialEq, Eq)]
 pub enum Body {
     /// They are the event's `data`.
     Data,
     /// Here, since `data` is another form of them.
     Here(Vec<u8>),
-    /// In the [`Record::Body`] of this delivery, since it carried several events.
+    /// In the [`Record::Body`] of this name, since the delivery carried several events.
     Shared(String),
 }
 
@@ -79,7 +84,6 @@ impl Record {
     /// all of it, quarantined.
     #[must_use]
     pub fn of(provider: &str, delivery: &Delivery, read: Result<Vec<Event>, Unreadable>) -> Vec<Self> {
-        let name = || hash(&[provider.as_bytes(), delivery.request_id.as_bytes(), &delivery.body]);
         let origin = || Origin {
             arrival: delivery.arrival,
             request_id: delivery.request_id.clone(),
@@ -87,7 +91,7 @@ impl Record {
         };
         let quarantined = |reason| Self::Quarantined {
             provider: provider.to_owned(),
-            delivery: name(),
+            delivery: quarantine_name(provider, delivery),
             origin: origin(),
             reason,
             bytes: delivery.body.clone(),
@@ -107,16 +111,51 @@ impl Record {
                 events.into_iter().map(of_one).collect()
             }
             Ok(events) => {
+                let name = body_name(provider, &delivery.body);
                 let shared = Self::Body {
                     provider: provider.to_owned(),
-                    delivery: name(),
+                    delivery: name.clone(),
                     origin: origin(),
                     bytes: delivery.body.clone(),
                 };
-                let name = name();
                 let of_several = |event| Self::Event { event, origin: origin(), body: Body::Shared(name.clone()) };
                 std::iter::once(shared).chain(events.into_iter().map(of_several)).collect()
             }
+        }
+    }
+}
+
+impl fmt::Debug for Record {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Event { event, origin, body } => {
+                f.debug_struct("Event").field("event", event).field("origin", origin).field("body", body).finish()
+            }
+            Self::Body { provider, delivery, origin, bytes } => f
+                .debug_struct("Body")
+                .field("provider", provider)
+                .field("delivery", delivery)
+                .field("origin", origin)
+                .field("bytes", &Bytes(bytes.len()))
+                .finish(),
+            Self::Quarantined { provider, delivery, origin, reason, bytes } => f
+                .debug_struct("Quarantined")
+                .field("provider", provider)
+                .field("delivery", delivery)
+                .field("origin", origin)
+                .field("reason", reason)
+                .field("bytes", &Bytes(bytes.len()))
+                .finish(),
+        }
+    }
+}
+
+impl fmt::Debug for Body {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Data => f.write_str("Data"),
+            Self::Here(bytes) => f.debug_tuple("Here").field(&Bytes(bytes.len())).finish(),
+            Self::Shared(name) => f.debug_tuple("Shared").field(name).finish(),
         }
     }
 }

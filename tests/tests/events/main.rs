@@ -55,7 +55,7 @@ async fn the_newest_come_first() {
 HANDLE         KEPT                  TIME                  TYPE                             SOURCE       SUBJECT
 [..]-[..]  20[..]Z  2026-11-21T10:00:00Z  com.amocrm.lead.note_added       amocrm/1001  lead/42
 [..]-[..]  20[..]Z  2026-11-21T10:00:00Z  app.closer.conversation.created  closer       customer/2
-[..]-4ad6a8  20[..]Z  2026-11-21T10:00:00Z  com.pipedrive.deal.created       pipedrive/7  deal/1
+[..]-46e595  20[..]Z  2026-11-21T10:00:00Z  com.pipedrive.deal.created       pipedrive/7  deal/1
 
 "#]]
     );

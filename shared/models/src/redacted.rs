@@ -1,0 +1,99 @@
+//! How `{:?}` writes what a provider sent: its length. A log line must not hold personal data by mistake.
+
+use std::fmt;
+
+/// So many bytes that are not shown.
+pub(crate) struct Bytes(pub(crate) usize);
+
+impl fmt::Debug for Bytes {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} bytes", self.0)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use crate::{Delivery, Draft, Event, Identity, OwnTime, Record, Timestamp, Unreadable};
+    use serde_json::value::RawValue;
+    use std::fmt::Debug;
+
+    const SECRET: &str = "ada@example.com";
+
+    fn delivery() -> Delivery {
+        Delivery {
+            body: format!(r#"{{"email":"{SECRET}"}}"#).into_bytes(),
+            content_type: None,
+            arrival: Timestamp::from_epoch(1_795_255_200).unwrap(),
+            request_id: "r".to_owned(),
+        }
+    }
+
+    fn draft(identity: Identity) -> Draft {
+        Draft {
+            source: "closer".to_owned(),
+            r#type: "t".to_owned(),
+            subject: "s/1".to_owned(),
+            time: OwnTime::Missing,
+            identity,
+            index: 0,
+            originaltype: "T".to_owned(),
+            apiversion: None,
+            channel: None,
+            data: RawValue::from_string(format!(r#"{{"email":"{SECRET}"}}"#)).unwrap(),
+        }
+    }
+
+    fn identities() -> [Identity; 3] {
+        let content = SECRET.as_bytes().to_vec();
+        let text = || "x".to_owned();
+        [
+            Identity::Body { content: content.clone() },
+            Identity::Item { entity: text(), action: text(), content: content.clone(), beside: text() },
+            Identity::Named {
+                event_id: text(),
+                action: text(),
+                entity: text(),
+                entity_id: text(),
+                merged_from_id: None,
+                merged_to_id: None,
+                content,
+            },
+        ]
+    }
+
+    fn event() -> Event {
+        Event::new(&delivery(), draft(Identity::Body { content: Vec::new() })).unwrap()
+    }
+
+    /// As text, and as the numbers that bytes are.
+    #[track_caller]
+    fn assert_hidden(value: &impl Debug, bytes: usize) {
+        let shown = format!("{value:?}");
+        let numbers = format!("{:?}", SECRET.as_bytes());
+        assert!(!shown.contains(SECRET), "{shown}");
+        assert!(!shown.contains(numbers.trim_matches(['[', ']'])), "{shown}");
+        assert!(shown.contains(&format!("{bytes} bytes")), "{shown}");
+    }
+
+    #[test]
+    fn debug_shows_the_length_of_what_a_provider_sent() {
+        let bytes = delivery().body.len();
+        assert_hidden(&delivery(), bytes);
+        assert_hidden(&event(), bytes);
+        for identity in identities() {
+            assert_hidden(&identity, SECRET.len());
+            assert_hidden(&draft(identity), bytes);
+        }
+        let other = Delivery { body: format!(" {SECRET}").into_bytes(), ..delivery() };
+        for (delivery, read) in [
+            (delivery(), Ok(vec![event()])),
+            (other, Ok(vec![event()])),
+            (delivery(), Ok(vec![event(), event()])),
+            (delivery(), Err(Unreadable::NoEvent)),
+        ] {
+            let bytes = delivery.body.len();
+            let records = Record::of("closer", &delivery, read);
+            assert_hidden(&records, bytes);
+        }
+    }
+}
