@@ -1,123 +1,90 @@
 //! What a delivery waits for while a store fails, in virtual time and to the millisecond.
 
-use aws_smithy_runtime_api::{
-    client::{
-        http::{
-            HttpClient, HttpConnector, HttpConnectorFuture, HttpConnectorSettings, SharedHttpClient,
-            SharedHttpConnector,
-        },
-        orchestrator::{HttpRequest, HttpResponse},
-        result::ConnectorError,
-        runtime_components::RuntimeComponents,
-    },
-    http::StatusCode,
-};
-use aws_smithy_types::body::SdkBody;
 use models::{Delivery, Record, Timestamp, Unreadable};
 use std::{
     collections::VecDeque,
-    future::pending,
-    io,
     sync::{Arc, Mutex},
     time::Duration,
 };
 use store::{
-    Client, Settings, Store,
+    Outcome, Store,
     time::{ATTEMPT, ATTEMPTS, SHARE, SPOOL_FIRST},
 };
+use tests::stores::{ANSWERED, Fate, Service, Stores};
 use tokio::time::Instant;
 
-/// What becomes of a call to the table.
-#[derive(Debug, Clone, Copy)]
-enum Fate {
-    Hangs,
-    Refused,
-    Answered,
-}
+/// What is done without waiting for anything.
+const INSTANT: Duration = Duration::from_millis(5);
 
-/// A table of which each call has its fate, the last one for good, and a queue that takes everything at once.
+/// The fates of the table's calls, one after another, the last one for good.
 #[derive(Debug, Clone)]
-struct Stores(Arc<Mutex<VecDeque<Fate>>>);
+struct Fates(Arc<Mutex<VecDeque<Fate>>>);
 
-impl Stores {
+impl Fates {
+    fn new(fates: impl IntoIterator<Item = Fate>) -> Self {
+        Self(Arc::new(Mutex::new(fates.into_iter().collect())))
+    }
+
+    fn set(&self, fates: impl IntoIterator<Item = Fate>) {
+        *self.0.lock().unwrap() = fates.into_iter().collect();
+    }
+
     fn next(&self) -> Fate {
         let mut fates = self.0.lock().unwrap();
         if fates.len() > 1 { fates.pop_front().unwrap() } else { fates[0] }
     }
-}
 
-impl HttpConnector for Stores {
-    fn call(&self, request: HttpRequest) -> HttpConnectorFuture {
-        if request.headers().get("x-amz-target").unwrap().starts_with("AmazonSQS") {
-            return HttpConnectorFuture::ready(Ok(response(
-                r#"{"Successful":[{"Id":"0","MessageId":"1"}],"Failed":[]}"#,
-            )));
-        }
-        match self.next() {
-            Fate::Hangs => HttpConnectorFuture::new(pending()),
-            Fate::Refused => {
-                let refused = io::Error::from(io::ErrorKind::ConnectionRefused);
-                HttpConnectorFuture::ready(Err(ConnectorError::io(refused.into())))
-            }
-            Fate::Answered => HttpConnectorFuture::ready(Ok(response("{}"))),
-        }
+    /// Stores whose table has these fates, and whose queue takes everything at once.
+    fn of_the_table(&self) -> Stores {
+        let fates = self.clone();
+        Stores::new(move |call| if call.service == Service::Table { fates.next() } else { ANSWERED })
     }
 }
 
-impl HttpClient for Stores {
-    fn http_connector(&self, _: &HttpConnectorSettings, _: &RuntimeComponents) -> SharedHttpConnector {
-        SharedHttpConnector::new(self.clone())
-    }
-}
-
-fn response(body: &str) -> HttpResponse {
-    HttpResponse::new(StatusCode::try_from(200).unwrap(), SdkBody::from(body))
-}
-
-fn store(fates: impl IntoIterator<Item = Fate>, spool: Option<&str>) -> Store {
-    let stores = Stores(Arc::new(Mutex::new(fates.into_iter().collect())));
-    let mut settings = Settings::local("hookkeeper", "http://127.0.0.1:1".to_owned());
-    settings.spool = spool.map(str::to_owned);
-    settings.sqs_endpoint = Some("http://127.0.0.1:1".to_owned());
-    Store::new(&Client::over(SharedHttpClient::new(stores)), &settings)
-}
-
-/// Keeps one record, and says how long that took.
-async fn keep(store: &Store) -> (store::Outcome, Duration) {
-    let started = Instant::now();
+/// A record of a body.
+fn record(body: Vec<u8>) -> Record {
     let delivery = Delivery {
-        body: b"?".to_vec(),
+        body,
         arrival: Timestamp::from_unix(Duration::from_secs(1_800_000_001)),
         request_id: "r-1".to_owned(),
         content_type: None,
     };
-    let outcome = store.keep(Record::of("closer", &delivery, Err(Unreadable::Panicked))).await;
+    Record::of("closer", &delivery, Err(Unreadable::Panicked)).pop().unwrap()
+}
+
+/// Keeps one record, and says how long that took.
+async fn keep(store: &Store) -> (Outcome, Duration) {
+    keep_body(store, b"?".to_vec()).await
+}
+
+async fn keep_body(store: &Store, body: Vec<u8>) -> (Outcome, Duration) {
+    let started = Instant::now();
+    let outcome = store.keep(vec![record(body)]).await;
     (outcome, started.elapsed())
 }
 
 #[tokio::test(start_paused = true)]
 async fn a_table_that_hangs_costs_a_share_then_nothing_then_an_attempt() {
-    let store = store([Fate::Hangs], Some("http://127.0.0.1:1/0/spool"));
-    let instant = Duration::from_millis(5);
+    let store = Fates::new([Fate::Hangs]).of_the_table().store();
     let (outcome, waited) = keep(&store).await;
     assert_eq!((outcome.spooled, outcome.lost), (1, 0));
-    assert!((ATTEMPT * ATTEMPTS..=SHARE + instant).contains(&waited), "the first delivery waited for {waited:?}");
+    assert!((ATTEMPT * ATTEMPTS..=SHARE + INSTANT).contains(&waited), "the first delivery waited for {waited:?}");
     let (outcome, waited) = keep(&store).await;
     assert_eq!((outcome.spooled, outcome.lost), (1, 0));
-    assert!(waited < instant, "with the spool first it waited for {waited:?}");
+    assert!(waited < INSTANT, "with the spool first it waited for {waited:?}");
     tokio::time::sleep(SPOOL_FIRST).await;
     let (outcome, waited) = keep(&store).await;
     assert_eq!((outcome.spooled, outcome.lost), (1, 0));
     assert!(
-        (ATTEMPT..ATTEMPT + instant).contains(&waited),
+        (ATTEMPT..ATTEMPT + INSTANT).contains(&waited),
         "to see whether the table is back it waited for {waited:?}"
     );
 }
 
 #[tokio::test(start_paused = true)]
 async fn a_table_that_is_back_is_used_again() {
-    let fates = [Fate::Hangs; ATTEMPTS as usize].into_iter().chain([Fate::Answered]);
-    let store = store(fates, Some("http://127.0.0.1:1/0/spool"));
+    let fates = [Fate::Hangs; ATTEMPTS as usize].into_iter().chain([ANSWERED]);
+    let store = Fates::new(fates).of_the_table().store();
     assert_eq!(keep(&store).await.0.spooled, 1);
     tokio::time::sleep(SPOOL_FIRST).await;
     assert_eq!(keep(&store).await.0.spooled, 0);
@@ -126,13 +93,13 @@ async fn a_table_that_is_back_is_used_again() {
 
 #[tokio::test(start_paused = true)]
 async fn two_dead_connections_cost_two_attempts_even_after_a_long_outage() {
-    const OUTAGE: usize = 300;
-    let outage = vec![Fate::Refused; OUTAGE * ATTEMPTS as usize];
-    let store = store(outage.into_iter().chain([Fate::Hangs, Fate::Hangs, Fate::Answered]), None);
-    for _ in 0..OUTAGE {
+    let fates = Fates::new([Fate::Refused]);
+    let store = fates.of_the_table().store_without_queue();
+    for _ in 0..300 {
         assert_eq!(keep(&store).await.0.lost, 1);
     }
+    fates.set([Fate::Hangs, Fate::Hangs, ANSWERED]);
     let (outcome, waited) = keep(&store).await;
-    assert_eq!((outcome.lost, outcome.table_failure), (0, None), "after {waited:?}");
+    assert_eq!(outcome.lost, 0, "after {waited:?}");
     assert!(waited < SHARE, "it waited for {waited:?}");
 }
