@@ -16,8 +16,10 @@ use std::{
 use store::{Client, Table};
 use tests::{
     kept::bodies,
+    proxy::Fault,
     request::{CREDENTIALS, KEY, Request, accepted, basic, event},
     runtime_api::{Answer, Environment, Function, binary},
+    world::{Place, World},
 };
 
 /// A function with a table of its own.
@@ -318,5 +320,32 @@ async fn a_table_that_does_not_answer_is_a_503_within_a_second() {
             }
             assert!(subject.function.is_alive());
         }
+    }
+}
+
+/// Sends a delivery, and returns the answer's status and the logged line.
+async fn delivered(world: &World, function: &mut Function, body: &str) -> (u64, Value) {
+    let answer = function.invoke(Request::post_bytes(world.provider.name, body.as_bytes())).await;
+    let line = function.stdout().lines().last().unwrap().to_owned();
+    (answer.status(), serde_json::from_str(&line).unwrap())
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_503_says_how_each_store_failed() {
+    let world = World::of(closer::CLOSER).await;
+    for (number, (fault, table, queue)) in (1..).zip([
+        (Fault::InternalError, ["http_500", "http_500"], "http_500"),
+        (Fault::Refused, ["unreachable", "unreachable"], "unreachable"),
+        (Fault::Hang, ["timeout", "timeout"], "timeout"),
+        (Fault::NotJson, ["bad_answer", "bad_answer"], "bad_answer"),
+        (Fault::Throttling, ["ProvisionedThroughputExceededException", "ThrottlingException"], "RequestThrottled"),
+    ]) {
+        let mut function = Function::spawn(binary("closer"), &world.environment()).await;
+        world.set(Place::Both, fault).await;
+        let (status, line) = delivered(&world, &mut function, &event("closer", number)).await;
+        assert_eq!((status, &line["verdict"]), (503, &json!("unavailable")), "{fault:?}");
+        assert!(table.contains(&line["table_failure"].as_str().unwrap()), "{fault:?}: {line}");
+        assert_eq!(line["queue_failure"], queue, "{fault:?}: {line}");
+        world.set(Place::Both, Fault::None).await;
     }
 }

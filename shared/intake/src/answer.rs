@@ -12,6 +12,7 @@ use std::{
     io::{self, Write},
     time::Duration,
 };
+use store::Failure;
 
 /// What became of a delivery.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -113,9 +114,12 @@ pub(crate) struct Line<'a> {
     /// Why it was quarantined.
     #[serde(skip_serializing_if = "Option::is_none")]
     reason: Option<&'static str>,
-    /// How the table failed.
+    /// How the table failed, on the way: AWS's error code, else the kind of failure.
     #[serde(skip_serializing_if = "Option::is_none")]
-    table_failure: Option<&'static str>,
+    table_failure: Option<&'a str>,
+    /// How the queue failed, likewise.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    queue_failure: Option<&'a str>,
 }
 
 #[derive(Serialize)]
@@ -193,7 +197,8 @@ impl<'a> Line<'a> {
                 Verdict::Quarantined(reason) => Some(reason.reason()),
                 _ => None,
             },
-            table_failure: facts.table_failure,
+            table_failure: facts.table_failure.as_ref().map(Failure::word),
+            queue_failure: facts.queue_failure.as_ref().map(Failure::word),
             counts,
         }
     }
@@ -213,5 +218,6 @@ pub(crate) struct Facts {
     pub(crate) claims_to_be_the_provider: bool,
     pub(crate) request_id: Option<String>,
     pub(crate) spooled: usize,
-    pub(crate) table_failure: Option<&'static str>,
+    pub(crate) table_failure: Option<Failure>,
+    pub(crate) queue_failure: Option<Failure>,
 }

@@ -122,8 +122,10 @@ impl Receiver {
         let records = Record::of(self.provider.name, admitted.delivery(), read);
         let quarantined = records.iter().find_map(Record::unreadable).cloned();
         let events = records.iter().filter(|record| matches!(record, Record::Event { .. })).count();
-        let Outcome { duplicates, spooled, lost, table_failure } = self.store.keep(records).await;
-        (facts.spooled, facts.table_failure) = (spooled, table_failure);
+        let Outcome { duplicates, spooled, lost, table_failure, queue_failure } = self.store.keep(records).await;
+        facts.spooled = spooled;
+        facts.table_failure = table_failure;
+        facts.queue_failure = queue_failure;
         match quarantined {
             _ if lost > 0 => Verdict::Unavailable,
             Some(reason) => Verdict::Quarantined(reason),

@@ -3,9 +3,11 @@
 //! A message is one item: its DynamoDB JSON, zlib, base64, since SQS takes XML characters only, and one item of 400 KB at
 //! the most always fits its limit of 1 MiB. The drain needs no provider to put it into the table.
 
-use crate::{Client, Settings, item::Item, time::ATTEMPTS};
+use crate::{Client, Failure, Settings, item::Item, time::ATTEMPTS};
 use aws_sdk_dynamodb::{primitives::Blob, types::AttributeValue};
-use aws_sdk_sqs::types::SendMessageBatchRequestEntry;
+use aws_sdk_sqs::{
+    error::SdkError, operation::send_message_batch::SendMessageBatchError, types::SendMessageBatchRequestEntry,
+};
 use base64::{Engine, engine::general_purpose::STANDARD};
 use flate2::{Compression, read::ZlibDecoder, write::ZlibEncoder};
 use futures_util::{StreamExt, stream};
@@ -15,6 +17,7 @@ use std::{
     io::{Read, Write},
     sync::OnceLock,
 };
+use tokio::time::Instant;
 
 /// The most of a batch, in bytes of its messages and in messages.
 ///
@@ -37,6 +40,29 @@ pub struct Spool {
 /// An item on its way through the spool.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Message(String);
+
+/// What became of some items that were sent.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Sent {
+    /// Of each item, whether the spool said in its share of the time that it has it.
+    pub taken: Vec<bool>,
+    /// How the spool failed, where it did.
+    pub failure: Option<Failure>,
+}
+
+/// What became of one batch.
+#[derive(Debug)]
+struct SentBatch {
+    /// The indexes of the messages that were taken.
+    taken: Vec<usize>,
+    failure: Option<Failure>,
+}
+
+impl SentBatch {
+    fn failed(failure: Failure) -> Self {
+        Self { taken: Vec::new(), failure: Some(failure) }
+    }
+}
 
 /// Why a message holds no item.
 #[derive(Debug, PartialEq, Eq, thiserror::Error)]
@@ -104,31 +130,53 @@ impl Spool {
         Some(Self { connection: client.clone(), settings, client: OnceLock::new(), url })
     }
 
-    /// Sends items to the spool, and says of each whether the spool said in its share of the time that it has it. What fails
-    /// of a batch that is else taken is sent again.
-    pub async fn send(&self, items: &[&Item]) -> Vec<bool> {
+    /// Sends items to the spool. What fails of a batch that is else taken is sent again.
+    pub async fn send(&self, items: &[&Item]) -> Sent {
         let mut waiting: BTreeMap<usize, Message> = items.iter().map(|item| Message::of(item)).enumerate().collect();
-        let deadline = tokio::time::Instant::now() + self.connection.share;
+        let mut failure = None;
+        let deadline = Instant::now() + self.connection.share;
         for _ in 0..ATTEMPTS {
-            let batches = stream::iter(batches(&waiting)).map(|batch| async {
-                tokio::time::timeout_at(deadline, self.send_batch(batch)).await.unwrap_or_default()
-            });
-            let taken = batches.buffer_unordered(CONCURRENT_BATCHES).concat().await;
-            waiting.retain(|index, _| !taken.contains(index));
+            let batches = stream::iter(batches(&waiting)).map(|batch| self.send_batch_until(deadline, batch));
+            let sent: Vec<SentBatch> = batches.buffer_unordered(CONCURRENT_BATCHES).collect().await;
+            for batch in sent {
+                waiting.retain(|index, _| !batch.taken.contains(index));
+                failure = batch.failure.map(|later| later.after(failure.take())).or(failure);
+            }
         }
-        (0..items.len()).map(|index| !waiting.contains_key(&index)).collect()
+        let taken = (0..items.len()).map(|index| !waiting.contains_key(&index)).collect();
+        Sent { taken, failure }
     }
 
-    /// Sends one batch, and says which of its messages were taken.
-    async fn send_batch(&self, batch: Vec<(usize, Message)>) -> Vec<usize> {
+    async fn send_batch_until(&self, deadline: Instant, batch: Vec<(usize, Message)>) -> SentBatch {
+        match tokio::time::timeout_at(deadline, self.send_batch(batch)).await {
+            Ok(sent) => sent,
+            Err(_) => SentBatch::failed(Failure::timeout()),
+        }
+    }
+
+    /// Sends one batch.
+    async fn send_batch(&self, batch: Vec<(usize, Message)>) -> SentBatch {
+        let count = batch.len();
         let entries = batch.into_iter().map(|(index, Message(body))| {
             SendMessageBatchRequestEntry::builder().id(index.to_string()).message_body(body).build()
         });
-        let Ok(entries) = entries.collect() else { return Vec::new() };
+        let entries = match entries.collect() {
+            Ok(entries) => entries,
+            Err(error) => return SentBatch::failed(Failure::from(&SdkError::<SendMessageBatchError>::from(error))),
+        };
         let client = self.client.get_or_init(|| self.connection.sqs(&self.settings));
-        let sent = client.send_message_batch().queue_url(&self.url).set_entries(Some(entries)).send().await;
-        let taken = sent.map(|sent| sent.successful).unwrap_or_default();
-        taken.into_iter().filter_map(|entry| entry.id.parse().ok()).collect()
+        let send = client.send_message_batch().queue_url(&self.url).set_entries(Some(entries));
+        let answer = match send.send().await {
+            Ok(answer) => answer,
+            Err(error) => return SentBatch::failed(Failure::from(&error)),
+        };
+        let taken: Vec<usize> = answer.successful.iter().filter_map(|entry| entry.id.parse().ok()).collect();
+        let failure = match answer.failed.first() {
+            Some(failed) => Some(Failure::refused(&failed.code)),
+            None if taken.len() < count => Some(Failure::bad_answer()),
+            None => None,
+        };
+        SentBatch { taken, failure }
     }
 }
 

@@ -1,7 +1,7 @@
 //! The table and, when it does not answer, the spool.
 
 use crate::{
-    Client, Kept, Settings, Spool, Table,
+    Client, Failure, Kept, Settings, Spool, Table,
     item::{self, Item},
     time::{ATTEMPT, SPOOL_FIRST},
 };
@@ -31,7 +31,7 @@ pub struct Store {
 }
 
 /// What became of a delivery's records.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Outcome {
     /// Events that the table had before.
     pub duplicates: usize,
@@ -39,12 +39,24 @@ pub struct Outcome {
     pub spooled: usize,
     /// Records that neither took in time. Unless there are none, the delivery is not safe.
     pub lost: usize,
-    /// How the table failed, in one word, where it did.
-    pub table_failure: Option<&'static str>,
+    /// How the table failed, where it did.
+    pub table_failure: Option<Failure>,
+    /// How the queue behind the spool failed, where it did.
+    pub queue_failure: Option<Failure>,
+}
+
+impl Outcome {
+    fn table_failed(&mut self, failure: Failure) {
+        self.table_failure = Some(failure.after(self.table_failure.take()));
+    }
+
+    fn queue_failed(&mut self, failure: Failure) {
+        self.queue_failure = Some(failure.after(self.queue_failure.take()));
+    }
 }
 
 /// What was not put of a record, and how the table failed.
-type NotPut = (Vec<Item>, &'static str);
+type NotPut = (Vec<Item>, Failure);
 
 impl Store {
     /// The store of these settings. Connects at the first use.
@@ -94,7 +106,7 @@ impl Store {
             match put {
                 Ok(kept) => outcome.duplicates += usize::from(kept == Some(Kept::Duplicate)),
                 Err((rest, failure)) => {
-                    outcome.table_failure = Some(failure);
+                    outcome.table_failed(failure);
                     left.push(rest);
                 }
             }
@@ -112,7 +124,7 @@ impl Store {
         let puts = stream::iter(items).map(|part| self.put_item(part, deadline));
         let failed: Vec<_> = puts.buffer_unordered(CONCURRENT_PARTS).filter_map(async |put| put.err()).collect().await;
         if let Some((_, failure)) = failed.first() {
-            let failure = *failure;
+            let failure = failure.clone();
             return Err((failed.into_iter().map(|(part, _)| part).chain([head]).collect(), failure));
         }
         let is_event = item::is_event(&head);
@@ -123,13 +135,13 @@ impl Store {
     }
 
     /// Puts one item, or gives it back.
-    async fn put_item(&self, item: Item, deadline: Instant) -> Result<Kept, (Item, &'static str)> {
+    async fn put_item(&self, item: Item, deadline: Instant) -> Result<Kept, (Item, Failure)> {
         if Instant::now() >= deadline {
-            return Err((item, "timeout"));
+            return Err((item, Failure::timeout()));
         }
-        match tokio::time::timeout_at(deadline, self.table.put(item.clone())).await {
-            Ok(put) => put.map_err(|error| (item, error.kind())),
-            Err(_) => Err((item, "timeout")),
+        match tokio::time::timeout_at(deadline, self.table.try_put(item.clone())).await {
+            Ok(put) => put.map_err(|failure| (item, failure)),
+            Err(_) => Err((item, Failure::timeout())),
         }
     }
 
@@ -137,8 +149,11 @@ impl Store {
     async fn spool(&self, records: Vec<Vec<Item>>, outcome: &mut Outcome) -> Vec<Vec<Item>> {
         let Some(spool) = &self.spool else { return records };
         let sent = spool.send(&records.iter().flatten().collect::<Vec<_>>()).await;
+        if let Some(failure) = sent.failure {
+            outcome.queue_failed(failure);
+        }
         let all = records.len();
-        let left = not_whole(records, &sent);
+        let left = not_whole(records, &sent.taken);
         outcome.spooled += all - left.len();
         left
     }

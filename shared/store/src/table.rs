@@ -1,11 +1,14 @@
 //! The table.
 
 use crate::{
-    Client, Settings,
+    Client, Failure, Settings,
     item::{self, Item, ItemError, Key},
     time::{ATTEMPT, now},
 };
-use aws_sdk_dynamodb::{error::SdkError, types::AttributeValue};
+use aws_sdk_dynamodb::{
+    error::{ProvideErrorMetadata, SdkError},
+    types::AttributeValue,
+};
 use models::{Record, Timestamp};
 use std::time::Duration;
 
@@ -26,19 +29,27 @@ pub enum Kept {
     Duplicate,
 }
 
-/// The table did not do in time what it was asked. Says the kind of failure and no value of a record.
-#[derive(Debug, thiserror::Error)]
-#[error("the table did not answer ({0})")]
-pub struct TableError(&'static str);
+/// Why the table did not give what it was asked for. Holds no value of a record.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum TableError {
+    /// It did not do in time what it was asked.
+    #[error("the table {0}")]
+    Failed(Failure),
+    /// It has something that an earlier or a later Hookkeeper wrote, or somebody else.
+    #[error("the item was not written by this version of Hookkeeper")]
+    OtherVersion,
+}
 
-/// What a later or an earlier Hookkeeper wrote, or somebody else.
-pub(crate) const OTHER_VERSION: TableError = TableError("an item of another version");
+pub(crate) const OTHER_VERSION: TableError = TableError::OtherVersion;
 
 impl TableError {
-    /// The kind of failure, in one word.
+    /// One word for a log: AWS's error code, else the kind of failure.
     #[must_use]
-    pub fn kind(&self) -> &'static str {
-        self.0
+    pub fn word(&self) -> &str {
+        match self {
+            Self::Failed(failure) => failure.word(),
+            Self::OtherVersion => "other_version",
+        }
     }
 }
 
@@ -59,19 +70,24 @@ impl Table {
     ///
     /// # Errors
     /// [`TableError`]: the table did not say in time that it has it.
-    pub async fn put(&self, mut item: Item) -> Result<Kept, TableError> {
+    pub async fn put(&self, item: Item) -> Result<Kept, TableError> {
+        self.try_put(item).await.map_err(TableError::Failed)
+    }
+
+    /// The same. A put fails in no other way.
+    pub(crate) async fn try_put(&self, mut item: Item) -> Result<Kept, Failure> {
         item::stamp(&mut item, now(), self.expiry());
         self.put_stamped(item).await
     }
 
-    async fn put_stamped(&self, item: Item) -> Result<Kept, TableError> {
+    async fn put_stamped(&self, item: Item) -> Result<Kept, Failure> {
         let put = self.client.put_item().table_name(&self.name).set_item(Some(item));
         match put.condition_expression("attribute_not_exists(pk)").send().await {
             Ok(_) => Ok(Kept::New),
             Err(SdkError::ServiceError(error)) if error.err().is_conditional_check_failed_exception() => {
                 Ok(Kept::Duplicate)
             }
-            Err(error) => Err(error.into()),
+            Err(error) => Err(Failure::from(&error)),
         }
     }
 
@@ -120,7 +136,7 @@ impl Table {
     pub async fn put_until(&self, record: Record, expires: Option<i64>) -> Result<Kept, TableError> {
         let mut kept = Kept::Duplicate;
         for item in stamped(record, expires) {
-            kept = self.put_stamped(item).await?;
+            kept = self.put_stamped(item).await.map_err(TableError::Failed)?;
         }
         Ok(kept)
     }
@@ -213,13 +229,8 @@ fn stamped(record: Record, expires: Option<i64>) -> Vec<Item> {
     items
 }
 
-impl<E> From<SdkError<E>> for TableError {
+impl<E: ProvideErrorMetadata> From<SdkError<E>> for TableError {
     fn from(error: SdkError<E>) -> Self {
-        match error {
-            SdkError::ServiceError(_) => Self("refused"),
-            SdkError::TimeoutError(_) => Self("timeout"),
-            SdkError::DispatchFailure(_) => Self("unreachable"),
-            _ => Self("failed"),
-        }
+        Self::Failed(Failure::from(&error))
     }
 }
