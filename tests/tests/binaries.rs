@@ -19,7 +19,7 @@ use tests::{
     proxy::Fault,
     request::{CREDENTIALS, KEY, Request, accepted, basic, event},
     runtime_api::{Answer, Environment, Function, binary},
-    world::{Place, World},
+    world::{Place, World, delivery},
 };
 
 /// A function with a table of its own.
@@ -348,4 +348,18 @@ async fn a_503_says_how_each_store_failed() {
         assert_eq!(line["queue_failure"], queue, "{fault:?}: {line}");
         world.set(Place::Both, Fault::None).await;
     }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_spooled_delivery_says_what_the_table_had() {
+    let world = World::of(amocrm::AMOCRM).await;
+    let mut function = Function::spawn(binary("amocrm"), &world.environment()).await;
+    let body = delivery(&world.provider, 1, 20);
+    assert_eq!(delivered(&world, &mut function, &body).await.0, 200);
+    world.table.set_after(15, Fault::Throttling).await;
+    let (status, line) = delivered(&world, &mut function, &body).await;
+    assert_eq!((status, &line["verdict"], &line["events"]), (200, &json!("spooled"), &json!(20)), "{line}");
+    let [duplicates, spooled] = ["duplicates", "spooled"].map(|count| line[count].as_u64().unwrap_or_default());
+    assert!(duplicates >= 10 && spooled >= 1 && duplicates + spooled <= 21, "{line}");
+    assert!(line.get("queue_failure").is_none(), "{line}");
 }

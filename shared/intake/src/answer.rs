@@ -26,8 +26,10 @@ pub enum Verdict {
     },
     /// Its events wait in the spool for a table that did not take them in time.
     Spooled {
-        /// How many events it carried.
+        /// How many events it carried, those that are in the table too.
         events: usize,
+        /// How many of them the table had.
+        duplicates: usize,
     },
     /// It could not be read, and is in the table as it came.
     Quarantined(Unreadable),
@@ -156,8 +158,7 @@ impl<'a> Line<'a> {
         latency: Duration,
     ) -> Self {
         let (events, duplicates) = match verdict {
-            Verdict::Kept { events, duplicates } => (*events, *duplicates),
-            Verdict::Spooled { events } => (*events, 0),
+            Verdict::Kept { events, duplicates } | Verdict::Spooled { events, duplicates } => (*events, *duplicates),
             _ => (0, 0),
         };
         let is_delivery = !matches!(verdict, Verdict::Probe | Verdict::Hello | Verdict::Stranger);

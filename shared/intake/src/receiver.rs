@@ -129,7 +129,7 @@ impl Receiver {
         match quarantined {
             _ if lost > 0 => Verdict::Unavailable,
             Some(reason) => Verdict::Quarantined(reason),
-            None if spooled > 0 => Verdict::Spooled { events },
+            None if spooled > 0 => Verdict::Spooled { events, duplicates },
             None => Verdict::Kept { events, duplicates },
         }
     }
