@@ -102,6 +102,12 @@ impl Message {
         Self(body)
     }
 
+    /// Its text, as SQS takes it.
+    #[must_use]
+    pub fn text(&self) -> &str {
+        &self.0
+    }
+
     /// The item.
     ///
     /// # Errors
