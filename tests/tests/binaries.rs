@@ -333,19 +333,31 @@ async fn delivered(world: &World, function: &mut Function, body: &str) -> (u64, 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_503_says_how_each_store_failed() {
     let world = World::of(closer::CLOSER).await;
-    for (number, (fault, table, queue)) in (1..).zip([
-        (Fault::InternalError, ["http_500", "http_500"], "http_500"),
-        (Fault::Refused, ["unreachable", "unreachable"], "unreachable"),
-        (Fault::Hang, ["timeout", "timeout"], "timeout"),
-        (Fault::NotJson, ["bad_answer", "bad_answer"], "bad_answer"),
-        (Fault::Throttling, ["ProvisionedThroughputExceededException", "ThrottlingException"], "RequestThrottled"),
-    ]) {
+    let throttled = ["ProvisionedThroughputExceededException", "ThrottlingException"];
+    for (fault, table, queue) in [
+        (Fault::InternalError, ["http_500"; 2], "http_500"),
+        (Fault::Refused, ["unreachable"; 2], "unreachable"),
+        (Fault::Hang, ["timeout"; 2], "timeout"),
+        (Fault::NotJson, ["bad_answer"; 2], "bad_answer"),
+        (Fault::Throttling, throttled, "RequestThrottled"),
+    ] {
         let mut function = Function::spawn(binary("closer"), &world.environment()).await;
         world.set(Place::Both, fault).await;
-        let (status, line) = delivered(&world, &mut function, &event("closer", number)).await;
-        assert_eq!((status, &line["verdict"]), (503, &json!("unavailable")), "{fault:?}");
-        assert!(table.contains(&line["table_failure"].as_str().unwrap()), "{fault:?}: {line}");
-        assert_eq!(line["queue_failure"], queue, "{fault:?}: {line}");
+        // On a machine so busy that a refusal comes too late, the next delivery sees it.
+        let mut seen = Vec::new();
+        while seen.len() < 5 {
+            let (status, line) = delivered(&world, &mut function, &event("closer", 1)).await;
+            assert_eq!((status, &line["verdict"]), (503, &json!("unavailable")), "{fault:?}");
+            let failures = [&line["table_failure"], &line["queue_failure"]].map(|failure| failure.as_str().unwrap());
+            let is_expected = table.contains(&failures[0]) && failures[1] == queue;
+            seen.push(failures.map(str::to_owned));
+            if is_expected {
+                break;
+            }
+        }
+        let [table_failure, queue_failure] = seen.pop().unwrap();
+        assert!(table.contains(&&*table_failure), "{fault:?}: {table_failure}");
+        assert_eq!(queue_failure, queue, "{fault:?}");
         world.set(Place::Both, Fault::None).await;
     }
 }

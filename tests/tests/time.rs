@@ -8,13 +8,17 @@ use std::{
 };
 use store::{
     Outcome, Store,
-    time::{ATTEMPT, ATTEMPTS, SHARE, SPOOL_FIRST},
+    time::{ATTEMPT, ATTEMPTS, FIRST_WAIT, LONGEST_WAIT, SHARE, SPOOL_FIRST},
 };
-use tests::stores::{ANSWERED, Fate, Service, Stores};
+use tests::stores::{ANSWERED, Call, Fate, Service, Stores};
 use tokio::time::Instant;
 
 /// What is done without waiting for anything.
 const INSTANT: Duration = Duration::from_millis(5);
+
+const fn millis(millis: u64) -> Duration {
+    Duration::from_millis(millis)
+}
 
 /// The fates of the table's calls, one after another, the last one for good.
 #[derive(Debug, Clone)]
@@ -101,5 +105,100 @@ async fn two_dead_connections_cost_two_attempts_even_after_a_long_outage() {
     fates.set([Fate::Hangs, Fate::Hangs, ANSWERED]);
     let (outcome, waited) = keep(&store).await;
     assert_eq!(outcome.lost, 0, "after {waited:?}");
-    assert!(waited < SHARE, "it waited for {waited:?}");
+    let longest = ATTEMPT * 2 + FIRST_WAIT + LONGEST_WAIT + INSTANT;
+    assert!(waited < longest, "it waited for {waited:?}");
+}
+
+/// Failures that take no time.
+const FAST: [Fate; 4] = [
+    Fate::Refused,
+    Fate::Fails("AccessDeniedException"),
+    Fate::Fails("ThrottlingException"),
+    Fate::Fails("InternalServerError"),
+];
+
+#[tokio::test(start_paused = true)]
+async fn both_stores_may_fail_fast_for_a_while() {
+    for fate in FAST {
+        for failing in [30, 200, 400, 1_000].map(millis) {
+            for first_well in [Service::Table, Service::Queue] {
+                let decide = move |call: &Call| {
+                    let is_well = call.service == first_well && call.at >= failing;
+                    if is_well { ANSWERED } else { fate }
+                };
+                let (outcome, waited) = keep(&Stores::new(decide).store()).await;
+                let case = format!("{fate:?} for {failing:?}, then the {first_well:?} is well");
+                assert_eq!(outcome.lost, 0, "{case}: lost after {waited:?}");
+                assert!(waited < failing + millis(150), "{case}: it waited for {waited:?}");
+            }
+        }
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn stores_that_fail_cost_two_shares_and_a_bounded_number_of_calls() {
+    for table in FAST.into_iter().chain([Fate::Hangs]) {
+        for queue in FAST.into_iter().chain([Fate::Hangs]) {
+            let stores = Stores::new(move |call| if call.service == Service::Table { table } else { queue });
+            let store = stores.store();
+            // With the table first, then with the queue first.
+            for _ in 0..2 {
+                let before = [Service::Table, Service::Queue].map(|service| stores.calls(service));
+                let (outcome, waited) = keep(&store).await;
+                assert_eq!(outcome.lost, 1);
+                assert!(waited <= SHARE * 2 + INSTANT, "{table:?}, {queue:?}: it waited for {waited:?}");
+                assert!(waited >= SHARE * 2 - millis(60), "{table:?}, {queue:?}: it gave up after {waited:?}");
+                let calls = [Service::Table, Service::Queue].map(|service| stores.calls(service));
+                for (now, before) in calls.into_iter().zip(before) {
+                    assert!(now - before <= 24 * ATTEMPTS as usize, "{table:?}, {queue:?}: {} calls", now - before);
+                }
+            }
+        }
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_table_that_hangs_has_no_more_than_its_share() {
+    // The queue is away for as long as the table has its share, and a little longer.
+    let well = SHARE + millis(100);
+    let decide = move |call: &Call| match call.service {
+        Service::Table => Fate::Hangs,
+        Service::Queue if call.at < well => Fate::Refused,
+        Service::Queue => ANSWERED,
+    };
+    let (outcome, waited) = keep(&Stores::new(decide).store()).await;
+    assert_eq!((outcome.spooled, outcome.lost), (1, 0), "after {waited:?}");
+    assert!(waited < well + millis(150), "it waited for {waited:?}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_table_that_is_back_has_its_share_when_the_queue_is_away() {
+    let late = Fate::Answers(ATTEMPT - millis(5));
+    for (what, fates) in [
+        ("its idle connection is dead", vec![Fate::Hangs, ANSWERED]),
+        ("both idle connections are dead", vec![Fate::Hangs, Fate::Hangs, ANSWERED]),
+        ("its first answers are late", vec![Fate::Answers(ATTEMPT + millis(5)), late]),
+    ] {
+        for queue in [Fate::Refused, Fate::Hangs] {
+            let table = Fates::new([Fate::Fails("ThrottlingException")]);
+            let is_away = Arc::new(Mutex::new(false));
+            let stores = {
+                let (table, is_away) = (table.clone(), is_away.clone());
+                Stores::new(move |call| match call.service {
+                    Service::Table => table.next(),
+                    Service::Queue if *is_away.lock().unwrap() => queue,
+                    Service::Queue => ANSWERED,
+                })
+            };
+            let store = stores.store();
+            assert_eq!(keep(&store).await.0.spooled, 1);
+            for pause in [SPOOL_FIRST, Duration::ZERO] {
+                tokio::time::sleep(pause).await;
+                table.set(fates.clone());
+                *is_away.lock().unwrap() = true;
+                let (outcome, waited) = keep(&store).await;
+                assert_eq!((outcome.lost, outcome.spooled), (0, 0), "{what}, the queue {queue:?}, after {waited:?}");
+            }
+        }
+    }
 }

@@ -71,12 +71,13 @@ impl Failure {
         }
     }
 
-    /// The later one of two failures, unless the earlier one has a code and the later one has none: after a refusal, the end
-    /// of the time says nothing more.
+    /// The later one of two failures, unless it says less: the time for a store ends after each failure, and a failure
+    /// without a code does not replace a code.
     #[must_use]
     pub(crate) fn after(self, earlier: Option<Self>) -> Self {
+        let is_end_of_time = self.kind == FailureKind::Timeout;
         match earlier {
-            Some(earlier) if earlier.code.is_some() && self.code.is_none() => earlier,
+            Some(earlier) if is_end_of_time || (earlier.code.is_some() && self.code.is_none()) => earlier,
             _ => self,
         }
     }
@@ -144,5 +145,7 @@ mod tests {
         assert_eq!(Failure::timeout().after(None), Failure::timeout());
         assert_eq!(Failure::timeout().after(Some(throttled.clone())), throttled);
         assert_eq!(denied.clone().after(Some(throttled)), denied);
+        let unread = Failure::bad_answer();
+        assert_eq!(Failure::timeout().after(Some(unread.clone())), unread);
     }
 }

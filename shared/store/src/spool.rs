@@ -15,7 +15,7 @@ use serde::{Deserialize, Serialize};
 use std::{
     collections::BTreeMap,
     io::{Read, Write},
-    sync::OnceLock,
+    sync::{Arc, OnceLock},
 };
 use tokio::time::Instant;
 
@@ -37,14 +37,14 @@ pub struct Spool {
     url: String,
 }
 
-/// An item on its way through the spool.
+/// An item on its way through the spool. A clone is the same text.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Message(String);
+pub struct Message(Arc<str>);
 
-/// What became of some items that were sent.
+/// What became of some messages that were sent.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Sent {
-    /// Of each item, whether the spool said in its share of the time that it has it.
+    /// Of each message, whether the spool said in time that it has it.
     pub taken: Vec<bool>,
     /// How the spool failed, where it did.
     pub failure: Option<Failure>,
@@ -56,6 +56,19 @@ struct SentBatch {
     /// The indexes of the messages that were taken.
     taken: Vec<usize>,
     failure: Option<Failure>,
+}
+
+impl Sent {
+    fn add(&mut self, batch: SentBatch) {
+        for index in batch.taken {
+            if let Some(is_taken) = self.taken.get_mut(index) {
+                *is_taken = true;
+            }
+        }
+        if let Some(failure) = batch.failure {
+            self.failure = Some(failure.after(self.failure.take()));
+        }
+    }
 }
 
 impl SentBatch {
@@ -93,13 +106,13 @@ impl Message {
         let mut zlib = ZlibEncoder::new(Vec::new(), compression);
         // Writing to memory does not fail.
         zlib.write_all(&json).ok();
-        Self(STANDARD.encode(zlib.finish().unwrap_or_default()))
+        Self(STANDARD.encode(zlib.finish().unwrap_or_default()).into())
     }
 
     /// A message as SQS delivers it.
     #[must_use]
     pub fn received(body: String) -> Self {
-        Self(body)
+        Self(body.into())
     }
 
     /// Its text, as SQS takes it.
@@ -113,7 +126,7 @@ impl Message {
     /// # Errors
     /// [`NoItem`]: it is not a message that [`Message::of`] made.
     pub fn item(&self) -> Result<Item, NoItem> {
-        let zlib = STANDARD.decode(&self.0).map_err(|_| NoItem)?;
+        let zlib = STANDARD.decode(self.text()).map_err(|_| NoItem)?;
         let mut json = Vec::new();
         ZlibDecoder::new(&*zlib).read_to_end(&mut json).map_err(|_| NoItem)?;
         let item: BTreeMap<String, Attribute> = serde_json::from_slice(&json).map_err(|_| NoItem)?;
@@ -136,24 +149,24 @@ impl Spool {
         Some(Self { connection: client.clone(), settings, client: OnceLock::new(), url })
     }
 
-    /// Sends items to the spool. What fails of a batch that is else taken is sent again.
-    pub async fn send(&self, items: &[&Item]) -> Sent {
-        let mut waiting: BTreeMap<usize, Message> = items.iter().map(|item| Message::of(item)).enumerate().collect();
-        let mut failure = None;
-        let deadline = Instant::now() + self.connection.share;
+    /// Sends messages until a deadline. What fails of a batch that is else taken is sent again at once.
+    pub async fn send(&self, messages: &[Message], deadline: Instant) -> Sent {
+        let mut sent = Sent { taken: vec![false; messages.len()], failure: None };
         for _ in 0..ATTEMPTS {
-            let batches = stream::iter(batches(&waiting)).map(|batch| self.send_batch_until(deadline, batch));
-            let sent: Vec<SentBatch> = batches.buffer_unordered(CONCURRENT_BATCHES).collect().await;
-            for batch in sent {
-                waiting.retain(|index, _| !batch.taken.contains(index));
-                failure = batch.failure.map(|later| later.after(failure.take())).or(failure);
+            let batches = stream::iter(batches(messages, &sent.taken)).map(|batch| self.send_until(deadline, batch));
+            let batches: Vec<SentBatch> = batches.buffer_unordered(CONCURRENT_BATCHES).collect().await;
+            let is_none_taken = batches.iter().all(|batch| batch.taken.is_empty());
+            for batch in batches {
+                sent.add(batch);
+            }
+            if is_none_taken {
+                break;
             }
         }
-        let taken = (0..items.len()).map(|index| !waiting.contains_key(&index)).collect();
-        Sent { taken, failure }
+        sent
     }
 
-    async fn send_batch_until(&self, deadline: Instant, batch: Vec<(usize, Message)>) -> SentBatch {
+    async fn send_until(&self, deadline: Instant, batch: Vec<(usize, Message)>) -> SentBatch {
         match tokio::time::timeout_at(deadline, self.send_batch(batch)).await {
             Ok(sent) => sent,
             Err(_) => SentBatch::failed(Failure::timeout()),
@@ -163,8 +176,8 @@ impl Spool {
     /// Sends one batch.
     async fn send_batch(&self, batch: Vec<(usize, Message)>) -> SentBatch {
         let count = batch.len();
-        let entries = batch.into_iter().map(|(index, Message(body))| {
-            SendMessageBatchRequestEntry::builder().id(index.to_string()).message_body(body).build()
+        let entries = batch.into_iter().map(|(index, message)| {
+            SendMessageBatchRequestEntry::builder().id(index.to_string()).message_body(message.text()).build()
         });
         let entries = match entries.collect() {
             Ok(entries) => entries,
@@ -186,18 +199,22 @@ impl Spool {
     }
 }
 
-/// The messages, in order, in batches that SQS takes. One message alone always is.
-fn batches(messages: &BTreeMap<usize, Message>) -> Vec<Vec<(usize, Message)>> {
+/// The messages that are not taken, in order, with their indexes, in batches that SQS takes. One message alone always is.
+fn batches(messages: &[Message], taken: &[bool]) -> Vec<Vec<(usize, Message)>> {
     let mut batches: Vec<Vec<_>> = Vec::new();
     let mut bytes = 0;
-    for (index, message) in messages {
-        let entry = (*index, message.clone());
+    for ((index, message), is_taken) in messages.iter().enumerate().zip(taken) {
+        if *is_taken {
+            continue;
+        }
         bytes += message.0.len();
         match batches.last_mut() {
-            Some(batch) if batch.len() < MAX_BATCH_MESSAGES && bytes <= MAX_BATCH_BYTES => batch.push(entry),
+            Some(batch) if batch.len() < MAX_BATCH_MESSAGES && bytes <= MAX_BATCH_BYTES => {
+                batch.push((index, message.clone()));
+            }
             _ => {
                 bytes = message.0.len();
-                batches.push(vec![entry]);
+                batches.push(vec![(index, message.clone())]);
             }
         }
     }
@@ -231,11 +248,15 @@ mod tests {
     #[test]
     fn batches_are_what_sqs_takes() {
         let sizes = |bodies: &[usize]| -> Vec<usize> {
-            let messages = bodies.iter().map(|bytes| Message("x".repeat(*bytes))).enumerate().collect();
-            batches(&messages).iter().map(Vec::len).collect()
+            let messages: Vec<_> = bodies.iter().map(|bytes| Message::received("x".repeat(*bytes))).collect();
+            batches(&messages, &vec![false; bodies.len()]).iter().map(Vec::len).collect()
         };
         assert_eq!(sizes(&[1; 25]), [10, 10, 5]);
         assert_eq!(sizes(&[MAX_BATCH_BYTES / 2, MAX_BATCH_BYTES / 2, 1, MAX_BATCH_BYTES]), [2, 1, 1]);
         assert!(sizes(&[]).is_empty());
+
+        let messages = ["a", "b", "c"].map(|text| Message::received(text.to_owned()));
+        let left = batches(&messages, &[true, false, true]);
+        assert_eq!(left, [[(1, messages[1].clone())]]);
     }
 }

@@ -12,6 +12,9 @@
 //! | the table's share, then the spool's | 1,200 ms |
 //! | left of 2 s for a cold start, the network and 5 MB to compress | 800 ms |
 //!
+//! A store that hangs has its share and no more. Stores that refuse at once are asked again after a pause of 50 ms, until the
+//! 1,200 ms are over: 24 times at the most.
+//!
 //! An attempt of 170 ms is thirty times what DynamoDB takes, and a connection that died in a freeze costs one of them. The
 //! deadlines live in the process. Lambda's `Timeout` stands well above them: a kill would skip the spool.
 
@@ -28,6 +31,8 @@ pub const ATTEMPTS: u32 = 3;
 pub const FIRST_WAIT: Duration = Duration::from_millis(20);
 /// The longest wait.
 pub const LONGEST_WAIT: Duration = Duration::from_millis(40);
+/// The wait before both stores are asked again, where neither took a record and there is time left.
+pub const PAUSE: Duration = Duration::from_millis(50);
 /// How many connections stay open between deliveries. A freeze can be the end of all of them, and an attempt finds that out
 /// of one: the last attempt has a new one.
 pub const IDLE_CONNECTIONS: usize = ATTEMPTS as usize - 1;
