@@ -7,7 +7,8 @@ use std::{
     time::Duration,
 };
 use store::{
-    Outcome, Store,
+    Message, Outcome, Store,
+    item::encode,
     time::{ATTEMPT, ATTEMPTS, FIRST_WAIT, LONGEST_WAIT, SHARE, SPOOL_FIRST},
 };
 use tests::stores::{ANSWERED, Call, Fate, Service, Stores};
@@ -54,6 +55,12 @@ fn record(body: Vec<u8>) -> Record {
         content_type: None,
     };
     Record::of("closer", &delivery, Err(Unreadable::Panicked)).pop().unwrap()
+}
+
+/// Bytes that zlib makes no smaller.
+fn noise(bytes: usize) -> Vec<u8> {
+    let mut random = fastrand::Rng::with_seed(1);
+    (0..bytes).map(|_| random.u8(..)).collect()
 }
 
 /// Keeps one record, and says how long that took.
@@ -200,5 +207,25 @@ async fn a_table_that_is_back_has_its_share_when_the_queue_is_away() {
                 assert_eq!((outcome.lost, outcome.spooled), (0, 0), "{what}, the queue {queue:?}, after {waited:?}");
             }
         }
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_queue_takes_the_parts_of_an_item_before_the_item() {
+    let body = noise(3_000_000);
+    let items = encode(record(body.clone())).len();
+    for taken in 0..=items {
+        let decide = move |call: &Call| match call.service {
+            Service::Queue if call.number < taken => ANSWERED,
+            _ => Fate::Fails("AccessDenied"),
+        };
+        let stores = Stores::new(decide);
+        let (outcome, _) = keep_body(&stores.store(), body.clone()).await;
+        let is_head = |message: String| Message::received(message).item().unwrap().contains_key("parts");
+        let messages: Vec<_> = stores.messages().into_iter().map(is_head).collect();
+        let heads = messages.iter().filter(|is_head| **is_head).count();
+        assert_eq!(heads, outcome.spooled, "{taken} of {items} messages were taken");
+        assert_eq!(heads, usize::from(taken == items), "{taken} of {items} messages were taken");
+        assert!(heads == 0 || messages.last() == Some(&true), "{messages:?}");
     }
 }

@@ -197,15 +197,18 @@ impl Store {
         tokio::time::timeout_at(deadline, put).await.unwrap_or_else(|_| Err(Failure::timeout()))
     }
 
-    /// Sends records to the spool, and leaves those that it does not take whole in time.
+    /// Sends records to the spool, and leaves those that it does not take whole in time. As in the table, an item comes after
+    /// all of its parts: else the drain would wait in vain for the parts of a delivery that was given up.
     async fn send(&self, left: &mut Vec<Waiting>, budget: &mut Budget, outcome: &mut Outcome) {
         let limit = budget.for_the_spool();
         let Some(spool) = self.spool.as_ref().filter(|_| !limit.is_zero()) else { return };
         // What is computed is no time of the spool's.
         left.iter().for_each(Waiting::encode);
         let started = Instant::now();
-        let pieces = left.iter_mut().flat_map(Waiting::not_spooled).collect();
-        send_pieces(spool, pieces, started + limit, outcome).await;
+        let first = left.iter_mut().flat_map(Waiting::before_its_head).collect();
+        send_pieces(spool, first, started + limit, outcome).await;
+        let heads = left.iter_mut().filter_map(Waiting::head_after_its_parts).collect();
+        send_pieces(spool, heads, started + limit, outcome).await;
         budget.spend_on_the_spool(started.elapsed());
         let before = left.len();
         left.retain(|waiting| !waiting.is_spooled());

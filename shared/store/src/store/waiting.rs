@@ -36,9 +36,18 @@ impl Waiting {
         }
     }
 
-    pub(super) fn not_spooled(&mut self) -> impl Iterator<Item = &mut Piece> {
-        let pieces = self.parts.iter_mut().chain([&mut self.head]);
-        pieces.filter(|piece| !piece.is_spooled)
+    /// What is sent first: the parts that the spool does not have, or the item itself, where the table has all of its parts.
+    pub(super) fn before_its_head(&mut self) -> Vec<&mut Piece> {
+        if self.parts.is_empty() {
+            return vec![&mut self.head];
+        }
+        self.parts.iter_mut().filter(|part| !part.is_spooled).collect()
+    }
+
+    /// What is sent then: the item itself, where the spool has all the parts that the table does not have.
+    pub(super) fn head_after_its_parts(&mut self) -> Option<&mut Piece> {
+        let is_ready = !self.parts.is_empty() && self.parts.iter().all(|part| part.is_spooled);
+        is_ready.then_some(&mut self.head)
     }
 
     /// Whether the spool has all that the table does not have.
