@@ -210,6 +210,28 @@ async fn a_table_that_is_back_has_its_share_when_the_queue_is_away() {
     }
 }
 
+/// The largest form: `data` and `body` of an event are packed, and neither becomes smaller.
+const LARGEST: usize = 6_800_000;
+/// What 512 MB of memory have of a processor sign and send, as measured.
+const BYTES_A_SECOND: usize = 50_000_000;
+
+#[tokio::test(start_paused = true)]
+async fn the_largest_body_is_taken_by_a_queue_of_100_ms_when_the_table_hangs() {
+    for latency in [10, 60, 100].map(millis) {
+        let decide =
+            move |call: &Call| if call.service == Service::Table { Fate::Hangs } else { Fate::Answers(latency) };
+        let stores = Stores::new(decide).on_a_machine_of(BYTES_A_SECOND);
+        let store = stores.store();
+        for _ in 0..2 {
+            let sent = stores.messages().len();
+            let (outcome, waited) = keep_body(&store, noise(LARGEST)).await;
+            assert_eq!((outcome.spooled, outcome.lost), (1, 0), "{latency:?}: after {waited:?}");
+            assert!(waited <= SHARE * 2 + INSTANT, "{latency:?}: {waited:?}");
+            assert_eq!(stores.messages().len() - sent, encode(record(noise(LARGEST))).len(), "{latency:?}");
+        }
+    }
+}
+
 #[tokio::test(start_paused = true)]
 async fn the_queue_takes_the_parts_of_an_item_before_the_item() {
     let body = noise(3_000_000);

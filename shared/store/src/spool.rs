@@ -3,7 +3,11 @@
 //! A message is one item: its DynamoDB JSON, zlib, base64, since SQS takes XML characters only, and one item of 400 KB at
 //! the most always fits its limit of 1 MiB. The drain needs no provider to put it into the table.
 
-use crate::{Client, Failure, Settings, item::Item, time::ATTEMPTS};
+use crate::{
+    Client, Failure, Settings,
+    item::Item,
+    time::{ATTEMPT, ATTEMPT_PER_MEGABYTE, ATTEMPTS, SHARE, attempt_to_send},
+};
 use aws_sdk_dynamodb::{primitives::Blob, types::AttributeValue};
 use aws_sdk_sqs::{
     error::SdkError, operation::send_message_batch::SendMessageBatchError, types::SendMessageBatchRequestEntry,
@@ -16,6 +20,7 @@ use std::{
     collections::BTreeMap,
     io::{Read, Write},
     sync::{Arc, OnceLock},
+    time::Duration,
 };
 use tokio::time::Instant;
 
@@ -26,6 +31,11 @@ const MAX_BATCH_BYTES: usize = 1_000_000;
 const MAX_BATCH_MESSAGES: usize = 10;
 /// How many batches are sent at the same time.
 const CONCURRENT_BATCHES: usize = 8;
+
+const _: () = assert!(
+    ATTEMPT.as_millis() + ATTEMPT_PER_MEGABYTE.as_millis() * CONCURRENT_BATCHES as u128 <= SHARE.as_millis(),
+    "a share holds the longest attempt"
+);
 
 /// The queue that the table's absence is slept through in.
 #[derive(Debug, Clone)]
@@ -153,7 +163,9 @@ impl Spool {
     pub async fn send(&self, messages: &[Message], deadline: Instant) -> Sent {
         let mut sent = Sent { taken: vec![false; messages.len()], failure: None };
         for _ in 0..ATTEMPTS {
-            let batches = stream::iter(batches(messages, &sent.taken)).map(|batch| self.send_until(deadline, batch));
+            let batches = batches(messages, &sent.taken);
+            let attempt = attempt_to_send(self.connection.attempt, bytes_at_once(&batches));
+            let batches = stream::iter(batches).map(|batch| self.send_until(deadline, attempt, batch));
             let batches: Vec<SentBatch> = batches.buffer_unordered(CONCURRENT_BATCHES).collect().await;
             let is_none_taken = batches.iter().all(|batch| batch.taken.is_empty());
             for batch in batches {
@@ -166,15 +178,15 @@ impl Spool {
         sent
     }
 
-    async fn send_until(&self, deadline: Instant, batch: Vec<(usize, Message)>) -> SentBatch {
-        match tokio::time::timeout_at(deadline, self.send_batch(batch)).await {
+    async fn send_until(&self, deadline: Instant, attempt: Duration, batch: Vec<(usize, Message)>) -> SentBatch {
+        match tokio::time::timeout_at(deadline, self.send_batch(attempt, batch)).await {
             Ok(sent) => sent,
             Err(_) => SentBatch::failed(Failure::timeout()),
         }
     }
 
-    /// Sends one batch.
-    async fn send_batch(&self, batch: Vec<(usize, Message)>) -> SentBatch {
+    /// Sends one batch, in attempts of a given time.
+    async fn send_batch(&self, attempt: Duration, batch: Vec<(usize, Message)>) -> SentBatch {
         let count = batch.len();
         let entries = batch.into_iter().map(|(index, message)| {
             SendMessageBatchRequestEntry::builder().id(index.to_string()).message_body(message.text()).build()
@@ -185,6 +197,8 @@ impl Spool {
         };
         let client = self.client.get_or_init(|| self.connection.sqs(&self.settings));
         let send = client.send_message_batch().queue_url(&self.url).set_entries(Some(entries));
+        let timeout = self.connection.timeout(attempt);
+        let send = send.customize().config_override(aws_sdk_sqs::Config::builder().timeout_config(timeout));
         let answer = match send.send().await {
             Ok(answer) => answer,
             Err(error) => return SentBatch::failed(Failure::from(&error)),
@@ -219,6 +233,12 @@ fn batches(messages: &[Message], taken: &[bool]) -> Vec<Vec<(usize, Message)>> {
         }
     }
     batches
+}
+
+/// The most bytes of these batches that are sent at the same time.
+fn bytes_at_once(batches: &[Vec<(usize, Message)>]) -> usize {
+    let bytes: usize = batches.iter().flatten().map(|(_, message)| message.0.len()).sum();
+    bytes.min(CONCURRENT_BATCHES * MAX_BATCH_BYTES)
 }
 
 #[cfg(test)]
