@@ -1,5 +1,7 @@
 //! What a delivery waits for while a store fails, in virtual time and to the millisecond.
 
+use aws_lambda_events::sqs::{SqsEvent, SqsMessage};
+use hookkeeper::template::TEMPLATE;
 use models::{Delivery, Record, Timestamp, Unreadable};
 use std::{
     collections::VecDeque,
@@ -250,4 +252,47 @@ async fn the_queue_takes_the_parts_of_an_item_before_the_item() {
         assert_eq!(heads, usize::from(taken == items), "{taken} of {items} messages were taken");
         assert!(heads == 0 || messages.last() == Some(&true), "{messages:?}");
     }
+}
+
+/// A batch of the messages of the largest item that has parts, the head alone, and a small one.
+fn batch() -> SqsEvent {
+    let head = encode(record(noise(LARGEST))).pop().unwrap();
+    let small = encode(record(b"?".to_vec())).pop().unwrap();
+    let mut event = SqsEvent::default();
+    for (id, item) in [("head", head), ("small", small)] {
+        let mut message = SqsMessage::default();
+        message.message_id = Some(id.to_owned());
+        message.body = Some(Message::of(&item).text().to_owned());
+        event.records.push(message);
+    }
+    event
+}
+
+/// As the template sets it.
+fn timeout_of_the_drain() -> Duration {
+    let (_, function) = TEMPLATE.split_once("  DrainFunction:").unwrap();
+    let (_, timeout) = function.split_once("Timeout: ").unwrap();
+    let (seconds, _) = timeout.split_once('\n').unwrap();
+    Duration::from_secs(seconds.parse().unwrap())
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_drain_ends_before_lambda_ends_it_however_slow_the_table_is() {
+    let timeout = timeout_of_the_drain();
+    for (seconds, left) in [(1, vec![]), (3, vec![]), (4, vec![]), (6, vec!["head", "small"])] {
+        let stores = Stores::new(move |_| Fate::Answers(Duration::from_secs(seconds)));
+        let started = Instant::now();
+        let response = drain::drain(&stores.table(), batch()).await.response();
+        let took = started.elapsed();
+        let ids: Vec<_> = response.batch_item_failures.into_iter().map(|failure| failure.item_identifier).collect();
+        assert_eq!(ids, left, "a table of {seconds} s, after {took:?}");
+        assert!(took <= timeout - Duration::from_secs(5), "a table of {seconds} s: {took:?}");
+    }
+    // Each call hangs twice, and the third attempt is answered.
+    let stores = Stores::new(|call| if call.number % 3 == 2 { ANSWERED } else { Fate::Hangs });
+    let started = Instant::now();
+    drain::drain(&stores.table(), batch()).await;
+    assert!(started.elapsed() <= drain::DEADLINE + INSTANT, "{:?}", started.elapsed());
+    let hangs = Stores::new(|call| if call.number == 0 { Fate::Hangs } else { ANSWERED });
+    assert!(drain::drain(&hangs.table(), batch()).await.response().batch_item_failures.is_empty());
 }

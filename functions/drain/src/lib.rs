@@ -5,10 +5,17 @@ mod left;
 use aws_lambda_events::sqs::{SqsBatchResponse, SqsEvent, SqsMessage};
 use futures_util::{StreamExt, stream};
 use serde_json::json;
-use std::io::{self, Write};
-use store::{Message, Table};
+use std::{
+    io::{self, Write},
+    time::Duration,
+};
+use store::{Failure, Message, Table, TableError, item::Item};
 
 pub use left::{Cause, Left};
+
+/// How long a message may take, from the moment that its batch is there. The function's `Timeout` in `template.yaml` stands
+/// well above it: a function that Lambda ends has reported nothing, and all of its messages are delivered again.
+pub const DEADLINE: Duration = Duration::from_secs(20);
 
 /// What became of a batch.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -36,16 +43,19 @@ async fn place(table: &Table, message: SqsMessage) -> Result<(), Left> {
         return Err(Left { message_id, key: None, cause: Cause::NotAMessage });
     };
     let key = left::short_hash(&item);
-    let left = |cause| Left { message_id, key, cause };
-    match table.parts(&item).await {
-        Ok(Some(_)) => {}
-        Ok(None) => return Err(left(Cause::PartMissing)),
-        Err(error) => return Err(left(Cause::Table(error))),
+    let placed = tokio::time::timeout(DEADLINE, place_item(table, item)).await;
+    let placed = placed.unwrap_or_else(|_| Err(Cause::Table(TableError::Failed(Failure::timeout()))));
+    placed.map_err(|cause| Left { message_id, key, cause })
+}
+
+/// Puts one item, once all of its parts are there.
+async fn place_item(table: &Table, item: Item) -> Result<(), Cause> {
+    let is_whole = table.has_parts(&item).await.map_err(Cause::Table)?;
+    if !is_whole {
+        return Err(Cause::PartMissing);
     }
-    match table.put(item).await {
-        Ok(_) => Ok(()),
-        Err(error) => Err(left(Cause::Table(error))),
-    }
+    table.put(item).await.map_err(Cause::Table)?;
+    Ok(())
 }
 
 impl Drained {

@@ -9,8 +9,12 @@ use aws_sdk_dynamodb::{
     error::{ProvideErrorMetadata, SdkError},
     types::AttributeValue,
 };
+use futures_util::{FutureExt, StreamExt, stream};
 use models::{Record, Timestamp};
 use std::time::Duration;
+
+/// How many parts of an item are asked for at the same time.
+const CONCURRENT_GETS: usize = 8;
 
 /// The table that records are kept in.
 #[derive(Debug, Clone)]
@@ -171,6 +175,30 @@ impl Table {
             }
         }
         Ok(Some(parts))
+    }
+
+    /// Whether all parts of an item are there. Asks for several at the same time, and for none of their bytes.
+    ///
+    /// # Errors
+    /// [`TableError`].
+    pub async fn has_parts(&self, head: &Item) -> Result<bool, TableError> {
+        let keys: Vec<String> = item::part_keys(head).collect();
+        // Boxed, since the compiler does not see otherwise that it may be sent to another thread.
+        let gets = stream::iter(keys).map(|pk| self.has_part(pk).boxed());
+        let mut gets = gets.buffer_unordered(CONCURRENT_GETS);
+        while let Some(is_there) = gets.next().await {
+            if !is_there? {
+                return Ok(false);
+            }
+        }
+        Ok(true)
+    }
+
+    async fn has_part(&self, pk: String) -> Result<bool, TableError> {
+        let sk = AttributeValue::S("part".to_owned());
+        let get = self.client.get_item().table_name(&self.name).key("pk", AttributeValue::S(pk)).key("sk", sk);
+        let answer = get.projection_expression("pk").consistent_read(true).send().await?;
+        Ok(answer.item.is_some())
     }
 
     async fn item(&self, pk: &str, sk: &str) -> Result<Option<Item>, TableError> {
