@@ -64,7 +64,7 @@ impl From<Event<'_>> for ApiGatewayV2httpRequest {
         let method = context.http.0.and_then(|http| http.method.parse().ok());
         let mut event = Self::default();
         event.raw_query_string = given.raw_query_string.0.map(|query| String::from_utf8_lossy(&query.0).into_owned());
-        event.headers = given.headers.0.unwrap_or_default().into_iter().filter_map(header).collect();
+        event.headers = headers(given.headers.0.unwrap_or_default());
         event.request_context.http.method = method.unwrap_or(Method::POST);
         event.request_context.request_id = context.request_id.0;
         event.request_context.time_epoch = context.time_epoch.0.unwrap_or_default();
@@ -74,6 +74,17 @@ impl From<Event<'_>> for ApiGatewayV2httpRequest {
         };
         event
     }
+}
+
+/// The headers that HTTP allows, up to as many as a map of them holds: more than API Gateway ever passes on.
+fn headers(given: BTreeMap<Text, Lenient<Text>>) -> HeaderMap {
+    let mut headers = HeaderMap::new();
+    for (name, value) in given.into_iter().filter_map(header) {
+        if headers.try_append(name, value).is_err() {
+            break;
+        }
+    }
+    headers
 }
 
 /// A header, unless HTTP does not allow it.
@@ -138,6 +149,14 @@ mod tests {
     fn a_body_that_is_no_unicode_is_its_bytes() {
         let body = open(payload(r#"{"body":"\u00e9\ud800\ud83d\ude00"}"#), None).delivery.body;
         assert_eq!(body, b"\xc3\xa9\xed\xa0\x80\xf0\x9f\x98\x80");
+    }
+
+    #[test]
+    fn more_headers_than_http_allows_do_no_harm() {
+        let headers: String = (0..40_000).map(|number| format!(r#","x-{number}":"1""#)).collect();
+        let event = payload(&format!(r#"{{"headers":{{"authorization":"Basic eA=="{headers}}},"body":"b"}}"#));
+        assert_eq!(event.headers["authorization"], "Basic eA==");
+        assert_eq!(event.body.as_deref(), Some("b"));
     }
 
     #[test]
