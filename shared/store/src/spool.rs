@@ -29,6 +29,8 @@ use tokio::time::Instant;
 /// Source: <https://docs.aws.amazon.com/AWSSimpleQueueService/latest/SQSDeveloperGuide/quotas-messages.html>
 const MAX_BATCH_BYTES: usize = 1_000_000;
 const MAX_BATCH_MESSAGES: usize = 10;
+/// The most JSON that a message is unpacked to. An item of 400 KB needs 2.4 MB, where JSON writes each of its bytes in six.
+const MAX_JSON_BYTES: u64 = 8_000_000;
 /// How many batches are sent at the same time.
 const CONCURRENT_BATCHES: usize = 8;
 
@@ -138,7 +140,7 @@ impl Message {
     pub fn item(&self) -> Result<Item, NoItem> {
         let zlib = STANDARD.decode(self.text()).map_err(|_| NoItem)?;
         let mut json = Vec::new();
-        ZlibDecoder::new(&*zlib).read_to_end(&mut json).map_err(|_| NoItem)?;
+        ZlibDecoder::new(&*zlib).take(MAX_JSON_BYTES).read_to_end(&mut json).map_err(|_| NoItem)?;
         let item: BTreeMap<String, Attribute> = serde_json::from_slice(&json).map_err(|_| NoItem)?;
         let value = |attribute| {
             Ok(match attribute {
@@ -244,6 +246,7 @@ fn bytes_at_once(batches: &[Vec<(usize, Message)>]) -> usize {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::item::MAX_ITEM_BYTES;
 
     fn item(data: &str) -> Item {
         Item::from([
@@ -263,6 +266,16 @@ mod tests {
         for garbage in ["", "no base64", "YWJj", &STANDARD.encode([0x78, 0x01, 1, 0])] {
             assert_eq!(Message::received(garbage.to_owned()).item(), Err(NoItem), "{garbage}");
         }
+    }
+
+    #[test]
+    fn a_message_is_unpacked_up_to_what_the_largest_item_needs() {
+        let largest = item(&"\u{1}".repeat(MAX_ITEM_BYTES));
+        assert_eq!(Message::of(&largest).item(), Ok(largest));
+        // Well formed, and of 1 MB for 100 MB.
+        let bomb = Message::of(&item(&" ".repeat(100_000_000)));
+        assert!(bomb.text().len() < 1_000_000);
+        assert_eq!(bomb.item(), Err(NoItem));
     }
 
     #[test]
