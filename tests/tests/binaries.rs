@@ -188,6 +188,18 @@ async fn an_answer_says_what_a_stranger_should_show() {
 }
 
 #[tokio::test]
+async fn the_bytes_that_came_are_told_of_strangers_too() {
+    let mut subject = Subject::start("closer", open("closer")).await;
+    let body = event("closer", 1);
+    for request in [Request::post("closer", &body), Request::post_bytes("closer", body.as_bytes())] {
+        for (request, verdict) in [(request.clone(), "kept"), (request.unauthorized(), "stranger")] {
+            let (_, line) = subject.send(request).await;
+            assert_eq!((told(&line), &line["bytes"]), (verdict, &json!(body.len())));
+        }
+    }
+}
+
+#[tokio::test]
 async fn an_old_password_and_a_new_one_are_told_apart() {
     let mut subject = Subject::start("pipedrive", open("pipedrive")).await;
     for (number, (credentials, label)) in (1..).zip([("user:old", "old"), (CREDENTIALS, "new")]) {

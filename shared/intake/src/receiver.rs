@@ -3,7 +3,7 @@
 use crate::{
     Admitted, Gate, GateError, Provider, Verdict,
     answer::{Facts, Line},
-    door,
+    door::{self, Decoded},
 };
 use futures_util::FutureExt;
 use lambda_http::{
@@ -84,16 +84,19 @@ impl Receiver {
             return Verdict::Hello;
         }
         let request = door::open(event, self.provider.request_id_header);
-        facts.bytes = request.delivery.body.len();
+        facts.bytes = request.body_length();
         facts.claims_to_be_the_provider = self.provider.is_named_by(&request.headers);
-        let Some(admitted) = self.gate.admit(&request.headers, &request.query, request.delivery) else {
+        let Some(pass) = self.gate.check(&request.headers, &request.query) else {
             return Verdict::Stranger;
         };
+        let Decoded { delivery, garbled } = request.decode(&pass);
+        let admitted = pass.admit(delivery);
+        facts.bytes = admitted.delivery().body.len();
         facts.credential = Some(admitted.label().to_owned());
         if admitted.delivery().body.is_empty() {
             return Verdict::Probe;
         }
-        let read = request.garbled.map_or_else(|| self.read(&admitted), Err);
+        let read = garbled.map_or_else(|| self.read(&admitted), Err);
         if let Some(verdict) = self.try_keep(&admitted, read, facts).await {
             return verdict;
         }
