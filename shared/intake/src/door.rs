@@ -93,6 +93,10 @@ fn header((name, value): (Text, Lenient<Text>)) -> Option<(HeaderName, HeaderVal
     Some((HeaderName::from_bytes(&name.0).ok()?, HeaderValue::from_bytes(&value.0?.0).ok()?))
 }
 
+/// The most that is kept and logged of a header's value, or of an id. What a sender puts there must not make an item that is
+/// too large for the table.
+const MAX_KEPT_BYTES: usize = 512;
+
 /// A request, taken apart. Its body is as API Gateway passes it on.
 pub(crate) struct Request {
     pub(crate) headers: HeaderMap,
@@ -113,20 +117,29 @@ pub(crate) struct Decoded {
 
 /// Takes an event apart. `request_id_header` is the one that holds the provider's own id of a request.
 pub(crate) fn open(event: ApiGatewayV2httpRequest, request_id_header: Option<&str>) -> Request {
-    let header =
-        |name: &str| Some(event.headers.get(name)?.to_str().ok()?.trim().to_owned()).filter(|it| !it.is_empty());
+    let provider_id = request_id_header.and_then(|name| value(&event.headers, name));
+    let gateway_id = event.request_context.request_id.as_deref().map(shortened);
     Request {
-        content_type: header("content-type"),
+        content_type: value(&event.headers, "content-type"),
         arrival: Timestamp::from_epoch(event.request_context.time_epoch).unwrap_or_else(now),
-        request_id: request_id_header
-            .and_then(header)
-            .or_else(|| event.request_context.request_id.clone())
-            .unwrap_or_else(|| now().to_string()),
+        request_id: provider_id.or(gateway_id).unwrap_or_else(|| now().to_string()),
         query: event.raw_query_string.unwrap_or_default(),
         body: event.body.unwrap_or_default(),
         is_base64: event.is_base64_encoded,
         headers: event.headers,
     }
+}
+
+/// What is kept of a header, unless it is empty or no text.
+fn value(headers: &HeaderMap, name: &str) -> Option<String> {
+    let value = headers.get(name)?.to_str().ok()?.trim();
+    (!value.is_empty()).then(|| shortened(value))
+}
+
+/// As much of a text as is kept.
+pub(crate) fn shortened(text: &str) -> String {
+    let end = text.floor_char_boundary(MAX_KEPT_BYTES);
+    text.get(..end).unwrap_or_default().to_owned()
 }
 
 impl Request {
@@ -214,6 +227,21 @@ mod tests {
         event.body = Some("no base64!".to_owned());
         let Decoded { delivery, garbled } = decoded(event);
         assert_eq!((delivery.body, garbled), (b"no base64!".to_vec(), Some(Unreadable::NotBase64)));
+    }
+
+    #[test]
+    fn what_is_kept_of_headers_is_short() {
+        let long = "x".repeat(10_000);
+        let mut event = ApiGatewayV2httpRequest::default();
+        for name in ["content-type", "x-id"] {
+            event.headers.insert(name, long.parse().unwrap());
+        }
+        event.request_context.request_id = Some("\u{20ac}".repeat(1_000));
+        let request = open(event.clone(), Some("x-id"));
+        assert_eq!(request.content_type.as_deref(), Some(&long[..512]));
+        assert_eq!(request.request_id, long[..512]);
+        // 512 is in the middle of a character of three bytes.
+        assert_eq!(open(event, None).request_id, "\u{20ac}".repeat(170));
     }
 
     #[test]

@@ -71,7 +71,7 @@ impl Receiver {
     /// What [`answer`](Self::answer) answers with. Logs one line of it.
     pub async fn receive(&self, event: ApiGatewayV2httpRequest) -> Verdict {
         let (started, mut facts) = (Instant::now(), Facts::default());
-        facts.request_id.clone_from(&event.request_context.request_id);
+        facts.request_id = event.request_context.request_id.as_deref().map(door::shortened);
         let verdict = self.judge(event, &mut facts).await;
         if !self.is_silent {
             Line::new(self.provider.name, &verdict, &facts, now(), started.elapsed()).write();
