@@ -12,6 +12,7 @@ pub mod simulation;
 pub mod sink;
 pub mod site;
 pub mod sqs;
+pub mod stores;
 pub mod world;
 
 use std::path::{Path, PathBuf};

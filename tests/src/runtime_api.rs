@@ -76,20 +76,25 @@ impl Answer {
 impl Function {
     /// Starts a function.
     pub async fn spawn(binary: &Path, environment: &Environment) -> Self {
-        Self::behind(Api::start().await, binary, environment)
+        Self::behind(Api::start().await, tempfile::tempfile().unwrap(), binary, environment)
+    }
+
+    /// Starts a function whose standard output is a given file.
+    pub async fn spawn_printing_to(stdout: File, binary: &Path, environment: &Environment) -> Self {
+        Self::behind(Api::start().await, stdout, binary, environment)
     }
 
     /// Starts a function that an event waits for, and returns its answer too.
     pub async fn cold_start(binary: &Path, environment: &Environment, event: impl Into<Bytes>) -> (Self, Answer) {
         let api = Api::start().await;
         let answer = api.queue(event.into());
-        let mut function = Self::behind(api, binary, environment);
+        let mut function = Self::behind(api, tempfile::tempfile().unwrap(), binary, environment);
         let answer = function.answer(answer).await;
         (function, answer)
     }
 
-    fn behind(api: Api, binary: &Path, environment: &Environment) -> Self {
-        let (stdout, stderr) = (tempfile::tempfile().unwrap(), tempfile::tempfile().unwrap());
+    fn behind(api: Api, stdout: File, binary: &Path, environment: &Environment) -> Self {
+        let stderr = tempfile::tempfile().unwrap();
         let mut command = process::Command::new(binary);
         command
             .env_clear()

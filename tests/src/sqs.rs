@@ -90,7 +90,7 @@ impl Sqs {
     }
 
     /// Delivers a batch as Lambda does: what the consumer reports waits again, the rest is gone.
-    pub async fn deliver(&self, most: usize, consumer: impl AsyncFnOnce(SqsEvent) -> SqsBatchResponse) {
+    pub async fn deliver<R: Into<SqsBatchResponse>>(&self, most: usize, consumer: impl AsyncFnOnce(SqsEvent) -> R) {
         let batch: Vec<Message> = {
             let mut messages = self.queue.messages.lock().unwrap();
             let most = most.min(messages.len());
@@ -98,7 +98,7 @@ impl Sqs {
         };
         let mut event = SqsEvent::default();
         event.records = batch.iter().map(Message::record).collect();
-        let response = consumer(event).await;
+        let response: SqsBatchResponse = consumer(event).await.into();
         let failed: HashSet<_> =
             response.batch_item_failures.into_iter().map(|failure| failure.item_identifier).collect();
         let again = batch.into_iter().filter(|message| failed.contains(&message.id));

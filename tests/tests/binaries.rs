@@ -16,8 +16,10 @@ use std::{
 use store::{Client, Table};
 use tests::{
     kept::bodies,
+    proxy::Fault,
     request::{CREDENTIALS, KEY, Request, accepted, basic, event},
     runtime_api::{Answer, Environment, Function, binary},
+    world::{Place, World, delivery},
 };
 
 /// A function with a table of its own.
@@ -186,6 +188,18 @@ async fn an_answer_says_what_a_stranger_should_show() {
 }
 
 #[tokio::test]
+async fn the_bytes_that_came_are_told_of_strangers_too() {
+    let mut subject = Subject::start("closer", open("closer")).await;
+    let body = event("closer", 1);
+    for request in [Request::post("closer", &body), Request::post_bytes("closer", body.as_bytes())] {
+        for (request, verdict) in [(request.clone(), "kept"), (request.unauthorized(), "stranger")] {
+            let (_, line) = subject.send(request).await;
+            assert_eq!((told(&line), &line["bytes"]), (verdict, &json!(body.len())));
+        }
+    }
+}
+
+#[tokio::test]
 async fn an_old_password_and_a_new_one_are_told_apart() {
     let mut subject = Subject::start("pipedrive", open("pipedrive")).await;
     for (number, (credentials, label)) in (1..).zip([("user:old", "old"), (CREDENTIALS, "new")]) {
@@ -319,4 +333,57 @@ async fn a_table_that_does_not_answer_is_a_503_within_a_second() {
             assert!(subject.function.is_alive());
         }
     }
+}
+
+/// Sends a delivery, and returns the answer's status and the logged line.
+async fn delivered(world: &World, function: &mut Function, body: &str) -> (u64, Value) {
+    let answer = function.invoke(Request::post_bytes(world.provider.name, body.as_bytes())).await;
+    let line = function.stdout().lines().last().unwrap().to_owned();
+    (answer.status(), serde_json::from_str(&line).unwrap())
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_503_says_how_each_store_failed() {
+    let world = World::of(closer::CLOSER).await;
+    let throttled = ["ProvisionedThroughputExceededException", "ThrottlingException"];
+    for (fault, table, queue) in [
+        (Fault::InternalError, ["http_500"; 2], "http_500"),
+        (Fault::Refused, ["unreachable"; 2], "unreachable"),
+        (Fault::Hang, ["timeout"; 2], "timeout"),
+        (Fault::NotJson, ["bad_answer"; 2], "bad_answer"),
+        (Fault::Throttling, throttled, "RequestThrottled"),
+    ] {
+        let mut function = Function::spawn(binary("closer"), &world.environment()).await;
+        world.set(Place::Both, fault).await;
+        // On a machine so busy that a refusal comes too late, the next delivery sees it.
+        let mut seen = Vec::new();
+        while seen.len() < 5 {
+            let (status, line) = delivered(&world, &mut function, &event("closer", 1)).await;
+            assert_eq!((status, &line["verdict"]), (503, &json!("unavailable")), "{fault:?}");
+            let failures = [&line["table_failure"], &line["queue_failure"]].map(|failure| failure.as_str().unwrap());
+            let is_expected = table.contains(&failures[0]) && failures[1] == queue;
+            seen.push(failures.map(str::to_owned));
+            if is_expected {
+                break;
+            }
+        }
+        let [table_failure, queue_failure] = seen.pop().unwrap();
+        assert!(table.contains(&&*table_failure), "{fault:?}: {table_failure}");
+        assert_eq!(queue_failure, queue, "{fault:?}");
+        world.set(Place::Both, Fault::None).await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_spooled_delivery_says_what_the_table_had() {
+    let world = World::of(amocrm::AMOCRM).await;
+    let mut function = Function::spawn(binary("amocrm"), &world.environment()).await;
+    let body = delivery(&world.provider, 1, 20);
+    assert_eq!(delivered(&world, &mut function, &body).await.0, 200);
+    world.table.set_after(15, Fault::Throttling).await;
+    let (status, line) = delivered(&world, &mut function, &body).await;
+    assert_eq!((status, &line["verdict"], &line["events"]), (200, &json!("spooled"), &json!(20)), "{line}");
+    let [duplicates, spooled] = ["duplicates", "spooled"].map(|count| line[count].as_u64().unwrap_or_default());
+    assert!(duplicates >= 10 && spooled >= 1 && duplicates + spooled <= 21, "{line}");
+    assert!(line.get("queue_failure").is_none(), "{line}");
 }

@@ -9,14 +9,11 @@ use std::{
     fmt::Write,
     time::{Duration, Instant},
 };
-use store::{
-    Settings,
-    time::{ATTEMPT, ATTEMPTS, SHARE, SPOOL_FIRST},
-};
+use store::time::{ATTEMPT, ATTEMPTS, SHARE, SPOOL_FIRST};
 use tests::{
     proxy::Fault,
     request::event,
-    world::{CLIENT, Place, World, delivery},
+    world::{Place, World, delivery},
 };
 use tokio::sync::Mutex;
 
@@ -213,16 +210,4 @@ async fn connections_that_died_in_a_freeze_cost_neither_the_delivery_nor_a_share
         let answer = world.send(&event("amocrm", 1)).await;
         assert!(answer.status == 200 && answer.after < at_most, "{fault:?} of the spool's: {answer:?}");
     }
-}
-
-#[tokio::test]
-async fn a_share_has_all_its_attempts_however_long_the_table_fails() {
-    let _alone = ALONE.lock().await;
-    let world = World::with(closer::CLOSER, &CLIENT, |settings| Settings { spool: None, ..settings }).await;
-    world.table.set(Fault::ResetBefore).await;
-    let deliveries = 30;
-    for number in 0..deliveries {
-        assert_eq!(world.send(&event("closer", number)).await.status, 503);
-    }
-    assert_eq!(world.table.requests(), (deliveries * ATTEMPTS) as usize);
 }

@@ -1,123 +1,103 @@
 //! What a delivery waits for while a store fails, in virtual time and to the millisecond.
 
-use aws_smithy_runtime_api::{
-    client::{
-        http::{
-            HttpClient, HttpConnector, HttpConnectorFuture, HttpConnectorSettings, SharedHttpClient,
-            SharedHttpConnector,
-        },
-        orchestrator::{HttpRequest, HttpResponse},
-        result::ConnectorError,
-        runtime_components::RuntimeComponents,
-    },
-    http::StatusCode,
-};
-use aws_smithy_types::body::SdkBody;
+use aws_lambda_events::sqs::{SqsEvent, SqsMessage};
+use hookkeeper::template::TEMPLATE;
 use models::{Delivery, Record, Timestamp, Unreadable};
 use std::{
     collections::VecDeque,
-    future::pending,
-    io,
     sync::{Arc, Mutex},
     time::Duration,
 };
 use store::{
-    Client, Settings, Store,
-    time::{ATTEMPT, ATTEMPTS, SHARE, SPOOL_FIRST},
+    Message, Outcome, Store,
+    item::encode,
+    time::{ATTEMPT, ATTEMPTS, FIRST_WAIT, LONGEST_WAIT, SHARE, SPOOL_FIRST},
 };
+use tests::stores::{ANSWERED, Call, Fate, Service, Stores};
 use tokio::time::Instant;
 
-/// What becomes of a call to the table.
-#[derive(Debug, Clone, Copy)]
-enum Fate {
-    Hangs,
-    Refused,
-    Answered,
+/// What is done without waiting for anything.
+const INSTANT: Duration = Duration::from_millis(5);
+
+const fn millis(millis: u64) -> Duration {
+    Duration::from_millis(millis)
 }
 
-/// A table of which each call has its fate, the last one for good, and a queue that takes everything at once.
+/// The fates of the table's calls, one after another, the last one for good.
 #[derive(Debug, Clone)]
-struct Stores(Arc<Mutex<VecDeque<Fate>>>);
+struct Fates(Arc<Mutex<VecDeque<Fate>>>);
 
-impl Stores {
+impl Fates {
+    fn new(fates: impl IntoIterator<Item = Fate>) -> Self {
+        Self(Arc::new(Mutex::new(fates.into_iter().collect())))
+    }
+
+    fn set(&self, fates: impl IntoIterator<Item = Fate>) {
+        *self.0.lock().unwrap() = fates.into_iter().collect();
+    }
+
     fn next(&self) -> Fate {
         let mut fates = self.0.lock().unwrap();
         if fates.len() > 1 { fates.pop_front().unwrap() } else { fates[0] }
     }
-}
 
-impl HttpConnector for Stores {
-    fn call(&self, request: HttpRequest) -> HttpConnectorFuture {
-        if request.headers().get("x-amz-target").unwrap().starts_with("AmazonSQS") {
-            return HttpConnectorFuture::ready(Ok(response(
-                r#"{"Successful":[{"Id":"0","MessageId":"1"}],"Failed":[]}"#,
-            )));
-        }
-        match self.next() {
-            Fate::Hangs => HttpConnectorFuture::new(pending()),
-            Fate::Refused => {
-                let refused = io::Error::from(io::ErrorKind::ConnectionRefused);
-                HttpConnectorFuture::ready(Err(ConnectorError::io(refused.into())))
-            }
-            Fate::Answered => HttpConnectorFuture::ready(Ok(response("{}"))),
-        }
+    /// Stores whose table has these fates, and whose queue takes everything at once.
+    fn of_the_table(&self) -> Stores {
+        let fates = self.clone();
+        Stores::new(move |call| if call.service == Service::Table { fates.next() } else { ANSWERED })
     }
 }
 
-impl HttpClient for Stores {
-    fn http_connector(&self, _: &HttpConnectorSettings, _: &RuntimeComponents) -> SharedHttpConnector {
-        SharedHttpConnector::new(self.clone())
-    }
-}
-
-fn response(body: &str) -> HttpResponse {
-    HttpResponse::new(StatusCode::try_from(200).unwrap(), SdkBody::from(body))
-}
-
-fn store(fates: impl IntoIterator<Item = Fate>, spool: Option<&str>) -> Store {
-    let stores = Stores(Arc::new(Mutex::new(fates.into_iter().collect())));
-    let mut settings = Settings::local("hookkeeper", "http://127.0.0.1:1".to_owned());
-    settings.spool = spool.map(str::to_owned);
-    settings.sqs_endpoint = Some("http://127.0.0.1:1".to_owned());
-    Store::new(&Client::over(SharedHttpClient::new(stores)), &settings)
-}
-
-/// Keeps one record, and says how long that took.
-async fn keep(store: &Store) -> (store::Outcome, Duration) {
-    let started = Instant::now();
+/// A record of a body.
+fn record(body: Vec<u8>) -> Record {
     let delivery = Delivery {
-        body: b"?".to_vec(),
+        body,
         arrival: Timestamp::from_unix(Duration::from_secs(1_800_000_001)),
         request_id: "r-1".to_owned(),
         content_type: None,
     };
-    let outcome = store.keep(Record::of("closer", &delivery, Err(Unreadable::Panicked))).await;
+    Record::of("closer", &delivery, Err(Unreadable::Panicked)).pop().unwrap()
+}
+
+/// Bytes that zlib makes no smaller.
+fn noise(bytes: usize) -> Vec<u8> {
+    let mut random = fastrand::Rng::with_seed(1);
+    (0..bytes).map(|_| random.u8(..)).collect()
+}
+
+/// Keeps one record, and says how long that took.
+async fn keep(store: &Store) -> (Outcome, Duration) {
+    keep_body(store, b"?".to_vec()).await
+}
+
+async fn keep_body(store: &Store, body: Vec<u8>) -> (Outcome, Duration) {
+    let started = Instant::now();
+    let outcome = store.keep(vec![record(body)]).await;
     (outcome, started.elapsed())
 }
 
 #[tokio::test(start_paused = true)]
 async fn a_table_that_hangs_costs_a_share_then_nothing_then_an_attempt() {
-    let store = store([Fate::Hangs], Some("http://127.0.0.1:1/0/spool"));
-    let instant = Duration::from_millis(5);
+    let store = Fates::new([Fate::Hangs]).of_the_table().store();
     let (outcome, waited) = keep(&store).await;
     assert_eq!((outcome.spooled, outcome.lost), (1, 0));
-    assert!((ATTEMPT * ATTEMPTS..=SHARE + instant).contains(&waited), "the first delivery waited for {waited:?}");
+    assert!((ATTEMPT * ATTEMPTS..=SHARE + INSTANT).contains(&waited), "the first delivery waited for {waited:?}");
     let (outcome, waited) = keep(&store).await;
     assert_eq!((outcome.spooled, outcome.lost), (1, 0));
-    assert!(waited < instant, "with the spool first it waited for {waited:?}");
+    assert!(waited < INSTANT, "with the spool first it waited for {waited:?}");
     tokio::time::sleep(SPOOL_FIRST).await;
     let (outcome, waited) = keep(&store).await;
     assert_eq!((outcome.spooled, outcome.lost), (1, 0));
     assert!(
-        (ATTEMPT..ATTEMPT + instant).contains(&waited),
+        (ATTEMPT..ATTEMPT + INSTANT).contains(&waited),
         "to see whether the table is back it waited for {waited:?}"
     );
 }
 
 #[tokio::test(start_paused = true)]
 async fn a_table_that_is_back_is_used_again() {
-    let fates = [Fate::Hangs; ATTEMPTS as usize].into_iter().chain([Fate::Answered]);
-    let store = store(fates, Some("http://127.0.0.1:1/0/spool"));
+    let fates = [Fate::Hangs; ATTEMPTS as usize].into_iter().chain([ANSWERED]);
+    let store = Fates::new(fates).of_the_table().store();
     assert_eq!(keep(&store).await.0.spooled, 1);
     tokio::time::sleep(SPOOL_FIRST).await;
     assert_eq!(keep(&store).await.0.spooled, 0);
@@ -126,13 +106,193 @@ async fn a_table_that_is_back_is_used_again() {
 
 #[tokio::test(start_paused = true)]
 async fn two_dead_connections_cost_two_attempts_even_after_a_long_outage() {
-    const OUTAGE: usize = 300;
-    let outage = vec![Fate::Refused; OUTAGE * ATTEMPTS as usize];
-    let store = store(outage.into_iter().chain([Fate::Hangs, Fate::Hangs, Fate::Answered]), None);
-    for _ in 0..OUTAGE {
+    let fates = Fates::new([Fate::Refused]);
+    let store = fates.of_the_table().store_without_queue();
+    for _ in 0..300 {
         assert_eq!(keep(&store).await.0.lost, 1);
     }
+    fates.set([Fate::Hangs, Fate::Hangs, ANSWERED]);
     let (outcome, waited) = keep(&store).await;
-    assert_eq!((outcome.lost, outcome.table_failure), (0, None), "after {waited:?}");
-    assert!(waited < SHARE, "it waited for {waited:?}");
+    assert_eq!(outcome.lost, 0, "after {waited:?}");
+    let longest = ATTEMPT * 2 + FIRST_WAIT + LONGEST_WAIT + INSTANT;
+    assert!(waited < longest, "it waited for {waited:?}");
+}
+
+/// Failures that take no time.
+const FAST: [Fate; 4] = [
+    Fate::Refused,
+    Fate::Fails("AccessDeniedException"),
+    Fate::Fails("ThrottlingException"),
+    Fate::Fails("InternalServerError"),
+];
+
+#[tokio::test(start_paused = true)]
+async fn both_stores_may_fail_fast_for_a_while() {
+    for fate in FAST {
+        for failing in [30, 200, 400, 1_000].map(millis) {
+            for first_well in [Service::Table, Service::Queue] {
+                let decide = move |call: &Call| {
+                    let is_well = call.service == first_well && call.at >= failing;
+                    if is_well { ANSWERED } else { fate }
+                };
+                let (outcome, waited) = keep(&Stores::new(decide).store()).await;
+                let case = format!("{fate:?} for {failing:?}, then the {first_well:?} is well");
+                assert_eq!(outcome.lost, 0, "{case}: lost after {waited:?}");
+                assert!(waited < failing + millis(150), "{case}: it waited for {waited:?}");
+            }
+        }
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn stores_that_fail_cost_two_shares_and_a_bounded_number_of_calls() {
+    for table in FAST.into_iter().chain([Fate::Hangs]) {
+        for queue in FAST.into_iter().chain([Fate::Hangs]) {
+            let stores = Stores::new(move |call| if call.service == Service::Table { table } else { queue });
+            let store = stores.store();
+            // With the table first, then with the queue first.
+            for _ in 0..2 {
+                let before = [Service::Table, Service::Queue].map(|service| stores.calls(service));
+                let (outcome, waited) = keep(&store).await;
+                assert_eq!(outcome.lost, 1);
+                assert!(waited <= SHARE * 2 + INSTANT, "{table:?}, {queue:?}: it waited for {waited:?}");
+                assert!(waited >= SHARE * 2 - millis(60), "{table:?}, {queue:?}: it gave up after {waited:?}");
+                let calls = [Service::Table, Service::Queue].map(|service| stores.calls(service));
+                for (now, before) in calls.into_iter().zip(before) {
+                    assert!(now - before <= 24 * ATTEMPTS as usize, "{table:?}, {queue:?}: {} calls", now - before);
+                }
+            }
+        }
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_table_that_hangs_has_no_more_than_its_share() {
+    // The queue is away for as long as the table has its share, and a little longer.
+    let well = SHARE + millis(100);
+    let decide = move |call: &Call| match call.service {
+        Service::Table => Fate::Hangs,
+        Service::Queue if call.at < well => Fate::Refused,
+        Service::Queue => ANSWERED,
+    };
+    let (outcome, waited) = keep(&Stores::new(decide).store()).await;
+    assert_eq!((outcome.spooled, outcome.lost), (1, 0), "after {waited:?}");
+    assert!(waited < well + millis(150), "it waited for {waited:?}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_table_that_is_back_has_its_share_when_the_queue_is_away() {
+    let late = Fate::Answers(ATTEMPT - millis(5));
+    for (what, fates) in [
+        ("its idle connection is dead", vec![Fate::Hangs, ANSWERED]),
+        ("both idle connections are dead", vec![Fate::Hangs, Fate::Hangs, ANSWERED]),
+        ("its first answers are late", vec![Fate::Answers(ATTEMPT + millis(5)), late]),
+    ] {
+        for queue in [Fate::Refused, Fate::Hangs] {
+            let table = Fates::new([Fate::Fails("ThrottlingException")]);
+            let is_away = Arc::new(Mutex::new(false));
+            let stores = {
+                let (table, is_away) = (table.clone(), is_away.clone());
+                Stores::new(move |call| match call.service {
+                    Service::Table => table.next(),
+                    Service::Queue if *is_away.lock().unwrap() => queue,
+                    Service::Queue => ANSWERED,
+                })
+            };
+            let store = stores.store();
+            assert_eq!(keep(&store).await.0.spooled, 1);
+            for pause in [SPOOL_FIRST, Duration::ZERO] {
+                tokio::time::sleep(pause).await;
+                table.set(fates.clone());
+                *is_away.lock().unwrap() = true;
+                let (outcome, waited) = keep(&store).await;
+                assert_eq!((outcome.lost, outcome.spooled), (0, 0), "{what}, the queue {queue:?}, after {waited:?}");
+            }
+        }
+    }
+}
+
+/// The largest form: `data` and `body` of an event are packed, and neither becomes smaller.
+const LARGEST: usize = 6_800_000;
+/// What 512 MB of memory have of a processor sign and send, as measured.
+const BYTES_A_SECOND: usize = 50_000_000;
+
+#[tokio::test(start_paused = true)]
+async fn the_largest_body_is_taken_by_a_queue_of_100_ms_when_the_table_hangs() {
+    for latency in [10, 60, 100].map(millis) {
+        let decide =
+            move |call: &Call| if call.service == Service::Table { Fate::Hangs } else { Fate::Answers(latency) };
+        let stores = Stores::new(decide).on_a_machine_of(BYTES_A_SECOND);
+        let store = stores.store();
+        for _ in 0..2 {
+            let sent = stores.messages().len();
+            let (outcome, waited) = keep_body(&store, noise(LARGEST)).await;
+            assert_eq!((outcome.spooled, outcome.lost), (1, 0), "{latency:?}: after {waited:?}");
+            assert!(waited <= SHARE * 2 + INSTANT, "{latency:?}: {waited:?}");
+            assert_eq!(stores.messages().len() - sent, encode(record(noise(LARGEST))).len(), "{latency:?}");
+        }
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_queue_takes_the_parts_of_an_item_before_the_item() {
+    let body = noise(3_000_000);
+    let items = encode(record(body.clone())).len();
+    for taken in 0..=items {
+        let decide = move |call: &Call| match call.service {
+            Service::Queue if call.number < taken => ANSWERED,
+            _ => Fate::Fails("AccessDenied"),
+        };
+        let stores = Stores::new(decide);
+        let (outcome, _) = keep_body(&stores.store(), body.clone()).await;
+        let is_head = |message: String| Message::received(message).item().unwrap().contains_key("parts");
+        let messages: Vec<_> = stores.messages().into_iter().map(is_head).collect();
+        let heads = messages.iter().filter(|is_head| **is_head).count();
+        assert_eq!(heads, outcome.spooled, "{taken} of {items} messages were taken");
+        assert_eq!(heads, usize::from(taken == items), "{taken} of {items} messages were taken");
+        assert!(heads == 0 || messages.last() == Some(&true), "{messages:?}");
+    }
+}
+
+/// A batch of the messages of the largest item that has parts, the head alone, and a small one.
+fn batch() -> SqsEvent {
+    let head = encode(record(noise(LARGEST))).pop().unwrap();
+    let small = encode(record(b"?".to_vec())).pop().unwrap();
+    let mut event = SqsEvent::default();
+    for (id, item) in [("head", head), ("small", small)] {
+        let mut message = SqsMessage::default();
+        message.message_id = Some(id.to_owned());
+        message.body = Some(Message::of(&item).text().to_owned());
+        event.records.push(message);
+    }
+    event
+}
+
+/// As the template sets it.
+fn timeout_of_the_drain() -> Duration {
+    let (_, function) = TEMPLATE.split_once("  DrainFunction:").unwrap();
+    let (_, timeout) = function.split_once("Timeout: ").unwrap();
+    let (seconds, _) = timeout.split_once('\n').unwrap();
+    Duration::from_secs(seconds.parse().unwrap())
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_drain_ends_before_lambda_ends_it_however_slow_the_table_is() {
+    let timeout = timeout_of_the_drain();
+    for (seconds, left) in [(1, vec![]), (3, vec![]), (4, vec![]), (6, vec!["head", "small"])] {
+        let stores = Stores::new(move |_| Fate::Answers(Duration::from_secs(seconds)));
+        let started = Instant::now();
+        let response = drain::drain(&stores.table(), batch()).await.response();
+        let took = started.elapsed();
+        let ids: Vec<_> = response.batch_item_failures.into_iter().map(|failure| failure.item_identifier).collect();
+        assert_eq!(ids, left, "a table of {seconds} s, after {took:?}");
+        assert!(took <= timeout - Duration::from_secs(5), "a table of {seconds} s: {took:?}");
+    }
+    // Each call hangs twice, and the third attempt is answered.
+    let stores = Stores::new(|call| if call.number % 3 == 2 { ANSWERED } else { Fate::Hangs });
+    let started = Instant::now();
+    drain::drain(&stores.table(), batch()).await;
+    assert!(started.elapsed() <= drain::DEADLINE + INSTANT, "{:?}", started.elapsed());
+    let hangs = Stores::new(|call| if call.number == 0 { Fate::Hangs } else { ANSWERED });
+    assert!(drain::drain(&hangs.table(), batch()).await.response().batch_item_failures.is_empty());
 }

@@ -1,26 +1,86 @@
 //! The drain: moves what waits in the spool into the table. It knows no provider; the items are finished.
 
+mod left;
+
 use aws_lambda_events::sqs::{SqsBatchResponse, SqsEvent, SqsMessage};
 use futures_util::{StreamExt, stream};
-use store::{Message, Table};
+use serde_json::json;
+use std::{
+    io::{self, Write},
+    time::Duration,
+};
+use store::{Failure, Message, Table, TableError, item::Item};
 
-/// Puts a batch of the spool's messages into the table, and says which are to be delivered again: those that the table
-/// does not take, those whose parts are not there yet, and those that are not ours to throw away.
-pub async fn drain(table: &Table, event: SqsEvent) -> SqsBatchResponse {
-    let messages = event.records.len();
-    let placed = stream::iter(event.records).map(|message| async {
-        let id = message.message_id.clone().unwrap_or_default();
-        (id, place(table, message).await)
-    });
-    let placed: Vec<_> = placed.buffer_unordered(messages.max(1)).collect().await;
-    let mut response = SqsBatchResponse::default();
-    response.set_failures(placed.into_iter().filter(|(_, placed)| placed.is_none()).map(|(id, _)| id));
-    response
+pub use left::{Cause, Left};
+
+/// How long a message may take, from the moment that its batch is there. The function's `Timeout` in `template.yaml` stands
+/// well above it: a function that Lambda ends has reported nothing, and all of its messages are delivered again.
+pub const DEADLINE: Duration = Duration::from_secs(20);
+
+/// What became of a batch.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Drained {
+    /// How many messages are in the table.
+    pub drained: usize,
+    /// The messages that are to be delivered again.
+    pub left: Vec<Left>,
 }
 
-async fn place(table: &Table, message: SqsMessage) -> Option<()> {
-    let item = Message::received(message.body?).item().ok()?;
-    table.parts(&item).await.ok()??;
-    table.put(item).await.ok()?;
-    Some(())
+/// Puts a batch of the spool's messages into the table. Leaves those that the table does not take, those whose parts are
+/// not there yet, and those that are not ours to throw away.
+pub async fn drain(table: &Table, event: SqsEvent) -> Drained {
+    let messages = event.records.len();
+    let placed = stream::iter(event.records).map(|message| place(table, message));
+    let placed: Vec<Result<(), Left>> = placed.buffered(messages.max(1)).collect().await;
+    let left: Vec<Left> = placed.into_iter().filter_map(Result::err).collect();
+    Drained { drained: messages - left.len(), left }
+}
+
+/// Puts one message into the table, or says why it is left.
+async fn place(table: &Table, message: SqsMessage) -> Result<(), Left> {
+    let message_id = message.message_id.unwrap_or_default();
+    let Ok(item) = Message::received(message.body.unwrap_or_default()).item() else {
+        return Err(Left { message_id, key: None, cause: Cause::NotAMessage });
+    };
+    let key = left::short_hash(&item);
+    let placed = tokio::time::timeout(DEADLINE, place_item(table, item)).await;
+    let placed = placed.unwrap_or_else(|_| Err(Cause::Table(TableError::Failed(Failure::timeout()))));
+    placed.map_err(|cause| Left { message_id, key, cause })
+}
+
+/// Puts one item, once all of its parts are there.
+async fn place_item(table: &Table, item: Item) -> Result<(), Cause> {
+    let is_whole = table.has_parts(&item).await.map_err(Cause::Table)?;
+    if !is_whole {
+        return Err(Cause::PartMissing);
+    }
+    table.put(item).await.map_err(Cause::Table)?;
+    Ok(())
+}
+
+impl Drained {
+    /// The answer, which says to Lambda which messages are to be delivered again.
+    #[must_use]
+    pub fn response(&self) -> SqsBatchResponse {
+        let mut response = SqsBatchResponse::default();
+        response.set_failures(self.left.iter().map(|left| left.message_id.clone()));
+        response
+    }
+
+    /// Writes a line for each message that is left, and one for the batch, to standard output, where Lambda collects them.
+    /// That nobody reads them must not fail a batch.
+    pub fn log(&self) {
+        for left in &self.left {
+            let line = serde_json::to_string(&left.line()).unwrap_or_default();
+            writeln!(io::stdout(), "{line}").ok();
+        }
+        let line = json!({ "drained": self.drained, "left": self.left.len() });
+        writeln!(io::stdout(), "{line}").ok();
+    }
+}
+
+impl From<Drained> for SqsBatchResponse {
+    fn from(drained: Drained) -> Self {
+        drained.response()
+    }
 }

@@ -12,6 +12,7 @@ use std::{
     io::{self, Write},
     time::Duration,
 };
+use store::Failure;
 
 /// What became of a delivery.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -25,8 +26,10 @@ pub enum Verdict {
     },
     /// Its events wait in the spool for a table that did not take them in time.
     Spooled {
-        /// How many events it carried.
+        /// How many events it carried, those that are in the table too.
         events: usize,
+        /// How many of them the table had.
+        duplicates: usize,
     },
     /// It could not be read, and is in the table as it came.
     Quarantined(Unreadable),
@@ -113,9 +116,12 @@ pub(crate) struct Line<'a> {
     /// Why it was quarantined.
     #[serde(skip_serializing_if = "Option::is_none")]
     reason: Option<&'static str>,
-    /// How the table failed.
+    /// How the table failed, on the way: AWS's error code, else the kind of failure.
     #[serde(skip_serializing_if = "Option::is_none")]
-    table_failure: Option<&'static str>,
+    table_failure: Option<&'a str>,
+    /// How the queue failed, likewise.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    queue_failure: Option<&'a str>,
 }
 
 #[derive(Serialize)]
@@ -152,8 +158,7 @@ impl<'a> Line<'a> {
         latency: Duration,
     ) -> Self {
         let (events, duplicates) = match verdict {
-            Verdict::Kept { events, duplicates } => (*events, *duplicates),
-            Verdict::Spooled { events } => (*events, 0),
+            Verdict::Kept { events, duplicates } | Verdict::Spooled { events, duplicates } => (*events, *duplicates),
             _ => (0, 0),
         };
         let is_delivery = !matches!(verdict, Verdict::Probe | Verdict::Hello | Verdict::Stranger);
@@ -193,7 +198,8 @@ impl<'a> Line<'a> {
                 Verdict::Quarantined(reason) => Some(reason.reason()),
                 _ => None,
             },
-            table_failure: facts.table_failure,
+            table_failure: facts.table_failure.as_ref().map(Failure::word),
+            queue_failure: facts.queue_failure.as_ref().map(Failure::word),
             counts,
         }
     }
@@ -213,5 +219,6 @@ pub(crate) struct Facts {
     pub(crate) claims_to_be_the_provider: bool,
     pub(crate) request_id: Option<String>,
     pub(crate) spooled: usize,
-    pub(crate) table_failure: Option<&'static str>,
+    pub(crate) table_failure: Option<Failure>,
+    pub(crate) queue_failure: Option<Failure>,
 }

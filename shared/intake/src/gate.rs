@@ -105,9 +105,26 @@ impl Gate {
     /// Lets a delivery in when its request shows an accepted credential; else it is a stranger's.
     #[must_use]
     pub fn admit(&self, headers: &HeaderMap, query: &str, delivery: Delivery) -> Option<Admitted> {
+        Some(self.check(headers, query)?.admit(delivery))
+    }
+
+    /// The same before the body is decoded: a stranger's is not worth it.
+    pub(crate) fn check(&self, headers: &HeaderMap, query: &str) -> Option<Pass> {
         let basic = basic_credentials(headers).and_then(|shown| matching(&self.basic, &shown));
         let label = basic.or_else(|| matching(&self.keys, url_key(query)?.as_bytes()))?.to_owned();
-        Some(Admitted { delivery, label })
+        Some(Pass { label })
+    }
+}
+
+/// An accepted credential that a request showed. Made by [`Gate::check`] alone.
+#[derive(Debug)]
+pub(crate) struct Pass {
+    label: String,
+}
+
+impl Pass {
+    pub(crate) fn admit(self, delivery: Delivery) -> Admitted {
+        Admitted { delivery, label: self.label }
     }
 }
 

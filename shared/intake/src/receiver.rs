@@ -3,7 +3,7 @@
 use crate::{
     Admitted, Gate, GateError, Provider, Verdict,
     answer::{Facts, Line},
-    door,
+    door::{self, Decoded},
 };
 use futures_util::FutureExt;
 use lambda_http::{
@@ -71,7 +71,7 @@ impl Receiver {
     /// What [`answer`](Self::answer) answers with. Logs one line of it.
     pub async fn receive(&self, event: ApiGatewayV2httpRequest) -> Verdict {
         let (started, mut facts) = (Instant::now(), Facts::default());
-        facts.request_id.clone_from(&event.request_context.request_id);
+        facts.request_id = event.request_context.request_id.as_deref().map(door::shortened);
         let verdict = self.judge(event, &mut facts).await;
         if !self.is_silent {
             Line::new(self.provider.name, &verdict, &facts, now(), started.elapsed()).write();
@@ -84,16 +84,19 @@ impl Receiver {
             return Verdict::Hello;
         }
         let request = door::open(event, self.provider.request_id_header);
-        facts.bytes = request.delivery.body.len();
+        facts.bytes = request.body_length();
         facts.claims_to_be_the_provider = self.provider.is_named_by(&request.headers);
-        let Some(admitted) = self.gate.admit(&request.headers, &request.query, request.delivery) else {
+        let Some(pass) = self.gate.check(&request.headers, &request.query) else {
             return Verdict::Stranger;
         };
+        let Decoded { delivery, garbled } = request.decode(&pass);
+        let admitted = pass.admit(delivery);
+        facts.bytes = admitted.delivery().body.len();
         facts.credential = Some(admitted.label().to_owned());
         if admitted.delivery().body.is_empty() {
             return Verdict::Probe;
         }
-        let read = request.garbled.map_or_else(|| self.read(&admitted), Err);
+        let read = garbled.map_or_else(|| self.read(&admitted), Err);
         if let Some(verdict) = self.try_keep(&admitted, read, facts).await {
             return verdict;
         }
@@ -122,12 +125,14 @@ impl Receiver {
         let records = Record::of(self.provider.name, admitted.delivery(), read);
         let quarantined = records.iter().find_map(Record::unreadable).cloned();
         let events = records.iter().filter(|record| matches!(record, Record::Event { .. })).count();
-        let Outcome { duplicates, spooled, lost, table_failure } = self.store.keep(records).await;
-        (facts.spooled, facts.table_failure) = (spooled, table_failure);
+        let Outcome { duplicates, spooled, lost, table_failure, queue_failure } = self.store.keep(records).await;
+        facts.spooled = spooled;
+        facts.table_failure = table_failure;
+        facts.queue_failure = queue_failure;
         match quarantined {
             _ if lost > 0 => Verdict::Unavailable,
             Some(reason) => Verdict::Quarantined(reason),
-            None if spooled > 0 => Verdict::Spooled { events },
+            None if spooled > 0 => Verdict::Spooled { events, duplicates },
             None => Verdict::Kept { events, duplicates },
         }
     }

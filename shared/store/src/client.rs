@@ -18,8 +18,9 @@ pub struct Client {
     http: SharedHttpClient,
     /// The table's share of a delivery's time, and the spool's.
     pub(crate) share: Duration,
+    /// One attempt of a call.
+    pub(crate) attempt: Duration,
     retry: RetryConfig,
-    timeout: TimeoutConfig,
 }
 
 impl Client {
@@ -36,7 +37,7 @@ impl Client {
             .with_max_attempts(ATTEMPTS)
             .with_initial_backoff(FIRST_WAIT)
             .with_max_backoff(LONGEST_WAIT);
-        Self { http, share: SHARE, retry, timeout: timeout(ATTEMPT, SHARE) }
+        Self { http, share: SHARE, attempt: ATTEMPT, retry }
     }
 
     /// Over the network, for whom no provider waits: a table that is slow is better than none.
@@ -50,7 +51,17 @@ impl Client {
     pub fn patient_over(http: SharedHttpClient) -> Self {
         let share = PATIENT_ATTEMPT * ATTEMPTS;
         let retry = RetryConfig::standard().with_max_attempts(ATTEMPTS).with_initial_backoff(FIRST_WAIT);
-        Self { http, share, retry, timeout: timeout(PATIENT_ATTEMPT, share) }
+        Self { http, share, attempt: PATIENT_ATTEMPT, retry }
+    }
+
+    /// The timeouts of a call, given that of one attempt. That of connecting is always the same: connections are shared by
+    /// calls for which it is.
+    pub(crate) fn timeout(&self, attempt: Duration) -> TimeoutConfig {
+        TimeoutConfig::builder()
+            .connect_timeout(self.attempt)
+            .operation_attempt_timeout(attempt)
+            .operation_timeout(self.share)
+            .build()
     }
 
     pub(crate) fn dynamodb(&self, settings: &Settings) -> aws_sdk_dynamodb::Client {
@@ -61,7 +72,7 @@ impl Client {
             .http_client(self.http.clone())
             .retry_config(self.retry.clone())
             .retry_partition(unlimited())
-            .timeout_config(self.timeout.clone())
+            .timeout_config(self.timeout(self.attempt))
             .stalled_stream_protection(StalledStreamProtectionConfig::disabled());
         config.set_endpoint_url(settings.dynamodb_endpoint.clone());
         aws_sdk_dynamodb::Client::from_conf(config.build())
@@ -75,7 +86,7 @@ impl Client {
             .http_client(self.http.clone())
             .retry_config(self.retry.clone())
             .retry_partition(unlimited())
-            .timeout_config(self.timeout.clone())
+            .timeout_config(self.timeout(self.attempt))
             .stalled_stream_protection(StalledStreamProtectionConfig::disabled());
         config.set_endpoint_url(settings.sqs_endpoint.clone());
         aws_sdk_sqs::Client::from_conf(config.build())
@@ -86,14 +97,6 @@ impl Client {
 /// would be a failure too. The shares are what spares a store in trouble.
 fn unlimited() -> RetryPartition {
     RetryPartition::custom("hookkeeper").token_bucket(TokenBucket::unlimited()).build()
-}
-
-fn timeout(attempt: Duration, operation: Duration) -> TimeoutConfig {
-    TimeoutConfig::builder()
-        .connect_timeout(attempt)
-        .operation_attempt_timeout(attempt)
-        .operation_timeout(operation)
-        .build()
 }
 
 impl Default for Client {

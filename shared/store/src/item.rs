@@ -72,6 +72,13 @@ impl Key {
     }
 }
 
+/// A key as the attributes that name an item.
+#[must_use]
+pub fn key_attributes(key: &Key) -> Item {
+    let attribute = |text: &str| AttributeValue::S(text.to_owned());
+    Item::from([("pk".to_owned(), attribute(&key.pk)), ("sk".to_owned(), attribute(&key.sk))])
+}
+
 /// The items of a record, in the order in which they are to be put: the parts of one that is too large, then the item
 /// itself. What depends on when it is put is added by [`stamp`].
 #[must_use]

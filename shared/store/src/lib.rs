@@ -3,6 +3,7 @@
 //! The only crate of a function that names the AWS SDK.
 
 mod client;
+mod failure;
 pub mod item;
 mod kept;
 mod removal;
@@ -14,6 +15,7 @@ pub mod time;
 mod trust;
 
 pub use client::Client;
+pub use failure::Failure;
 pub use item::Key;
 pub use kept::{Entry, Order};
 pub use settings::{Settings, SettingsError};

@@ -1,9 +1,6 @@
 //! Removing records, each with the parts that any writer put for it.
 
-use crate::{
-    Key, Table, TableError,
-    item::{self, Item},
-};
+use crate::{Key, Table, TableError, item};
 use aws_sdk_dynamodb::{error::SdkError, types::AttributeValue};
 
 impl Table {
@@ -84,7 +81,7 @@ impl Table {
             .client
             .update_item()
             .table_name(&self.name)
-            .set_key(Some(key_attributes(key)))
+            .set_key(Some(item::key_attributes(key)))
             .condition_expression("attribute_exists(pk)")
             .update_expression("SET #removing = :removing")
             .expression_attribute_names("#removing", item::REMOVING)
@@ -97,13 +94,8 @@ impl Table {
     }
 
     async fn delete(&self, key: &Key) -> Result<(), TableError> {
-        let delete = self.client.delete_item().table_name(&self.name).set_key(Some(key_attributes(key)));
+        let delete = self.client.delete_item().table_name(&self.name).set_key(Some(item::key_attributes(key)));
         delete.send().await?;
         Ok(())
     }
-}
-
-fn key_attributes(key: &Key) -> Item {
-    let text = |text: &str| AttributeValue::S(text.to_owned());
-    Item::from([("pk".to_owned(), text(&key.pk)), ("sk".to_owned(), text(&key.sk))])
 }

@@ -1,13 +1,21 @@
 //! The table.
 
 use crate::{
-    Client, Settings,
+    Client, Failure, Settings,
     item::{self, Item, ItemError, Key},
     time::{ATTEMPT, now},
 };
-use aws_sdk_dynamodb::{error::SdkError, operation::put_item::builders::PutItemFluentBuilder, types::AttributeValue};
+use aws_sdk_dynamodb::{
+    error::{ProvideErrorMetadata, SdkError},
+    operation::put_item::builders::PutItemFluentBuilder,
+    types::AttributeValue,
+};
+use futures_util::{FutureExt, StreamExt, stream};
 use models::{Record, Timestamp};
 use std::time::Duration;
+
+/// How many parts of an item are asked for at the same time.
+const CONCURRENT_GETS: usize = 8;
 
 /// The table that records are kept in.
 #[derive(Debug, Clone)]
@@ -26,22 +34,34 @@ pub enum Kept {
     Duplicate,
 }
 
-/// The table did not do in time what it was asked. Says the kind of failure and no value of a record.
-#[derive(Debug, thiserror::Error)]
-#[error("the table did not answer ({0})")]
-pub struct TableError(&'static str);
+/// Why the table did not give what it was asked for. Holds no value of a record.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum TableError {
+    /// It did not do in time what it was asked.
+    #[error("the table {0}")]
+    Failed(Failure),
+    /// It has something that an earlier or a later Hookkeeper wrote, or somebody else.
+    #[error("the item was not written by this version of Hookkeeper")]
+    OtherVersion,
+    /// An item is there and its parts are not.
+    #[error("the parts of an item are missing")]
+    PartsMissing,
+}
 
-/// What a later or an earlier Hookkeeper wrote, or somebody else.
-pub(crate) const OTHER_VERSION: TableError = TableError("an item of another version");
+pub(crate) const OTHER_VERSION: TableError = TableError::OtherVersion;
 
 /// An item is there and its parts are not, which no writer leaves behind.
-const PARTS_MISSING: TableError = TableError("the parts of an item are missing");
+const PARTS_MISSING: TableError = TableError::PartsMissing;
 
 impl TableError {
-    /// The kind of failure, in one word.
+    /// One word for a log: AWS's error code, else the kind of failure.
     #[must_use]
-    pub fn kind(&self) -> &'static str {
-        self.0
+    pub fn word(&self) -> &str {
+        match self {
+            Self::Failed(failure) => failure.word(),
+            Self::OtherVersion => "other_version",
+            Self::PartsMissing => "parts_missing",
+        }
     }
 }
 
@@ -63,19 +83,24 @@ impl Table {
     ///
     /// # Errors
     /// [`TableError`]: the table did not say in time that it has it.
-    pub async fn put(&self, mut item: Item) -> Result<Kept, TableError> {
+    pub async fn put(&self, item: Item) -> Result<Kept, TableError> {
+        self.try_put(item).await.map_err(TableError::Failed)
+    }
+
+    /// The same. A put fails in no other way.
+    pub(crate) async fn try_put(&self, mut item: Item) -> Result<Kept, Failure> {
         item::stamp(&mut item, now(), self.expiry());
         self.put_stamped(item).await
     }
 
-    async fn put_stamped(&self, item: Item) -> Result<Kept, TableError> {
+    async fn put_stamped(&self, item: Item) -> Result<Kept, Failure> {
         let put = on_condition(self.client.put_item().table_name(&self.name), &item);
         match put.set_item(Some(item)).send().await {
             Ok(_) => Ok(Kept::New),
             Err(SdkError::ServiceError(error)) if error.err().is_conditional_check_failed_exception() => {
                 Ok(Kept::Duplicate)
             }
-            Err(error) => Err(error.into()),
+            Err(error) => Err(Failure::from(&error)),
         }
     }
 
@@ -141,7 +166,7 @@ impl Table {
     pub async fn put_until(&self, record: Record, expires: Option<i64>) -> Result<Kept, TableError> {
         let mut kept = Kept::Duplicate;
         for item in stamped(record, expires) {
-            kept = self.put_stamped(item).await?;
+            kept = self.put_stamped(item).await.map_err(TableError::Failed)?;
         }
         Ok(kept)
     }
@@ -167,9 +192,31 @@ impl Table {
         Ok(Some(parts))
     }
 
+    /// Whether all parts of an item are there. Asks for several at the same time, and for none of their bytes.
+    ///
+    /// # Errors
+    /// [`TableError`].
+    pub async fn has_parts(&self, head: &Item) -> Result<bool, TableError> {
+        let keys = item::part_keys(head);
+        // Boxed, since the compiler does not see otherwise that it may be sent to another thread.
+        let gets = stream::iter(keys).map(|key| self.has_part(key).boxed());
+        let mut gets = gets.buffer_unordered(CONCURRENT_GETS);
+        while let Some(is_there) = gets.next().await {
+            if !is_there? {
+                return Ok(false);
+            }
+        }
+        Ok(true)
+    }
+
+    async fn has_part(&self, key: Key) -> Result<bool, TableError> {
+        let get = self.client.get_item().table_name(&self.name).set_key(Some(item::key_attributes(&key)));
+        let answer = get.projection_expression("pk").consistent_read(true).send().await?;
+        Ok(answer.item.is_some())
+    }
+
     pub(crate) async fn item(&self, key: &Key) -> Result<Option<Item>, TableError> {
-        let text = |text: &str| AttributeValue::S(text.to_owned());
-        let get = self.client.get_item().table_name(&self.name).key("pk", text(&key.pk)).key("sk", text(&key.sk));
+        let get = self.client.get_item().table_name(&self.name).set_key(Some(item::key_attributes(key)));
         Ok(get.consistent_read(true).send().await?.item)
     }
 
@@ -247,13 +294,8 @@ fn stamped(record: Record, expires: Option<i64>) -> Vec<Item> {
     items
 }
 
-impl<E> From<SdkError<E>> for TableError {
+impl<E: ProvideErrorMetadata> From<SdkError<E>> for TableError {
     fn from(error: SdkError<E>) -> Self {
-        match error {
-            SdkError::ServiceError(_) => Self("refused"),
-            SdkError::TimeoutError(_) => Self("timeout"),
-            SdkError::DispatchFailure(_) => Self("unreachable"),
-            _ => Self("failed"),
-        }
+        Self::Failed(Failure::from(&error))
     }
 }

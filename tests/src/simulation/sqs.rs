@@ -136,8 +136,8 @@ async fn poll(aws: &Aws, account: &Arc<Account>, table: &store::Table) -> Polled
     let ids: BTreeSet<_> = records.iter().filter_map(|record| record.message_id.clone()).collect();
     let mut event = SqsEvent::default();
     event.records = records;
-    let Ok(response) = timeout(DRAIN_TIMEOUT, drain::drain(table, event)).await else { return Polled::Failed };
-    let failed = response.batch_item_failures.into_iter().map(|failure| failure.item_identifier).collect();
+    let Ok(drained) = timeout(DRAIN_TIMEOUT, drain::drain(table, event)).await else { return Polled::Failed };
+    let failed = drained.left.into_iter().map(|left| left.message_id).collect();
     queue.delete(ids.difference(&failed));
     if failed == ids { Polled::Failed } else { Polled::Drained }
 }

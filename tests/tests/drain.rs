@@ -1,0 +1,116 @@
+//! The drain's real binary, as Lambda runs it: what it answers, and what it logs of what it leaves.
+
+use models::{Record, Timestamp, Unreadable};
+use serde_json::{Value, json};
+use sha2::{Digest, Sha256};
+use std::fs::File;
+use store::{
+    Key, Message,
+    item::{MAX_PART_BYTES, encode},
+};
+use tests::{
+    proxy::Fault,
+    runtime_api::{Answer, Function, binary},
+    world::World,
+};
+
+/// Bytes that zlib makes no smaller.
+fn noise(bytes: usize) -> Vec<u8> {
+    let mut random = fastrand::Rng::with_seed(1);
+    (0..bytes).map(|_| random.u8(..)).collect()
+}
+
+fn record(body: Vec<u8>) -> Record {
+    let delivery = models::Delivery {
+        body,
+        arrival: Timestamp::from_epoch(1_795_255_200).unwrap(),
+        request_id: "r-1".to_owned(),
+        content_type: None,
+    };
+    Record::of("closer", &delivery, Err(Unreadable::NoEvent)).pop().unwrap()
+}
+
+/// The message of the last item of a record.
+fn head(record: &Record) -> Message {
+    Message::of(&encode(record.clone()).pop().unwrap())
+}
+
+/// A batch of messages as Lambda hands it over, named by their numbers.
+fn batch(bodies: &[&str]) -> Value {
+    let records = bodies.iter().enumerate().map(|(number, body)| {
+        json!({
+            "messageId": format!("m-{number}"), "receiptHandle": "h", "body": body, "attributes": {},
+            "messageAttributes": {}, "md5OfBody": "", "eventSource": "aws:sqs",
+            "eventSourceARN": "arn:aws:sqs:us-east-1:123456789012:spool", "awsRegion": "us-east-1",
+        })
+    });
+    json!({ "Records": records.collect::<Vec<_>>() })
+}
+
+/// The names of the messages that the drain reports.
+fn reported(answer: &Answer) -> Vec<String> {
+    let Answer::Response(response) = answer else { panic!("{answer:?}") };
+    let failures = response["batchItemFailures"].as_array().unwrap();
+    failures.iter().map(|failure| failure["itemIdentifier"].as_str().unwrap().to_owned()).collect()
+}
+
+fn logged(function: &Function) -> Vec<Value> {
+    function.stdout().lines().map(|line| serde_json::from_str(line).unwrap()).collect()
+}
+
+/// As anybody can make it of a key: `printf %s "$pk#$sk" | sha256sum | cut -c1-16`.
+fn hash(key: &Key) -> String {
+    let digest = Sha256::digest(format!("{}#{}", key.pk, key.sk));
+    models::hex(&digest)[..16].to_owned()
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn each_message_that_is_left_has_a_line_that_says_why() {
+    let world = World::of(closer::CLOSER).await;
+    let mut function = Function::spawn(binary("drain"), &world.environment()).await;
+    let (small, large) = (record(b"small".to_vec()), record(noise(3 * MAX_PART_BYTES)));
+    let (small_message, large_message) = (head(&small), head(&large));
+
+    let answer = function.invoke(batch(&["garbage", large_message.text(), small_message.text()]).to_string()).await;
+    assert_eq!(reported(&answer), ["m-0", "m-1"]);
+    let large_key = hash(&Key::of(&large));
+    let lines = [
+        json!({ "message_id": "m-0", "cause": "not_a_message" }),
+        json!({ "message_id": "m-1", "key": large_key, "cause": "part_missing" }),
+        json!({ "drained": 1, "left": 2 }),
+    ];
+    assert_eq!(logged(&function), lines);
+
+    let mut before = lines.len();
+    let small_key = hash(&Key::of(&small));
+    for (fault, code) in
+        [(Fault::Refused, "unreachable"), (Fault::InternalError, "http_500"), (Fault::Throttling, "Exception")]
+    {
+        world.table.set(fault).await;
+        let answer = function.invoke(batch(&[small_message.text()]).to_string()).await;
+        assert_eq!(reported(&answer), ["m-0"], "{fault:?}");
+        let lines = logged(&function);
+        let [line, total] = &lines[before..] else { panic!("{fault:?}: {lines:?}") };
+        assert!(line["code"].as_str().unwrap().ends_with(code), "{fault:?}: {line}");
+        assert_eq!(
+            (&line["message_id"], &line["key"], &line["cause"]),
+            (&json!("m-0"), &json!(small_key), &json!("table")),
+            "{fault:?}"
+        );
+        assert_eq!(total, &json!({ "drained": 0, "left": 1 }));
+        before = lines.len();
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_log_that_takes_nothing_ends_no_drain() {
+    let world = World::of(closer::CLOSER).await;
+    let full = File::options().write(true).open("/dev/full").unwrap();
+    let mut function = Function::spawn_printing_to(full, binary("drain"), &world.environment()).await;
+    let small = head(&record(b"small".to_vec()));
+    for _ in 0..2 {
+        let answer = function.invoke(batch(&["garbage", small.text()]).to_string()).await;
+        assert_eq!(reported(&answer), ["m-0"]);
+    }
+    assert!(function.is_alive());
+}
