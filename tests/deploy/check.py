@@ -126,6 +126,18 @@ def keys(table):
     return {item["pk"]["S"].split("/")[0].split("#")[0] for item in items(table)}
 
 
+def unprotect(table):
+    """Turns the table's deletion protection off, without which it cannot be deleted."""
+    dynamodb = boto3.client("dynamodb")
+    try:
+        dynamodb.delete_table(TableName=table)
+    except dynamodb.exceptions.ClientError as error:
+        assert "protect" in str(error), error
+    else:
+        raise AssertionError("the table can be deleted by mistake")
+    dynamodb.update_table(TableName=table, DeletionProtectionEnabled=False)
+
+
 def sks(table):
     return sorted(item["sk"]["S"] for item in items(table))
 
@@ -223,6 +235,7 @@ def check():
     # An outage of the table, of three receives of the drain at the least. They are 180 s apart in the template, here 2 s.
     boto3.client("sqs").set_queue_attributes(QueueUrl=spool, Attributes={"VisibilityTimeout": "2"})
     schema = boto3.client("dynamodb").describe_table(TableName=table)["Table"]
+    unprotect(table)
     boto3.client("dynamodb").delete_table(TableName=table)
     for provider, url in urls.items():
         assert send(url, shown[provider], *sample(provider)) == 200, f"{provider} with no table"
@@ -257,11 +270,25 @@ def check():
     told = json.dumps([logged(name) for name in ("Pipedrive", "Amocrm", "Closer", "Drain")]) + json.dumps(outputs)
     assert not [secret for secret in secrets if secret in told], "a secret is told"
 
+    # What still waits when the stack is deleted was answered 200.
+    boto3.client("sqs").set_queue_attributes(QueueUrl=spool, Attributes={"DelaySeconds": "900"})
+    boto3.client("sqs").send_message(QueueUrl=spool, MessageBody="waits in the spool")
+    boto3.client("sqs").send_message(QueueUrl=dead, MessageBody="waits in the dead letters")
     succeeded, printed = run("sam", "delete", "--stack-name", STACK, "--no-prompts")
     assert succeeded, printed
     assert functions() == [], functions()
-    assert items(table), "the table is gone with the stack"
-    print("deleted; the table stays")
+    assert sks(table), "the table is gone with the stack"
+    waiting = "ApproximateNumberOfMessagesDelayed"
+    attributes = boto3.client("sqs").get_queue_attributes(QueueUrl=spool, AttributeNames=[waiting])["Attributes"]
+    assert attributes[waiting] == "1", f"what waited in the spool is gone with the stack: {attributes}"
+    assert depth(dead) == 1, "the dead letters are gone with the stack"
+    print("deleted; the table, the spool and the dead letters stay, with what is in them")
+
+    new = boto3.client("sqs").create_queue(QueueName="new")["QueueUrl"]
+    succeeded, printed = run(sys.executable, "examples/move_messages.py", dead, new)
+    assert succeeded and printed == "1 moved\n", printed
+    assert (depth(dead), depth(new)) == (0, 1), "a message is lost on its way into another queue"
+    print("what was left in a queue is moved into another one")
 
 
 def tell():
