@@ -209,6 +209,7 @@ def check():
     outputs = deployed(**parameters)
     urls = {provider: outputs[f"{provider.capitalize()}Url"] for provider in SAMPLES}
     table, spool, dead = outputs["TableName"], outputs["SpoolUrl"], outputs["DeadLettersUrl"]
+    assert outputs["StreamArn"] == boto3.client("dynamodb").describe_table(TableName=table)["Table"]["LatestStreamArn"]
     assert "No changes to deploy" in deploy(**parameters)[1]
     print("a second deploy changes nothing")
     allow_batches()

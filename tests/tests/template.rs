@@ -273,3 +273,11 @@ fn the_table_is_protected_from_deletion() {
     let template = template();
     assert_eq!(resources(&template, "AWS::DynamoDB::Table")["Table"]["DeletionProtectionEnabled"], true);
 }
+
+#[test]
+fn the_stream_of_new_items_is_an_output() {
+    let template = template();
+    let stream = &resources(&template, "AWS::DynamoDB::Table")["Table"]["StreamSpecification"];
+    assert_eq!(stream["StreamViewType"], "NEW_IMAGE");
+    assert_eq!(template["Outputs"]["StreamArn"]["Value"]["GetAtt"], "Table.StreamArn");
+}
