@@ -14,7 +14,9 @@ import urllib.error
 import urllib.parse
 import urllib.request
 from contextlib import contextmanager
+from datetime import datetime, timedelta, timezone
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import boto3
 
@@ -166,11 +168,13 @@ def failing():
 
 
 def consumed(table):
-    """The types of the events that the README's consumer in Python prints."""
-    [consumer] = re.findall(r"```python\n(.*?)```", Path("README.md").read_text(), re.DOTALL)
-    succeeded, printed = run(sys.executable, "-c", consumer.replace("<TableName>", table))
+    """The types of the events that the consumer in Python prints, of the last hour."""
+    hour_ago = datetime.now(timezone.utc) - timedelta(hours=1)
+    with TemporaryDirectory() as folder:
+        position = str(Path(folder, "position.json"))
+        succeeded, printed = run(sys.executable, "examples/consumer.py", table, position, hour_ago.isoformat())
     assert succeeded, printed
-    return sorted(line.split()[0] for line in printed.splitlines())
+    return sorted(json.loads(line)["type"] for line in printed.splitlines())
 
 
 def allow_batches():
@@ -228,7 +232,7 @@ def check():
     succeeded, printed = run("hookkeeper", "events", "--output", "json")
     assert succeeded and len(printed.splitlines()) == 3, printed
     assert consumed(table) == sorted(json.loads(line)["type"] for line in printed.splitlines())
-    print("hookkeeper events and the README's consumer see what was kept")
+    print("hookkeeper events and the consumer in Python see what was kept")
     assert depth(spool) == 0
     # The emulation forgets the table's TimeToLiveSpecification.
     assert failing() == ["expiry"], failing()
