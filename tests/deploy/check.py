@@ -14,7 +14,9 @@ import urllib.error
 import urllib.parse
 import urllib.request
 from contextlib import contextmanager
+from datetime import datetime, timedelta, timezone
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import boto3
 
@@ -126,6 +128,18 @@ def keys(table):
     return {item["pk"]["S"].split("/")[0].split("#")[0] for item in items(table)}
 
 
+def unprotect(table):
+    """Turns the table's deletion protection off, without which it cannot be deleted."""
+    dynamodb = boto3.client("dynamodb")
+    try:
+        dynamodb.delete_table(TableName=table)
+    except dynamodb.exceptions.ClientError as error:
+        assert "protect" in str(error), error
+    else:
+        raise AssertionError("the table can be deleted by mistake")
+    dynamodb.update_table(TableName=table, DeletionProtectionEnabled=False)
+
+
 def sks(table):
     return sorted(item["sk"]["S"] for item in items(table))
 
@@ -154,11 +168,13 @@ def failing():
 
 
 def consumed(table):
-    """The types of the events that the README's consumer in Python prints."""
-    [consumer] = re.findall(r"```python\n(.*?)```", Path("README.md").read_text(), re.DOTALL)
-    succeeded, printed = run(sys.executable, "-c", consumer.replace("<TableName>", table))
+    """The types of the events that the consumer in Python prints, of the last hour."""
+    hour_ago = datetime.now(timezone.utc) - timedelta(hours=1)
+    with TemporaryDirectory() as folder:
+        position = str(Path(folder, "position.json"))
+        succeeded, printed = run(sys.executable, "examples/consumer.py", table, position, hour_ago.isoformat())
     assert succeeded, printed
-    return sorted(line.split()[0] for line in printed.splitlines())
+    return sorted(json.loads(line)["type"] for line in printed.splitlines())
 
 
 def allow_batches():
@@ -197,6 +213,7 @@ def check():
     outputs = deployed(**parameters)
     urls = {provider: outputs[f"{provider.capitalize()}Url"] for provider in SAMPLES}
     table, spool, dead = outputs["TableName"], outputs["SpoolUrl"], outputs["DeadLettersUrl"]
+    assert outputs["StreamArn"] == boto3.client("dynamodb").describe_table(TableName=table)["Table"]["LatestStreamArn"]
     assert "No changes to deploy" in deploy(**parameters)[1]
     print("a second deploy changes nothing")
     allow_batches()
@@ -215,7 +232,7 @@ def check():
     succeeded, printed = run("hookkeeper", "events", "--output", "json")
     assert succeeded and len(printed.splitlines()) == 3, printed
     assert consumed(table) == sorted(json.loads(line)["type"] for line in printed.splitlines())
-    print("hookkeeper events and the README's consumer see what was kept")
+    print("hookkeeper events and the consumer in Python see what was kept")
     assert depth(spool) == 0
     # The emulation forgets the table's TimeToLiveSpecification.
     assert failing() == ["expiry"], failing()
@@ -223,6 +240,7 @@ def check():
     # An outage of the table, of three receives of the drain at the least. They are 180 s apart in the template, here 2 s.
     boto3.client("sqs").set_queue_attributes(QueueUrl=spool, Attributes={"VisibilityTimeout": "2"})
     schema = boto3.client("dynamodb").describe_table(TableName=table)["Table"]
+    unprotect(table)
     boto3.client("dynamodb").delete_table(TableName=table)
     for provider, url in urls.items():
         assert send(url, shown[provider], *sample(provider)) == 200, f"{provider} with no table"
@@ -257,11 +275,25 @@ def check():
     told = json.dumps([logged(name) for name in ("Pipedrive", "Amocrm", "Closer", "Drain")]) + json.dumps(outputs)
     assert not [secret for secret in secrets if secret in told], "a secret is told"
 
+    # What still waits when the stack is deleted was answered 200.
+    boto3.client("sqs").set_queue_attributes(QueueUrl=spool, Attributes={"DelaySeconds": "900"})
+    boto3.client("sqs").send_message(QueueUrl=spool, MessageBody="waits in the spool")
+    boto3.client("sqs").send_message(QueueUrl=dead, MessageBody="waits in the dead letters")
     succeeded, printed = run("sam", "delete", "--stack-name", STACK, "--no-prompts")
     assert succeeded, printed
     assert functions() == [], functions()
-    assert items(table), "the table is gone with the stack"
-    print("deleted; the table stays")
+    assert sks(table), "the table is gone with the stack"
+    waiting = "ApproximateNumberOfMessagesDelayed"
+    attributes = boto3.client("sqs").get_queue_attributes(QueueUrl=spool, AttributeNames=[waiting])["Attributes"]
+    assert attributes[waiting] == "1", f"what waited in the spool is gone with the stack: {attributes}"
+    assert depth(dead) == 1, "the dead letters are gone with the stack"
+    print("deleted; the table, the spool and the dead letters stay, with what is in them")
+
+    new = boto3.client("sqs").create_queue(QueueName="new")["QueueUrl"]
+    succeeded, printed = run(sys.executable, "examples/move_messages.py", dead, new)
+    assert succeeded and printed == "1 moved\n", printed
+    assert (depth(dead), depth(new)) == (0, 1), "a message is lost on its way into another queue"
+    print("what was left in a queue is moved into another one")
 
 
 def tell():

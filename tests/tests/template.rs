@@ -251,3 +251,33 @@ fn the_spool_outlives_an_outage() {
     assert_eq!(number(&drain["Events"]["Spool"]["Properties"]["ScalingConfig"]["MaximumConcurrency"]), 2);
     assert_eq!(drain["Events"]["Spool"]["Properties"]["FunctionResponseTypes"][0], "ReportBatchItemFailures");
 }
+
+#[test]
+fn what_holds_data_outlives_the_stack() {
+    let template = template();
+    let holds_data = ["AWS::DynamoDB::Table", "AWS::SQS::Queue", "AWS::S3::Bucket"];
+    let mut holders = BTreeSet::new();
+    for (name, resource) in template["Resources"].as_object().unwrap() {
+        if !holds_data.contains(&resource["Type"].as_str().unwrap()) {
+            continue;
+        }
+        assert_eq!(resource["DeletionPolicy"], "Retain", "{name} goes when the stack is deleted");
+        assert_eq!(resource["UpdateReplacePolicy"], "Retain", "{name} goes when it is replaced");
+        holders.insert(&**name);
+    }
+    assert_eq!(holders, BTreeSet::from(["DeadLetters", "Spool", "Table"]));
+}
+
+#[test]
+fn the_table_is_protected_from_deletion() {
+    let template = template();
+    assert_eq!(resources(&template, "AWS::DynamoDB::Table")["Table"]["DeletionProtectionEnabled"], true);
+}
+
+#[test]
+fn the_stream_of_new_items_is_an_output() {
+    let template = template();
+    let stream = &resources(&template, "AWS::DynamoDB::Table")["Table"]["StreamSpecification"];
+    assert_eq!(stream["StreamViewType"], "NEW_IMAGE");
+    assert_eq!(template["Outputs"]["StreamArn"]["Value"]["GetAtt"], "Table.StreamArn");
+}

@@ -1,0 +1,275 @@
+"""Runs examples/consumer.py against the receivers and the DynamoDB of `hookkeeper dev`.
+
+    python3 tests/deploy/consumer_test.py [consumer]
+
+Needs boto3, and `hookkeeper` in the PATH.
+"""
+
+import base64
+import hashlib
+import json
+import os
+import random
+import re
+import subprocess
+import sys
+import tempfile
+import urllib.request
+import zlib
+from contextlib import contextmanager
+from datetime import datetime, timedelta, timezone
+from pathlib import Path
+
+import boto3
+from boto3.dynamodb.conditions import Key
+
+CONSUMER = sys.argv[1] if len(sys.argv) > 1 else "examples/consumer.py"
+TABLE = "hookkeeper"
+MAX_PART_BYTES = 380_000
+os.environ |= {
+    "AWS_REGION": "us-east-1",
+    "AWS_DEFAULT_REGION": "us-east-1",
+    "AWS_ACCESS_KEY_ID": "local",
+    "AWS_SECRET_ACCESS_KEY": "local",
+}
+
+
+@contextmanager
+def hookkeeper_dev():
+    """The URL of the receivers, with an empty table."""
+    command = ["hookkeeper", "dev", "--data", "memory", "--port", "0", "--dynamodb-port", "0"]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as dev:
+        log = None
+        try:
+            banner = ""
+            while "Ctrl-C ends it" not in banner:
+                line = dev.stdout.readline()
+                assert line, f"hookkeeper dev did not start: {banner}"
+                banner += line
+            os.environ["AWS_ENDPOINT_URL"] = re.search(r"DynamoDB on (http://127\.0\.0\.1:\d+)", banner)[1]
+            # What it logs for each delivery, so that the pipe does not fill.
+            log = subprocess.Popen(["cat"], stdin=dev.stdout, stdout=subprocess.DEVNULL)
+            yield re.search(r"(http://127\.0\.0\.1:\d+)/pipedrive", banner)[1]
+        finally:
+            dev.terminate()
+            dev.wait()
+            if log:
+                log.wait()
+
+
+class Table:
+    """The table, to which events are added as the store writes them."""
+
+    def __init__(self):
+        self.table = boto3.resource("dynamodb").Table(TABLE)
+
+    def put(self, subject, kept, data=None, shard="0", **attributes):
+        """Adds an event that was kept at a given time. `data` is JSON text."""
+        item = self.item(subject, kept, shard) | {"data": data or json.dumps({"of": subject})} | attributes
+        self.table.put_item(Item=item)
+
+    def put_packed(self, subject, kept, data):
+        """Adds one that is too large for an item, and, where it is still too large when compressed, its chunks first."""
+        item = self.item(subject, kept, "0")
+        packed = zlib.compress(len(data.encode()).to_bytes(8, "little") + data.encode() + b"the body")
+        if len(packed) <= MAX_PART_BYTES:
+            self.table.put_item(Item=item | {"packed": packed})
+            return 0
+        name = hashlib.sha256(packed).hexdigest()[:32]
+        chunks = [packed[start : start + MAX_PART_BYTES] for start in range(0, len(packed), MAX_PART_BYTES)]
+        for number, chunk in enumerate(chunks):
+            key = {"pk": item["pk"] + "#chunks", "sk": f"{item['sk']}#{name}#{number:04}"}
+            self.table.put_item(Item=key | {"packed": chunk})
+        self.table.put_item(Item=item | {"parts": len(chunks), "packedhash": name})
+        return len(chunks)
+
+    def item(self, subject, kept, shard):
+        event = {"source": "pipedrive/7", "subject": subject, "time": text(kept), "id": subject.replace("/", "-")}
+        event |= {"type": "com.pipedrive.deal.updated", "originaltype": "change.deal"}
+        key = {"pk": f"{event['source']}#{subject}", "sk": f"{event['time']}#{event['id']}"}
+        return event | key | {"kept": text(kept), "hour": f"{kept:%Y-%m-%dT%H}#{shard}"}
+
+    def pages(self, hour):
+        """How many pages the index has for the first partition of an hour."""
+        request = {"IndexName": "kept", "KeyConditionExpression": Key("hour").eq(f"{hour:%Y-%m-%dT%H}#0")}
+        count = 1
+        while "LastEvaluatedKey" in (page := self.table.query(**request)):
+            request["ExclusiveStartKey"] = page["LastEvaluatedKey"]
+            count += 1
+        return count
+
+    def item_of(self, subject):
+        [item] = self.table.query(KeyConditionExpression=Key("pk").eq(f"pipedrive/7#{subject}"))["Items"]
+        return item
+
+
+class Consumer:
+    """A consumer with a position of its own."""
+
+    def __init__(self, folder, first):
+        self.position = Path(folder, "position.json")
+        self.first = text(first)
+
+    def command(self):
+        return [sys.executable, CONSUMER, TABLE, str(self.position), self.first]
+
+    def lines(self):
+        done = subprocess.run(self.command(), capture_output=True)
+        assert done.returncode == 0, done.stderr.decode()
+        # Not splitlines: it takes other characters for line ends too.
+        return done.stdout.decode().split("\n")[:-1]
+
+    def events(self):
+        return [json.loads(line) for line in self.lines()]
+
+    def subjects(self):
+        return [event["subject"] for event in self.events()]
+
+
+def text(time):
+    return time.strftime("%Y-%m-%dT%H:%M:%S.%fZ")
+
+
+def now():
+    return datetime.now(timezone.utc)
+
+
+def post(url, body, content_type):
+    credentials = base64.b64encode(b"local:local").decode()
+    headers = {"Authorization": f"Basic {credentials}", "Content-Type": content_type}
+    with urllib.request.urlopen(urllib.request.Request(url, body.encode(), headers), timeout=30) as response:
+        assert response.status == 200, response.status
+
+
+def deal(number, **data):
+    """A body of Pipedrive's."""
+    meta = {"version": "2.0", "action": "change", "entity": "deal", "entity_id": str(number), "company_id": "7"}
+    meta |= {"id": f"4ad6a8f7-2b5c-4f0e-9a63-{number:012}", "timestamp": "2026-11-21T10:00:00.000Z"}
+    return {"meta": meta, "data": {"id": number} | data, "previous": {}}
+
+
+def noise(size):
+    """Text that zlib cannot make much smaller."""
+    return base64.b64encode(random.Random(1).randbytes(size * 3 // 4)).decode()
+
+
+def what_is_received(url, table, folder):
+    """Deliveries are printed as `hookkeeper export` prints them, also one of 3 MB."""
+    consumer = Consumer(folder, now() - timedelta(minutes=10))
+    post(f"{url}/pipedrive", json.dumps(deal(1, title="Zażółć \u2028 \U0001f600", value=1), ensure_ascii=False), "application/json")
+    post(f"{url}/pipedrive", json.dumps(deal(2, note="large " * 500_000)), "application/json")
+    form = "&".join(f"leads[status][{n}][id]={n}&leads[status][{n}][status_id]=143" for n in range(2))
+    post(f"{url}/amocrm", f"{form}&account[id]=1001", "application/x-www-form-urlencoded")
+    assert "packed" in table.item_of("deal/2"), "the large event is not compressed"
+    port = os.environ["AWS_ENDPOINT_URL"].rsplit(":", 1)[1]
+    exported = subprocess.run(["hookkeeper", "export", f"--local={port}", "--since", "1h"], capture_output=True, check=True)
+    printed = consumer.events()
+    assert printed == [json.loads(line) for line in exported.stdout.splitlines()], printed
+    assert len(printed) == 4 and len(printed[1]["data"]["data"]["note"]) == 3_000_000, len(printed)
+
+    # Numbers that a parser would change, and line breaks between the tokens.
+    exact = json.dumps(deal(3, value="VALUE"), indent=1).replace("\n", "\r\n").replace('"VALUE"', "0.10000000000000000001e400")
+    post(f"{url}/pipedrive", exact, "application/json")
+    [line] = consumer.lines()
+    assert line.endswith('"data": ' + exact.replace("\r\n", "  ") + "}"), line
+    assert consumer.lines() == []
+    return "deliveries are printed as they are exported, a compressed one too, and one per line"
+
+
+def what_is_in_chunks(url, table, folder):
+    """An event that is too large for one item even when it is compressed."""
+    kept = now() - timedelta(minutes=5)
+    note = noise(2_000_000)
+    assert table.put_packed("deal/10", kept, json.dumps({"note": "small"})) == 0
+    assert table.put_packed("deal/11", kept + timedelta(seconds=1), json.dumps({"note": note})) >= 4
+    events = Consumer(folder, kept).events()
+    assert [event["data"]["note"] == expected for event, expected in zip(events, ["small", note], strict=True)] == [True, True]
+    return "an event in chunks is put together"
+
+
+def what_is_on_several_pages(url, table, folder):
+    """More than a page of the index in one partition, beside the others, and all in the order of keeping."""
+    hour = now().replace(minute=0, second=0, microsecond=0) - timedelta(hours=3)
+    expected = []
+    for number in range(60):
+        subject = f"deal/{number + 100}"
+        large = {"type": "x" * 40_000} if number % 2 else {}
+        table.put(subject, hour + timedelta(seconds=number), shard="0" if number % 2 else f"{number % 16:x}", **large)
+        expected.append(subject)
+    assert table.pages(hour) > 1, "one page is enough"
+    assert Consumer(folder, hour).subjects()[:60] == expected
+    return "events on several pages are printed in the order of keeping"
+
+
+def what_was_kept_in_earlier_hours(url, table, folder):
+    """Events of earlier hours come first; what is before the first time does not come."""
+    start = now() - timedelta(hours=30)
+    ages = [timedelta(), timedelta(hours=1), timedelta(hours=1, microseconds=1), timedelta(hours=5), timedelta(hours=20)]
+    for number, age in enumerate(ages):
+        table.put(f"deal/{number + 200}", start + age, shard=f"{15 - number:x}")
+    table.put("deal/299", start - timedelta(seconds=1))
+    expired = {"expires": int((now() - timedelta(seconds=1)).timestamp())}
+    table.put("deal/298", start + timedelta(hours=2), **expired)
+    assert Consumer(folder, start).subjects()[: len(ages)] == [f"deal/{number + 200}" for number in range(len(ages))]
+    return "events of earlier hours are printed"
+
+
+def what_comes_between_two_runs(url, table, folder):
+    """A later run prints what is new, and what appeared late, once."""
+    consumer = Consumer(folder, now() - timedelta(minutes=2))
+    table.put("deal/300", now() - timedelta(seconds=50))
+    assert "deal/300" in consumer.subjects()
+    assert consumer.subjects() == []
+    table.put("deal/301", now() - timedelta(seconds=30))  # appears in the index half a minute after its `kept`
+    table.put("deal/302", now())
+    assert consumer.subjects() == ["deal/301", "deal/302"]
+    # What a replay changes is kept again under the same key.
+    changed = table.item_of("deal/302") | {"kept": text(now()), "hour": f"{now():%Y-%m-%dT%H}#5"}
+    table.table.put_item(Item=changed)
+    assert consumer.subjects() == ["deal/302"]
+    assert consumer.subjects() == []
+    table.table.delete_item(Key={key: changed[key] for key in ("pk", "sk")})
+    assert consumer.subjects() == []
+    return "a later run prints what is new or late, once"
+
+
+def what_an_interrupted_run_leaves(url, table, folder):
+    """Whoever reads the lines goes away in between: the next run prints all that was not read."""
+    kept = now() - timedelta(minutes=4)
+    expected = [f"deal/{number + 400}" for number in range(20)]
+    for number, subject in enumerate(expected):
+        table.put(subject, kept + timedelta(milliseconds=number), json.dumps({"note": noise(100_000)}))
+    consumer = Consumer(folder, kept)
+    with subprocess.Popen(consumer.command(), stdout=subprocess.PIPE, stderr=subprocess.DEVNULL) as running:
+        read = [json.loads(running.stdout.readline())["subject"] for _ in range(3)]
+        running.stdout.close()
+    assert running.returncode != 0 and read == expected[:3], (running.returncode, read)
+    assert [subject for subject in consumer.subjects() if subject in expected[3:]] == expected[3:]
+    assert consumer.subjects() == []
+    return "an interrupted run loses nothing"
+
+
+CASES = [
+    what_is_received,
+    what_is_in_chunks,
+    what_is_on_several_pages,
+    what_was_kept_in_earlier_hours,
+    what_comes_between_two_runs,
+    what_an_interrupted_run_leaves,
+]
+
+
+def check():
+    failed = 0
+    for case in CASES:
+        # Each case has a table of its own.
+        with tempfile.TemporaryDirectory() as folder, hookkeeper_dev() as url:
+            try:
+                print(case(url, Table(), folder))
+            except Exception as error:
+                failed += 1
+                print(f"FAILED {case.__name__}: {type(error).__name__} {str(error)[-500:]}")
+    return failed
+
+
+sys.exit(check())
