@@ -68,7 +68,7 @@ def consume(path, first):
         for entry in kept(hour, since, end):
             if entry not in seen:
                 item = table.get_item(Key={"pk": entry[1], "sk": entry[2]}, ConsistentRead=True).get("Item")
-                if item and item.get("expires", math.inf) > time.time():
+                if item and "removing" not in item and item.get("expires", math.inf) > time.time():
                     print(cloud_event(item))
                 seen.add(entry)
         hour += timedelta(hours=1)
