@@ -324,3 +324,26 @@ async fn commands_finish_a_removal_that_was_interrupted() {
         assert_is_empty(&site, &format!("{command:?}")).await;
     }
 }
+
+#[tokio::test]
+async fn a_shared_body_stays_as_long_as_the_events_of_a_later_delivery_that_name_it() {
+    let timeless = |request_id: &str| {
+        let delivery = Delivery {
+            body: b"leads[call_in][0][id]=1&leads[call_in][1][id]=2".to_vec(),
+            content_type: None,
+            arrival: Timestamp::parse(ARRIVAL).unwrap(),
+            request_id: request_id.to_owned(),
+        };
+        Record::of("amocrm", &delivery, (amocrm::AMOCRM.read)(&delivery))
+    };
+    for (first, second) in [(EARLY, Some(LATE)), (LATE, Some(EARLY)), (EARLY, None)] {
+        let site = Site::start().await;
+        site.put(&timeless("one"), Some(first)).await;
+        site.put(&timeless("another"), second).await;
+        let all = items(&site).await;
+        let body = all.iter().find(|item| item["sk"].as_s().unwrap() == "body").unwrap();
+        assert_eq!(all.len(), 5, "four events and one body: {all:?}");
+        let latest = all.iter().map(|item| expires(item).unwrap_or(i64::MAX)).max();
+        assert_eq!(Some(expires(body).unwrap_or(i64::MAX)), latest, "{first} and {second:?}");
+    }
+}

@@ -48,6 +48,9 @@ pub struct Key {
     pub sk: String,
 }
 
+/// The sort key of a body that events share.
+const BODY: &str = "body";
+
 impl Key {
     /// The key under which a record stands.
     #[must_use]
@@ -68,7 +71,7 @@ impl Key {
     /// The key of the body that the events of a delivery share.
     #[must_use]
     pub fn of_body(provider: &str, delivery: &str) -> Self {
-        Self { pk: format!("delivery#{provider}#{delivery}"), sk: "body".to_owned() }
+        Self { pk: format!("delivery#{provider}#{delivery}"), sk: BODY.to_owned() }
     }
 }
 
@@ -132,6 +135,12 @@ pub fn encode_with_expiry(record: Record, expires: Option<i64>) -> Vec<Item> {
 #[must_use]
 pub fn is_event(item: &Item) -> bool {
     item.contains_key("type")
+}
+
+/// Whether an item is the body that several events share. The sort key of every other record begins with a time.
+#[must_use]
+pub fn is_shared_body(item: &Item) -> bool {
+    attribute(item, "sk") == Some(BODY)
 }
 
 /// Adds to an item what depends on when it is put: `kept`, for an event the shard of the hour in the index of what was

@@ -271,10 +271,10 @@ fn is_expired(item: &Item) -> bool {
     item::expiry(item).is_some_and(|expires| expires <= now().as_seconds())
 }
 
-/// Puts an item where there is none yet. In the place of a part there may be the same part, since its key names its bytes,
-/// and it must not expire before this one would.
+/// Puts an item where there is none yet. In the place of a part or of a shared body there may be the same one, since its key
+/// names its bytes, and it must not expire before this one would.
 fn on_condition(put: PutItemFluentBuilder, item: &Item) -> PutItemFluentBuilder {
-    if !item::is_part(item) {
+    if !item::is_part(item) && !item::is_shared_body(item) {
         return put.condition_expression("attribute_not_exists(pk)");
     }
     match item.get("expires") {
