@@ -17,8 +17,9 @@ use tests::{
 };
 use tokio::sync::Mutex;
 
-/// The longest that any delivery is to wait: both shares, and what computing takes.
-const LONGEST: Duration = Duration::from_millis(1_500);
+/// The longest that any delivery is to wait: both shares, and what computing takes in a build for tests. Less than any provider
+/// waits.
+const LONGEST: Duration = Duration::from_millis(1_800);
 /// What is answered without waiting for a store that hangs.
 const AT_ONCE: Duration = Duration::from_millis(200);
 /// Held by each test: what they measure is not to be each other.

@@ -119,7 +119,7 @@ async fn nothing_is_left_of_an_export_that_fails() {
     let mut command = Command::new(binary("hookkeeper"));
     let output = block_in_place(|| command.args(["export", &port, text(&file)]).output().unwrap());
     let error = String::from_utf8(output.stderr).unwrap();
-    assert!(output.status.code() == Some(1) && error.contains("the table did not answer"), "{error}");
+    assert!(output.status.code() == Some(1) && error.contains("the table refused the request"), "{error}");
     assert_eq!((names(folder.path()), &*fs::read_to_string(&file).unwrap()), (vec!["all.jsonl".to_owned()], "old"));
 
     // A disk that is full: here, a limit on how large a file may be.
