@@ -1,5 +1,8 @@
 //! A whole Hookkeeper on this machine: an embedded DynamoDB with the template's table, and all receivers on one port.
 
+mod caller;
+mod dynamodb;
+
 use crate::{
     PROVIDERS,
     gateway::{self, MAX_EVENT_BYTES},
@@ -75,7 +78,7 @@ pub enum LocalError {
 pub struct DynamoDb {
     address: SocketAddr,
     stop: watch::Sender<bool>,
-    server: JoinHandle<Result<(), String>>,
+    server: JoinHandle<io::Result<()>>,
 }
 
 impl DynamoDb {
@@ -91,11 +94,11 @@ impl DynamoDb {
         let (stop, mut stopped) = watch::channel(false);
         let address =
             listener.local_addr().map_err(|source| LocalError::Port { port, option: "--dynamodb-port", source })?;
-        let server = tokio::spawn(dynoxide::server::serve_with_shutdown(listener, database, async move {
+        let serve = axum::serve(listener, dynamodb::router(database)).with_graceful_shutdown(async move {
             // Ends when the sender says so, or is dropped.
             stopped.wait_for(|stop| *stop).await.ok();
-        }));
-        Ok(Self { address, stop, server })
+        });
+        Ok(Self { address, stop, server: tokio::spawn(serve.into_future()) })
     }
 
     /// Its endpoint: `http://127.0.0.1:8000`.

@@ -60,6 +60,64 @@ fn lines_of(listing: &str) -> usize {
     listing.lines().skip(1).count()
 }
 
+/// Sends a request with these headers besides its length, and gives the whole answer.
+fn request(port: u16, method: &str, path: &str, headers: &[&str], body: &str) -> String {
+    let mut stream = TcpStream::connect(("127.0.0.1", port)).unwrap();
+    let headers: String = headers.iter().map(|header| format!("{header}\r\n")).collect();
+    let length = body.len();
+    write!(stream, "{method} {path} HTTP/1.1\r\n{headers}content-length: {length}\r\nconnection: close\r\n\r\n{body}")
+        .unwrap();
+    let mut answer = String::new();
+    stream.read_to_string(&mut answer).unwrap();
+    answer
+}
+
+fn assert_is_refused(answer: &str) {
+    assert!(answer.starts_with("HTTP/1.1 403 "), "{answer}");
+    assert!(!answer.to_lowercase().contains("access-control-"), "{answer}");
+}
+
+const AUTHORIZATION: &str = "authorization: AWS4-HMAC-SHA256 Credential=a/20261124/us-east-1/dynamodb/aws4_request, \
+                             SignedHeaders=host, Signature=b";
+
+#[test]
+fn a_web_page_can_neither_read_nor_delete_the_table() {
+    let dev = Dev::start("memory");
+    assert!(dev.paste("send").starts_with("200 in "));
+    let port = dev.dynamodb_port();
+    let host = format!("host: 127.0.0.1:{port}");
+    let foreign_host = format!("host: evil.example:{port}");
+    let table = r#"{"TableName":"hookkeeper"}"#;
+    for operation in ["Scan", "DeleteTable"] {
+        let target = format!("x-amz-target: DynamoDB_20120810.{operation}");
+        let common =
+            [&*target, AUTHORIZATION, "x-amz-date: 20261124T000000Z", "content-type: application/x-amz-json-1.0"];
+        for page in [
+            [&*host, "origin: https://evil.example"].as_slice(),
+            &[&host, "origin: null"],
+            &[&host, &*format!("origin: http://127.0.0.1:{port}")],
+            &[&foreign_host],
+            &["host: 127.0.0.1.evil.example"],
+            &["host: localhost@evil.example"],
+        ] {
+            assert_is_refused(&request(port, "POST", "/", &[page, &common].concat(), table));
+        }
+        for host in [&host, &format!("host: localhost:{port}"), &format!("host: [::1]:{port}"), "host: 127.0.0.1"] {
+            let answer = request(port, "POST", "/", &[host, &*target.replace("Delete", "Describe")], table);
+            assert!(!answer.starts_with("HTTP/1.1 403 "), "{answer}");
+        }
+    }
+    let preflight = [
+        &*host,
+        "origin: https://evil.example",
+        "access-control-request-method: POST",
+        "access-control-request-headers: x-amz-target",
+        "access-control-request-private-network: true",
+    ];
+    assert_is_refused(&request(port, "OPTIONS", "/", &preflight, ""));
+    assert_eq!(lines_of(&dev.paste("events")), 1);
+}
+
 #[test]
 fn what_is_wrong_is_one_sentence_that_says_what_to_do() {
     let taken = TcpListener::bind("127.0.0.1:0").unwrap();
