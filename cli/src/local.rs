@@ -13,6 +13,7 @@ use axum::{
     body::Bytes,
     extract::{DefaultBodyLimit, State},
     http::{HeaderMap, Method, StatusCode, Uri},
+    middleware,
     response::{IntoResponse, Response},
 };
 use dynoxide::Database;
@@ -188,7 +189,8 @@ impl Gateway {
             (provider.name, Receiver::new(provider, gate, store.clone()))
         });
         let limit = DefaultBodyLimit::max(2 * MAX_EVENT_BYTES);
-        let app = Router::new().fallback(route).layer(limit).with_state(Arc::new(receivers));
+        let app = Router::new().fallback(route).layer(limit);
+        let app = app.layer(middleware::from_fn(caller::refuse_web_pages)).with_state(Arc::new(receivers));
         let (stop, mut stopped) = watch::channel(false);
         let serve = axum::serve(listener, app).with_graceful_shutdown(async move {
             stopped.wait_for(|stop| *stop).await.ok();

@@ -119,6 +119,26 @@ fn a_web_page_can_neither_read_nor_delete_the_table() {
 }
 
 #[test]
+fn a_web_page_cannot_deliver_and_a_tunnel_can() {
+    let dev = Dev::start("memory");
+    let port = dev.port();
+    let host = format!("host: 127.0.0.1:{port}");
+    let authorization = "authorization: Basic bG9jYWw6bG9jYWw=";
+    let content_type = "content-type: application/x-www-form-urlencoded";
+    let body = "leads[add][0][id]=42&account[id]=1001";
+    for origin in ["origin: https://evil.example", "origin: null"] {
+        let headers = [&*host, authorization, content_type, origin];
+        assert_is_refused(&request(port, "POST", "/amocrm", &headers, body));
+    }
+    let preflight = [&*host, "origin: https://evil.example", "access-control-request-method: POST"];
+    assert_is_refused(&request(port, "OPTIONS", "/amocrm", &preflight, ""));
+    assert_eq!(lines_of(&dev.paste("events")), 0);
+    let tunnel = ["host: a-b-c.trycloudflare.com", authorization, content_type];
+    assert!(request(port, "POST", "/amocrm", &tunnel, body).starts_with("HTTP/1.1 200 "));
+    assert_eq!(lines_of(&dev.paste("events")), 1);
+}
+
+#[test]
 fn what_is_wrong_is_one_sentence_that_says_what_to_do() {
     let taken = TcpListener::bind("127.0.0.1:0").unwrap();
     let port = taken.local_addr().unwrap().port().to_string();

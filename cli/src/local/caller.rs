@@ -15,8 +15,18 @@ use axum::{
 };
 use std::net::IpAddr;
 
+/// In the shape of an error of API Gateway.
+const WEB_PAGE: &str = r#"{"message":"Requests of web pages (with an Origin header) are refused"}"#;
 /// In the shape of an error of DynamoDB.
 const WEB_PAGE_OR_HOST: &str = r#"{"__type":"com.amazonaws.dynamodb.v20120810#AccessDeniedException","message":"Requests of web pages (with an Origin header), and to another host than 127.0.0.1, are refused"}"#;
+
+/// For the receivers: a foreign `Host` is a tunnel's, through which a provider calls.
+pub(super) async fn refuse_web_pages(request: Request, next: Next) -> Response {
+    if is_of_a_web_page(request.headers()) {
+        return refusal(WEB_PAGE);
+    }
+    next.run(request).await
+}
 
 /// For the DynamoDB, which is for programs on this machine alone.
 pub(super) async fn refuse_web_pages_and_foreign_hosts(request: Request, next: Next) -> Response {
