@@ -4,7 +4,7 @@ use crate::Failure;
 use clap::Args;
 use hookkeeper::{
     PROVIDERS,
-    local::{CREDENTIAL, Data, DynamoDb, Gateway, TABLE},
+    local::{CREDENTIAL, Data, DynamoDb, Gateway, TABLE, check_ports},
     template::TEMPLATE,
 };
 use std::{fs, path::PathBuf};
@@ -41,6 +41,7 @@ impl Dev {
                 fs::read_to_string(path).map_err(|error| format!("cannot read {} ({error})", path.display()))?
             }
         };
+        check_ports(self.port, self.dynamodb_port).await?;
         let dynamodb = DynamoDb::start(&self.data, self.dynamodb_port, &template).await?;
         let gateway = Gateway::start(self.port, &dynamodb.settings()).await?;
         self.print(&dynamodb, &gateway);

@@ -55,6 +55,9 @@ pub enum LocalError {
         /// What the system said.
         source: io::Error,
     },
+    /// Both ports are taken, or not ours to take.
+    #[error("{0}; {1}")]
+    Ports(Box<Self>, Box<Self>),
     /// The folder for the records cannot be made or written.
     #[error("cannot keep data in {} ({reason}): choose another folder with --data", folder.display())]
     Folder {
@@ -124,6 +127,20 @@ impl DynamoDb {
     pub async fn stop(self) {
         self.stop.send(true).ok();
         self.server.await.ok();
+    }
+}
+
+/// Fails if one of the ports cannot be listened on. Names both if neither can, so that a user chooses once.
+///
+/// # Errors
+/// [`LocalError::Port`] and [`LocalError::Ports`].
+pub async fn check_ports(gateway: u16, dynamodb: u16) -> Result<(), LocalError> {
+    let gateway = listen(gateway, "--port").await.err();
+    let dynamodb = listen(dynamodb, "--dynamodb-port").await.err();
+    match (gateway, dynamodb) {
+        (None, None) => Ok(()),
+        (Some(error), None) | (None, Some(error)) => Err(error),
+        (Some(gateway), Some(dynamodb)) => Err(LocalError::Ports(Box::new(gateway), Box::new(dynamodb))),
     }
 }
 

@@ -5,9 +5,14 @@ use std::{
     io::{Read, Write},
     net::{TcpListener, TcpStream},
     path::Path,
-    process::Output,
+    process::{Command, Output, Stdio},
+    thread::sleep,
+    time::{Duration, Instant},
 };
-use tests::dev::{Dev, hookkeeper};
+use tests::{
+    dev::{Dev, hookkeeper},
+    request::basic,
+};
 
 /// Does what a printed `curl` line does, and gives the status line of the answer.
 fn paste(curl: &str) -> String {
@@ -15,7 +20,8 @@ fn paste(curl: &str) -> String {
     let body = body.strip_suffix('\'').unwrap();
     let url = options.split(' ').find_map(|word| word.strip_prefix("http://")).unwrap();
     let (address, path) = url.split_once('/').unwrap();
-    assert!(options.contains("-u local:local"));
+    let (_, after_user) = options.split_once("-u ").unwrap();
+    let authorization = basic(after_user.split(' ').next().unwrap());
     let content_type = match options.split_once("-H 'content-type: ") {
         Some((_, value)) => value.strip_suffix('\'').unwrap(),
         None => "application/x-www-form-urlencoded",
@@ -23,7 +29,7 @@ fn paste(curl: &str) -> String {
     let mut stream = TcpStream::connect(address).unwrap();
     write!(
         stream,
-        "POST /{path} HTTP/1.1\r\nhost: {address}\r\nauthorization: Basic bG9jYWw6bG9jYWw=\r\n\
+        "POST /{path} HTTP/1.1\r\nhost: {address}\r\nauthorization: {authorization}\r\n\
          content-type: {content_type}\r\ncontent-length: {}\r\nconnection: close\r\n\r\n{body}",
         body.len()
     )
@@ -41,6 +47,7 @@ fn what_it_prints_works_when_pasted_and_is_there_after_a_restart() {
     let lines = dev.curl_lines();
     assert_eq!(lines.len(), hookkeeper::PROVIDERS.len());
     for line in &lines {
+        assert!(line.contains("-u local:local "), "{line}");
         assert_eq!(paste(line), "HTTP/1.1 200 OK", "{line}");
     }
     assert!(dev.paste("send").starts_with("200 in "));
@@ -136,6 +143,36 @@ fn a_web_page_cannot_deliver_and_a_tunnel_can() {
     let tunnel = ["host: a-b-c.trycloudflare.com", authorization, content_type];
     assert!(request(port, "POST", "/amocrm", &tunnel, body).starts_with("HTTP/1.1 200 "));
     assert_eq!(lines_of(&dev.paste("events")), 1);
+}
+
+/// What a command that has to end by itself says on the standard error.
+fn refused(command: &mut Command, code: i32) -> String {
+    let mut process = command.stdout(Stdio::null()).stderr(Stdio::piped()).spawn().unwrap();
+    let end = Instant::now() + Duration::from_secs(60);
+    while process.try_wait().unwrap().is_none() {
+        if Instant::now() > end {
+            process.kill().unwrap();
+            process.wait().unwrap();
+            panic!("it runs, and is not refused: {command:?}");
+        }
+        sleep(Duration::from_millis(20));
+    }
+    let output = process.wait_with_output().unwrap();
+    let said = String::from_utf8(output.stderr).unwrap();
+    assert_eq!(output.status.code(), Some(code), "{said}");
+    said
+}
+
+#[test]
+fn both_ports_are_named_when_both_are_taken() {
+    let taken = [(); 2].map(|()| TcpListener::bind("127.0.0.1:0").unwrap());
+    let [port, dynamodb_port] = taken.each_ref().map(|it| it.local_addr().unwrap().port().to_string());
+    let arguments = ["dev", "--port", &port, "--dynamodb-port", &dynamodb_port, "--data", "memory"];
+    let said = refused(&mut hookkeeper(&arguments), 1);
+    for part in [&*format!("127.0.0.1:{port} "), &*format!("127.0.0.1:{dynamodb_port} "), "--port", "--dynamodb-port"] {
+        assert!(said.contains(part), "no {part}: {said}");
+    }
+    assert_eq!(said.lines().count(), 1, "{said}");
 }
 
 #[test]
