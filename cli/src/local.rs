@@ -20,6 +20,7 @@ use dynoxide::Database;
 use intake::{Gate, Receiver};
 use serde_json::Value;
 use std::{
+    fs::{self, File, TryLockError},
     io,
     net::{Ipv4Addr, SocketAddr},
     path::{Path, PathBuf},
@@ -66,6 +67,9 @@ pub enum LocalError {
         /// What the system or the database said.
         reason: String,
     },
+    /// Another process has the folder.
+    #[error("another `cargo dev` uses the data in {}: end that one, or choose another folder with --data", .0.display())]
+    InUse(PathBuf),
     /// The template has no table for us.
     #[error(transparent)]
     Template(#[from] TemplateError),
@@ -83,6 +87,8 @@ pub struct DynamoDb {
     address: SocketAddr,
     stop: watch::Sender<bool>,
     server: JoinHandle<io::Result<()>>,
+    /// Held while the folder is in use.
+    _lock: Option<File>,
 }
 
 impl DynamoDb {
@@ -93,6 +99,7 @@ impl DynamoDb {
     pub async fn start(data: &Data, port: u16, template: &str) -> Result<Self, LocalError> {
         let schema = template::table_schema(template, TABLE)?;
         let listener = listen(port, "--dynamodb-port").await?;
+        let lock = lock(data)?;
         let database = open(data)?;
         create_table(&database, &schema, data)?;
         let (stop, mut stopped) = watch::channel(false);
@@ -102,7 +109,7 @@ impl DynamoDb {
             // Ends when the sender says so, or is dropped.
             stopped.wait_for(|stop| *stop).await.ok();
         });
-        Ok(Self { address, stop, server: tokio::spawn(serve.into_future()) })
+        Ok(Self { address, stop, server: tokio::spawn(serve.into_future()), _lock: lock })
     }
 
     /// Its endpoint: `http://127.0.0.1:8000`.
@@ -149,12 +156,24 @@ async fn listen(port: u16, option: &'static str) -> Result<TcpListener, LocalErr
     listener.map_err(|source| LocalError::Port { port, option, source })
 }
 
+/// Keeps the folder from another process, as long as the file that is returned is open.
+fn lock(data: &Data) -> Result<Option<File>, LocalError> {
+    let Data::Folder(folder) = data else { return Ok(None) };
+    let refused = |error: io::Error| LocalError::Folder { folder: folder.clone(), reason: error.to_string() };
+    fs::create_dir_all(folder).map_err(refused)?;
+    let file = File::create(folder.join("lock")).map_err(refused)?;
+    match file.try_lock() {
+        Ok(()) => Ok(Some(file)),
+        Err(TryLockError::WouldBlock) => Err(LocalError::InUse(folder.clone())),
+        Err(TryLockError::Error(error)) => Err(refused(error)),
+    }
+}
+
 fn open(data: &Data) -> Result<Database, LocalError> {
     let Data::Folder(folder) = data else {
         return Database::memory().map_err(|error| LocalError::Refused(error.to_string()));
     };
     let refused = |reason: String| LocalError::Folder { folder: folder.clone(), reason };
-    std::fs::create_dir_all(folder).map_err(|error| refused(error.to_string()))?;
     let file = folder.join("dynamodb.sqlite");
     Database::new(&file.to_string_lossy()).map_err(|error| refused(error.to_string()))
 }

@@ -176,6 +176,23 @@ fn both_ports_are_named_when_both_are_taken() {
 }
 
 #[test]
+fn a_folder_is_used_by_one_at_a_time() {
+    let folder = tempfile::tempdir().unwrap();
+    let data = folder.path().join("dev").to_string_lossy().into_owned();
+    let first = Dev::start(&data);
+    let arguments = ["dev", "--port", "0", "--dynamodb-port", "0", "--data", &data];
+    let said = refused(&mut hookkeeper(&arguments), 1);
+    assert_eq!(
+        said,
+        format!(
+            "error: another `cargo dev` uses the data in {data}: end that one, or choose another folder with --data\n"
+        )
+    );
+    drop(first);
+    drop(Dev::start(&data));
+}
+
+#[test]
 fn what_is_wrong_is_one_sentence_that_says_what_to_do() {
     let taken = TcpListener::bind("127.0.0.1:0").unwrap();
     let port = taken.local_addr().unwrap().port().to_string();
