@@ -34,6 +34,9 @@ pub const TABLE: &str = "hookkeeper";
 /// The user name, the password, and their label, that every receiver accepts here.
 pub const CREDENTIAL: &str = "local";
 
+/// The file of the records, in their folder.
+const FILE: &str = "dynamodb.sqlite";
+
 /// Where the records are.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Data {
@@ -67,6 +70,9 @@ pub enum LocalError {
         /// What the system or the database said.
         reason: String,
     },
+    /// The file of the records is no database, or a broken one.
+    #[error("the data in {} is damaged: delete that file, or choose another folder with --data", .0.display())]
+    Damaged(PathBuf),
     /// Another process has the folder.
     #[error("another `cargo dev` uses the data in {}: end that one, or choose another folder with --data", .0.display())]
     InUse(PathBuf),
@@ -100,8 +106,7 @@ impl DynamoDb {
         let schema = template::table_schema(template, TABLE)?;
         let listener = listen(port, "--dynamodb-port").await?;
         let lock = lock(data)?;
-        let database = open(data)?;
-        create_table(&database, &schema, data)?;
+        let database = prepare(data, &schema).map_err(|error| damaged(error, data))?;
         let (stop, mut stopped) = watch::channel(false);
         let address =
             listener.local_addr().map_err(|source| LocalError::Port { port, option: "--dynamodb-port", source })?;
@@ -169,12 +174,34 @@ fn lock(data: &Data) -> Result<Option<File>, LocalError> {
     }
 }
 
+/// The database, with the table in it.
+fn prepare(data: &Data, schema: &TableSchema) -> Result<Database, LocalError> {
+    let database = open(data)?;
+    create_table(&database, schema, data)?;
+    Ok(database)
+}
+
+/// What a damaged file leads to is said in SQLite's words, and dynoxide's: they are no help here.
+fn damaged(error: LocalError, data: &Data) -> LocalError {
+    let Data::Folder(folder) = data else { return error };
+    match error {
+        LocalError::Folder { reason, .. } | LocalError::Refused(reason) if is_of_a_damaged_file(&reason) => {
+            LocalError::Damaged(folder.join(FILE))
+        }
+        error => error,
+    }
+}
+
+fn is_of_a_damaged_file(reason: &str) -> bool {
+    ["malformed", "is not a database", "not a valid SQLite database"].iter().any(|words| reason.contains(words))
+}
+
 fn open(data: &Data) -> Result<Database, LocalError> {
     let Data::Folder(folder) = data else {
         return Database::memory().map_err(|error| LocalError::Refused(error.to_string()));
     };
     let refused = |reason: String| LocalError::Folder { folder: folder.clone(), reason };
-    let file = folder.join("dynamodb.sqlite");
+    let file = folder.join(FILE);
     Database::new(&file.to_string_lossy()).map_err(|error| refused(error.to_string()))
 }
 

@@ -193,6 +193,28 @@ fn a_folder_is_used_by_one_at_a_time() {
 }
 
 #[test]
+fn damaged_data_is_said_to_be_damaged() {
+    let folder = tempfile::tempdir().unwrap();
+    let data = folder.path().join("dev").to_string_lossy().into_owned();
+    let (status, _) = Dev::start(&data).interrupt();
+    assert_eq!(status.code(), Some(0));
+    let file = folder.path().join("dev/dynamodb.sqlite");
+    let whole = fs::read(&file).unwrap();
+    let mut pages_overwritten = whole.clone();
+    pages_overwritten[100..].fill(0xAA);
+    for damaged in [b"no database, but a text of more than a hundred bytes. ".repeat(99), pages_overwritten] {
+        fs::write(&file, damaged).unwrap();
+        let arguments = ["dev", "--port", "0", "--dynamodb-port", "0", "--data", &data];
+        let said = refused(&mut hookkeeper(&arguments), 1);
+        let file = file.display();
+        let advice = "delete that file, or choose another folder with --data";
+        assert_eq!(said, format!("error: the data in {file} is damaged: {advice}\n"));
+    }
+    fs::remove_file(&file).unwrap();
+    assert!(Dev::start(&data).paste("send").starts_with("200 in "));
+}
+
+#[test]
 fn what_is_wrong_is_one_sentence_that_says_what_to_do() {
     let taken = TcpListener::bind("127.0.0.1:0").unwrap();
     let port = taken.local_addr().unwrap().port().to_string();
