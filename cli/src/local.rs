@@ -2,6 +2,7 @@
 
 mod caller;
 mod dynamodb;
+mod user;
 
 use crate::{
     PROVIDERS,
@@ -29,9 +30,11 @@ use std::{
 use store::{Client, Settings, Store};
 use tokio::{net::TcpListener, sync::watch, task::JoinHandle};
 
+pub use user::{User, UserError};
+
 /// The table's name here.
 pub const TABLE: &str = "hookkeeper";
-/// The user name, the password, and their label, that every receiver accepts here.
+/// The user name, the password, and their label, that every receiver accepts here unless it is given others.
 pub const CREDENTIAL: &str = "local";
 
 /// The file of the records, in their folder.
@@ -239,16 +242,16 @@ pub struct Gateway {
 }
 
 impl Gateway {
-    /// Starts it on a port (0: any that is free), over the table of these settings.
+    /// Starts it on a port (0: any that is free), for one user, over the table of these settings.
     ///
     /// # Errors
     /// [`LocalError::Port`].
-    pub async fn start(port: u16, settings: &Settings) -> Result<Self, LocalError> {
+    pub async fn start(port: u16, user: &User, settings: &Settings) -> Result<Self, LocalError> {
         let listener = listen(port, "--port").await?;
         let address = listener.local_addr().map_err(|source| LocalError::Port { port, option: "--port", source })?;
         let store = Store::new(&Client::patient(), settings);
         let receivers = PROVIDERS.map(|provider| {
-            let gate = Gate::basic(CREDENTIAL, CREDENTIAL, CREDENTIAL);
+            let gate = Gate::basic(CREDENTIAL, user.name(), user.password());
             (provider.name, Receiver::new(provider, gate, store.clone()))
         });
         let limit = DefaultBodyLimit::max(2 * MAX_EVENT_BYTES);

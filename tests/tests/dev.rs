@@ -145,6 +145,39 @@ fn a_web_page_cannot_deliver_and_a_tunnel_can() {
     assert_eq!(lines_of(&dev.paste("events")), 1);
 }
 
+#[test]
+fn a_credential_of_ones_own_is_taken_in_place_of_the_known_one() {
+    let dev = Dev::start_with("memory", &["--user", "ada:love-lace"]);
+    let lines = dev.curl_lines();
+    assert_eq!(lines.len(), hookkeeper::PROVIDERS.len());
+    for line in lines {
+        assert_eq!(paste(line), "HTTP/1.1 200 OK", "{line}");
+        assert_eq!(paste(&line.replace("ada:love-lace", "local:local")), "HTTP/1.1 401 Unauthorized");
+    }
+    assert!(dev.paste("send").starts_with("200 in "));
+    let local = format!("--local={}", dev.port());
+    let send = ["send", "pipedrive", "deal.updated", &local];
+    let without = hookkeeper(&send).env_remove("HOOKKEEPER_USER").output().unwrap();
+    assert_eq!(without.status.code(), Some(1));
+    let by_environment = hookkeeper(&send).env("HOOKKEEPER_USER", "ada:love-lace").output().unwrap();
+    assert_eq!(by_environment.status.code(), Some(0));
+}
+
+#[test]
+fn a_credential_of_ones_own_comes_by_the_environment_too() {
+    let output = |user: &str| {
+        let arguments = ["dev", "--port", "0", "--dynamodb-port", "0", "--data", "memory"];
+        refused(hookkeeper(&arguments).env("HOOKKEEPER_USER", user), 1)
+    };
+    for user in ["ada", ":password", "ada:"] {
+        let said = output(user);
+        assert!(said.contains("HOOKKEEPER_USER") && said.contains("USER:PASSWORD"), "{said}");
+        assert!(!said.contains(user), "a secret is printed: {said}");
+    }
+    let by_option = hookkeeper(&["dev", "--user", "ada"]).output().unwrap();
+    assert_eq!(by_option.status.code(), Some(2), "{by_option:?}");
+}
+
 /// What a command that has to end by itself says on the standard error.
 fn refused(command: &mut Command, code: i32) -> String {
     let mut process = command.stdout(Stdio::null()).stderr(Stdio::piped()).spawn().unwrap();
