@@ -115,7 +115,7 @@ impl Credentials {
     }
 
     async fn asked_of_the_stack(&self) -> Result<String, Failure> {
-        let stack = stack(&self.aws.sdk().await, &self.stack).await?;
+        let stack = stack(&self.aws.configured().await?, &self.stack).await?;
         let parameter = self.parameter();
         let found = stack.parameters().iter().find(|it| it.parameter_key() == Some(&parameter));
         let list = found.and_then(|it| it.parameter_value()).unwrap_or_default();

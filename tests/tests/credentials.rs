@@ -101,7 +101,11 @@ fn what_is_wrong_is_one_sentence() {
     let table: [(&[&str], i32, &str); 9] = [
         (&["salesforce"], 2, "it is one of pipedrive, amocrm, closer"),
         (&["closer", "--add", "--drop", "one"], 2, "cannot be used with"),
-        (&["closer", "--label", "No Good"], 2, "invalid value 'No Good' for '--label <LABEL>': it has a-z, 0-9 and - alone"),
+        (
+            &["closer", "--label", "No Good"],
+            2,
+            "invalid value 'No Good' for '--label <LABEL>': it has a-z, 0-9 and - alone",
+        ),
         (&["closer", "--label", ""], 2, "for '--label <LABEL>'"),
         (&["closer", "--add", "--label", "é", "--digests", &one], 2, "for '--label <LABEL>'"),
         (&["closer", "--add", "--label", "one", "--digests", &one], 1, "one is the label of one that is accepted now"),
