@@ -1,16 +1,22 @@
 //! Where a command finds the table and the queues: on this machine, or by AWS's ordinary configuration.
 
-use crate::Failure;
-use aws_config::{BehaviorVersion, ConfigLoader, Region, SdkConfig};
+use crate::{Failure, http::innermost};
+use aws_config::{BehaviorVersion, ConfigLoader, Region, SdkConfig, profile};
+use aws_credential_types::provider::error::CredentialsError;
 use aws_sdk_cloudformation::types::Stack;
-use aws_sdk_dynamodb::{config::Credentials, types::TableDescription};
+use aws_sdk_dynamodb::{
+    config::Credentials,
+    error::{ProvideErrorMetadata, SdkError},
+    types::TableDescription,
+};
+use aws_types::os_shim_internal::{Env, Fs};
 use clap::Args;
 use hookkeeper::{
     local::TABLE,
     template::{TEMPLATE, has_keys, table_schema},
 };
 use serde_json::{Value, json};
-use std::{error::Error, iter, time::Duration};
+use std::{env, error::Error, iter, time::Duration};
 use store::Table;
 
 /// Where the table and the queues are.
@@ -49,7 +55,47 @@ pub(crate) const STACK: &str = "hookkeeper";
 /// A command asks a few things at the same time.
 const IDLE_CONNECTIONS: usize = 32;
 
+/// What AWS's configuration lacks. The sentence says what to do.
+#[derive(Debug, thiserror::Error)]
+enum Unconfigured {
+    #[error(
+        "there is no AWS profile {0}: `aws configure list-profiles` lists them; choose one with --profile or AWS_PROFILE"
+    )]
+    Profile(String),
+    #[error("the AWS configuration cannot be read ({0}): mend it")]
+    Unreadable(String),
+    #[error("no AWS region is set: give --region, or set AWS_REGION")]
+    Region,
+    #[error("no AWS credentials were found: run `aws sso login`, or set AWS_PROFILE or --profile")]
+    NoCredentials,
+    #[error("the AWS credentials cannot be loaded ({0}): run `aws sso login`, or set AWS_PROFILE or --profile")]
+    Credentials(String),
+}
+
 impl Aws {
+    /// The configuration, as AWS's other tools find it, with all that a request needs but credentials.
+    pub(crate) async fn configured(&self) -> Result<SdkConfig, Failure> {
+        self.check_profile().await?;
+        let sdk = self.sdk().await;
+        if sdk.region().is_none() {
+            return Err(Unconfigured::Region.into());
+        }
+        Ok(sdk)
+    }
+
+    /// Fails if a profile is asked for that no file of AWS's configuration has.
+    #[expect(clippy::default_trait_access, reason = "the type is of a crate that is not needed otherwise")]
+    async fn check_profile(&self) -> Result<(), Unconfigured> {
+        let by_environment = || env::var("AWS_PROFILE").ok().filter(|profile| !profile.is_empty());
+        let Some(name) = self.profile.clone().or_else(by_environment) else { return Ok(()) };
+        let profiles = profile::load(&Fs::real(), &Env::real(), &Default::default(), None).await;
+        let profiles = profiles.map_err(|error| Unconfigured::Unreadable(innermost(&error)))?;
+        match profiles.get_profile(&name) {
+            Some(_) => Ok(()),
+            None => Err(Unconfigured::Profile(name)),
+        }
+    }
+
     /// The configuration, as AWS's other tools find it.
     pub(crate) async fn sdk(&self) -> SdkConfig {
         let mut loader = loader();
@@ -73,7 +119,18 @@ fn loader() -> ConfigLoader {
 impl Connection {
     /// The table, which is there and is one of this version.
     pub(crate) async fn table(&self) -> Result<Table, Failure> {
-        let sdk = self.sdk().await;
+        let table = self.checked_table().await;
+        table.map_err(|failure| match failure.downcast::<Unconfigured>() {
+            Ok(unconfigured) => format!("{unconfigured}, or use --local for `cargo dev`").into(),
+            Err(failure) => failure,
+        })
+    }
+
+    async fn checked_table(&self) -> Result<Table, Failure> {
+        let sdk = match self.local {
+            Some(_) => self.sdk().await,
+            None => self.aws.configured().await?,
+        };
         let (name, retention) = match (self.local, &self.table) {
             (Some(_), _) => (TABLE.to_owned(), None),
             (None, Some(table)) => (table.clone(), None),
@@ -99,10 +156,16 @@ impl Connection {
     /// Fails unless the table is there with the keys and indexes of this version's template.
     async fn check(&self, client: &aws_sdk_dynamodb::Client, name: &str) -> Result<(), Failure> {
         let described = client.describe_table().table_name(name).send().await;
-        let described = described.map_err(|error| match self.local {
-            Some(port) => format!("nobody answers on 127.0.0.1:{port}: is `cargo dev` running? ({})", causes(&error)),
-            None => format!("the table {name} cannot be used ({})", causes(&error)),
-        })?;
+        let described = match (described, self.local) {
+            (Ok(described), _) => described,
+            (Err(error), Some(port)) => {
+                let why = causes(&error);
+                return Err(format!("nobody answers on 127.0.0.1:{port}: is `cargo dev` running? ({why})").into());
+            }
+            (Err(error), None) => {
+                return Err(unasked(&error, |why| format!("the table {name} cannot be used ({why})")));
+            }
+        };
         let schema = table_schema(TEMPLATE, name)?;
         if has_keys(&described.table.as_ref().map(keys).unwrap_or_default(), &schema.create) {
             return Ok(());
@@ -118,15 +181,16 @@ impl Connection {
 /// A stack, with what it was deployed with and what it put out.
 pub(crate) async fn stack(sdk: &SdkConfig, name: &str) -> Result<Stack, Failure> {
     let answer = aws_sdk_cloudformation::Client::new(sdk).describe_stacks().stack_name(name).send().await;
-    let why = match answer {
-        Ok(answer) => match answer.stacks.unwrap_or_default().pop() {
-            Some(stack) => return Ok(stack),
-            None => "CloudFormation knows none of that name".to_owned(),
-        },
-        Err(error) => causes(&error),
+    let sentence = |why: &str| {
+        format!("the stack {name} cannot be asked ({why}): name another with --stack, or do without (see --help)")
     };
-    Err(format!("the stack {name} cannot be asked: name another with --stack, or do without (see --help) ({why})")
-        .into())
+    match answer {
+        Ok(answer) => {
+            let stack = answer.stacks.unwrap_or_default().pop();
+            stack.ok_or_else(|| sentence("CloudFormation knows none of that name").into())
+        }
+        Err(error) => Err(unasked(&error, sentence)),
+    }
 }
 
 /// What a stack put out under a name.
@@ -154,8 +218,44 @@ pub(crate) fn keys(table: &TableDescription) -> Value {
     json!({ "KeySchema": schema(table.key_schema()), "GlobalSecondaryIndexes": indexes })
 }
 
-/// An error with all that caused it, in one line.
-pub(crate) fn causes(error: &(dyn Error + 'static)) -> String {
-    let causes = iter::successors(Some(error), |error| (*error).source());
-    causes.map(ToString::to_string).collect::<Vec<_>>().join(": ").replace('\n', " ")
+/// Why a request was not answered: the sentence about credentials if they are why, else that of the caller.
+fn unasked<E>(error: &SdkError<E>, sentence: impl FnOnce(&str) -> String) -> Failure
+where
+    E: ProvideErrorMetadata + Error + 'static,
+{
+    match without_credentials(error) {
+        Some(unconfigured) => unconfigured.into(),
+        None => sentence(&causes(error)).into(),
+    }
+}
+
+/// What to do about credentials, if a request was not sent for want of them.
+fn without_credentials(error: &(dyn Error + 'static)) -> Option<Unconfigured> {
+    let mut causes = iter::successors(Some(error), |error| (*error).source());
+    let error = causes.find_map(|cause| cause.downcast_ref::<CredentialsError>())?;
+    Some(match error {
+        CredentialsError::CredentialsNotLoaded(_) => Unconfigured::NoCredentials,
+        error => Unconfigured::Credentials(one_line(&innermost(error))),
+    })
+}
+
+/// Why a request was not answered as it should be, in one line: AWS's words where it has some, else the system's.
+pub(crate) fn causes<E>(error: &SdkError<E>) -> String
+where
+    E: ProvideErrorMetadata + Error + 'static,
+{
+    if let Some(unconfigured) = without_credentials(error) {
+        return unconfigured.to_string();
+    }
+    let cause = match (error.code(), error.message(), error.raw_response()) {
+        (Some(code), Some(message), _) => format!("{code}: {message}"),
+        (Some(code), None, _) => code.to_owned(),
+        (None, _, Some(response)) => format!("HTTP status {}, and no answer of AWS", response.status().as_u16()),
+        (None, _, None) => innermost(error),
+    };
+    one_line(&cause)
+}
+
+fn one_line(text: &str) -> String {
+    text.replace('\n', " ")
 }

@@ -28,7 +28,7 @@ pub(crate) struct Credentials {
     #[arg(long)]
     basic: bool,
     /// The new one's label, of a-z, 0-9 and - [default: the date]
-    #[arg(long, conflicts_with = "drop")]
+    #[arg(long, conflicts_with = "drop", value_parser = label)]
     label: Option<String>,
     /// Keep those that are accepted now beside the new one
     #[arg(long, conflicts_with = "drop")]
@@ -44,6 +44,14 @@ pub(crate) struct Credentials {
     stack: String,
     #[command(flatten)]
     aws: Aws,
+}
+
+fn label(argument: &str) -> Result<String, String> {
+    let is_allowed = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'-';
+    if argument.is_empty() || !argument.bytes().all(is_allowed) {
+        return Err("it has a-z, 0-9 and - alone".to_owned());
+    }
+    Ok(argument.to_owned())
 }
 
 /// Accepted credentials: their labels, and their digests in hexadecimal.
@@ -107,7 +115,7 @@ impl Credentials {
     }
 
     async fn asked_of_the_stack(&self) -> Result<String, Failure> {
-        let stack = stack(&self.aws.sdk().await, &self.stack).await?;
+        let stack = stack(&self.aws.configured().await?, &self.stack).await?;
         let parameter = self.parameter();
         let found = stack.parameters().iter().find(|it| it.parameter_key() == Some(&parameter));
         let list = found.and_then(|it| it.parameter_value()).unwrap_or_default();

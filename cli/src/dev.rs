@@ -4,7 +4,7 @@ use crate::Failure;
 use clap::Args;
 use hookkeeper::{
     PROVIDERS,
-    local::{CREDENTIAL, Data, DynamoDb, Gateway, TABLE},
+    local::{Data, DynamoDb, Gateway, TABLE, User, check_ports},
     template::TEMPLATE,
 };
 use std::{fs, path::PathBuf};
@@ -23,6 +23,10 @@ pub(crate) struct Dev {
     /// The folder that records are kept in between runs, or `memory`
     #[arg(long, default_value = "target/dev", value_parser = data)]
     data: Data,
+    /// The user name and password that the receivers accept; choose your own before a tunnel makes them public
+    /// [env: HOOKKEEPER_USER] [default: local:local]
+    #[arg(long, value_name = "USER:PASSWORD")]
+    user: Option<User>,
     /// A SAM template to take the table's schema from, instead of this version's own
     #[arg(long)]
     template: Option<PathBuf>,
@@ -41,9 +45,14 @@ impl Dev {
                 fs::read_to_string(path).map_err(|error| format!("cannot read {} ({error})", path.display()))?
             }
         };
+        let user = match &self.user {
+            Some(user) => user.clone(),
+            None => User::from_env()?,
+        };
+        check_ports(self.port, self.dynamodb_port).await?;
         let dynamodb = DynamoDb::start(&self.data, self.dynamodb_port, &template).await?;
-        let gateway = Gateway::start(self.port, &dynamodb.settings()).await?;
-        self.print(&dynamodb, &gateway);
+        let gateway = Gateway::start(self.port, &user, &dynamodb.settings()).await?;
+        self.print(&dynamodb, &gateway, &user);
         tokio::signal::ctrl_c().await?;
         eprintln!("\nStopping.");
         gateway.stop().await;
@@ -51,8 +60,8 @@ impl Dev {
         Ok(())
     }
 
-    fn print(&self, dynamodb: &DynamoDb, gateway: &Gateway) {
-        println!("Hookkeeper receives webhooks (user name {CREDENTIAL}, password {CREDENTIAL}):\n");
+    fn print(&self, dynamodb: &DynamoDb, gateway: &Gateway, user: &User) {
+        println!("Hookkeeper receives webhooks (user name {}, password {}):\n", user.name(), user.password());
         for provider in PROVIDERS {
             println!("  {:<10} {}", provider.name, gateway.url(provider.name));
         }
@@ -63,14 +72,15 @@ impl Dev {
         println!("\nand keeps them in the table {TABLE} of the DynamoDB on {} ({data}).", dynamodb.endpoint());
         println!("\nSend one from another terminal:\n");
         for provider in PROVIDERS {
-            println!("  {}", curl(&gateway.url(provider.name), example(provider.name)));
+            println!("  {}", curl(user, &gateway.url(provider.name), example(provider.name)));
         }
         let to = match gateway.port() {
             9000 => String::new(),
             port => format!(" --local={port}"),
         };
+        let shown = if *user == User::known() { String::new() } else { format!(" --user {}", user.shell_word()) };
         println!(
-            "\nOr let a provider be played, with all that it sends (send --list):\n\n  cargo hookkeeper send pipedrive deal.updated{to}"
+            "\nOr let a provider be played, with all that it sends (send --list):\n\n  cargo hookkeeper send pipedrive deal.updated{to}{shown}"
         );
         let port = match dynamodb.port() {
             8000 => " --local".to_owned(),
@@ -98,7 +108,7 @@ fn example(provider: &str) -> &'static str {
     }
 }
 
-fn curl(url: &str, body: &str) -> String {
+fn curl(user: &User, url: &str, body: &str) -> String {
     let json = if body.starts_with('{') { " -H 'content-type: application/json'" } else { "" };
-    format!("curl -i -u {CREDENTIAL}:{CREDENTIAL} {url}{json} -d '{body}'")
+    format!("curl -i -u {} {url}{json} -d '{body}'", user.shell_word())
 }

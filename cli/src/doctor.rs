@@ -21,7 +21,7 @@ use door::Door;
 use finding::{Finding, Report};
 use hookkeeper::{
     PROVIDERS,
-    local::{CREDENTIAL, TABLE},
+    local::{TABLE, User},
     template::logical_name,
 };
 use intake::Provider;
@@ -92,7 +92,7 @@ impl Doctor {
         let given = self.credential.iter().rev().find(|(it, _)| it.name == provider.name);
         match (given, self.connection.local) {
             (Some((_, shown)), _) => Ok(Some(shown.clone())),
-            (None, Some(_)) => Ok(Some(Shown::Basic(format!("{CREDENTIAL}:{CREDENTIAL}")))),
+            (None, Some(_)) => Ok(Some(Shown::Basic(User::from_env()?.credentials().to_owned()))),
             (None, None) => by_environment(provider),
         }
     }

@@ -128,7 +128,7 @@ fn ahead(date: &str) -> Option<i64> {
 }
 
 /// The last of an error's causes: what the system said.
-fn innermost(error: &(dyn Error + 'static)) -> String {
+pub(crate) fn innermost(error: &(dyn Error + 'static)) -> String {
     let causes = iter::successors(Some(error), |error| (*error).source());
     causes.last().map(ToString::to_string).unwrap_or_default()
 }

@@ -1,6 +1,5 @@
 //! The `hookkeeper` command as a library: the one list of providers, and a whole Hookkeeper on this machine.
 
-mod dynamodb;
 pub mod gateway;
 pub mod local;
 pub mod template;

@@ -1,7 +1,11 @@
 //! A whole Hookkeeper on this machine: an embedded DynamoDB with the template's table, and all receivers on one port.
 
+mod caller;
+mod dynamodb;
+mod user;
+
 use crate::{
-    PROVIDERS, dynamodb,
+    PROVIDERS,
     gateway::{self, MAX_EVENT_BYTES},
     template::{self, TableSchema, TemplateError, has_keys},
 };
@@ -9,13 +13,15 @@ use axum::{
     Router,
     body::Bytes,
     extract::{DefaultBodyLimit, State},
-    http::{HeaderMap, Method, StatusCode, Uri, header},
+    http::{HeaderMap, Method, StatusCode, Uri},
+    middleware,
     response::{IntoResponse, Response},
 };
 use dynoxide::Database;
 use intake::{Gate, Receiver};
 use serde_json::Value;
 use std::{
+    fs::{self, File, TryLockError},
     io,
     net::{Ipv4Addr, SocketAddr},
     path::{Path, PathBuf},
@@ -24,10 +30,15 @@ use std::{
 use store::{Client, Settings, Store};
 use tokio::{net::TcpListener, sync::watch, task::JoinHandle};
 
+pub use user::{User, UserError};
+
 /// The table's name here.
 pub const TABLE: &str = "hookkeeper";
-/// The user name, the password, and their label, that every receiver accepts here.
+/// The user name, the password, and their label, that every receiver accepts here unless it is given others.
 pub const CREDENTIAL: &str = "local";
+
+/// The file of the records, in their folder.
+const FILE: &str = "dynamodb.sqlite";
 
 /// Where the records are.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -51,6 +62,9 @@ pub enum LocalError {
         /// What the system said.
         source: io::Error,
     },
+    /// Both ports are taken, or not ours to take.
+    #[error("{0}; {1}")]
+    Ports(Box<Self>, Box<Self>),
     /// The folder for the records cannot be made or written.
     #[error("cannot keep data in {} ({reason}): choose another folder with --data", folder.display())]
     Folder {
@@ -59,6 +73,12 @@ pub enum LocalError {
         /// What the system or the database said.
         reason: String,
     },
+    /// The file of the records is no database, or a broken one.
+    #[error("the data in {} is damaged: delete that file, or choose another folder with --data", .0.display())]
+    Damaged(PathBuf),
+    /// Another process has the folder.
+    #[error("another `cargo dev` uses the data in {}: end that one, or choose another folder with --data", .0.display())]
+    InUse(PathBuf),
     /// The template has no table for us.
     #[error(transparent)]
     Template(#[from] TemplateError),
@@ -76,6 +96,8 @@ pub struct DynamoDb {
     address: SocketAddr,
     stop: watch::Sender<bool>,
     server: JoinHandle<io::Result<()>>,
+    /// Held while the folder is in use.
+    _lock: Option<File>,
 }
 
 impl DynamoDb {
@@ -86,8 +108,8 @@ impl DynamoDb {
     pub async fn start(data: &Data, port: u16, template: &str) -> Result<Self, LocalError> {
         let schema = template::table_schema(template, TABLE)?;
         let listener = listen(port, "--dynamodb-port").await?;
-        let database = open(data)?;
-        create_table(&database, &schema, data)?;
+        let lock = lock(data)?;
+        let database = prepare(data, &schema).map_err(|error| damaged(error, data))?;
         let (stop, mut stopped) = watch::channel(false);
         let address =
             listener.local_addr().map_err(|source| LocalError::Port { port, option: "--dynamodb-port", source })?;
@@ -95,7 +117,7 @@ impl DynamoDb {
             // Ends when the sender says so, or is dropped.
             stopped.wait_for(|stop| *stop).await.ok();
         });
-        Ok(Self { address, stop, server: tokio::spawn(serve.into_future()) })
+        Ok(Self { address, stop, server: tokio::spawn(serve.into_future()), _lock: lock })
     }
 
     /// Its endpoint: `http://127.0.0.1:8000`.
@@ -123,9 +145,58 @@ impl DynamoDb {
     }
 }
 
+/// Fails if one of the ports cannot be listened on. Names both if neither can, so that a user chooses once.
+///
+/// # Errors
+/// [`LocalError::Port`] and [`LocalError::Ports`].
+pub async fn check_ports(gateway: u16, dynamodb: u16) -> Result<(), LocalError> {
+    let gateway = listen(gateway, "--port").await.err();
+    let dynamodb = listen(dynamodb, "--dynamodb-port").await.err();
+    match (gateway, dynamodb) {
+        (None, None) => Ok(()),
+        (Some(error), None) | (None, Some(error)) => Err(error),
+        (Some(gateway), Some(dynamodb)) => Err(LocalError::Ports(Box::new(gateway), Box::new(dynamodb))),
+    }
+}
+
 async fn listen(port: u16, option: &'static str) -> Result<TcpListener, LocalError> {
     let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, port)).await;
     listener.map_err(|source| LocalError::Port { port, option, source })
+}
+
+/// Keeps the folder from another process, as long as the file that is returned is open.
+fn lock(data: &Data) -> Result<Option<File>, LocalError> {
+    let Data::Folder(folder) = data else { return Ok(None) };
+    let refused = |error: io::Error| LocalError::Folder { folder: folder.clone(), reason: error.to_string() };
+    fs::create_dir_all(folder).map_err(refused)?;
+    let file = File::create(folder.join("lock")).map_err(refused)?;
+    match file.try_lock() {
+        Ok(()) => Ok(Some(file)),
+        Err(TryLockError::WouldBlock) => Err(LocalError::InUse(folder.clone())),
+        Err(TryLockError::Error(error)) => Err(refused(error)),
+    }
+}
+
+/// The database, with the table in it.
+fn prepare(data: &Data, schema: &TableSchema) -> Result<Database, LocalError> {
+    let database = open(data)?;
+    create_table(&database, schema, data)?;
+    Ok(database)
+}
+
+/// What a damaged file leads to is said in SQLite's words, and dynoxide's: they are no help here.
+fn damaged(error: LocalError, data: &Data) -> LocalError {
+    let Data::Folder(folder) = data else { return error };
+    match error {
+        LocalError::Folder { reason, .. } | LocalError::Refused(reason) if is_of_a_damaged_file(&reason) => {
+            LocalError::Damaged(folder.join(FILE))
+        }
+        error => error,
+    }
+}
+
+fn is_of_a_damaged_file(reason: &str) -> bool {
+    ["malformed", "is not a database", "not a valid SQLite database"].iter().any(|words| reason.contains(words))
 }
 
 fn open(data: &Data) -> Result<Database, LocalError> {
@@ -133,8 +204,7 @@ fn open(data: &Data) -> Result<Database, LocalError> {
         return Database::memory().map_err(|error| LocalError::Refused(error.to_string()));
     };
     let refused = |reason: String| LocalError::Folder { folder: folder.clone(), reason };
-    std::fs::create_dir_all(folder).map_err(|error| refused(error.to_string()))?;
-    let file = folder.join("dynamodb.sqlite");
+    let file = folder.join(FILE);
     Database::new(&file.to_string_lossy()).map_err(|error| refused(error.to_string()))
 }
 
@@ -172,20 +242,21 @@ pub struct Gateway {
 }
 
 impl Gateway {
-    /// Starts it on a port (0: any that is free), over the table of these settings.
+    /// Starts it on a port (0: any that is free), for one user, over the table of these settings.
     ///
     /// # Errors
     /// [`LocalError::Port`].
-    pub async fn start(port: u16, settings: &Settings) -> Result<Self, LocalError> {
+    pub async fn start(port: u16, user: &User, settings: &Settings) -> Result<Self, LocalError> {
         let listener = listen(port, "--port").await?;
         let address = listener.local_addr().map_err(|source| LocalError::Port { port, option: "--port", source })?;
         let store = Store::new(&Client::patient(), settings);
         let receivers = PROVIDERS.map(|provider| {
-            let gate = Gate::basic(CREDENTIAL, CREDENTIAL, CREDENTIAL);
+            let gate = Gate::basic(CREDENTIAL, user.name(), user.password());
             (provider.name, Receiver::new(provider, gate, store.clone()))
         });
         let limit = DefaultBodyLimit::max(2 * MAX_EVENT_BYTES);
-        let app = Router::new().fallback(route).layer(limit).with_state(Arc::new(receivers));
+        let app = Router::new().fallback(route).layer(limit);
+        let app = app.layer(middleware::from_fn(caller::refuse_web_pages)).with_state(Arc::new(receivers));
         let (stop, mut stopped) = watch::channel(false);
         let serve = axum::serve(listener, app).with_graceful_shutdown(async move {
             stopped.wait_for(|stop| *stop).await.ok();
@@ -222,11 +293,6 @@ async fn route(
     headers: HeaderMap,
     body: Bytes,
 ) -> Response {
-    // Only browsers send it: what a web page does here must not become a delivery. A foreign `Host` is let in, since a tunnel
-    // to here is how a first real webhook arrives.
-    if headers.contains_key(header::ORIGIN) {
-        return (StatusCode::FORBIDDEN, r#"{"message":"Requests from web pages are refused"}"#).into_response();
-    }
     let name = uri.path().trim_start_matches('/').split('/').next().unwrap_or_default();
     let Some((_, receiver)) = receivers.iter().find(|(provider, _)| *provider == name) else {
         return (StatusCode::NOT_FOUND, r#"{"message":"Not Found"}"#).into_response();

@@ -21,7 +21,7 @@ use catalogue::Sample;
 use clap::{Args, Command, error::ErrorKind};
 use deliver::Pace;
 use futures_util::StreamExt;
-use hookkeeper::local::CREDENTIAL;
+use hookkeeper::local::User;
 use indicatif::{ProgressBar, ProgressStyle};
 use intake::{Credentials, Provider};
 use recipe::Recipe;
@@ -88,8 +88,8 @@ pub(crate) struct Send {
     /// Send to this URL
     #[arg(long, conflicts_with = "local")]
     url: Option<String>,
-    /// The user name and password for --url [env: HOOKKEEPER_USER]
-    #[arg(long, value_name = "USER:PASSWORD", requires = "url", conflicts_with = "key")]
+    /// The user name and password [env: HOOKKEEPER_USER] [default: none for --url, local:local for `cargo dev`]
+    #[arg(long, value_name = "USER:PASSWORD", conflicts_with = "key")]
     user: Option<String>,
     /// The key for --url, which goes into it (amoCRM, Closer) [env: HOOKKEEPER_KEY]
     #[arg(long, requires = "url")]
@@ -185,7 +185,11 @@ impl Send {
     fn target(&self, provider: &Provider) -> Result<Target, String> {
         let Some(url) = &self.url else {
             let url = format!("http://127.0.0.1:{}/{}", self.local, provider.name);
-            return Target::new(&url, Some(Shown::Basic(format!("{CREDENTIAL}:{CREDENTIAL}"))), true);
+            let credentials = match &self.user {
+                Some(credentials) => credentials.clone(),
+                None => User::from_env().map_err(|error| error.to_string())?.credentials().to_owned(),
+            };
+            return Target::new(&url, Some(Shown::Basic(credentials)), true);
         };
         let may_have_a_key = provider.credentials == Credentials::BasicOrKey;
         if self.key.is_some() && !may_have_a_key {

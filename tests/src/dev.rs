@@ -29,7 +29,15 @@ impl Dev {
     /// Starts it with a folder for its data, or `memory`.
     #[must_use]
     pub fn start(data: &str) -> Self {
+        Self::start_with(data, &[])
+    }
+
+    /// Starts it with a folder for its data, or `memory`, and with further arguments.
+    #[must_use]
+    pub fn start_with(data: &str, arguments: &[&str]) -> Self {
         let mut process = hookkeeper(&["dev", "--port", "0", "--dynamodb-port", "0", "--data", data])
+            .args(arguments)
+            .env_remove("HOOKKEEPER_USER")
             .stdout(Stdio::piped())
             .spawn()
             .unwrap();
@@ -76,7 +84,8 @@ impl Dev {
     pub fn paste(&self, command: &str) -> String {
         let mut lines = self.greeting.lines().filter_map(|line| line.trim().strip_prefix("cargo hookkeeper "));
         let line = lines.find(|line| line.starts_with(command)).unwrap();
-        let output = hookkeeper(&line.split(' ').collect::<Vec<_>>()).output().unwrap();
+        let mut command = hookkeeper(&line.split(' ').collect::<Vec<_>>());
+        let output = command.env_remove("HOOKKEEPER_USER").output().unwrap();
         assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
         String::from_utf8(output.stdout).unwrap()
     }

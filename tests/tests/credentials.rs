@@ -98,10 +98,16 @@ fn a_rotation_lets_both_in_and_then_the_new_one() {
 #[test]
 fn what_is_wrong_is_one_sentence() {
     let one = printed(&["closer", "--label", "one"]).list;
-    let table: [(&[&str], i32, &str); 7] = [
+    let table: [(&[&str], i32, &str); 9] = [
         (&["salesforce"], 2, "it is one of pipedrive, amocrm, closer"),
         (&["closer", "--add", "--drop", "one"], 2, "cannot be used with"),
-        (&["closer", "--label", "No Good"], 1, "is not label:digest (a label of a-z, 0-9 and -"),
+        (
+            &["closer", "--label", "No Good"],
+            2,
+            "invalid value 'No Good' for '--label <LABEL>': it has a-z, 0-9 and - alone",
+        ),
+        (&["closer", "--label", ""], 2, "for '--label <LABEL>'"),
+        (&["closer", "--add", "--label", "é", "--digests", &one], 2, "for '--label <LABEL>'"),
         (&["closer", "--add", "--label", "one", "--digests", &one], 1, "one is the label of one that is accepted now"),
         (
             &["closer", "--drop", "two", "--digests", &one],

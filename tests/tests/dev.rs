@@ -5,9 +5,14 @@ use std::{
     io::{Read, Write},
     net::{TcpListener, TcpStream},
     path::Path,
-    process::Output,
+    process::{Command, Output, Stdio},
+    thread::sleep,
+    time::{Duration, Instant},
 };
-use tests::dev::{Dev, hookkeeper};
+use tests::{
+    dev::{Dev, hookkeeper},
+    request::basic,
+};
 
 /// Does what a printed `curl` line does, and gives the status line of the answer.
 fn paste(curl: &str) -> String {
@@ -15,7 +20,8 @@ fn paste(curl: &str) -> String {
     let body = body.strip_suffix('\'').unwrap();
     let url = options.split(' ').find_map(|word| word.strip_prefix("http://")).unwrap();
     let (address, path) = url.split_once('/').unwrap();
-    assert!(options.contains("-u local:local"));
+    let (_, after_user) = options.split_once("-u ").unwrap();
+    let authorization = basic(after_user.split(' ').next().unwrap());
     let content_type = match options.split_once("-H 'content-type: ") {
         Some((_, value)) => value.strip_suffix('\'').unwrap(),
         None => "application/x-www-form-urlencoded",
@@ -23,7 +29,7 @@ fn paste(curl: &str) -> String {
     let mut stream = TcpStream::connect(address).unwrap();
     write!(
         stream,
-        "POST /{path} HTTP/1.1\r\nhost: {address}\r\nauthorization: Basic bG9jYWw6bG9jYWw=\r\n\
+        "POST /{path} HTTP/1.1\r\nhost: {address}\r\nauthorization: {authorization}\r\n\
          content-type: {content_type}\r\ncontent-length: {}\r\nconnection: close\r\n\r\n{body}",
         body.len()
     )
@@ -41,6 +47,7 @@ fn what_it_prints_works_when_pasted_and_is_there_after_a_restart() {
     let lines = dev.curl_lines();
     assert_eq!(lines.len(), hookkeeper::PROVIDERS.len());
     for line in &lines {
+        assert!(line.contains("-u local:local "), "{line}");
         assert_eq!(paste(line), "HTTP/1.1 200 OK", "{line}");
     }
     assert!(dev.paste("send").starts_with("200 in "));
@@ -58,6 +65,186 @@ fn what_it_prints_works_when_pasted_and_is_there_after_a_restart() {
 
 fn lines_of(listing: &str) -> usize {
     listing.lines().skip(1).count()
+}
+
+/// Sends a request with these headers besides its length, and gives the whole answer.
+fn request(port: u16, method: &str, path: &str, headers: &[&str], body: &str) -> String {
+    let mut stream = TcpStream::connect(("127.0.0.1", port)).unwrap();
+    let headers: String = headers.iter().flat_map(|header| [*header, "\r\n"]).collect();
+    let length = body.len();
+    write!(stream, "{method} {path} HTTP/1.1\r\n{headers}content-length: {length}\r\nconnection: close\r\n\r\n{body}")
+        .unwrap();
+    let mut answer = String::new();
+    stream.read_to_string(&mut answer).unwrap();
+    answer
+}
+
+fn assert_is_refused(answer: &str) {
+    assert!(answer.starts_with("HTTP/1.1 403 "), "{answer}");
+    assert!(!answer.to_lowercase().contains("access-control-"), "{answer}");
+}
+
+const AUTHORIZATION: &str = "authorization: AWS4-HMAC-SHA256 Credential=a/20261124/us-east-1/dynamodb/aws4_request, \
+                             SignedHeaders=host, Signature=b";
+
+#[test]
+fn a_web_page_can_neither_read_nor_delete_the_table() {
+    let dev = Dev::start("memory");
+    assert!(dev.paste("send").starts_with("200 in "));
+    let port = dev.dynamodb_port();
+    let host = format!("host: 127.0.0.1:{port}");
+    let foreign_host = format!("host: evil.example:{port}");
+    let table = r#"{"TableName":"hookkeeper"}"#;
+    for operation in ["Scan", "DeleteTable"] {
+        let target = format!("x-amz-target: DynamoDB_20120810.{operation}");
+        let common =
+            [&*target, AUTHORIZATION, "x-amz-date: 20261124T000000Z", "content-type: application/x-amz-json-1.0"];
+        for page in [
+            [&*host, "origin: https://evil.example"].as_slice(),
+            &[&host, "origin: null"],
+            &[&host, &*format!("origin: http://127.0.0.1:{port}")],
+            &[&foreign_host],
+            &["host: 127.0.0.1.evil.example"],
+            &["host: localhost@evil.example"],
+        ] {
+            assert_is_refused(&request(port, "POST", "/", &[page, &common].concat(), table));
+        }
+        for host in [&host, &format!("host: localhost:{port}"), &format!("host: [::1]:{port}"), "host: 127.0.0.1"] {
+            let answer = request(port, "POST", "/", &[host, &*target.replace("Delete", "Describe")], table);
+            assert!(!answer.starts_with("HTTP/1.1 403 "), "{answer}");
+        }
+    }
+    let preflight = [
+        &*host,
+        "origin: https://evil.example",
+        "access-control-request-method: POST",
+        "access-control-request-headers: x-amz-target",
+        "access-control-request-private-network: true",
+    ];
+    assert_is_refused(&request(port, "OPTIONS", "/", &preflight, ""));
+    assert_eq!(lines_of(&dev.paste("events")), 1);
+}
+
+#[test]
+fn a_web_page_cannot_deliver_and_a_tunnel_can() {
+    let dev = Dev::start("memory");
+    let port = dev.port();
+    let host = format!("host: 127.0.0.1:{port}");
+    let authorization = "authorization: Basic bG9jYWw6bG9jYWw=";
+    let content_type = "content-type: application/x-www-form-urlencoded";
+    let body = "leads[add][0][id]=42&account[id]=1001";
+    for origin in ["origin: https://evil.example", "origin: null"] {
+        let headers = [&*host, authorization, content_type, origin];
+        assert_is_refused(&request(port, "POST", "/amocrm", &headers, body));
+    }
+    let preflight = [&*host, "origin: https://evil.example", "access-control-request-method: POST"];
+    assert_is_refused(&request(port, "OPTIONS", "/amocrm", &preflight, ""));
+    assert_eq!(lines_of(&dev.paste("events")), 0);
+    let tunnel = ["host: a-b-c.trycloudflare.com", authorization, content_type];
+    assert!(request(port, "POST", "/amocrm", &tunnel, body).starts_with("HTTP/1.1 200 "));
+    assert_eq!(lines_of(&dev.paste("events")), 1);
+}
+
+#[test]
+fn a_credential_of_ones_own_is_taken_in_place_of_the_known_one() {
+    let dev = Dev::start_with("memory", &["--user", "ada:love-lace"]);
+    let lines = dev.curl_lines();
+    assert_eq!(lines.len(), hookkeeper::PROVIDERS.len());
+    for line in lines {
+        assert_eq!(paste(line), "HTTP/1.1 200 OK", "{line}");
+        assert_eq!(paste(&line.replace("ada:love-lace", "local:local")), "HTTP/1.1 401 Unauthorized");
+    }
+    assert!(dev.paste("send").starts_with("200 in "));
+    let local = format!("--local={}", dev.port());
+    let send = ["send", "pipedrive", "deal.updated", &local];
+    let without = hookkeeper(&send).env_remove("HOOKKEEPER_USER").output().unwrap();
+    assert_eq!(without.status.code(), Some(1));
+    let by_environment = hookkeeper(&send).env("HOOKKEEPER_USER", "ada:love-lace").output().unwrap();
+    assert_eq!(by_environment.status.code(), Some(0));
+}
+
+#[test]
+fn a_credential_of_ones_own_comes_by_the_environment_too() {
+    let output = |user: &str| {
+        let arguments = ["dev", "--port", "0", "--dynamodb-port", "0", "--data", "memory"];
+        refused(hookkeeper(&arguments).env("HOOKKEEPER_USER", user), 1)
+    };
+    for user in ["ada", ":password", "ada:"] {
+        let said = output(user);
+        assert!(said.contains("HOOKKEEPER_USER") && said.contains("USER:PASSWORD"), "{said}");
+        assert!(!said.contains(user), "a secret is printed: {said}");
+    }
+    let by_option = hookkeeper(&["dev", "--user", "ada"]).output().unwrap();
+    assert_eq!(by_option.status.code(), Some(2), "{by_option:?}");
+}
+
+/// What a command that has to end by itself says on the standard error.
+fn refused(command: &mut Command, code: i32) -> String {
+    let mut process = command.stdout(Stdio::null()).stderr(Stdio::piped()).spawn().unwrap();
+    let end = Instant::now() + Duration::from_mins(1);
+    while process.try_wait().unwrap().is_none() {
+        if Instant::now() > end {
+            process.kill().unwrap();
+            process.wait().unwrap();
+            panic!("it runs, and is not refused: {command:?}");
+        }
+        sleep(Duration::from_millis(20));
+    }
+    let output = process.wait_with_output().unwrap();
+    let said = String::from_utf8(output.stderr).unwrap();
+    assert_eq!(output.status.code(), Some(code), "{said}");
+    said
+}
+
+#[test]
+fn both_ports_are_named_when_both_are_taken() {
+    let taken = [(); 2].map(|()| TcpListener::bind("127.0.0.1:0").unwrap());
+    let [port, dynamodb_port] = taken.each_ref().map(|it| it.local_addr().unwrap().port().to_string());
+    let arguments = ["dev", "--port", &port, "--dynamodb-port", &dynamodb_port, "--data", "memory"];
+    let said = refused(&mut hookkeeper(&arguments), 1);
+    for part in [&*format!("127.0.0.1:{port} "), &*format!("127.0.0.1:{dynamodb_port} "), "--port", "--dynamodb-port"] {
+        assert!(said.contains(part), "no {part}: {said}");
+    }
+    assert_eq!(said.lines().count(), 1, "{said}");
+}
+
+#[test]
+fn a_folder_is_used_by_one_at_a_time() {
+    let folder = tempfile::tempdir().unwrap();
+    let data = folder.path().join("dev").to_string_lossy().into_owned();
+    let first = Dev::start(&data);
+    let arguments = ["dev", "--port", "0", "--dynamodb-port", "0", "--data", &data];
+    let said = refused(&mut hookkeeper(&arguments), 1);
+    assert_eq!(
+        said,
+        format!(
+            "error: another `cargo dev` uses the data in {data}: end that one, or choose another folder with --data\n"
+        )
+    );
+    drop(first);
+    drop(Dev::start(&data));
+}
+
+#[test]
+fn damaged_data_is_said_to_be_damaged() {
+    let folder = tempfile::tempdir().unwrap();
+    let data = folder.path().join("dev").to_string_lossy().into_owned();
+    let (status, _) = Dev::start(&data).interrupt();
+    assert_eq!(status.code(), Some(0));
+    let file = folder.path().join("dev/dynamodb.sqlite");
+    let whole = fs::read(&file).unwrap();
+    let mut pages_overwritten = whole.clone();
+    pages_overwritten[100..].fill(0xAA);
+    for damaged in [b"no database, but a text of more than a hundred bytes. ".repeat(99), pages_overwritten] {
+        fs::write(&file, damaged).unwrap();
+        let arguments = ["dev", "--port", "0", "--dynamodb-port", "0", "--data", &data];
+        let said = refused(&mut hookkeeper(&arguments), 1);
+        let file = file.display();
+        let advice = "delete that file, or choose another folder with --data";
+        assert_eq!(said, format!("error: the data in {file} is damaged: {advice}\n"));
+    }
+    fs::remove_file(&file).unwrap();
+    assert!(Dev::start(&data).paste("send").starts_with("200 in "));
 }
 
 #[test]
@@ -95,52 +282,4 @@ fn what_is_wrong_is_one_sentence_that_says_what_to_do() {
     drop(taken);
     let nobody = hookkeeper(&["events", &format!("--local={port}")]).output().unwrap();
     assert!(String::from_utf8_lossy(&nobody.stderr).contains("is `cargo dev` running?"));
-}
-
-/// Sends a request as it is written, and gives the answer.
-fn ask(port: u16, head: &str, body: &str) -> String {
-    let mut stream = TcpStream::connect(("127.0.0.1", port)).unwrap();
-    let length = body.len();
-    write!(stream, "{head}\r\ncontent-length: {length}\r\nconnection: close\r\n\r\n{body}").unwrap();
-    let mut answer = String::new();
-    stream.read_to_string(&mut answer).unwrap();
-    answer.to_ascii_lowercase()
-}
-
-const DELETE_TABLE: &str = "x-amz-target: DynamoDB_20120810.DeleteTable\r\ncontent-type: application/x-amz-json-1.0\r\n\
-     authorization: AWS4-HMAC-SHA256 Credential=x/20261121/us-east-1/dynamodb/aws4_request, SignedHeaders=host, Signature=x";
-
-#[test]
-fn the_table_answers_no_web_page() {
-    let dev = Dev::start("memory");
-    let port = dev.dynamodb_port();
-    let own_host = format!("host: 127.0.0.1:{port}");
-    let requests = [
-        format!("POST / HTTP/1.1\r\n{own_host}\r\norigin: https://evil.example\r\n{DELETE_TABLE}"),
-        format!("POST / HTTP/1.1\r\nhost: evil.example\r\n{DELETE_TABLE}"),
-        format!("POST / HTTP/1.1\r\nhost: evil.example:{port}\r\norigin: http://evil.example\r\n{DELETE_TABLE}"),
-        format!(
-            "OPTIONS / HTTP/1.1\r\n{own_host}\r\norigin: https://evil.example\r\naccess-control-request-method: POST"
-        ),
-    ];
-    for request in requests {
-        let answer = ask(port, &request, r#"{"TableName":"hookkeeper"}"#);
-        assert!(answer.starts_with("http/1.1 403"), "{request}: {answer}");
-        assert!(!answer.contains("access-control-"), "{request}: {answer}");
-    }
-    // The table is still there.
-    assert_eq!(lines_of(&dev.paste("events")), 0);
-}
-
-#[test]
-fn a_receiver_takes_deliveries_of_a_tunnel_and_none_of_a_web_page() {
-    let dev = Dev::start("memory");
-    let delivery = "authorization: Basic bG9jYWw6bG9jYWw=\r\ncontent-type: application/json";
-    let body = r#"{"eventType":"ThreadCreatedEvent","timestamp":1795255200000,"customer":{"id":"1"}}"#;
-    let from_a_page = format!("POST /closer HTTP/1.1\r\nhost: 127.0.0.1\r\norigin: https://evil.example\r\n{delivery}");
-    assert!(ask(dev.port(), &from_a_page, body).starts_with("http/1.1 403"));
-    assert_eq!(lines_of(&dev.paste("events")), 0);
-    let through_a_tunnel = format!("POST /closer HTTP/1.1\r\nhost: words.tunnel.example\r\n{delivery}");
-    assert!(ask(dev.port(), &through_a_tunnel, body).starts_with("http/1.1 200"));
-    assert_eq!(lines_of(&dev.paste("events")), 1);
 }

@@ -10,7 +10,7 @@ use intake::{Provider, Verdict};
 use lambda_http::{aws_lambda_events::apigw::ApiGatewayV2httpRequest, http::HeaderValue};
 use models::{Body, Record};
 use serde_json::{Value, json};
-use std::{collections::BTreeMap, env, fs, slice};
+use std::{collections::BTreeMap, env, fs, path::Path, process::Command, slice};
 use tests::{
     house::{Stored, bytes, deliver},
     workspace,
@@ -151,4 +151,44 @@ fn compare(provider: Provider, stored: &BTreeMap<String, Vec<Value>>) {
     for name in names {
         assert_eq!(stored.get(name), golden.get(name), "{}/{name} is not what {} says", provider.name, path.display());
     }
+}
+
+/// `cli/build.rs` as a program, which cargo compiles once and may keep when the clone is copied or moved.
+fn build_script(folder: &Path) -> Command {
+    let source = workspace("cli/build.rs");
+    let program = folder.join("build-script");
+    let rustc = env::var_os("RUSTC").unwrap_or_else(|| "rustc".into());
+    let mut compile = Command::new(rustc);
+    compile.args(["--edition", "2024", "-o"]).arg(&program).arg(&source);
+    let compiled = compile.env("CARGO_MANIFEST_DIR", workspace("cli")).output().unwrap();
+    assert!(compiled.status.success(), "{}", String::from_utf8_lossy(&compiled.stderr));
+    let mut run = Command::new(program);
+    run.env("OUT_DIR", folder);
+    run
+}
+
+#[test]
+fn a_copied_clone_embeds_its_own_samples() {
+    let folder = tempfile::tempdir().unwrap();
+    let copy = folder.path().join("copy/cli");
+    let samples = folder.path().join("copy/events/pipedrive");
+    fs::create_dir_all(&copy).unwrap();
+    fs::create_dir_all(&samples).unwrap();
+    fs::write(samples.join("of_the_copy.kept.json"), "{}").unwrap();
+    let mut script = build_script(folder.path());
+    let output = script.env("CARGO_MANIFEST_DIR", &copy).output().unwrap();
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    let embedded = fs::read_to_string(folder.path().join("samples.rs")).unwrap();
+    let names: Vec<&str> = embedded.lines().filter_map(|line| line.split('"').nth(3)).collect();
+    assert_eq!(names, ["of_the_copy.kept"], "{embedded}");
+}
+
+#[test]
+fn a_build_without_samples_names_the_folder_that_is_missing() {
+    let folder = tempfile::tempdir().unwrap();
+    let empty = folder.path().join("empty/cli");
+    let output = build_script(folder.path()).env("CARGO_MANIFEST_DIR", &empty).output().unwrap();
+    let said = String::from_utf8_lossy(&output.stderr);
+    assert!(!output.status.success());
+    assert!(said.contains(&*empty.join("../events").to_string_lossy()), "{said}");
 }
