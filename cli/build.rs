@@ -13,10 +13,17 @@ fn main() -> io::Result<()> {
     println!("cargo::rerun-if-changed=../events");
     let mut rows = Vec::new();
     for folder in sorted(&events)?.iter().filter(|path| path.is_dir()) {
-        for file in sorted(folder)?.iter().filter(|path| path.extension().is_some_and(|it| it == "json")) {
+        for file in sorted(folder)?
+            .iter()
+            .filter(|path| path.extension().is_some_and(|it| it == "json"))
+        {
             // Their content and not their path, which another clone would take over.
             let content = fs::read_to_string(file).map_err(|error| named(file, &error))?;
-            rows.push(format!("({:?}, {:?}, {content:?}),\n", name(folder), name(file)));
+            rows.push(format!(
+                "({:?}, {:?}, {content:?}),\n",
+                name(folder),
+                name(file)
+            ));
         }
     }
     let samples = variable("OUT_DIR")?.join("samples.rs");
@@ -25,13 +32,16 @@ fn main() -> io::Result<()> {
 
 /// A path that cargo sets.
 fn variable(name: &str) -> io::Result<PathBuf> {
-    let path = env::var_os(name).ok_or_else(|| io::Error::other(format!("cargo sets no {name}")))?;
+    let path =
+        env::var_os(name).ok_or_else(|| io::Error::other(format!("cargo sets no {name}")))?;
     Ok(path.into())
 }
 
 fn sorted(folder: &Path) -> io::Result<Vec<PathBuf>> {
     let entries = fs::read_dir(folder).map_err(|error| named(folder, &error))?;
-    let mut paths = entries.map(|entry| Ok(entry?.path())).collect::<io::Result<Vec<_>>>()?;
+    let mut paths = entries
+        .map(|entry| Ok(entry?.path()))
+        .collect::<io::Result<Vec<_>>>()?;
     paths.sort();
     Ok(paths)
 }
@@ -43,5 +53,8 @@ fn named(path: &Path, error: &io::Error) -> io::Error {
 
 /// Its last part, without an extension.
 fn name(path: &Path) -> String {
-    path.file_stem().unwrap_or_default().to_string_lossy().into_owned()
+    path.file_stem()
+        .unwrap_or_default()
+        .to_string_lossy()
+        .into_owned()
 }

@@ -68,7 +68,9 @@ enum Unconfigured {
     Region,
     #[error("no AWS credentials were found: run `aws sso login`, or set AWS_PROFILE or --profile")]
     NoCredentials,
-    #[error("the AWS credentials cannot be loaded ({0}): run `aws sso login`, or set AWS_PROFILE or --profile")]
+    #[error(
+        "the AWS credentials cannot be loaded ({0}): run `aws sso login`, or set AWS_PROFILE or --profile"
+    )]
     Credentials(String),
 }
 
@@ -84,10 +86,19 @@ impl Aws {
     }
 
     /// Fails if a profile is asked for that no file of AWS's configuration has.
-    #[expect(clippy::default_trait_access, reason = "the type is of a crate that is not needed otherwise")]
+    #[expect(
+        clippy::default_trait_access,
+        reason = "the type is of a crate that is not needed otherwise"
+    )]
     async fn check_profile(&self) -> Result<(), Unconfigured> {
-        let by_environment = || env::var("AWS_PROFILE").ok().filter(|profile| !profile.is_empty());
-        let Some(name) = self.profile.clone().or_else(by_environment) else { return Ok(()) };
+        let by_environment = || {
+            env::var("AWS_PROFILE")
+                .ok()
+                .filter(|profile| !profile.is_empty())
+        };
+        let Some(name) = self.profile.clone().or_else(by_environment) else {
+            return Ok(());
+        };
         let profiles = profile::load(&Fs::real(), &Env::real(), &Default::default(), None).await;
         let profiles = profiles.map_err(|error| Unconfigured::Unreadable(innermost(&error)))?;
         match profiles.get_profile(&name) {
@@ -137,7 +148,10 @@ impl Connection {
             (None, None) => {
                 let stack = stack(&sdk, &self.stack).await?;
                 let name = output(&stack, "TableName");
-                (name.ok_or("the stack has no output TableName: deploy it again")?, retention(&stack))
+                (
+                    name.ok_or("the stack has no output TableName: deploy it again")?,
+                    retention(&stack),
+                )
             }
         };
         let client = aws_sdk_dynamodb::Client::new(&sdk);
@@ -147,10 +161,17 @@ impl Connection {
 
     /// AWS's configuration, or what `cargo dev`'s DynamoDB takes in its place.
     pub(crate) async fn sdk(&self) -> SdkConfig {
-        let Some(port) = self.local else { return self.aws.sdk().await };
+        let Some(port) = self.local else {
+            return self.aws.sdk().await;
+        };
         let credentials = Credentials::new("local", "local", None, None, "local");
-        let local = loader().region(Region::from_static("us-east-1")).credentials_provider(credentials);
-        local.endpoint_url(format!("http://127.0.0.1:{port}")).load().await
+        let local = loader()
+            .region(Region::from_static("us-east-1"))
+            .credentials_provider(credentials);
+        local
+            .endpoint_url(format!("http://127.0.0.1:{port}"))
+            .load()
+            .await
     }
 
     /// Fails unless the table is there with the keys and indexes of this version's template.
@@ -160,14 +181,22 @@ impl Connection {
             (Ok(described), _) => described,
             (Err(error), Some(port)) => {
                 let why = causes(&error);
-                return Err(format!("nobody answers on 127.0.0.1:{port}: is `cargo dev` running? ({why})").into());
+                return Err(format!(
+                    "nobody answers on 127.0.0.1:{port}: is `cargo dev` running? ({why})"
+                )
+                .into());
             }
             (Err(error), None) => {
-                return Err(unasked(&error, |why| format!("the table {name} cannot be used ({why})")));
+                return Err(unasked(&error, |why| {
+                    format!("the table {name} cannot be used ({why})")
+                }));
             }
         };
         let schema = table_schema(TEMPLATE, name)?;
-        if has_keys(&described.table.as_ref().map(keys).unwrap_or_default(), &schema.create) {
+        if has_keys(
+            &described.table.as_ref().map(keys).unwrap_or_default(),
+            &schema.create,
+        ) {
             return Ok(());
         }
         Err(format!(
@@ -180,9 +209,15 @@ impl Connection {
 
 /// A stack, with what it was deployed with and what it put out.
 pub(crate) async fn stack(sdk: &SdkConfig, name: &str) -> Result<Stack, Failure> {
-    let answer = aws_sdk_cloudformation::Client::new(sdk).describe_stacks().stack_name(name).send().await;
+    let answer = aws_sdk_cloudformation::Client::new(sdk)
+        .describe_stacks()
+        .stack_name(name)
+        .send()
+        .await;
     let sentence = |why: &str| {
-        format!("the stack {name} cannot be asked ({why}): name another with --stack, or do without (see --help)")
+        format!(
+            "the stack {name} cannot be asked ({why}): name another with --stack, or do without (see --help)"
+        )
     };
     match answer {
         Ok(answer) => {
@@ -195,12 +230,20 @@ pub(crate) async fn stack(sdk: &SdkConfig, name: &str) -> Result<Stack, Failure>
 
 /// What a stack put out under a name.
 pub(crate) fn output(stack: &Stack, name: &str) -> Option<String> {
-    stack.outputs().iter().find(|it| it.output_key() == Some(name))?.output_value.clone()
+    stack
+        .outputs()
+        .iter()
+        .find(|it| it.output_key() == Some(name))?
+        .output_value
+        .clone()
 }
 
 /// How long the stack's events stay.
 fn retention(stack: &Stack) -> Option<Duration> {
-    let parameter = stack.parameters().iter().find(|it| it.parameter_key() == Some("RetentionDays"))?;
+    let parameter = stack
+        .parameters()
+        .iter()
+        .find(|it| it.parameter_key() == Some("RetentionDays"))?;
     let days: u64 = parameter.parameter_value()?.parse().ok()?;
     (days > 0).then(|| Duration::from_secs(days * 86_400))
 }
@@ -209,7 +252,10 @@ fn retention(stack: &Stack) -> Option<Duration> {
 pub(crate) fn keys(table: &TableDescription) -> Value {
     let schema = |schema: &[aws_sdk_dynamodb::types::KeySchemaElement]| -> Value {
         let keys = schema.iter();
-        keys.map(|key| json!({ "AttributeName": key.attribute_name, "KeyType": key.key_type.as_str() })).collect()
+        keys.map(
+            |key| json!({ "AttributeName": key.attribute_name, "KeyType": key.key_type.as_str() }),
+        )
+        .collect()
     };
     let indexes = table.global_secondary_indexes().iter();
     let indexes: Value = indexes
@@ -250,7 +296,10 @@ where
     let cause = match (error.code(), error.message(), error.raw_response()) {
         (Some(code), Some(message), _) => format!("{code}: {message}"),
         (Some(code), None, _) => code.to_owned(),
-        (None, _, Some(response)) => format!("HTTP status {}, and no answer of AWS", response.status().as_u16()),
+        (None, _, Some(response)) => format!(
+            "HTTP status {}, and no answer of AWS",
+            response.status().as_u16()
+        ),
         (None, _, None) => innermost(error),
     };
     one_line(&cause)

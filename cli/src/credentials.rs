@@ -64,10 +64,20 @@ impl Credentials {
             println!("{}", self.deploy(&left)?);
             return Ok(());
         }
-        let mut accepted = if self.add { self.accepted_now().await? } else { Accepted::new() };
-        let label = self.label.clone().unwrap_or_else(|| unused_label(&accepted));
+        let mut accepted = if self.add {
+            self.accepted_now().await?
+        } else {
+            Accepted::new()
+        };
+        let label = self
+            .label
+            .clone()
+            .unwrap_or_else(|| unused_label(&accepted));
         if accepted.iter().any(|(taken, _)| *taken == label) {
-            return Err(format!("{label} is the label of one that is accepted now: give another --label").into());
+            return Err(format!(
+                "{label} is the label of one that is accepted now: give another --label"
+            )
+            .into());
         }
         let (shown, to_paste) = if self.is_key() {
             let key = random(32)?;
@@ -75,11 +85,17 @@ impl Credentials {
             (key, to_paste)
         } else {
             let (user, password) = (random(16)?, random(32)?);
-            (format!("{user}:{password}"), format!("user name   {user}\n  password    {password}"))
+            (
+                format!("{user}:{password}"),
+                format!("user name   {user}\n  password    {password}"),
+            )
         };
         accepted.push((label, hex(&Sha256::digest(shown))));
         let deploy = self.deploy(&accepted)?;
-        println!("For the settings of {}, shown this once:\n\n  {to_paste}\n", self.provider.name);
+        println!(
+            "For the settings of {}, shown this once:\n\n  {to_paste}\n",
+            self.provider.name
+        );
         println!("{deploy}");
         Ok(())
     }
@@ -90,15 +106,29 @@ impl Credentials {
 
     /// The template's parameter: `PipedriveCredentials`.
     fn parameter(&self) -> String {
-        logical_name(self.provider.name, if self.is_key() { "Keys" } else { "Credentials" })
+        logical_name(
+            self.provider.name,
+            if self.is_key() { "Keys" } else { "Credentials" },
+        )
     }
 
     /// The line that deploys these; checked as the function would check them.
     fn deploy(&self, accepted: &Accepted) -> Result<String, Failure> {
-        let list = accepted.iter().map(|(label, digest)| format!("{label}:{digest}")).collect::<Vec<_>>().join(",");
-        let (credentials, keys) = if self.is_key() { ("", &*list) } else { (&*list, "") };
+        let list = accepted
+            .iter()
+            .map(|(label, digest)| format!("{label}:{digest}"))
+            .collect::<Vec<_>>()
+            .join(",");
+        let (credentials, keys) = if self.is_key() {
+            ("", &*list)
+        } else {
+            (&*list, "")
+        };
         Gate::new(&self.provider, credentials, keys)?;
-        Ok(format!("Deploy the digests:\n\n  sam deploy --parameter-overrides {}={list}", self.parameter()))
+        Ok(format!(
+            "Deploy the digests:\n\n  sam deploy --parameter-overrides {}={list}",
+            self.parameter()
+        ))
     }
 
     async fn accepted_now(&self) -> Result<Accepted, Failure> {
@@ -106,9 +136,14 @@ impl Credentials {
             Some(list) => list.clone(),
             None => self.asked_of_the_stack().await?,
         };
-        let entries = list.split(',').map(str::trim).filter(|entry| !entry.is_empty());
+        let entries = list
+            .split(',')
+            .map(str::trim)
+            .filter(|entry| !entry.is_empty());
         let accepted = entries.map(|entry| {
-            let (label, digest) = entry.split_once(':').ok_or_else(|| format!("{entry} is not label:digest"))?;
+            let (label, digest) = entry
+                .split_once(':')
+                .ok_or_else(|| format!("{entry} is not label:digest"))?;
             Ok((label.to_owned(), digest.to_owned()))
         });
         accepted.collect()
@@ -117,22 +152,36 @@ impl Credentials {
     async fn asked_of_the_stack(&self) -> Result<String, Failure> {
         let stack = stack(&self.aws.configured().await?, &self.stack).await?;
         let parameter = self.parameter();
-        let found = stack.parameters().iter().find(|it| it.parameter_key() == Some(&parameter));
-        let list = found.and_then(|it| it.parameter_value()).unwrap_or_default();
+        let found = stack
+            .parameters()
+            .iter()
+            .find(|it| it.parameter_key() == Some(&parameter));
+        let list = found
+            .and_then(|it| it.parameter_value())
+            .unwrap_or_default();
         if list.is_empty() {
-            return Err(
-                format!("the stack {} has no {parameter}: there is nothing to add to, or to drop", self.stack).into()
-            );
+            return Err(format!(
+                "the stack {} has no {parameter}: there is nothing to add to, or to drop",
+                self.stack
+            )
+            .into());
         }
         Ok(list.to_owned())
     }
 }
 
 fn without(accepted: Accepted, label: &str) -> Result<Accepted, Failure> {
-    let labels = accepted.iter().map(|(label, _)| &**label).collect::<Vec<_>>().join(", ");
-    let (dropped, left): (Accepted, Accepted) = accepted.into_iter().partition(|(it, _)| it == label);
+    let labels = accepted
+        .iter()
+        .map(|(label, _)| &**label)
+        .collect::<Vec<_>>()
+        .join(", ");
+    let (dropped, left): (Accepted, Accepted) =
+        accepted.into_iter().partition(|(it, _)| it == label);
     if dropped.is_empty() {
-        return Err(format!("none of those that are accepted now is labelled {label} ({labels})").into());
+        return Err(
+            format!("none of those that are accepted now is labelled {label} ({labels})").into(),
+        );
     }
     if left.is_empty() {
         let why = "is the only one: without it the provider would be left out, and refused";
@@ -152,6 +201,7 @@ fn unused_label(accepted: &Accepted) -> String {
 /// So many random bytes, as text of `A-Za-z0-9_-`.
 fn random(bytes: usize) -> Result<String, Failure> {
     let mut random = vec![0; bytes];
-    getrandom::fill(&mut random).map_err(|error| format!("the system gives no random bytes ({error})"))?;
+    getrandom::fill(&mut random)
+        .map_err(|error| format!("the system gives no random bytes ({error})"))?;
     Ok(URL_SAFE_NO_PAD.encode(random))
 }

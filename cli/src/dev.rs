@@ -34,16 +34,19 @@ pub(crate) struct Dev {
 
 #[expect(clippy::unnecessary_wraps, reason = "clap asks for a result")]
 fn data(argument: &str) -> Result<Data, String> {
-    Ok(if argument == "memory" { Data::Memory } else { Data::Folder(argument.into()) })
+    Ok(if argument == "memory" {
+        Data::Memory
+    } else {
+        Data::Folder(argument.into())
+    })
 }
 
 impl Dev {
     pub(crate) async fn run(self) -> Result<(), Failure> {
         let template = match &self.template {
             None => TEMPLATE.to_owned(),
-            Some(path) => {
-                fs::read_to_string(path).map_err(|error| format!("cannot read {} ({error})", path.display()))?
-            }
+            Some(path) => fs::read_to_string(path)
+                .map_err(|error| format!("cannot read {} ({error})", path.display()))?,
         };
         let user = match &self.user {
             Some(user) => user.clone(),
@@ -61,7 +64,11 @@ impl Dev {
     }
 
     fn print(&self, dynamodb: &DynamoDb, gateway: &Gateway, user: &User) {
-        println!("Hookkeeper receives webhooks (user name {}, password {}):\n", user.name(), user.password());
+        println!(
+            "Hookkeeper receives webhooks (user name {}, password {}):\n",
+            user.name(),
+            user.password()
+        );
         for provider in PROVIDERS {
             println!("  {:<10} {}", provider.name, gateway.url(provider.name));
         }
@@ -69,16 +76,26 @@ impl Dev {
             Data::Memory => "in memory, gone when this ends".to_owned(),
             Data::Folder(folder) => format!("in {}", folder.display()),
         };
-        println!("\nand keeps them in the table {TABLE} of the DynamoDB on {} ({data}).", dynamodb.endpoint());
+        println!(
+            "\nand keeps them in the table {TABLE} of the DynamoDB on {} ({data}).",
+            dynamodb.endpoint()
+        );
         println!("\nSend one from another terminal:\n");
         for provider in PROVIDERS {
-            println!("  {}", curl(user, &gateway.url(provider.name), example(provider.name)));
+            println!(
+                "  {}",
+                curl(user, &gateway.url(provider.name), example(provider.name))
+            );
         }
         let to = match gateway.port() {
             9000 => String::new(),
             port => format!(" --local={port}"),
         };
-        let shown = if *user == User::known() { String::new() } else { format!(" --user {}", user.shell_word()) };
+        let shown = if *user == User::known() {
+            String::new()
+        } else {
+            format!(" --user {}", user.shell_word())
+        };
         println!(
             "\nOr let a provider be played, with all that it sends (send --list):\n\n  cargo hookkeeper send pipedrive deal.updated{to}{shown}"
         );
@@ -109,6 +126,10 @@ fn example(provider: &str) -> &'static str {
 }
 
 fn curl(user: &User, url: &str, body: &str) -> String {
-    let json = if body.starts_with('{') { " -H 'content-type: application/json'" } else { "" };
+    let json = if body.starts_with('{') {
+        " -H 'content-type: application/json'"
+    } else {
+        ""
+    };
     format!("curl -i -u {} {url}{json} -d '{body}'", user.shell_word())
 }

@@ -81,24 +81,34 @@ impl Doctor {
         match (self.connection.local, &self.connection.table) {
             (Some(_), _) => Ok(TABLE.to_owned()),
             (None, Some(table)) => Ok(table.clone()),
-            (None, None) => {
-                output(stack.as_ref().map_err(|why| *why)?, "TableName").ok_or("the stack does not name it")
-            }
+            (None, None) => output(stack.as_ref().map_err(|why| *why)?, "TableName")
+                .ok_or("the stack does not name it"),
         }
     }
 
     /// What a provider shows, where that is known.
     fn shown(&self, provider: &Provider) -> Result<Option<Shown>, Failure> {
-        let given = self.credential.iter().rev().find(|(it, _)| it.name == provider.name);
+        let given = self
+            .credential
+            .iter()
+            .rev()
+            .find(|(it, _)| it.name == provider.name);
         match (given, self.connection.local) {
             (Some((_, shown)), _) => Ok(Some(shown.clone())),
-            (None, Some(_)) => Ok(Some(Shown::Basic(User::from_env()?.credentials().to_owned()))),
+            (None, Some(_)) => Ok(Some(Shown::Basic(
+                User::from_env()?.credentials().to_owned(),
+            ))),
             (None, None) => by_environment(provider),
         }
     }
 
     /// A provider's URL, or why there is none.
-    fn door(&self, provider: Provider, shown: Option<Shown>, stack: &Asked) -> Result<Door, &'static str> {
+    fn door(
+        &self,
+        provider: Provider,
+        shown: Option<Shown>,
+        stack: &Asked,
+    ) -> Result<Door, &'static str> {
         let is_local = self.connection.local.is_some();
         let url = if is_local {
             format!("http://127.0.0.1:{}/{}", self.gateway_port, provider.name)
@@ -106,7 +116,12 @@ impl Doctor {
             let stack = stack.as_ref().map_err(|why| *why)?;
             output(stack, &logical_name(provider.name, "Url")).ok_or("the stack leaves it out")?
         };
-        Ok(Door { provider, url, shown, is_local })
+        Ok(Door {
+            provider,
+            url,
+            shown,
+            is_local,
+        })
     }
 }
 
@@ -114,7 +129,9 @@ impl Doctor {
 fn by_environment(provider: &Provider) -> Result<Option<Shown>, Failure> {
     let variable = format!("HOOKKEEPER_{}", provider.name.to_uppercase());
     let secret = env::var(&variable).ok().filter(|secret| !secret.is_empty());
-    let shown = secret.map(|secret| Shown::of(provider, &secret)).transpose();
+    let shown = secret
+        .map(|secret| Shown::of(provider, &secret))
+        .transpose();
     shown.map_err(|error| format!("in {variable}, {error}").into())
 }
 

@@ -65,7 +65,13 @@ impl Events {
 impl List {
     async fn run(self) -> Result<(), Failure> {
         let (table, span) = self.selection.open().await?;
-        let entries = entries(&table, span.clone(), Order::NewestFirst, &self.selection.filter).take(self.limit);
+        let entries = entries(
+            &table,
+            span.clone(),
+            Order::NewestFirst,
+            &self.selection.filter,
+        )
+        .take(self.limit);
         match self.output {
             Output::Json => {
                 let mut events = pin!(events(&table, entries));
@@ -80,7 +86,10 @@ impl List {
 
     fn print(&self, entries: &[Entry], span: &Range<Timestamp>) -> Result<(), Failure> {
         if entries.is_empty() {
-            say!("Nothing of the kind was kept since {} (look further back with --since).", seconds(span.start))?;
+            say!(
+                "Nothing of the kind was kept since {} (look further back with --since).",
+                seconds(span.start)
+            )?;
             return Ok(());
         }
         let rows: Vec<_> = entries.iter().map(row).collect();
@@ -113,7 +122,9 @@ pub(crate) fn entries(
     order: Order,
     filter: &Filter,
 ) -> impl Stream<Item = Result<Entry, TableError>> {
-    table.kept(span, order).try_filter(|entry| ready(filter.takes(entry)))
+    table
+        .kept(span, order)
+        .try_filter(|entry| ready(filter.takes(entry)))
 }
 
 /// The events behind entries of the index, in their order. One that is gone in between is left out.
@@ -121,7 +132,8 @@ pub(crate) fn events(
     table: &Table,
     entries: impl Stream<Item = Result<Entry, TableError>>,
 ) -> impl Stream<Item = Result<(Entry, Stored), TableError>> {
-    found(table, entries).try_filter_map(async |(entry, stored)| Ok(stored.map(|stored| (entry, stored))))
+    found(table, entries)
+        .try_filter_map(async |(entry, stored)| Ok(stored.map(|stored| (entry, stored))))
 }
 
 /// The entries of the index, each with its event where it is still there.
@@ -141,6 +153,8 @@ pub(crate) fn found(
 pub(crate) fn json(stored: &Stored) -> Result<String, Failure> {
     match &stored.record {
         Record::Event { event, .. } => Ok(json_line(event)?),
-        Record::Body { .. } | Record::Quarantined { .. } => Err("what stands there is no event".into()),
+        Record::Body { .. } | Record::Quarantined { .. } => {
+            Err("what stands there is no event".into())
+        }
     }
 }

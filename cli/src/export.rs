@@ -46,7 +46,10 @@ impl Export {
 
     async fn to_standard_output(&self) -> Result<(), Failure> {
         let mut out = BufWriter::new(io::stdout().lock());
-        let exported = self.write(&mut out).await.map_err(|failure| unwritten(failure, "the standard output"))?;
+        let exported = self
+            .write(&mut out)
+            .await
+            .map_err(|failure| unwritten(failure, "the standard output"))?;
         eprintln!("{exported} events exported.");
         Ok(())
     }
@@ -63,9 +66,14 @@ impl Export {
             () = stop => return Err(format!("interrupted: {name} is not written").into()),
         };
         drop(out);
-        temporary.as_file().sync_all().map_err(|error| unwritten(error.into(), &name))?;
+        temporary
+            .as_file()
+            .sync_all()
+            .map_err(|error| unwritten(error.into(), &name))?;
         // A rename replaces a link that was put there in the meantime, and does not follow it.
-        temporary.persist(file).map_err(|error| unwritten(error.error.into(), &name))?;
+        temporary
+            .persist(file)
+            .map_err(|error| unwritten(error.error.into(), &name))?;
         eprintln!("{exported} events exported to {}.", cell(&name));
         Ok(())
     }
@@ -75,7 +83,12 @@ impl Export {
         let (table, span) = self.selection.open().await?;
         let progress = progress(&span)?;
         let mut exported = 0;
-        let entries = entries(&table, span.clone(), Order::OldestFirst, &self.selection.filter);
+        let entries = entries(
+            &table,
+            span.clone(),
+            Order::OldestFirst,
+            &self.selection.filter,
+        );
         let mut events = pin!(events(&table, entries));
         while let Some((entry, stored)) = events.try_next().await? {
             writeln!(out, "{}", json(&stored)?)?;
@@ -91,7 +104,9 @@ impl Export {
 
 /// Refuses what is there and is no file that may be replaced.
 fn check(file: &Path) -> Result<(), Failure> {
-    let Ok(metadata) = fs::symlink_metadata(file) else { return Ok(()) };
+    let Ok(metadata) = fs::symlink_metadata(file) else {
+        return Ok(());
+    };
     let kind = metadata.file_type();
     let name = file.display();
     if kind.is_symlink() {
@@ -101,15 +116,23 @@ fn check(file: &Path) -> Result<(), Failure> {
         return Err(format!("{name} is a directory: name a file").into());
     }
     if !kind.is_file() {
-        return Err(format!("{name} is not a regular file: name another one, or none for the standard output").into());
+        return Err(format!(
+            "{name} is not a regular file: name another one, or none for the standard output"
+        )
+        .into());
     }
     Ok(())
 }
 
 /// A new file beside a file, with a name that nobody else has, which only its owner may read. Removed when it is dropped.
 fn temporary(file: &Path) -> io::Result<NamedTempFile> {
-    let folder = file.parent().filter(|folder| !folder.as_os_str().is_empty());
-    Builder::new().prefix(".hookkeeper-export-").suffix(".partial").tempfile_in(folder.unwrap_or(Path::new(".")))
+    let folder = file
+        .parent()
+        .filter(|folder| !folder.as_os_str().is_empty());
+    Builder::new()
+        .prefix(".hookkeeper-export-")
+        .suffix(".partial")
+        .tempfile_in(folder.unwrap_or(Path::new(".")))
 }
 
 /// Says where could not be written, where that is what failed. That nobody reads on is for `main` to see.

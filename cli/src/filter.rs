@@ -48,7 +48,10 @@ impl Selection {
 /// A provider by its name.
 pub(crate) fn provider(name: &str) -> Result<Provider, String> {
     let names = || PROVIDERS.map(|provider| provider.name).join(", ");
-    PROVIDERS.into_iter().find(|it| it.name == name).ok_or_else(|| format!("it is one of {}", names()))
+    PROVIDERS
+        .into_iter()
+        .find(|it| it.name == name)
+        .ok_or_else(|| format!("it is one of {}", names()))
 }
 
 /// The provider of a source: `pipedrive/7`.
@@ -59,7 +62,9 @@ pub(crate) fn provider_of(source: &str) -> Option<Provider> {
 impl Filter {
     /// Whether an event is one of them.
     pub(crate) fn takes(&self, entry: &Entry) -> bool {
-        let provider = |provider: &Provider| provider_of(entry.source()).is_some_and(|it| it.name == provider.name);
+        let provider = |provider: &Provider| {
+            provider_of(entry.source()).is_some_and(|it| it.name == provider.name)
+        };
         let words = |words: &String| format!(".{}.", entry.r#type).contains(&format!(".{words}."));
         let subject = |subject: &String| {
             let rest = entry.subject().strip_prefix(&**subject);
@@ -79,16 +84,30 @@ mod tests {
     #[test]
     fn a_filter_takes_whole_words() {
         let entry = Entry {
-            key: Key { pk: "pipedrive/7#deal/42".to_owned(), sk: "2026-11-21T10:00:00.000000Z#id".to_owned() },
+            key: Key {
+                pk: "pipedrive/7#deal/42".to_owned(),
+                sk: "2026-11-21T10:00:00.000000Z#id".to_owned(),
+            },
             r#type: "com.pipedrive.deal.updated".to_owned(),
             kept: Timestamp::from_epoch(1_795_255_200).unwrap(),
         };
         let takes = |provider: Option<&str>, kind: Option<&str>, subject: Option<&str>| {
             let provider = provider.map(|name| super::provider(name).unwrap());
-            Filter { provider, r#type: kind.map(Into::into), subject: subject.map(Into::into) }.takes(&entry)
+            Filter {
+                provider,
+                r#type: kind.map(Into::into),
+                subject: subject.map(Into::into),
+            }
+            .takes(&entry)
         };
-        assert!(takes(None, None, None) && takes(Some("pipedrive"), Some("deal.updated"), Some("deal/42")));
-        assert!(takes(None, Some("com.pipedrive.deal.updated"), Some("deal")) && takes(None, Some("updated"), None));
+        assert!(
+            takes(None, None, None)
+                && takes(Some("pipedrive"), Some("deal.updated"), Some("deal/42"))
+        );
+        assert!(
+            takes(None, Some("com.pipedrive.deal.updated"), Some("deal"))
+                && takes(None, Some("updated"), None)
+        );
         assert!(!takes(Some("closer"), None, None) && !takes(None, Some("update"), None));
         assert!(!takes(None, None, Some("deal/4")) && !takes(None, None, Some("dea")));
     }

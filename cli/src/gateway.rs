@@ -21,7 +21,12 @@ pub const MAX_EVENT_BYTES: usize = 6_291_556;
 
 /// The event of a request. As on AWS, a body of a content type that is not text comes base64-encoded: every form does.
 #[must_use]
-pub fn event(method: &Method, uri: &Uri, headers: &HeaderMap, body: &Bytes) -> ApiGatewayV2httpRequest {
+pub fn event(
+    method: &Method,
+    uri: &Uri,
+    headers: &HeaderMap,
+    body: &Bytes,
+) -> ApiGatewayV2httpRequest {
     let mut event = ApiGatewayV2httpRequest::default();
     event.version = Some("2.0".to_owned());
     event.route_key = Some("$default".to_owned());
@@ -32,7 +37,9 @@ pub fn event(method: &Method, uri: &Uri, headers: &HeaderMap, body: &Bytes) -> A
     event.request_context.http.path = Some(uri.path().to_owned());
     event.request_context.stage = Some("$default".to_owned());
     event.request_context.request_id = Some(request_id());
-    let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+    let now = SystemTime::now()
+        .duration_since(UNIX_EPOCH)
+        .unwrap_or_default();
     event.request_context.time_epoch = i64::try_from(now.as_millis()).unwrap_or_default();
     if !body.is_empty() {
         let text = std::str::from_utf8(body).ok().filter(|_| is_text(headers));
@@ -45,30 +52,57 @@ pub fn event(method: &Method, uri: &Uri, headers: &HeaderMap, body: &Bytes) -> A
 /// Headers that are given several times are joined with commas.
 fn joined(headers: &HeaderMap) -> HeaderMap {
     let join = |name: &HeaderName| {
-        let values: Vec<&[u8]> = headers.get_all(name).iter().map(HeaderValue::as_bytes).collect();
-        HeaderValue::from_bytes(&values.join(&b","[..])).ok().map(|value| (name.clone(), value))
+        let values: Vec<&[u8]> = headers
+            .get_all(name)
+            .iter()
+            .map(HeaderValue::as_bytes)
+            .collect();
+        HeaderValue::from_bytes(&values.join(&b","[..]))
+            .ok()
+            .map(|value| (name.clone(), value))
     };
     headers.keys().filter_map(join).collect()
 }
 
 fn is_text(headers: &HeaderMap) -> bool {
-    let content_type = headers.get(header::CONTENT_TYPE).and_then(|value| value.to_str().ok()).unwrap_or_default();
-    let essence = content_type.split(';').next().unwrap_or_default().trim().to_ascii_lowercase();
+    let content_type = headers
+        .get(header::CONTENT_TYPE)
+        .and_then(|value| value.to_str().ok())
+        .unwrap_or_default();
+    let essence = content_type
+        .split(';')
+        .next()
+        .unwrap_or_default()
+        .trim()
+        .to_ascii_lowercase();
     essence.starts_with("text/")
-        || ["application/json", "application/xml", "application/javascript"].contains(&&*essence)
+        || [
+            "application/json",
+            "application/xml",
+            "application/javascript",
+        ]
+        .contains(&&*essence)
 }
 
 /// Unlike any other of this process and of those before it.
 fn request_id() -> String {
     static COUNT: AtomicU64 = AtomicU64::new(0);
-    let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-    format!("local-{:x}-{:x}", now.as_nanos(), COUNT.fetch_add(1, Ordering::Relaxed))
+    let now = SystemTime::now()
+        .duration_since(UNIX_EPOCH)
+        .unwrap_or_default();
+    format!(
+        "local-{:x}-{:x}",
+        now.as_nanos(),
+        COUNT.fetch_add(1, Ordering::Relaxed)
+    )
 }
 
 /// The HTTP response of a function's.
 #[must_use]
 pub fn response(response: ApiGatewayV2httpResponse) -> Response {
-    let status = u16::try_from(response.status_code).ok().and_then(|code| StatusCode::from_u16(code).ok());
+    let status = u16::try_from(response.status_code)
+        .ok()
+        .and_then(|code| StatusCode::from_u16(code).ok());
     let body = response.body.map(|body| body.to_vec()).unwrap_or_default();
     let mut answer = axum::body::Body::from(body).into_response();
     *answer.status_mut() = status.unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
@@ -81,16 +115,28 @@ mod tests {
     use super::*;
 
     fn sent(content_type: &'static str, body: &'static [u8]) -> ApiGatewayV2httpRequest {
-        let headers = HeaderMap::from_iter([(header::CONTENT_TYPE, HeaderValue::from_static(content_type))]);
-        event(&Method::POST, &Uri::from_static("/amocrm?key=a%20b&x"), &headers, &Bytes::from_static(body))
+        let headers =
+            HeaderMap::from_iter([(header::CONTENT_TYPE, HeaderValue::from_static(content_type))]);
+        event(
+            &Method::POST,
+            &Uri::from_static("/amocrm?key=a%20b&x"),
+            &headers,
+            &Bytes::from_static(body),
+        )
     }
 
     #[test]
     fn forms_come_base64_encoded_and_json_as_it_is() {
         let form = sent("application/x-www-form-urlencoded", b"a%5B0%5D=1");
-        assert_eq!((form.body.as_deref(), form.is_base64_encoded), (Some("YSU1QjAlNUQ9MQ=="), true));
+        assert_eq!(
+            (form.body.as_deref(), form.is_base64_encoded),
+            (Some("YSU1QjAlNUQ9MQ=="), true)
+        );
         let json = sent("application/json; charset=utf-8", b"{}");
-        assert_eq!((json.body.as_deref(), json.is_base64_encoded), (Some("{}"), false));
+        assert_eq!(
+            (json.body.as_deref(), json.is_base64_encoded),
+            (Some("{}"), false)
+        );
         assert!(sent("application/json", b"\xff").is_base64_encoded);
         assert_eq!(json.raw_query_string.as_deref(), Some("key=a%20b&x"));
     }

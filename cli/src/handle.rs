@@ -19,7 +19,10 @@ pub(crate) struct Handle {
 impl Handle {
     fn new(time: Timestamp, id: &str) -> Self {
         let second = u64::try_from(time.as_seconds()).unwrap_or_default();
-        Self { second, id: id.chars().take(ID_CHARS).collect() }
+        Self {
+            second,
+            id: id.chars().take(ID_CHARS).collect(),
+        }
     }
 
     /// That of an event in the index.
@@ -39,7 +42,10 @@ impl Handle {
 
     /// That of a quarantined delivery of which only the key is known.
     pub(crate) fn of_removed(key: &Key) -> Self {
-        Self::new(arrival(key).unwrap_or(Timestamp::from_unix(Duration::ZERO)), id(key))
+        Self::new(
+            arrival(key).unwrap_or(Timestamp::from_unix(Duration::ZERO)),
+            id(key),
+        )
     }
 
     /// The time in which it was kept or arrived: one second.
@@ -86,9 +92,14 @@ impl FromStr for Handle {
     fn from_str(text: &str) -> Result<Self, String> {
         let parse = || {
             let (second, id) = text.split_once('-')?;
-            Some(Self { second: u64::from_str_radix(second, DIGITS).ok()?, id: id.to_owned() })
+            Some(Self {
+                second: u64::from_str_radix(second, DIGITS).ok()?,
+                id: id.to_owned(),
+            })
         };
-        parse().ok_or_else(|| "it is not a handle as the list prints it, like tcxk8q-4ad6a8".to_owned())
+        parse().ok_or_else(|| {
+            "it is not a handle as the list prints it, like tcxk8q-4ad6a8".to_owned()
+        })
     }
 }
 
@@ -104,7 +115,11 @@ mod tests {
         assert_eq!(parsed, handle);
         assert!(parsed.span().contains(&time) && parsed.is_of("4ad6a8f7-2b5c"));
         let uppercase: Handle = handle.to_string().to_uppercase().parse().unwrap();
-        assert!(uppercase.span().contains(&time) && uppercase.is_of("4ad6a8f7-2b5c") && !uppercase.is_of("4ad6"));
+        assert!(
+            uppercase.span().contains(&time)
+                && uppercase.is_of("4ad6a8f7-2b5c")
+                && !uppercase.is_of("4ad6")
+        );
         for wrong in ["", "4ad6a8", "!-4ad6a8"] {
             assert!(wrong.parse::<Handle>().is_err(), "{wrong}");
         }

@@ -55,20 +55,28 @@ impl Shown {
         match (secret.contains(':'), provider.credentials) {
             (true, _) => Ok(Self::Basic(secret.to_owned())),
             (false, Credentials::BasicOrKey) => Ok(Self::Key(secret.to_owned())),
-            (false, Credentials::Basic) => Err(format!("{} shows USER:PASSWORD, and no key", provider.name)),
+            (false, Credentials::Basic) => {
+                Err(format!("{} shows USER:PASSWORD, and no key", provider.name))
+            }
         }
     }
 }
 
 impl Answer {
     pub(crate) fn is_taken(&self) -> bool {
-        self.status.as_ref().is_ok_and(|status| (200..300).contains(status))
+        self.status
+            .as_ref()
+            .is_ok_and(|status| (200..300).contains(status))
     }
 }
 
 impl Http {
     pub(crate) fn new() -> Self {
-        Self(Connector::builder().tls_provider(Tls::Rustls(CryptoMode::Ring)).build())
+        Self(
+            Connector::builder()
+                .tls_provider(Tls::Rustls(CryptoMode::Ring))
+                .build(),
+        )
     }
 
     /// Sends a request, and waits so long for its answer.
@@ -77,13 +85,28 @@ impl Http {
         let answer = timeout(within, self.answer(request)).await;
         let latency = started.elapsed();
         match answer {
-            Ok(Ok((status, ahead))) => Answer { status: Ok(status), latency, ahead },
-            Ok(Err(error)) => Answer { status: Err(innermost(&*error)), latency, ahead: None },
-            Err(_) => Answer { status: Err(format!("not within {} s", within.as_secs())), latency, ahead: None },
+            Ok(Ok((status, ahead))) => Answer {
+                status: Ok(status),
+                latency,
+                ahead,
+            },
+            Ok(Err(error)) => Answer {
+                status: Err(innermost(&*error)),
+                latency,
+                ahead: None,
+            },
+            Err(_) => Answer {
+                status: Err(format!("not within {} s", within.as_secs())),
+                latency,
+                ahead: None,
+            },
         }
     }
 
-    async fn answer(&self, request: Request<'_>) -> Result<(u16, Option<i64>), Box<dyn Error + Send + Sync>> {
+    async fn answer(
+        &self,
+        request: Request<'_>,
+    ) -> Result<(u16, Option<i64>), Box<dyn Error + Send + Sync>> {
         let answer = self.0.call(request.try_into()?).await?;
         let status = answer.status().as_u16();
         let ahead = answer.headers().get("date").and_then(ahead);
@@ -96,7 +119,15 @@ impl Http {
 impl TryFrom<Request<'_>> for HttpRequest {
     type Error = Box<dyn Error + Send + Sync>;
 
-    fn try_from(Request { method, url, shown, headers, body }: Request<'_>) -> Result<Self, Self::Error> {
+    fn try_from(
+        Request {
+            method,
+            url,
+            shown,
+            headers,
+            body,
+        }: Request<'_>,
+    ) -> Result<Self, Self::Error> {
         let mut request = Self::new(body.to_vec().into());
         request.set_method(method)?;
         match shown {
@@ -108,10 +139,15 @@ impl TryFrom<Request<'_>> for HttpRequest {
             _ => request.set_uri(url)?,
         }
         for (name, value) in headers {
-            request.headers_mut().try_insert(name.clone(), value.clone())?;
+            request
+                .headers_mut()
+                .try_insert(name.clone(), value.clone())?;
         }
         if let Some(Shown::Basic(credentials)) = shown {
-            request.headers_mut().try_insert("authorization", format!("Basic {}", STANDARD.encode(credentials)))?;
+            request.headers_mut().try_insert(
+                "authorization",
+                format!("Basic {}", STANDARD.encode(credentials)),
+            )?;
         }
         if body.is_empty() {
             request.headers_mut().try_insert("content-length", "0")?;
@@ -122,7 +158,9 @@ impl TryFrom<Request<'_>> for HttpRequest {
 
 /// By how many seconds our clock is ahead of a `Date`.
 fn ahead(date: &str) -> Option<i64> {
-    let there = DateTime::from_str(date, DateTimeFormat::HttpDate).ok()?.secs();
+    let there = DateTime::from_str(date, DateTimeFormat::HttpDate)
+        .ok()?
+        .secs();
     let here = SystemTime::now().duration_since(UNIX_EPOCH).ok()?.as_secs();
     Some(i64::try_from(here).ok()? - there)
 }

@@ -111,13 +111,22 @@ impl DynamoDb {
         let lock = lock(data)?;
         let database = prepare(data, &schema).map_err(|error| damaged(error, data))?;
         let (stop, mut stopped) = watch::channel(false);
-        let address =
-            listener.local_addr().map_err(|source| LocalError::Port { port, option: "--dynamodb-port", source })?;
-        let serve = axum::serve(listener, dynamodb::router(database)).with_graceful_shutdown(async move {
-            // Ends when the sender says so, or is dropped.
-            stopped.wait_for(|stop| *stop).await.ok();
-        });
-        Ok(Self { address, stop, server: tokio::spawn(serve.into_future()), _lock: lock })
+        let address = listener.local_addr().map_err(|source| LocalError::Port {
+            port,
+            option: "--dynamodb-port",
+            source,
+        })?;
+        let serve =
+            axum::serve(listener, dynamodb::router(database)).with_graceful_shutdown(async move {
+                // Ends when the sender says so, or is dropped.
+                stopped.wait_for(|stop| *stop).await.ok();
+            });
+        Ok(Self {
+            address,
+            stop,
+            server: tokio::spawn(serve.into_future()),
+            _lock: lock,
+        })
     }
 
     /// Its endpoint: `http://127.0.0.1:8000`.
@@ -155,19 +164,30 @@ pub async fn check_ports(gateway: u16, dynamodb: u16) -> Result<(), LocalError> 
     match (gateway, dynamodb) {
         (None, None) => Ok(()),
         (Some(error), None) | (None, Some(error)) => Err(error),
-        (Some(gateway), Some(dynamodb)) => Err(LocalError::Ports(Box::new(gateway), Box::new(dynamodb))),
+        (Some(gateway), Some(dynamodb)) => {
+            Err(LocalError::Ports(Box::new(gateway), Box::new(dynamodb)))
+        }
     }
 }
 
 async fn listen(port: u16, option: &'static str) -> Result<TcpListener, LocalError> {
     let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, port)).await;
-    listener.map_err(|source| LocalError::Port { port, option, source })
+    listener.map_err(|source| LocalError::Port {
+        port,
+        option,
+        source,
+    })
 }
 
 /// Keeps the folder from another process, as long as the file that is returned is open.
 fn lock(data: &Data) -> Result<Option<File>, LocalError> {
-    let Data::Folder(folder) = data else { return Ok(None) };
-    let refused = |error: io::Error| LocalError::Folder { folder: folder.clone(), reason: error.to_string() };
+    let Data::Folder(folder) = data else {
+        return Ok(None);
+    };
+    let refused = |error: io::Error| LocalError::Folder {
+        folder: folder.clone(),
+        reason: error.to_string(),
+    };
     fs::create_dir_all(folder).map_err(refused)?;
     let file = File::create(folder.join("lock")).map_err(refused)?;
     match file.try_lock() {
@@ -186,9 +206,13 @@ fn prepare(data: &Data, schema: &TableSchema) -> Result<Database, LocalError> {
 
 /// What a damaged file leads to is said in SQLite's words, and dynoxide's: they are no help here.
 fn damaged(error: LocalError, data: &Data) -> LocalError {
-    let Data::Folder(folder) = data else { return error };
+    let Data::Folder(folder) = data else {
+        return error;
+    };
     match error {
-        LocalError::Folder { reason, .. } | LocalError::Refused(reason) if is_of_a_damaged_file(&reason) => {
+        LocalError::Folder { reason, .. } | LocalError::Refused(reason)
+            if is_of_a_damaged_file(&reason) =>
+        {
             LocalError::Damaged(folder.join(FILE))
         }
         error => error,
@@ -196,14 +220,23 @@ fn damaged(error: LocalError, data: &Data) -> LocalError {
 }
 
 fn is_of_a_damaged_file(reason: &str) -> bool {
-    ["malformed", "is not a database", "not a valid SQLite database"].iter().any(|words| reason.contains(words))
+    [
+        "malformed",
+        "is not a database",
+        "not a valid SQLite database",
+    ]
+    .iter()
+    .any(|words| reason.contains(words))
 }
 
 fn open(data: &Data) -> Result<Database, LocalError> {
     let Data::Folder(folder) = data else {
         return Database::memory().map_err(|error| LocalError::Refused(error.to_string()));
     };
-    let refused = |reason: String| LocalError::Folder { folder: folder.clone(), reason };
+    let refused = |reason: String| LocalError::Folder {
+        folder: folder.clone(),
+        reason,
+    };
     let file = folder.join(FILE);
     Database::new(&file.to_string_lossy()).map_err(|error| refused(error.to_string()))
 }
@@ -217,18 +250,28 @@ fn create_table(database: &Database, schema: &TableSchema, data: &Data) -> Resul
     let describe = serde_json::from_value(serde_json::json!({ "TableName": TABLE }));
     let described = database.describe_table(describe.map_err(|error| refused(error.to_string()))?);
     if let Ok(described) = described {
-        let described = serde_json::to_value(described).map_err(|error| refused(error.to_string()))?;
-        return if has_keys(described.get("Table").unwrap_or(&Value::Null), &schema.create) {
+        let described =
+            serde_json::to_value(described).map_err(|error| refused(error.to_string()))?;
+        return if has_keys(
+            described.get("Table").unwrap_or(&Value::Null),
+            &schema.create,
+        ) {
             Ok(())
         } else {
             Err(LocalError::OtherSchema(folder(data)))
         };
     }
-    let create = serde_json::from_value(schema.create.clone()).map_err(|error| refused(error.to_string()))?;
-    database.create_table(create).map_err(|error| refused(error.to_string()))?;
+    let create = serde_json::from_value(schema.create.clone())
+        .map_err(|error| refused(error.to_string()))?;
+    database
+        .create_table(create)
+        .map_err(|error| refused(error.to_string()))?;
     if let Some(time_to_live) = &schema.time_to_live {
-        let update = serde_json::from_value(time_to_live.clone()).map_err(|error| refused(error.to_string()))?;
-        database.update_time_to_live(update).map_err(|error| refused(error.to_string()))?;
+        let update = serde_json::from_value(time_to_live.clone())
+            .map_err(|error| refused(error.to_string()))?;
+        database
+            .update_time_to_live(update)
+            .map_err(|error| refused(error.to_string()))?;
     }
     Ok(())
 }
@@ -248,7 +291,11 @@ impl Gateway {
     /// [`LocalError::Port`].
     pub async fn start(port: u16, user: &User, settings: &Settings) -> Result<Self, LocalError> {
         let listener = listen(port, "--port").await?;
-        let address = listener.local_addr().map_err(|source| LocalError::Port { port, option: "--port", source })?;
+        let address = listener.local_addr().map_err(|source| LocalError::Port {
+            port,
+            option: "--port",
+            source,
+        })?;
         let store = Store::new(&Client::patient(), settings);
         let receivers = PROVIDERS.map(|provider| {
             let gate = Gate::basic(CREDENTIAL, user.name(), user.password());
@@ -256,12 +303,18 @@ impl Gateway {
         });
         let limit = DefaultBodyLimit::max(2 * MAX_EVENT_BYTES);
         let app = Router::new().fallback(route).layer(limit);
-        let app = app.layer(middleware::from_fn(caller::refuse_web_pages)).with_state(Arc::new(receivers));
+        let app = app
+            .layer(middleware::from_fn(caller::refuse_web_pages))
+            .with_state(Arc::new(receivers));
         let (stop, mut stopped) = watch::channel(false);
         let serve = axum::serve(listener, app).with_graceful_shutdown(async move {
             stopped.wait_for(|stop| *stop).await.ok();
         });
-        Ok(Self { address, stop, server: tokio::spawn(serve.into_future()) })
+        Ok(Self {
+            address,
+            stop,
+            server: tokio::spawn(serve.into_future()),
+        })
     }
 
     /// Its port.
@@ -293,13 +346,26 @@ async fn route(
     headers: HeaderMap,
     body: Bytes,
 ) -> Response {
-    let name = uri.path().trim_start_matches('/').split('/').next().unwrap_or_default();
+    let name = uri
+        .path()
+        .trim_start_matches('/')
+        .split('/')
+        .next()
+        .unwrap_or_default();
     let Some((_, receiver)) = receivers.iter().find(|(provider, _)| *provider == name) else {
         return (StatusCode::NOT_FOUND, r#"{"message":"Not Found"}"#).into_response();
     };
     let event = gateway::event(&method, &uri, &headers, &body);
-    if event.body.as_ref().is_some_and(|body| body.len() > MAX_EVENT_BYTES) {
-        return (StatusCode::PAYLOAD_TOO_LARGE, r#"{"message":"Request Entity Too Large"}"#).into_response();
+    if event
+        .body
+        .as_ref()
+        .is_some_and(|body| body.len() > MAX_EVENT_BYTES)
+    {
+        return (
+            StatusCode::PAYLOAD_TOO_LARGE,
+            r#"{"message":"Request Entity Too Large"}"#,
+        )
+            .into_response();
     }
     gateway::response(receiver.answer(event).await)
 }

@@ -59,10 +59,16 @@ async fn main() -> ExitCode {
     match done {
         Ok(()) => ExitCode::SUCCESS,
         // Whoever read what is printed has seen enough.
-        Err(error) if error.downcast_ref::<io::Error>().is_some_and(|it| it.kind() == io::ErrorKind::BrokenPipe) => {
+        Err(error)
+            if error
+                .downcast_ref::<io::Error>()
+                .is_some_and(|it| it.kind() == io::ErrorKind::BrokenPipe) =>
+        {
             ExitCode::SUCCESS
         }
-        Err(error) if error.is::<Usage>() => Cli::command().error(ErrorKind::ValueValidation, error).exit(),
+        Err(error) if error.is::<Usage>() => Cli::command()
+            .error(ErrorKind::ValueValidation, error)
+            .exit(),
         Err(error) => {
             // It may quote what a sender wrote.
             eprintln!("error: {}", cell(&error.to_string()));

@@ -32,7 +32,10 @@ pub(crate) fn table<const N: usize>(heading: [&str; N], rows: &[[String; N]]) ->
         }
     }
     let rows = rows.iter().map(|row| line(row, widths));
-    std::iter::once(self::heading(heading, widths)).chain(rows).collect::<Vec<_>>().join("\n")
+    std::iter::once(self::heading(heading, widths))
+        .chain(rows)
+        .collect::<Vec<_>>()
+        .join("\n")
 }
 
 /// The row of the columns' names.
@@ -43,7 +46,10 @@ pub(crate) fn heading<const N: usize>(names: [&str; N], widths: [usize; N]) -> S
 
 /// One row, its cells filled up to the widths of their columns.
 pub(crate) fn line<const N: usize>(row: &[String; N], widths: [usize; N]) -> String {
-    let cells = row.iter().zip(widths).map(|(cell, width)| format!("{}  ", filled(cell, width)));
+    let cells = row
+        .iter()
+        .zip(widths)
+        .map(|(cell, width)| format!("{}  ", filled(cell, width)));
     cells.collect::<String>().trim_end().to_owned()
 }
 
@@ -58,13 +64,23 @@ pub(crate) fn cell(text: &str) -> String {
 
 /// Text of a sender on lines of its own: line feeds and tabs stay, other characters that act on a terminal do not.
 pub(crate) fn printable(text: &str) -> String {
-    let replace = |char| if matches!(char, '\n' | '\t') { char } else { visible(char) };
+    let replace = |char| {
+        if matches!(char, '\n' | '\t') {
+            char
+        } else {
+            visible(char)
+        }
+    };
     text.chars().map(replace).collect()
 }
 
 /// The character itself, or the replacement character for one that acts on a terminal.
 fn visible(char: char) -> char {
-    if is_no_text(char) { char::REPLACEMENT_CHARACTER } else { char }
+    if is_no_text(char) {
+        char::REPLACEMENT_CHARACTER
+    } else {
+        char
+    }
 }
 
 /// A value as one line of JSON, for programs that read a line at a time and for terminals.
@@ -125,7 +141,8 @@ const INVISIBLE: [RangeInclusive<char>; 9] = [
 /// A time for people: whole seconds.
 pub(crate) fn seconds(time: Timestamp) -> String {
     let text = time.to_string();
-    text.split_once('.').map_or(text.clone(), |(seconds, _)| format!("{seconds}Z"))
+    text.split_once('.')
+        .map_or(text.clone(), |(seconds, _)| format!("{seconds}Z"))
 }
 
 /// JSON text on many lines, every string and number as it was written.
@@ -191,7 +208,10 @@ mod tests {
         let data = "{\"a\u{9b}\":\r\n[1.10,\t\"\u{202e}\u{2028}\u{e0041}é\\n\"]}";
         let raw: Box<serde_json::value::RawValue> = serde_json::from_str(data).unwrap();
         let line = json_line(&raw).unwrap();
-        assert_eq!(line, r#"{"a\u009b":  [1.10, "\u202e\u2028\udb40\udc41é\n"]}"#);
+        assert_eq!(
+            line,
+            r#"{"a\u009b":  [1.10, "\u202e\u2028\udb40\udc41é\n"]}"#
+        );
         let value = |json| serde_json::from_str::<serde_json::Value>(json).unwrap();
         assert_eq!(value(&line), value(data));
     }

@@ -88,8 +88,24 @@ struct Quarantined {
 impl Quarantined {
     fn of(stored: Stored) -> Option<Self> {
         let handle = Handle::of_quarantined(&stored);
-        let Record::Quarantined { provider: name, origin, reason, bytes, .. } = stored.record else { return None };
-        Some(Self { handle, key: stored.key, provider: provider(&name).ok()?, origin, reason, bytes })
+        let Record::Quarantined {
+            provider: name,
+            origin,
+            reason,
+            bytes,
+            ..
+        } = stored.record
+        else {
+            return None;
+        };
+        Some(Self {
+            handle,
+            key: stored.key,
+            provider: provider(&name).ok()?,
+            origin,
+            reason,
+            bytes,
+        })
     }
 }
 
@@ -100,23 +116,32 @@ fn quarantined(
     span: Range<Timestamp>,
     order: Order,
 ) -> impl Stream<Item = Result<Quarantined, TableError>> {
-    let providers = PROVIDERS.into_iter().filter(move |it| only.is_none_or(|only| only.name == it.name));
-    let of_each = stream::iter(providers).flat_map(move |it| table.quarantined(it.name, span.clone(), order));
+    let providers = PROVIDERS
+        .into_iter()
+        .filter(move |it| only.is_none_or(|only| only.name == it.name));
+    let of_each =
+        stream::iter(providers).flat_map(move |it| table.quarantined(it.name, span.clone(), order));
     of_each.try_filter_map(async |stored| Ok(Quarantined::of(stored)))
 }
 
 /// The one delivery of a handle.
 async fn find(table: &Table, handle: &Handle) -> Result<Quarantined, Failure> {
     let all = quarantined(table, None, handle.span(), Order::OldestFirst);
-    let mut found: Vec<_> = all.try_filter(|it| ready(handle.is_of(id(&it.key)))).try_collect().await?;
+    let mut found: Vec<_> = all
+        .try_filter(|it| ready(handle.is_of(id(&it.key))))
+        .try_collect()
+        .await?;
     match (found.pop(), found.is_empty()) {
         (Some(one), true) => Ok(one),
-        (Some(one), false) => {
-            Err(format!("several deliveries have the handle {handle}: give more of the id, {}", id(&one.key)).into())
-        }
-        (None, _) => {
-            Err(format!("no quarantined delivery has the handle {handle}: `hookkeeper quarantine` lists them").into())
-        }
+        (Some(one), false) => Err(format!(
+            "several deliveries have the handle {handle}: give more of the id, {}",
+            id(&one.key)
+        )
+        .into()),
+        (None, _) => Err(format!(
+            "no quarantined delivery has the handle {handle}: `hookkeeper quarantine` lists them"
+        )
+        .into()),
     }
 }
 
@@ -128,12 +153,22 @@ async fn finish_removals(
     is_wanted: impl Fn(&Key) -> bool,
 ) -> Result<usize, Failure> {
     let mut finished = 0;
-    for provider in PROVIDERS.into_iter().filter(|it| only.is_none_or(|only| only.name == it.name)) {
-        let keys: Vec<Key> = table.half_removed(provider.name, span.clone()).try_collect().await?;
+    for provider in PROVIDERS
+        .into_iter()
+        .filter(|it| only.is_none_or(|only| only.name == it.name))
+    {
+        let keys: Vec<Key> = table
+            .half_removed(provider.name, span.clone())
+            .try_collect()
+            .await?;
         for key in keys.iter().filter(|key| is_wanted(key)) {
             table.remove(key).await?;
             finished += 1;
-            say!("{}  {}  its removal was interrupted, and is finished now", Handle::of_removed(key), provider.name)?;
+            say!(
+                "{}  {}  its removal was interrupted, and is finished now",
+                Handle::of_removed(key),
+                provider.name
+            )?;
         }
     }
     Ok(finished)
@@ -170,8 +205,21 @@ impl Row {
     }
 
     fn cells(&self) -> [String; 5] {
-        let Self { handle, arrival, provider, bytes, reason, .. } = self;
-        [handle.clone(), seconds(*arrival), (*provider).to_owned(), bytes.to_string(), reason.clone()]
+        let Self {
+            handle,
+            arrival,
+            provider,
+            bytes,
+            reason,
+            ..
+        } = self;
+        [
+            handle.clone(),
+            seconds(*arrival),
+            (*provider).to_owned(),
+            bytes.to_string(),
+            reason.clone(),
+        ]
     }
 }
 
@@ -180,8 +228,12 @@ impl List {
         let span = self.which.span.resolve(A_WEEK)?;
         let table = self.which.connection.table().await?;
         let mut rows = Vec::new();
-        for provider in PROVIDERS.into_iter().filter(|it| self.which.provider.is_none_or(|only| only.name == it.name)) {
-            let all = quarantined(&table, Some(provider), span.clone(), Order::NewestFirst).take(self.limit);
+        for provider in PROVIDERS
+            .into_iter()
+            .filter(|it| self.which.provider.is_none_or(|only| only.name == it.name))
+        {
+            let all = quarantined(&table, Some(provider), span.clone(), Order::NewestFirst)
+                .take(self.limit);
             rows.extend(all.map_ok(Row::of).try_collect::<Vec<_>>().await?);
         }
         rows.sort_by(|a, b| b.sk.cmp(&a.sk));
@@ -191,11 +243,19 @@ impl List {
 
     fn print(&self, rows: &[Row], span: &Range<Timestamp>) -> Result<(), Failure> {
         match self.output {
-            Output::Json => rows.iter().try_for_each(|row| Ok(say!("{}", json_line(row)?)?)),
-            Output::Table if rows.is_empty() => Ok(say!("Nothing was quarantined since {}.", seconds(span.start))?),
+            Output::Json => rows
+                .iter()
+                .try_for_each(|row| Ok(say!("{}", json_line(row)?)?)),
+            Output::Table if rows.is_empty() => Ok(say!(
+                "Nothing was quarantined since {}.",
+                seconds(span.start)
+            )?),
             Output::Table => {
                 let cells: Vec<_> = rows.iter().map(Row::cells).collect();
-                say!("{}", table(["HANDLE", "ARRIVAL", "PROVIDER", "BYTES", "REASON"], &cells))?;
+                say!(
+                    "{}",
+                    table(["HANDLE", "ARRIVAL", "PROVIDER", "BYTES", "REASON"], &cells)
+                )?;
                 if rows.len() == self.limit {
                     say!("\nThese are the newest {}: more with --limit.", self.limit)?;
                 }

@@ -7,14 +7,19 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use store::{Key, Table};
 
 /// What this version stores of a delivery that arrived then, with that request id: the same records each time.
-pub(crate) fn read(provider: &Provider, origin: &Origin, body: Vec<u8>) -> Result<Vec<Record>, Unreadable> {
+pub(crate) fn read(
+    provider: &Provider,
+    origin: &Origin,
+    body: Vec<u8>,
+) -> Result<Vec<Record>, Unreadable> {
     let delivery = Delivery {
         body,
         content_type: origin.content_type.clone(),
         arrival: origin.arrival,
         request_id: origin.request_id.clone(),
     };
-    let read = catch_unwind(AssertUnwindSafe(|| (provider.read)(&delivery))).unwrap_or(Err(Unreadable::Panicked));
+    let read = catch_unwind(AssertUnwindSafe(|| (provider.read)(&delivery)))
+        .unwrap_or(Err(Unreadable::Panicked));
     let records = Record::of(provider.name, &delivery, read);
     match records.iter().find_map(Record::unreadable) {
         Some(reason) => Err(reason.clone()),

@@ -56,8 +56,12 @@ struct Counts {
 impl Replay {
     pub(crate) async fn run(self) -> Result<(), Failure> {
         let (table, span) = self.selection.open().await?;
-        let mut replayer =
-            Replayer { table: &table, dry_run: self.dry_run, complete: VecDeque::new(), counts: Counts::default() };
+        let mut replayer = Replayer {
+            table: &table,
+            dry_run: self.dry_run,
+            complete: VecDeque::new(),
+            counts: Counts::default(),
+        };
         let entries = entries(&table, span, Order::OldestFirst, &self.selection.filter);
         let mut found = pin!(found(&table, entries));
         while let Some((entry, stored)) = found.try_next().await? {
@@ -66,7 +70,11 @@ impl Replay {
                 None => replayer.finish_removal(&entry).await?,
             }
         }
-        let but = if self.dry_run { ", and nothing was changed (--dry-run)" } else { "" };
+        let but = if self.dry_run {
+            ", and nothing was changed (--dry-run)"
+        } else {
+            ""
+        };
         say!("{}{but}.", replayer.counts)?;
         match replayer.counts.without_body {
             0 => Ok(()),
@@ -95,14 +103,29 @@ struct Complete {
 
 impl Replayer<'_> {
     async fn replay(&mut self, entry: &Entry, stored: &Stored) -> Result<(), Failure> {
-        let Record::Event { event, origin, body } = &stored.record else { return Ok(()) };
+        let Record::Event {
+            event,
+            origin,
+            body,
+        } = &stored.record
+        else {
+            return Ok(());
+        };
         let provider = provider_of(&event.source);
-        let provider =
-            provider.ok_or_else(|| format!("no provider of this version has the source {}", event.source))?;
+        let provider = provider.ok_or_else(|| {
+            format!(
+                "no provider of this version has the source {}",
+                event.source
+            )
+        })?;
         self.counts.read += 1;
         let Some(bytes) = bytes(self.table, &provider, event, body).await? else {
             self.counts.without_body += 1;
-            return tell(entry, event, "stays as it is: the body of its delivery is not in the table");
+            return tell(
+                entry,
+                event,
+                "stays as it is: the body of its delivery is not in the table",
+            );
         };
         let records = match read(&provider, origin, bytes) {
             Ok(records) => records,
@@ -115,7 +138,11 @@ impl Replayer<'_> {
         self.counts.added += u64::try_from(added.len())?;
         let Some(record) = same_event(&records, stored) else {
             self.counts.not_read += 1;
-            return tell(entry, event, "stays: this version reads no such event from it");
+            return tell(
+                entry,
+                event,
+                "stays: this version reads no such event from it",
+            );
         };
         if Key::of(record) != stored.key {
             self.move_to(record, stored, &added).await?;
@@ -133,7 +160,10 @@ impl Replayer<'_> {
     /// Finishes the removal of an event that an earlier replay moved, where it was interrupted.
     async fn finish_removal(&self, entry: &Entry) -> Result<(), Failure> {
         if !self.dry_run && self.table.finish_removal(&entry.key).await? {
-            say!("{}  its removal was interrupted, and is finished now", Handle::of_entry(entry))?;
+            say!(
+                "{}  its removal was interrupted, and is finished now",
+                Handle::of_entry(entry)
+            )?;
         }
         Ok(())
     }
@@ -145,7 +175,10 @@ impl Replayer<'_> {
             return Ok(BTreeSet::new());
         }
         let mut added = BTreeSet::new();
-        for record in records.iter().filter(|record| Key::of(record) != stored.key) {
+        for record in records
+            .iter()
+            .filter(|record| Key::of(record) != stored.key)
+        {
             let is_new = if self.dry_run {
                 self.table.get(&Key::of(record)).await?.is_none()
             } else {
@@ -158,23 +191,34 @@ impl Replayer<'_> {
         if let Some((delivery, origin)) = shared {
             self.complete.truncate(REMEMBERED - 1);
             let (delivery, origin) = (delivery.to_owned(), origin.clone());
-            self.complete.push_front(Complete { delivery, origin, added: added.clone() });
+            self.complete.push_front(Complete {
+                delivery,
+                origin,
+                added: added.clone(),
+            });
         }
         Ok(added)
     }
 
     fn complete(&mut self, delivery: &str, origin: &Origin) -> Option<&mut Complete> {
-        self.complete.iter_mut().find(|complete| complete.delivery == delivery && complete.origin == *origin)
+        self.complete
+            .iter_mut()
+            .find(|complete| complete.delivery == delivery && complete.origin == *origin)
     }
 
     /// Puts an event at its new key, unless [`Self::add`] did, and removes the old one. It is counted as moved and not as
     /// added.
-    async fn move_to(&mut self, record: &Record, stored: &Stored, added: &BTreeSet<Key>) -> Result<(), Failure> {
+    async fn move_to(
+        &mut self,
+        record: &Record,
+        stored: &Stored,
+        added: &BTreeSet<Key>,
+    ) -> Result<(), Failure> {
         let key = Key::of(record);
         let was_added = match shared(stored) {
-            Some((delivery, origin)) => {
-                self.complete(delivery, origin).is_some_and(|complete| complete.added.remove(&key))
-            }
+            Some((delivery, origin)) => self
+                .complete(delivery, origin)
+                .is_some_and(|complete| complete.added.remove(&key)),
             None => added.contains(&key),
         };
         self.counts.moved += 1;
@@ -202,7 +246,11 @@ fn tell(entry: &Entry, event: &Event, what: &str) -> Result<(), Failure> {
 /// The delivery that an event shares with others.
 fn shared(stored: &Stored) -> Option<(&str, &Origin)> {
     match &stored.record {
-        Record::Event { body: Body::Shared(delivery), origin, .. } => Some((delivery, origin)),
+        Record::Event {
+            body: Body::Shared(delivery),
+            origin,
+            ..
+        } => Some((delivery, origin)),
         _ => None,
     }
 }
@@ -211,15 +259,26 @@ fn shared(stored: &Stored) -> Option<(&str, &Origin)> {
 /// the same key, the only event of a delivery that was one event before, or the only one with the same item and the same
 /// words of the provider for it.
 fn same_event<'a>(records: &'a [Record], stored: &Stored) -> Option<&'a Record> {
-    let Record::Event { event: old, body, .. } = &stored.record else { return None };
+    let Record::Event {
+        event: old, body, ..
+    } = &stored.record
+    else {
+        return None;
+    };
     if let Some(record) = records.iter().find(|record| Key::of(record) == stored.key) {
         return Some(record);
     }
-    let events: Vec<&Record> = records.iter().filter(|record| matches!(record, Record::Event { .. })).collect();
+    let events: Vec<&Record> = records
+        .iter()
+        .filter(|record| matches!(record, Record::Event { .. }))
+        .collect();
     if let ([only], Body::Data | Body::Here(_)) = (&events[..], body) {
         return Some(only);
     }
-    let same_item: Vec<&Record> = events.into_iter().filter(|record| is_of_item(record, old)).collect();
+    let same_item: Vec<&Record> = events
+        .into_iter()
+        .filter(|record| is_of_item(record, old))
+        .collect();
     match same_item[..] {
         [only] => Some(only),
         _ => None,
@@ -228,33 +287,61 @@ fn same_event<'a>(records: &'a [Record], stored: &Stored) -> Option<&'a Record> 
 
 /// Whether an event was made of the same item as another one.
 fn is_of_item(record: &Record, other: &Event) -> bool {
-    let Record::Event { event, .. } = record else { return false };
+    let Record::Event { event, .. } = record else {
+        return false;
+    };
     event.data.get() == other.data.get() && event.originaltype == other.originaltype
 }
 
 /// The attributes in which two events differ.
 fn changes(old: &Record, new: &Record) -> Vec<String> {
-    let (Record::Event { event: old, body: old_body, .. }, Record::Event { event: new, body: new_body, .. }) =
-        (old, new)
+    let (
+        Record::Event {
+            event: old,
+            body: old_body,
+            ..
+        },
+        Record::Event {
+            event: new,
+            body: new_body,
+            ..
+        },
+    ) = (old, new)
     else {
         return Vec::new();
     };
     let attributes = |event: &Event| -> Map<String, Value> {
         let mut event = serde_json::to_value(event).unwrap_or_default();
-        event.as_object_mut().map(std::mem::take).unwrap_or_default()
+        event
+            .as_object_mut()
+            .map(std::mem::take)
+            .unwrap_or_default()
     };
     let (mut before, mut after) = (attributes(old), attributes(new));
     // As text: the digits of a number count.
     before.insert("data".to_owned(), old.data.get().into());
     after.insert("data".to_owned(), new.data.get().into());
     let names: BTreeSet<&String> = before.keys().chain(after.keys()).collect();
-    let differ = names.into_iter().filter(|name| before.get(*name) != after.get(*name)).cloned();
-    differ.chain((old_body != new_body).then(|| "body".to_owned())).collect()
+    let differ = names
+        .into_iter()
+        .filter(|name| before.get(*name) != after.get(*name))
+        .cloned();
+    differ
+        .chain((old_body != new_body).then(|| "body".to_owned()))
+        .collect()
 }
 
 impl fmt::Display for Counts {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { read, changed, moved, added, unreadable, not_read, without_body } = self;
+        let Self {
+            read,
+            changed,
+            moved,
+            added,
+            unreadable,
+            not_read,
+            without_body,
+        } = self;
         write!(
             f,
             "{read} events read again: {changed} changed, {moved} moved, {added} added, {unreadable} unreadable"

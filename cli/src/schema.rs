@@ -10,5 +10,8 @@ use clap::Args;
 pub(crate) struct Schema {}
 
 pub(crate) fn print() -> Result<(), Failure> {
-    Ok(say!("{}", serde_json::to_string_pretty(&models::schema())?)?)
+    Ok(say!(
+        "{}",
+        serde_json::to_string_pretty(&models::schema())?
+    )?)
 }

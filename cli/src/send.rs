@@ -100,12 +100,17 @@ pub(crate) struct Send {
 }
 
 fn setting(text: &str) -> Result<(String, String), String> {
-    let (path, value) = text.split_once('=').ok_or("it is PATH=VALUE, like deal.stage_id=3")?;
+    let (path, value) = text
+        .split_once('=')
+        .ok_or("it is PATH=VALUE, like deal.stage_id=3")?;
     Ok((path.to_owned(), value.to_owned()))
 }
 
 fn rate(text: &str) -> Result<f64, String> {
-    let rate = text.parse().ok().filter(|rate: &f64| rate.is_finite() && *rate > 0.0);
+    let rate = text
+        .parse()
+        .ok()
+        .filter(|rate: &f64| rate.is_finite() && *rate > 0.0);
     rate.ok_or_else(|| "it is a number above 0".to_owned())
 }
 
@@ -133,7 +138,9 @@ impl Send {
             Err(Wrong::Failed(failure)) => Err(failure),
             Err(Wrong::Usage(sentence)) => {
                 let command = Command::new("hookkeeper send");
-                Self::augment_args(command).error(ErrorKind::ValueValidation, sentence).exit()
+                Self::augment_args(command)
+                    .error(ErrorKind::ValueValidation, sentence)
+                    .exit()
             }
         }
     }
@@ -147,7 +154,11 @@ impl Send {
         // What is wrong with the first one is wrong with them all.
         recipe.make().map_err(Wrong::Usage)?;
         let target = self.target(&provider).map_err(Wrong::Usage)?;
-        let pace = Pace { count: self.count, rate: self.rate, attempts: if self.duplicate { 2 } else { 1 } };
+        let pace = Pace {
+            count: self.count,
+            rate: self.rate,
+            attempts: if self.duplicate { 2 } else { 1 },
+        };
         let started = Instant::now();
         let done = self.deliver(&pace, &recipe, &target).await?;
         if self.output == Output::Table && done.answers.len() > 1 {
@@ -171,14 +182,22 @@ impl Send {
                 ))
             });
         };
-        let bytes = bytes_of(path)
-            .map_err(|error| Wrong::from(format!("cannot read {} ({error}): give another --file", path.display())))?;
+        let bytes = bytes_of(path).map_err(|error| {
+            Wrong::from(format!(
+                "cannot read {} ({error}): give another --file",
+                path.display()
+            ))
+        })?;
         let mut headers = find::headers(provider);
         if let Some(content_type) = &self.content_type {
             headers.retain(|(name, _)| name != "content-type");
             headers.push(("content-type".to_owned(), content_type.clone()));
         }
-        Ok(Sample { name: path.display().to_string(), headers, body: Body::Exact(bytes) })
+        Ok(Sample {
+            name: path.display().to_string(),
+            headers,
+            body: Body::Exact(bytes),
+        })
     }
 
     /// Where it goes.
@@ -187,7 +206,10 @@ impl Send {
             let url = format!("http://127.0.0.1:{}/{}", self.local, provider.name);
             let credentials = match &self.user {
                 Some(credentials) => credentials.clone(),
-                None => User::from_env().map_err(|error| error.to_string())?.credentials().to_owned(),
+                None => User::from_env()
+                    .map_err(|error| error.to_string())?
+                    .credentials()
+                    .to_owned(),
             };
             return Target::new(&url, Some(Shown::Basic(credentials)), true);
         };
@@ -203,16 +225,30 @@ impl Send {
         let shown = match (&self.user, &self.key) {
             (Some(user), _) => Some(Shown::Basic(user.clone())),
             (_, Some(key)) => Some(Shown::Key(key.clone())),
-            _ => key().map(Shown::Key).or_else(|| variable("HOOKKEEPER_USER").map(Shown::Basic)),
+            _ => key()
+                .map(Shown::Key)
+                .or_else(|| variable("HOOKKEEPER_USER").map(Shown::Basic)),
         };
         Target::new(url, shown, false)
     }
 
     /// Delivers all, and says what becomes of each; of many, how many there are.
-    async fn deliver(&self, pace: &Pace, recipe: &Recipe, target: &Target) -> Result<Done, Failure> {
+    async fn deliver(
+        &self,
+        pace: &Pace,
+        recipe: &Recipe,
+        target: &Target,
+    ) -> Result<Done, Failure> {
         let has_lines = self.output == Output::Json || pace.total() <= LINES;
-        let progress = if has_lines { ProgressBar::hidden() } else { bar(pace.total()) };
-        let mut done = Done { answers: Vec::new(), subject: None };
+        let progress = if has_lines {
+            ProgressBar::hidden()
+        } else {
+            bar(pace.total())
+        };
+        let mut done = Done {
+            answers: Vec::new(),
+            subject: None,
+        };
         let mut deliveries = pin!(pace.deliver(recipe, target));
         while let Some(sent) = deliveries.next().await {
             for sent in sent? {
@@ -233,10 +269,17 @@ impl Send {
     fn hint(&self, done: &Done, target: &Target) -> io::Result<()> {
         let is_for_a_person = self.output == Output::Table && io::stdout().is_terminal();
         match &done.subject {
-            Some(subject) if is_for_a_person && target.is_local && done.answers.len() == 1 && is_plain(subject) => {
+            Some(subject)
+                if is_for_a_person
+                    && target.is_local
+                    && done.answers.len() == 1
+                    && is_plain(subject) =>
+            {
                 say!("\nSee it: cargo hookkeeper events history {subject} --local")
             }
-            Some(_) if is_for_a_person && target.is_local => say!("\nSee them: cargo hookkeeper events --local"),
+            Some(_) if is_for_a_person && target.is_local => {
+                say!("\nSee them: cargo hookkeeper events --local")
+            }
             _ => Ok(()),
         }
     }
@@ -244,7 +287,8 @@ impl Send {
 
 /// Whether a subject of a sender can be pasted into a shell as it is.
 fn is_plain(subject: &str) -> bool {
-    let is_plain = |char: char| char.is_ascii_alphanumeric() || matches!(char, '/' | '-' | '_' | '.');
+    let is_plain =
+        |char: char| char.is_ascii_alphanumeric() || matches!(char, '/' | '-' | '_' | '.');
     !subject.starts_with('-') && subject.chars().all(is_plain)
 }
 

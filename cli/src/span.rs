@@ -89,10 +89,18 @@ pub(crate) fn moment(text: &str) -> Result<Moment, String> {
             "d" => 86_400,
             _ => return None,
         };
-        Some(Moment::Ago(Duration::from_secs(number.parse::<u64>().ok()?.checked_mul(seconds)?)))
+        Some(Moment::Ago(Duration::from_secs(
+            number.parse::<u64>().ok()?.checked_mul(seconds)?,
+        )))
     };
-    let at = || Timestamp::parse(text).or_else(|| Timestamp::parse(&format!("{text}T00:00:00Z"))).map(Moment::At);
-    ago().or_else(at).ok_or_else(|| "it is none of 30s, 15m, 2h, 7d, 2026-11-21, 2026-11-21T10:00:00Z".to_owned())
+    let at = || {
+        Timestamp::parse(text)
+            .or_else(|| Timestamp::parse(&format!("{text}T00:00:00Z")))
+            .map(Moment::At)
+    };
+    ago().or_else(at).ok_or_else(|| {
+        "it is none of 30s, 15m, 2h, 7d, 2026-11-21, 2026-11-21T10:00:00Z".to_owned()
+    })
 }
 
 #[cfg(test)]
@@ -104,8 +112,19 @@ mod tests {
         assert_eq!(moment("15m"), Ok(Moment::Ago(Duration::from_mins(15))));
         assert_eq!(moment("7d"), Ok(Moment::Ago(Duration::from_hours(168))));
         let midnight = Moment::At(Timestamp::parse("2026-11-21T00:00:00Z").unwrap());
-        assert_eq!((moment("2026-11-21"), moment("2026-11-21T02:00:00+02:00")), (Ok(midnight), Ok(midnight)));
-        for wrong in ["", "7", "d", "-1h", "yesterday", "2026-11-21T10:00:00", "99999999999999999999d"] {
+        assert_eq!(
+            (moment("2026-11-21"), moment("2026-11-21T02:00:00+02:00")),
+            (Ok(midnight), Ok(midnight))
+        );
+        for wrong in [
+            "",
+            "7",
+            "d",
+            "-1h",
+            "yesterday",
+            "2026-11-21T10:00:00",
+            "99999999999999999999d",
+        ] {
             assert!(moment(wrong).is_err(), "{wrong}");
         }
     }

@@ -42,7 +42,10 @@ impl Store {
     pub async fn start() -> Self {
         let dynamodb = DynamoDb::start(&Data::Memory, 0, TEMPLATE).await.unwrap();
         let terminator = Terminator::start(dynamodb.port()).await;
-        Self { dynamodb, terminator }
+        Self {
+            dynamodb,
+            terminator,
+        }
     }
 
     /// The environment of a function that is to use it.
@@ -65,7 +68,13 @@ pub struct Cold {
 }
 
 /// Starts a fresh process, lets it finish its Init at full speed as Lambda does, and gives it its first event.
-pub async fn cold(subject: &Subject, store: &Store, endpoint: Endpoint, share: Share, number: u32) -> Cold {
+pub async fn cold(
+    subject: &Subject,
+    store: &Store,
+    endpoint: Endpoint,
+    share: Share,
+    number: u32,
+) -> Cold {
     let environment = store.environment(subject, endpoint);
     let mut function = Function::spawn(&subject.program, &environment).await;
     function.polled().await;
@@ -74,9 +83,18 @@ pub async fn cold(subject: &Subject, store: &Store, endpoint: Endpoint, share: S
     let asked = Instant::now();
     let answer = function.invoke(subject.event(number)).await;
     let handler = asked.elapsed();
-    assert_eq!(answer.status(), 200, "{}: {answer:?} {}", subject.name, function.stderr());
+    assert_eq!(
+        answer.status(),
+        200,
+        "{}: {answer:?} {}",
+        subject.name,
+        function.stderr()
+    );
     drop(limit);
-    Cold { whole: init + handler, handler }
+    Cold {
+        whole: init + handler,
+        handler,
+    }
 }
 
 /// A process that is called again and again, over a store of its own.
@@ -109,11 +127,20 @@ impl Warm {
     /// Starts a process, and calls it until nothing is new to it.
     pub async fn start(subject: &Subject, endpoint: Endpoint, share: Share) -> Self {
         let store = Store::start().await;
-        let mut function = Function::spawn(&subject.program, &store.environment(subject, endpoint)).await;
+        let mut function =
+            Function::spawn(&subject.program, &store.environment(subject, endpoint)).await;
         function.polled().await;
         let limit = share.limit(function.pid().unwrap());
         let (subject, latencies, cpu) = (subject.clone(), Vec::new(), Duration::ZERO);
-        let mut warm = Self { subject, function, calls: 0, latencies, cpu, _limit: limit, _store: store };
+        let mut warm = Self {
+            subject,
+            function,
+            calls: 0,
+            latencies,
+            cpu,
+            _limit: limit,
+            _store: store,
+        };
         warm.call(50).await;
         warm.latencies.clear();
         warm.cpu = Duration::ZERO;
@@ -141,7 +168,12 @@ impl Warm {
         self.latencies.sort_unstable();
         let at = |percent: usize| self.latencies[(self.latencies.len() - 1) * percent / 100];
         let cpu = self.cpu / u32::try_from(self.latencies.len()).unwrap();
-        Calls { p50: at(50), p99: at(99), cpu, peak_memory: self.function.peak_memory() }
+        Calls {
+            p50: at(50),
+            p99: at(99),
+            cpu,
+            peak_memory: self.function.peak_memory(),
+        }
     }
 }
 
@@ -159,21 +191,37 @@ pub struct Size {
 /// Starts a process and has it receive so many bodies, which differ by their number alone.
 pub async fn sized(subject: &Subject, calls: u32, body: impl Fn(u32) -> String) -> Size {
     let store = Store::start().await;
-    let mut function = Function::spawn(&subject.program, &store.environment(subject, Endpoint::Http)).await;
+    let mut function = Function::spawn(
+        &subject.program,
+        &store.environment(subject, Endpoint::Http),
+    )
+    .await;
     let mut latencies = Vec::new();
     for number in 0..calls {
         let event = subject.delivery(number, &body(number));
         let asked = Instant::now();
         let answer = function.invoke(event).await;
         latencies.push(asked.elapsed());
-        assert_eq!(answer.status(), 200, "{}: {}", subject.name, function.stdout());
+        assert_eq!(
+            answer.status(),
+            200,
+            "{}: {}",
+            subject.name,
+            function.stdout()
+        );
     }
-    Size { bytes: body(0).len(), p50: median(latencies), peak_memory: function.peak_memory() }
+    Size {
+        bytes: body(0).len(),
+        p50: median(latencies),
+        peak_memory: function.peak_memory(),
+    }
 }
 
 /// The processor time that a process has used, of all its threads.
 fn cpu_time(pid: u32) -> Duration {
-    let threads = fs::read_dir(format!("/proc/{pid}/task")).unwrap().map(|entry| entry.unwrap().path());
+    let threads = fs::read_dir(format!("/proc/{pid}/task"))
+        .unwrap()
+        .map(|entry| entry.unwrap().path());
     let nanos = threads.filter_map(|thread| {
         let schedstat = fs::read_to_string(thread.join("schedstat")).ok()?;
         schedstat.split_whitespace().next()?.parse::<u64>().ok()

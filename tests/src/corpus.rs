@@ -39,7 +39,9 @@ pub fn rows() -> Option<Vec<Row>> {
         fs::read(&path).unwrap_or_else(|error| panic!("{}: {error}", path.display()))
     };
     let index = String::from_utf8(read("INDEX.tsv")).expect("INDEX.tsv is UTF-8");
-    let mut lines = index.lines().map(|line| line.split('\t').collect::<Vec<_>>());
+    let mut lines = index
+        .lines()
+        .map(|line| line.split('\t').collect::<Vec<_>>());
     let columns = lines.next().expect("INDEX.tsv has a heading");
     let rows = lines.map(|row| {
         let value = |name: &str| {
@@ -80,7 +82,10 @@ impl Row {
     #[must_use]
     pub fn expected(&self) -> (String, usize) {
         let action = self.action.split([' ', '(']).next().unwrap_or_default();
-        let count = self.action.split_once(" x").map_or(1, |(_, count)| count.parse().unwrap());
+        let count = self
+            .action
+            .split_once(" x")
+            .map_or(1, |(_, count)| count.parse().unwrap());
         let object = match &*self.entity {
             "leads" => "lead",
             "contacts" => "contact",
@@ -100,23 +105,38 @@ impl Row {
             "period" => "period_changed",
             own => own,
         };
-        let prefix = if self.provider == "closer" { "app" } else { "com" };
-        (format!("{prefix}.{}.{object}.{action}", self.provider), count)
+        let prefix = if self.provider == "closer" {
+            "app"
+        } else {
+            "com"
+        };
+        (
+            format!("{prefix}.{}.{object}.{action}", self.provider),
+            count,
+        )
     }
 
     /// Whether it says when it happened, on a clock that can be known. Of amoCRM the digital pipeline and a thin delete do
     /// not, nor do notes of 2017, whose time names no zone.
     #[must_use]
     pub fn has_a_time(&self) -> bool {
-        let body = String::from_utf8_lossy(&self.body).replace("%5B", "[").replace("%5D", "");
+        let body = String::from_utf8_lossy(&self.body)
+            .replace("%5B", "[")
+            .replace("%5D", "");
         let is_time = |(name, value): (&str, &str)| {
             let path: Vec<_> = name.split('[').collect();
-            let ([_, _, _, field] | [_, _, _, "note", field]) = path[..] else { return false };
+            let ([_, _, _, field] | [_, _, _, "note", field]) = path[..] else {
+                return false;
+            };
             ["updated_at", "last_modified", "created_at"].contains(&field)
                 && value.len() == 10
                 && value.bytes().all(|byte| byte.is_ascii_digit())
         };
-        self.provider != "amocrm" || body.split('&').filter_map(|pair| pair.split_once('=')).any(is_time)
+        self.provider != "amocrm"
+            || body
+                .split('&')
+                .filter_map(|pair| pair.split_once('='))
+                .any(is_time)
     }
 
     fn delivery(&self, body: &[u8]) -> Delivery {
@@ -131,7 +151,11 @@ impl Row {
     /// Which its provider sends.
     #[must_use]
     pub fn content_type(&self) -> &'static str {
-        if self.provider == "amocrm" { "application/x-www-form-urlencoded" } else { "application/json" }
+        if self.provider == "amocrm" {
+            "application/x-www-form-urlencoded"
+        } else {
+            "application/json"
+        }
     }
 
     /// What its provider's reader makes of a body in its place.

@@ -17,7 +17,10 @@ pub const KEY: &str = "local-key";
 /// The provider of this name.
 #[must_use]
 pub fn provider(name: &str) -> Provider {
-    PROVIDERS.into_iter().find(|provider| provider.name == name).unwrap_or_else(|| panic!("{name} is no provider"))
+    PROVIDERS
+        .into_iter()
+        .find(|provider| provider.name == name)
+        .unwrap_or_else(|| panic!("{name} is no provider"))
 }
 
 /// One provider's receiver with a new table in memory, which is gone when this is dropped. It accepts the user name and
@@ -38,9 +41,18 @@ impl House {
             Credentials::Basic => String::new(),
             Credentials::BasicOrKey => accepted("url", KEY),
         };
-        let gate = Gate::new(&provider, &accepted("local", &format!("{CREDENTIAL}:{CREDENTIAL}")), &key).unwrap();
+        let gate = Gate::new(
+            &provider,
+            &accepted("local", &format!("{CREDENTIAL}:{CREDENTIAL}")),
+            &key,
+        )
+        .unwrap();
         let table = store.table().clone();
-        Self { receiver: Receiver::new(provider, gate, store).silent(), table, _dynamodb: dynamodb }
+        Self {
+            receiver: Receiver::new(provider, gate, store).silent(),
+            table,
+            _dynamodb: dynamodb,
+        }
     }
 
     /// What becomes of a request that comes in by the door.
@@ -55,7 +67,11 @@ impl House {
             let key = key(&record);
             let found = self.table.get(&key).await.unwrap();
             assert!(found.is_some(), "nothing has the key {key:?}");
-            stored.push(Stored { pk: key.pk, sk: key.sk, record });
+            stored.push(Stored {
+                pk: key.pk,
+                sk: key.sk,
+                record,
+            });
         }
         stored.sort_by(|a, b| (&a.pk, &a.sk).cmp(&(&b.pk, &b.sk)));
         stored
@@ -63,7 +79,10 @@ impl House {
 }
 
 /// Delivers requests one after the other to a provider's receiver: what becomes of each, and all that is stored in the end.
-pub async fn deliver(provider: Provider, events: &[ApiGatewayV2httpRequest]) -> (Vec<Verdict>, Vec<Stored>) {
+pub async fn deliver(
+    provider: Provider,
+    events: &[ApiGatewayV2httpRequest],
+) -> (Vec<Verdict>, Vec<Stored>) {
     let house = House::of(provider).await;
     let mut verdicts = Vec::new();
     for event in events {
@@ -87,11 +106,19 @@ pub struct Stored {
 #[must_use]
 pub fn key(record: &Record) -> Key {
     let (pk, sk) = match record {
-        Record::Event { event, .. } => {
-            (format!("{}#{}", event.source, event.subject), format!("{}#{}", event.time, event.id))
-        }
-        Record::Body { provider, delivery, .. } => (format!("delivery#{provider}#{delivery}"), "body".to_owned()),
-        Record::Quarantined { provider, delivery, origin, .. } => (
+        Record::Event { event, .. } => (
+            format!("{}#{}", event.source, event.subject),
+            format!("{}#{}", event.time, event.id),
+        ),
+        Record::Body {
+            provider, delivery, ..
+        } => (format!("delivery#{provider}#{delivery}"), "body".to_owned()),
+        Record::Quarantined {
+            provider,
+            delivery,
+            origin,
+            ..
+        } => (
             store::item::quarantine_pk(provider, &origin.arrival.day(), models::shard(delivery)),
             format!("{}#{delivery}", origin.arrival),
         ),
@@ -104,16 +131,28 @@ pub fn key(record: &Record) -> Key {
 pub fn bytes(records: &[Stored]) -> Vec<Vec<u8>> {
     let shared = |name: &str| {
         records.iter().find_map(|stored| match &stored.record {
-            Record::Body { delivery, bytes, .. } if delivery == name => Some(bytes.clone()),
+            Record::Body {
+                delivery, bytes, ..
+            } if delivery == name => Some(bytes.clone()),
             _ => None,
         })
     };
     let of_one = |stored: &Stored| match &stored.record {
-        Record::Event { event, body: Body::Data, .. } => event.data.get().as_bytes().to_vec(),
-        Record::Event { body: Body::Here(bytes), .. }
+        Record::Event {
+            event,
+            body: Body::Data,
+            ..
+        } => event.data.get().as_bytes().to_vec(),
+        Record::Event {
+            body: Body::Here(bytes),
+            ..
+        }
         | Record::Body { bytes, .. }
         | Record::Quarantined { bytes, .. } => bytes.clone(),
-        Record::Event { body: Body::Shared(delivery), .. } => shared(delivery).expect("the body of the delivery"),
+        Record::Event {
+            body: Body::Shared(delivery),
+            ..
+        } => shared(delivery).expect("the body of the delivery"),
     };
     records.iter().map(of_one).collect()
 }

@@ -104,10 +104,20 @@ impl Proxy {
         let store = endpoint.strip_prefix("http://").unwrap().parse().unwrap();
         let port = bind(0).unwrap();
         let address = port.local_addr().unwrap();
-        let (state, watched) = watch::channel(State { fault: Fault::None, after: 0, changes: 0 });
+        let (state, watched) = watch::channel(State {
+            fault: Fault::None,
+            after: 0,
+            changes: 0,
+        });
         let requests = Arc::default();
         let server = tokio::spawn(run(address, store, watched, Arc::clone(&requests)));
-        Self { address, _port: port, requests, state, server }
+        Self {
+            address,
+            _port: port,
+            requests,
+            state,
+            server,
+        }
     }
 
     /// Its endpoint: `http://127.0.0.1:8001`.
@@ -124,7 +134,13 @@ impl Proxy {
     /// Breaks once so many more requests have passed.
     pub async fn set_after(&self, requests: usize, fault: Fault) {
         let after = self.requests() + requests;
-        self.state.send_modify(|state| *state = State { fault, after, changes: state.changes + 1 });
+        self.state.send_modify(|state| {
+            *state = State {
+                fault,
+                after,
+                changes: state.changes + 1,
+            }
+        });
         while TcpStream::connect(self.address).await.is_ok() == (fault == Fault::Refused) {
             tokio::task::yield_now().await;
         }
@@ -151,7 +167,12 @@ fn bind(port: u16) -> io::Result<TcpSocket> {
     Ok(socket)
 }
 
-async fn run(address: SocketAddr, store: SocketAddr, mut state: watch::Receiver<State>, requests: Arc<AtomicUsize>) {
+async fn run(
+    address: SocketAddr,
+    store: SocketAddr,
+    mut state: watch::Receiver<State>,
+    requests: Arc<AtomicUsize>,
+) {
     loop {
         let listener = bind(address.port()).unwrap().listen(1024).unwrap();
         tokio::select! {
@@ -159,7 +180,10 @@ async fn run(address: SocketAddr, store: SocketAddr, mut state: watch::Receiver<
             () = refused(state.clone()) => {}
         }
         drop(listener);
-        state.wait_for(|state| state.fault != Fault::Refused).await.ok();
+        state
+            .wait_for(|state| state.fault != Fault::Refused)
+            .await
+            .ok();
     }
 }
 
@@ -183,7 +207,10 @@ async fn accept(
 }
 
 async fn refused(mut state: watch::Receiver<State>) {
-    state.wait_for(|state| state.fault == Fault::Refused).await.ok();
+    state
+        .wait_for(|state| state.fault == Fault::Refused)
+        .await
+        .ok();
 }
 
 async fn serve(
@@ -199,7 +226,11 @@ async fn serve(
     loop {
         let request = message(&mut client).await?;
         let count = requests.fetch_add(1, Ordering::Relaxed);
-        let State { fault, after, changes } = *state.borrow();
+        let State {
+            fault,
+            after,
+            changes,
+        } = *state.borrow();
         let fault = match fault {
             _ if count < after => Fault::None,
             Fault::Silent | Fault::Stale if born == changes => Fault::None,
@@ -210,8 +241,16 @@ async fn serve(
                 let answer = pass(&request, &mut store).await?;
                 client.write_all(&answer).await?;
             }
-            Fault::Throttling => client.write_all(throttled(&request, count).as_bytes()).await?,
-            Fault::InternalError => client.write_all(answer("500 Internal Server Error", "{}").as_bytes()).await?,
+            Fault::Throttling => {
+                client
+                    .write_all(throttled(&request, count).as_bytes())
+                    .await?
+            }
+            Fault::InternalError => {
+                client
+                    .write_all(answer("500 Internal Server Error", "{}").as_bytes())
+                    .await?
+            }
             Fault::Hang | Fault::Silent => {
                 copy(&mut client, &mut sink()).await?;
                 return Ok(());
@@ -229,7 +268,9 @@ async fn serve(
             }
             Fault::NotJson => {
                 pass(&request, &mut store).await?;
-                client.write_all(answer("200 OK", "<html>Sign in to this network</html>").as_bytes()).await?;
+                client
+                    .write_all(answer("200 OK", "<html>Sign in to this network</html>").as_bytes())
+                    .await?;
             }
         }
     }
@@ -262,11 +303,20 @@ async fn message(stream: &mut BufReader<TcpStream>) -> io::Result<Vec<u8>> {
 
 fn throttled(request: &[u8], count: usize) -> String {
     let to_sqs = String::from_utf8_lossy(request).contains("AmazonSQS.");
-    let word = if to_sqs { SQS_THROTTLES } else { DYNAMODB_THROTTLES[count % DYNAMODB_THROTTLES.len()] };
-    answer("400 Bad Request", &format!(r#"{{"__type":"{word}","message":"Rate exceeded"}}"#))
+    let word = if to_sqs {
+        SQS_THROTTLES
+    } else {
+        DYNAMODB_THROTTLES[count % DYNAMODB_THROTTLES.len()]
+    };
+    answer(
+        "400 Bad Request",
+        &format!(r#"{{"__type":"{word}","message":"Rate exceeded"}}"#),
+    )
 }
 
 fn answer(status: &str, body: &str) -> String {
     let length = body.len();
-    format!("HTTP/1.1 {status}\r\ncontent-type: application/x-amz-json-1.0\r\ncontent-length: {length}\r\n\r\n{body}")
+    format!(
+        "HTTP/1.1 {status}\r\ncontent-type: application/x-amz-json-1.0\r\ncontent-length: {length}\r\n\r\n{body}"
+    )
 }

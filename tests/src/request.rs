@@ -21,7 +21,9 @@ impl Request {
     /// A POST of text to a provider's URL, with [`CREDENTIALS`].
     #[must_use]
     pub fn post(provider: &str, body: &str) -> Self {
-        Self::with_method("POST", provider).body(body).authorization(&basic(CREDENTIALS))
+        Self::with_method("POST", provider)
+            .body(body)
+            .authorization(&basic(CREDENTIALS))
     }
 
     /// A POST of any bytes to a provider's URL, with [`CREDENTIALS`].
@@ -88,7 +90,10 @@ impl Request {
     /// The same without credentials.
     #[must_use]
     pub fn unauthorized(mut self) -> Self {
-        self.0["headers"].as_object_mut().unwrap().remove("authorization");
+        self.0["headers"]
+            .as_object_mut()
+            .unwrap()
+            .remove("authorization");
         self
     }
 
@@ -124,7 +129,9 @@ pub fn event(provider: &str, number: u32) -> String {
         "pipedrive" => format!(
             r#"{{"data":{{"id":{number}}},"previous":null,"meta":{{"version":"2.0","action":"create","entity":"deal","entity_id":"{number}","company_id":"7","id":"4ad6a8f7-2b5c-4f0e-9a63-{number:012x}","timestamp":"2026-11-21T10:00:00.000Z"}}}}"#
         ),
-        "amocrm" => format!("leads%5Badd%5D%5B0%5D%5Bid%5D={number}&leads%5Badd%5D%5B0%5D%5Bupdated_at%5D=1795255200"),
+        "amocrm" => format!(
+            "leads%5Badd%5D%5B0%5D%5Bid%5D={number}&leads%5Badd%5D%5B0%5D%5Bupdated_at%5D=1795255200"
+        ),
         "closer" => format!(
             r#"{{"eventType":"ThreadCreatedEvent","timestamp":1795255200000,"customer":{{"id":"{number}","firstName":"Ada"}}}}"#
         ),

@@ -67,7 +67,9 @@ impl Answer {
     #[must_use]
     pub fn status(&self) -> u64 {
         match self {
-            Self::Response(response) => response["statusCode"].as_u64().expect("a response has a status"),
+            Self::Response(response) => response["statusCode"]
+                .as_u64()
+                .expect("a response has a status"),
             Self::Error(_) | Self::Ended(_) | Self::TimedOut => 500,
         }
     }
@@ -76,7 +78,12 @@ impl Answer {
 impl Function {
     /// Starts a function.
     pub async fn spawn(binary: &Path, environment: &Environment) -> Self {
-        Self::behind(Api::start().await, tempfile::tempfile().unwrap(), binary, environment)
+        Self::behind(
+            Api::start().await,
+            tempfile::tempfile().unwrap(),
+            binary,
+            environment,
+        )
     }
 
     /// Starts a function whose standard output is a given file.
@@ -85,7 +92,11 @@ impl Function {
     }
 
     /// Starts a function that an event waits for, and returns its answer too.
-    pub async fn cold_start(binary: &Path, environment: &Environment, event: impl Into<Bytes>) -> (Self, Answer) {
+    pub async fn cold_start(
+        binary: &Path,
+        environment: &Environment,
+        event: impl Into<Bytes>,
+    ) -> (Self, Answer) {
         let api = Api::start().await;
         let answer = api.queue(event.into());
         let mut function = Self::behind(api, tempfile::tempfile().unwrap(), binary, environment);
@@ -105,7 +116,13 @@ impl Function {
             .stderr(stderr.try_clone().unwrap())
             .kill_on_drop(true);
         let spawned = Instant::now();
-        Self { spawned, process: command.spawn().unwrap(), api, stdout, stderr }
+        Self {
+            spawned,
+            process: command.spawn().unwrap(),
+            api,
+            stdout,
+            stderr,
+        }
     }
 
     /// Waits until it has asked for an event: its Init is over.
@@ -116,7 +133,9 @@ impl Function {
                 status = self.process.wait() => panic!("it ended in its Init ({}): {}", status.unwrap(), text(&self.stderr)),
             }
         };
-        timeout(TIMEOUT, polled).await.expect("it asks for an event");
+        timeout(TIMEOUT, polled)
+            .await
+            .expect("it asks for an event");
     }
 
     /// Hands the function an event, the text of any JSON or none, and waits for what becomes of it.
@@ -146,8 +165,16 @@ impl Function {
     #[must_use]
     pub fn peak_memory(&self) -> usize {
         let status = fs::read_to_string(format!("/proc/{}/status", self.pid().unwrap())).unwrap();
-        let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:")).unwrap();
-        line.trim().strip_suffix(" kB").unwrap().parse::<usize>().unwrap() * 1024
+        let line = status
+            .lines()
+            .find_map(|line| line.strip_prefix("VmHWM:"))
+            .unwrap();
+        line.trim()
+            .strip_suffix(" kB")
+            .unwrap()
+            .parse::<usize>()
+            .unwrap()
+            * 1024
     }
 
     /// Whether its process runs.
@@ -162,7 +189,10 @@ impl Function {
 
     /// Waits until its process ends by itself.
     pub async fn ended(&mut self) -> ExitStatus {
-        timeout(TIMEOUT, self.process.wait()).await.expect("the process ends").unwrap()
+        timeout(TIMEOUT, self.process.wait())
+            .await
+            .expect("the process ends")
+            .unwrap()
     }
 
     /// What it wrote to standard output so far.
@@ -219,19 +249,30 @@ struct Invocation {
 impl Api {
     async fn start() -> Self {
         let (queue, queued) = mpsc::unbounded_channel();
-        let state =
-            ApiState { queued: queued.into(), taken: Mutex::default(), posts: Mutex::default(), polled: Notify::new() };
+        let state = ApiState {
+            queued: queued.into(),
+            taken: Mutex::default(),
+            posts: Mutex::default(),
+            polled: Notify::new(),
+        };
         let state = Arc::new(state);
         let runtime = Router::new()
             .route("/invocation/next", get(next))
             .route("/invocation/{request_id}/response", post(response))
             .route("/invocation/{request_id}/error", post(error))
             .route("/init/error", post(init_error));
-        let app = Router::new().nest("/2018-06-01/runtime", runtime).with_state(state.clone());
+        let app = Router::new()
+            .nest("/2018-06-01/runtime", runtime)
+            .with_state(state.clone());
         let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await.unwrap();
         let address = listener.local_addr().unwrap();
         let server = tokio::spawn(async move { axum::serve(listener, app).await.unwrap() });
-        Self { address, state, queue, server }
+        Self {
+            address,
+            state,
+            queue,
+            server,
+        }
     }
 
     fn queue(&self, event: Bytes) -> oneshot::Receiver<Answer> {
@@ -256,23 +297,46 @@ async fn next(State(state): State<Arc<ApiState>>) -> ([(&'static str, String); 5
     };
     let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap();
     let request_id = format!("00000000-0000-4000-8000-{:012x}", now.as_micros());
-    state.taken.lock().unwrap().insert(request_id.clone(), answer);
+    state
+        .taken
+        .lock()
+        .unwrap()
+        .insert(request_id.clone(), answer);
     let headers = [
         ("content-type", "application/json".to_owned()),
         ("lambda-runtime-aws-request-id", request_id),
-        ("lambda-runtime-deadline-ms", (now + TIMEOUT).as_millis().to_string()),
-        ("lambda-runtime-invoked-function-arn", "arn:aws:lambda:us-east-1:123456789012:function:it".to_owned()),
-        ("lambda-runtime-trace-id", "Root=1-00000000-000000000000000000000000;Sampled=0".to_owned()),
+        (
+            "lambda-runtime-deadline-ms",
+            (now + TIMEOUT).as_millis().to_string(),
+        ),
+        (
+            "lambda-runtime-invoked-function-arn",
+            "arn:aws:lambda:us-east-1:123456789012:function:it".to_owned(),
+        ),
+        (
+            "lambda-runtime-trace-id",
+            "Root=1-00000000-000000000000000000000000;Sampled=0".to_owned(),
+        ),
     ];
     (headers, event)
 }
 
-async fn response(state: State<Arc<ApiState>>, id: UrlPath<String>, headers: HeaderMap, body: Bytes) -> StatusCode {
+async fn response(
+    state: State<Arc<ApiState>>,
+    id: UrlPath<String>,
+    headers: HeaderMap,
+    body: Bytes,
+) -> StatusCode {
     state.posted("response", &headers, &body);
     state.answered(&id, Answer::Response(json(&body)))
 }
 
-async fn error(state: State<Arc<ApiState>>, id: UrlPath<String>, headers: HeaderMap, body: Bytes) -> StatusCode {
+async fn error(
+    state: State<Arc<ApiState>>,
+    id: UrlPath<String>,
+    headers: HeaderMap,
+    body: Bytes,
+) -> StatusCode {
     state.posted("error", &headers, &body);
     state.answered(&id, Answer::Error(json(&body)))
 }
@@ -322,7 +386,10 @@ impl Environment {
             ("AWS_LAMBDA_FUNCTION_VERSION", "$LATEST"),
             ("AWS_LAMBDA_INITIALIZATION_TYPE", "on-demand"),
             ("AWS_LAMBDA_LOG_GROUP_NAME", "/aws/lambda/it"),
-            ("AWS_LAMBDA_LOG_STREAM_NAME", "2026/11/21/[$LATEST]0123456789abcdef0123456789abcdef"),
+            (
+                "AWS_LAMBDA_LOG_STREAM_NAME",
+                "2026/11/21/[$LATEST]0123456789abcdef0123456789abcdef",
+            ),
             ("AWS_REGION", "us-east-1"),
             ("AWS_SECRET_ACCESS_KEY", "secret"),
             ("AWS_SESSION_TOKEN", "token"),
@@ -334,7 +401,11 @@ impl Environment {
             ("TZ", ":UTC"),
             ("_HANDLER", "bootstrap"),
         ];
-        Self(variables.map(|(name, value)| (name.to_owned(), value.to_owned())).into())
+        Self(
+            variables
+                .map(|(name, value)| (name.to_owned(), value.to_owned()))
+                .into(),
+        )
     }
 
     /// The same with one more, or another value of one.
@@ -356,7 +427,9 @@ impl Environment {
 pub fn binary(name: &str) -> &'static Path {
     static BINARIES: OnceLock<HashMap<String, PathBuf>> = OnceLock::new();
     let binaries = BINARIES.get_or_init(|| build(&["--workspace", "--bins", "--examples"]));
-    binaries.get(name).unwrap_or_else(|| panic!("the workspace has no binary {name}"))
+    binaries
+        .get(name)
+        .unwrap_or_else(|| panic!("the workspace has no binary {name}"))
 }
 
 /// Where the binary of a function is that has the features it is shipped with: those that its own package asks for, and
@@ -365,7 +438,9 @@ pub fn shipped(name: &str) -> &'static Path {
     static BINARIES: OnceLock<HashMap<String, PathBuf>> = OnceLock::new();
     let packages = PROVIDERS.map(|provider| ["-p", provider.name]).concat();
     let binaries = BINARIES.get_or_init(|| build(&packages));
-    binaries.get(name).unwrap_or_else(|| panic!("no function {name} is shipped"))
+    binaries
+        .get(name)
+        .unwrap_or_else(|| panic!("no function {name} is shipped"))
 }
 
 fn build(what: &[&str]) -> HashMap<String, PathBuf> {
@@ -378,7 +453,9 @@ fn build(what: &[&str]) -> HashMap<String, PathBuf> {
 /// What cargo printed, when it fails.
 pub fn cargo(arguments: &[&str], folder: &Path) -> Result<HashMap<String, PathBuf>, String> {
     // What cargo sets for a test would make the dependencies' build scripts run again, and the dependencies with them.
-    let cargos = |name: &str| name.starts_with("CARGO_") && !["CARGO_HOME", "CARGO_TARGET_DIR"].contains(&name);
+    let cargos = |name: &str| {
+        name.starts_with("CARGO_") && !["CARGO_HOME", "CARGO_TARGET_DIR"].contains(&name)
+    };
     let inherited = env::vars_os().filter(|(name, _)| !name.to_str().is_some_and(cargos));
     let built = Command::new(env::var_os("CARGO").unwrap_or_else(|| "cargo".into()))
         .args(arguments)
@@ -392,9 +469,15 @@ pub fn cargo(arguments: &[&str], folder: &Path) -> Result<HashMap<String, PathBu
         return Err(String::from_utf8_lossy(&built.stderr).into_owned());
     }
     let messages = String::from_utf8_lossy(&built.stdout);
-    Ok(messages.lines().filter_map(|line| executable(&serde_json::from_str(line).ok()?)).collect())
+    Ok(messages
+        .lines()
+        .filter_map(|line| executable(&serde_json::from_str(line).ok()?))
+        .collect())
 }
 
 fn executable(message: &Value) -> Option<(String, PathBuf)> {
-    Some((message["target"]["name"].as_str()?.to_owned(), message["executable"].as_str()?.into()))
+    Some((
+        message["target"]["name"].as_str()?.to_owned(),
+        message["executable"].as_str()?.into(),
+    ))
 }

@@ -53,10 +53,20 @@ impl Sink {
         let port = listener.local_addr().unwrap().port();
         let (here, most) = (AtomicUsize::new(0), AtomicUsize::new(0));
         let status = StatusCode::from_u16(status).unwrap();
-        let state = Arc::new(Shared { status, after, taken: Mutex::default(), here, most });
+        let state = Arc::new(Shared {
+            status,
+            after,
+            taken: Mutex::default(),
+            here,
+            most,
+        });
         let app = Router::new().fallback(take).with_state(Arc::clone(&state));
         let server = tokio::spawn(async { axum::serve(listener, app).await.unwrap() });
-        Self { port, state, server }
+        Self {
+            port,
+            state,
+            server,
+        }
     }
 
     /// Its port.
@@ -90,11 +100,23 @@ impl Drop for Sink {
     }
 }
 
-async fn take(State(state): State<Arc<Shared>>, uri: Uri, headers: HeaderMap, body: Bytes) -> StatusCode {
+async fn take(
+    State(state): State<Arc<Shared>>,
+    uri: Uri,
+    headers: HeaderMap,
+    body: Bytes,
+) -> StatusCode {
     let here = state.here.fetch_add(1, Ordering::SeqCst) + 1;
     state.most.fetch_max(here, Ordering::SeqCst);
-    let headers = headers.iter().map(|(name, value)| (name.to_string(), value.to_str().unwrap().to_owned())).collect();
-    state.taken.lock().unwrap().push(Taken { uri: uri.to_string(), headers, body: body.to_vec() });
+    let headers = headers
+        .iter()
+        .map(|(name, value)| (name.to_string(), value.to_str().unwrap().to_owned()))
+        .collect();
+    state.taken.lock().unwrap().push(Taken {
+        uri: uri.to_string(),
+        headers,
+        body: body.to_vec(),
+    });
     sleep(state.after).await;
     state.here.fetch_sub(1, Ordering::SeqCst);
     state.status

@@ -48,7 +48,9 @@ impl Site {
         let config = aws_sdk_dynamodb::Config::builder()
             .behavior_version_latest()
             .region(aws_sdk_dynamodb::config::Region::from_static("us-east-1"))
-            .credentials_provider(aws_sdk_dynamodb::config::Credentials::new("local", "local", None, None, "local"))
+            .credentials_provider(aws_sdk_dynamodb::config::Credentials::new(
+                "local", "local", None, None, "local",
+            ))
             .http_client(store::network(1))
             .endpoint_url(self.dynamodb.endpoint());
         aws_sdk_dynamodb::Client::from_conf(config.build())
@@ -83,16 +85,32 @@ impl Site {
     /// What the command prints when it succeeds.
     #[must_use]
     pub fn run(&self, arguments: &[&str]) -> String {
-        let Output { status, stdout, stderr } = self.output(arguments);
-        assert!(status.success(), "{arguments:?}: {}", String::from_utf8_lossy(&stderr));
+        let Output {
+            status,
+            stdout,
+            stderr,
+        } = self.output(arguments);
+        assert!(
+            status.success(),
+            "{arguments:?}: {}",
+            String::from_utf8_lossy(&stderr)
+        );
         String::from_utf8(stdout).unwrap()
     }
 
     /// What it says when it fails.
     #[must_use]
     pub fn fail(&self, arguments: &[&str]) -> (i32, String) {
-        let Output { status, stdout, stderr } = self.output(arguments);
-        assert!(!status.success(), "{arguments:?}: {}", String::from_utf8_lossy(&stdout));
+        let Output {
+            status,
+            stdout,
+            stderr,
+        } = self.output(arguments);
+        assert!(
+            !status.success(),
+            "{arguments:?}: {}",
+            String::from_utf8_lossy(&stdout)
+        );
         (status.code().unwrap(), String::from_utf8(stderr).unwrap())
     }
 }
@@ -119,7 +137,9 @@ pub fn records(provider: &Provider, body: &str) -> Vec<Record> {
 #[must_use]
 pub fn altered(record: &Record, alter: impl FnOnce(&mut Event)) -> Record {
     let mut record = record.clone();
-    let Record::Event { event, .. } = &mut record else { panic!("no event: {record:?}") };
+    let Record::Event { event, .. } = &mut record else {
+        panic!("no event: {record:?}")
+    };
     alter(event);
     record
 }

@@ -60,11 +60,18 @@ impl Sqs {
     /// Starts it.
     pub async fn start() -> Self {
         let queue = Arc::new(Queue::default());
-        let app = Router::new().fallback(answer).layer(DefaultBodyLimit::disable()).with_state(Arc::clone(&queue));
+        let app = Router::new()
+            .fallback(answer)
+            .layer(DefaultBodyLimit::disable())
+            .with_state(Arc::clone(&queue));
         let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await.unwrap();
         let address = listener.local_addr().unwrap();
         let server = tokio::spawn(async move { axum::serve(listener, app).await.unwrap() });
-        Self { address, queue, server }
+        Self {
+            address,
+            queue,
+            server,
+        }
     }
 
     /// Its endpoint: `http://127.0.0.1:8002`.
@@ -86,22 +93,43 @@ impl Sqs {
     /// The messages that wait.
     #[must_use]
     pub fn messages(&self) -> Vec<Message> {
-        self.queue.messages.lock().unwrap().iter().cloned().collect()
+        self.queue
+            .messages
+            .lock()
+            .unwrap()
+            .iter()
+            .cloned()
+            .collect()
     }
 
     /// Delivers a batch as Lambda does: what the consumer reports waits again, the rest is gone.
-    pub async fn deliver<R: Into<SqsBatchResponse>>(&self, most: usize, consumer: impl AsyncFnOnce(SqsEvent) -> R) {
+    pub async fn deliver<R: Into<SqsBatchResponse>>(
+        &self,
+        most: usize,
+        consumer: impl AsyncFnOnce(SqsEvent) -> R,
+    ) {
         let batch: Vec<Message> = {
             let mut messages = self.queue.messages.lock().unwrap();
             let most = most.min(messages.len());
-            messages.drain(..most).map(|message| Message { receives: message.receives + 1, ..message }).collect()
+            messages
+                .drain(..most)
+                .map(|message| Message {
+                    receives: message.receives + 1,
+                    ..message
+                })
+                .collect()
         };
         let mut event = SqsEvent::default();
         event.records = batch.iter().map(Message::record).collect();
         let response: SqsBatchResponse = consumer(event).await.into();
-        let failed: HashSet<_> =
-            response.batch_item_failures.into_iter().map(|failure| failure.item_identifier).collect();
-        let again = batch.into_iter().filter(|message| failed.contains(&message.id));
+        let failed: HashSet<_> = response
+            .batch_item_failures
+            .into_iter()
+            .map(|failure| failure.item_identifier)
+            .collect();
+        let again = batch
+            .into_iter()
+            .filter(|message| failed.contains(&message.id));
         self.queue.messages.lock().unwrap().extend(again);
     }
 }
@@ -117,7 +145,10 @@ impl Message {
         let mut record = SqsMessage::default();
         record.message_id = Some(self.id.clone());
         record.body = Some(self.body.clone());
-        record.attributes.insert("ApproximateReceiveCount".to_owned(), self.receives.to_string());
+        record.attributes.insert(
+            "ApproximateReceiveCount".to_owned(),
+            self.receives.to_string(),
+        );
         record
     }
 }
@@ -125,15 +156,22 @@ impl Message {
 impl Queue {
     fn send_batch(&self, request: &Value) -> Result<Value, &'static str> {
         let text = |entry: &Value, name: &str| entry[name].as_str().unwrap_or_default().to_owned();
-        let entries = request["Entries"].as_array().map(Vec::as_slice).unwrap_or_default();
-        let entries = entries.iter().map(|entry| (text(entry, "Id"), text(entry, "MessageBody")));
+        let entries = request["Entries"]
+            .as_array()
+            .map(Vec::as_slice)
+            .unwrap_or_default();
+        let entries = entries
+            .iter()
+            .map(|entry| (text(entry, "Id"), text(entry, "MessageBody")));
         let entries: Vec<(String, String)> = entries.collect();
         check(&entries)?;
         let (mut successful, mut failed) = (Vec::new(), Vec::new());
         for (id, body) in entries {
             match self.send(&body) {
                 Ok(message) => successful.push(json!({ "Id": id, "MessageId": message })),
-                Err(code) => failed.push(json!({ "Id": id, "Code": code, "SenderFault": code != FAILED })),
+                Err(code) => {
+                    failed.push(json!({ "Id": id, "Code": code, "SenderFault": code != FAILED }))
+                }
             }
         }
         Ok(json!({ "Successful": successful, "Failed": failed }))
@@ -146,14 +184,28 @@ impl Queue {
         if !body.chars().all(is_xml) {
             return Err("InvalidMessageContents");
         }
-        let (sent, many) = (self.sent.fetch_add(1, Ordering::Relaxed) + 1, self.failing.load(Ordering::Relaxed));
-        if many > 0 && sent.is_multiple_of(many) { Err(FAILED) } else { Ok(self.push(body)) }
+        let (sent, many) = (
+            self.sent.fetch_add(1, Ordering::Relaxed) + 1,
+            self.failing.load(Ordering::Relaxed),
+        );
+        if many > 0 && sent.is_multiple_of(many) {
+            Err(FAILED)
+        } else {
+            Ok(self.push(body))
+        }
     }
 
     fn push(&self, body: &str) -> String {
         let mut messages = self.messages.lock().unwrap();
-        let id = format!("00000000-0000-4000-8000-{:012x}", self.ids.fetch_add(1, Ordering::Relaxed));
-        messages.push_back(Message { id: id.clone(), body: body.to_owned(), receives: 0 });
+        let id = format!(
+            "00000000-0000-4000-8000-{:012x}",
+            self.ids.fetch_add(1, Ordering::Relaxed)
+        );
+        messages.push_back(Message {
+            id: id.clone(),
+            body: body.to_owned(),
+            receives: 0,
+        });
         id
     }
 }
@@ -201,7 +253,15 @@ async fn answer(State(queue): State<Arc<Queue>>, headers: HeaderMap, body: Bytes
     };
     let (status, body) = match answer {
         Ok(body) => (StatusCode::OK, body),
-        Err(code) => (StatusCode::BAD_REQUEST, json!({ "__type": format!("com.amazonaws.sqs#{code}") })),
+        Err(code) => (
+            StatusCode::BAD_REQUEST,
+            json!({ "__type": format!("com.amazonaws.sqs#{code}") }),
+        ),
     };
-    (status, [(header::CONTENT_TYPE, "application/x-amz-json-1.0")], body.to_string()).into_response()
+    (
+        status,
+        [(header::CONTENT_TYPE, "application/x-amz-json-1.0")],
+        body.to_string(),
+    )
+        .into_response()
 }

@@ -5,8 +5,8 @@
 use aws_smithy_runtime_api::{
     client::{
         http::{
-            HttpClient, HttpConnector, HttpConnectorFuture, HttpConnectorSettings, SharedHttpClient,
-            SharedHttpConnector,
+            HttpClient, HttpConnector, HttpConnectorFuture, HttpConnectorSettings,
+            SharedHttpClient, SharedHttpConnector,
         },
         orchestrator::{HttpRequest, HttpResponse},
         result::ConnectorError,
@@ -95,13 +95,21 @@ impl Stores {
     /// The same before a machine that signs and sends so many bytes in a second.
     #[must_use]
     pub fn on_a_machine_of(self, bytes_a_second: usize) -> Self {
-        Self { bytes_a_second: Some(bytes_a_second), ..self }
+        Self {
+            bytes_a_second: Some(bytes_a_second),
+            ..self
+        }
     }
 
     /// How often a store was called.
     #[must_use]
     pub fn calls(&self, service: Service) -> usize {
-        self.calls.lock().unwrap().iter().filter(|call| call.service == service).count()
+        self.calls
+            .lock()
+            .unwrap()
+            .iter()
+            .filter(|call| call.service == service)
+            .count()
     }
 
     /// The messages that the queue took, in order.
@@ -116,26 +124,49 @@ impl Stores {
         let mut settings = settings();
         settings.spool = Some("http://127.0.0.1:1/0/spool".to_owned());
         settings.sqs_endpoint = Some("http://127.0.0.1:1".to_owned());
-        Store::new(&Client::over(SharedHttpClient::new(self.clone())), &settings)
+        Store::new(
+            &Client::over(SharedHttpClient::new(self.clone())),
+            &settings,
+        )
     }
 
     /// A receiver's store that has no queue.
     #[must_use]
     pub fn store_without_queue(&self) -> Store {
-        Store::new(&Client::over(SharedHttpClient::new(self.clone())), &settings())
+        Store::new(
+            &Client::over(SharedHttpClient::new(self.clone())),
+            &settings(),
+        )
     }
 
     /// The drain's table.
     #[must_use]
     pub fn table(&self) -> Table {
-        Table::new(&Client::patient_over(SharedHttpClient::new(self.clone())), &settings())
+        Table::new(
+            &Client::patient_over(SharedHttpClient::new(self.clone())),
+            &settings(),
+        )
     }
 
     fn called(&self, request: &HttpRequest) -> Call {
-        let (service, operation) = request.headers().get("x-amz-target").unwrap().split_once('.').unwrap();
-        let service = if service.starts_with("DynamoDB") { Service::Table } else { Service::Queue };
+        let (service, operation) = request
+            .headers()
+            .get("x-amz-target")
+            .unwrap()
+            .split_once('.')
+            .unwrap();
+        let service = if service.starts_with("DynamoDB") {
+            Service::Table
+        } else {
+            Service::Queue
+        };
         let number = self.calls(service);
-        let call = Call { service, operation: operation.to_owned(), number, at: self.started.elapsed() };
+        let call = Call {
+            service,
+            operation: operation.to_owned(),
+            number,
+            at: self.started.elapsed(),
+        };
         self.calls.lock().unwrap().push(call.clone());
         call
     }
@@ -152,7 +183,10 @@ impl Stores {
                 let refused = io::Error::from(io::ErrorKind::ConnectionRefused);
                 Err(ConnectorError::io(refused.into()))
             }
-            Fate::Fails(code) => Ok(response(400, &json!({ "__type": format!("com.amazonaws#{code}") }))),
+            Fate::Fails(code) => Ok(response(
+                400,
+                &json!({ "__type": format!("com.amazonaws#{code}") }),
+            )),
             Fate::Answers(after) => {
                 tokio::time::sleep(after).await;
                 Ok(response(200, &self.done(&call, body)))
@@ -164,7 +198,8 @@ impl Stores {
     async fn send(&self, bytes: usize, bytes_a_second: usize) {
         // A turn of less than some milliseconds would be rounded up to one.
         const TURN: usize = 100_000;
-        let turn = Duration::from_secs(1) * u32::try_from(TURN).unwrap() / u32::try_from(bytes_a_second).unwrap();
+        let turn = Duration::from_secs(1) * u32::try_from(TURN).unwrap()
+            / u32::try_from(bytes_a_second).unwrap();
         for _ in 0..bytes / TURN {
             let _turn = self.machine.lock().await;
             tokio::time::sleep(turn).await;
@@ -173,13 +208,18 @@ impl Stores {
 
     fn done(&self, call: &Call, body: &[u8]) -> Value {
         match (call.service, &*call.operation) {
-            (Service::Table, "GetItem") => json!({ "Item": { "pk": { "S": "pk" }, "sk": { "S": "sk" } } }),
+            (Service::Table, "GetItem") => {
+                json!({ "Item": { "pk": { "S": "pk" }, "sk": { "S": "sk" } } })
+            }
             (Service::Table, _) => json!({}),
             (Service::Queue, _) => {
                 let request: Value = serde_json::from_slice(body).unwrap();
                 let mut taken = Vec::new();
                 for entry in request["Entries"].as_array().unwrap() {
-                    self.messages.lock().unwrap().push(entry["MessageBody"].as_str().unwrap().to_owned());
+                    self.messages
+                        .lock()
+                        .unwrap()
+                        .push(entry["MessageBody"].as_str().unwrap().to_owned());
                     taken.push(json!({ "Id": entry["Id"], "MessageId": "1" }));
                 }
                 json!({ "Successful": taken, "Failed": [] })
@@ -201,7 +241,11 @@ impl HttpConnector for Stores {
 }
 
 impl HttpClient for Stores {
-    fn http_connector(&self, _: &HttpConnectorSettings, _: &RuntimeComponents) -> SharedHttpConnector {
+    fn http_connector(
+        &self,
+        _: &HttpConnectorSettings,
+        _: &RuntimeComponents,
+    ) -> SharedHttpConnector {
         SharedHttpConnector::new(self.clone())
     }
 }
@@ -211,5 +255,8 @@ fn settings() -> Settings {
 }
 
 fn response(status: u16, body: &Value) -> HttpResponse {
-    HttpResponse::new(StatusCode::try_from(status).unwrap(), SdkBody::from(body.to_string()))
+    HttpResponse::new(
+        StatusCode::try_from(status).unwrap(),
+        SdkBody::from(body.to_string()),
+    )
 }

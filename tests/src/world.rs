@@ -60,10 +60,17 @@ impl World {
     }
 
     /// The same with another client, and other settings.
-    pub async fn with(provider: Provider, client: &Client, change: impl FnOnce(Settings) -> Settings) -> Self {
+    pub async fn with(
+        provider: Provider,
+        client: &Client,
+        change: impl FnOnce(Settings) -> Settings,
+    ) -> Self {
         let dynamodb = DynamoDb::start(&Data::Memory, 0, TEMPLATE).await.unwrap();
         let sqs = Sqs::start().await;
-        let (table, spool) = (Proxy::start(&dynamodb.endpoint()), Proxy::start(&sqs.endpoint()));
+        let (table, spool) = (
+            Proxy::start(&dynamodb.endpoint()),
+            Proxy::start(&sqs.endpoint()),
+        );
         let mut settings = dynamodb.settings();
         settings.dynamodb_endpoint = Some(table.endpoint());
         settings.sqs_endpoint = Some(spool.endpoint());
@@ -72,7 +79,15 @@ impl World {
         let gate = Gate::new(&provider, &accepted("test", CREDENTIALS), "").unwrap();
         let receiver = Receiver::new(provider, gate, store).silent();
         let kept = Table::new(&PATIENT, &dynamodb.settings());
-        Self { provider, receiver, table, spool, sqs, kept, _dynamodb: dynamodb }
+        Self {
+            provider,
+            receiver,
+            table,
+            spool,
+            sqs,
+            kept,
+            _dynamodb: dynamodb,
+        }
     }
 
     /// The environment of a real binary in the receiver's place.
@@ -91,7 +106,10 @@ impl World {
         let request = serde_json::from_value(request.0).unwrap();
         let started = Instant::now();
         let response = self.receiver.answer(request).await;
-        Answer { status: response.status_code, after: started.elapsed() }
+        Answer {
+            status: response.status_code,
+            after: started.elapsed(),
+        }
     }
 
     /// Sends a large delivery again, as the provider does, until it is kept: a build for tests may need more than the shares
@@ -103,7 +121,11 @@ impl World {
                 return answer;
             }
         }
-        panic!("{} bytes of {} are not kept", body.as_ref().len(), self.provider.name);
+        panic!(
+            "{} bytes of {} are not kept",
+            body.as_ref().len(),
+            self.provider.name
+        );
     }
 
     /// Breaks the stores.
@@ -119,17 +141,26 @@ impl World {
     /// Moves all that waits in the spool into the table.
     pub async fn drain(&self) {
         while !self.sqs.messages().is_empty() {
-            self.sqs.deliver(10, async |event| drain::drain(&self.kept, event).await).await;
+            self.sqs
+                .deliver(10, async |event| drain::drain(&self.kept, event).await)
+                .await;
         }
     }
 
     /// Asserts that the table has each event of some deliveries once, and their bodies as they were sent.
     pub async fn assert_kept(&self, deliveries: &[String], events: usize) {
         let (records, bodies) = (self.kept.records().await.unwrap(), bodies(&self.kept).await);
-        let kept = records.iter().filter(|record| matches!(record, Record::Event { .. })).count();
+        let kept = records
+            .iter()
+            .filter(|record| matches!(record, Record::Event { .. }))
+            .count();
         assert_eq!(kept, events, "{}", self.provider.name);
         for body in deliveries {
-            assert!(bodies.iter().any(|kept| kept == body.as_bytes()), "{}: a body is lost", self.provider.name);
+            assert!(
+                bodies.iter().any(|kept| kept == body.as_bytes()),
+                "{}: a body is lost",
+                self.provider.name
+            );
         }
     }
 }
@@ -155,8 +186,15 @@ pub fn delivery(provider: &Provider, number: u32, events: u32) -> String {
     match events {
         1 => event(provider.name, number),
         _ => (0..events).fold(String::new(), |mut form, index| {
-            let (lead, id) = (format!("leads%5Bupdate%5D%5B{index}%5D"), number * 1_000 + index);
-            write!(form, "{lead}%5Bid%5D={id}&{lead}%5Bname%5D=A+B&{lead}%5Bupdated_at%5D=1795255200&").unwrap();
+            let (lead, id) = (
+                format!("leads%5Bupdate%5D%5B{index}%5D"),
+                number * 1_000 + index,
+            );
+            write!(
+                form,
+                "{lead}%5Bid%5D={id}&{lead}%5Bname%5D=A+B&{lead}%5Bupdated_at%5D=1795255200&"
+            )
+            .unwrap();
             form
         }),
     }

@@ -35,14 +35,20 @@ impl Subject {
         let dynamodb = DynamoDb::start(&Data::Memory, 0, TEMPLATE).await.unwrap();
         let environment = environment(Environment::of(name, &dynamodb.endpoint()));
         let function = Function::spawn(binary, &environment).await;
-        Self { function, table: Table::new(&Client::new(), &dynamodb.settings()), _dynamodb: dynamodb }
+        Self {
+            function,
+            table: Table::new(&Client::new(), &dynamodb.settings()),
+            _dynamodb: dynamodb,
+        }
     }
 
     /// Sends an event, and returns the answer's status and the logged line.
     async fn send(&mut self, event: impl Into<Bytes>) -> (u64, Value) {
         let answer = self.function.invoke(event).await;
-        let (Answer::Response(_), Some(line)) = (&answer, self.function.stdout().lines().last().map(str::to_owned))
-        else {
+        let (Answer::Response(_), Some(line)) = (
+            &answer,
+            self.function.stdout().lines().last().map(str::to_owned),
+        ) else {
             panic!("{answer:?} {}", self.function.stderr());
         };
         (answer.status(), serde_json::from_str(&line).unwrap())
@@ -55,7 +61,11 @@ fn variable(provider: &str, list: &str) -> String {
 
 /// The environment of a provider that lets [`CREDENTIALS`] in, and an older password.
 fn open(provider: &str) -> impl FnOnce(Environment) -> Environment {
-    let credentials = format!("old:{},{}", &accepted("", "user:old")[1..], accepted("new", CREDENTIALS));
+    let credentials = format!(
+        "old:{},{}",
+        &accepted("", "user:old")[1..],
+        accepted("new", CREDENTIALS)
+    );
     let name = variable(provider, "CREDENTIALS");
     move |environment| environment.with(&name, credentials)
 }
@@ -70,40 +80,157 @@ fn cases(provider: &str) -> Vec<Case> {
     let kept = |number| Some(body(number).into_bytes());
     let empty = |method| Request::with_method(method, provider);
     let garbled = || Request::post(provider, "no base64!").with("/isBase64Encoded", true);
-    let surrogate = |request: Request| Bytes::from(request.0.to_string().replace("SURROGATE", "\\ud800"));
+    let surrogate =
+        |request: Request| Bytes::from(request.0.to_string().replace("SURROGATE", "\\ud800"));
     vec![
         ("a delivery", post(1).into(), "kept", kept(1)),
         ("the same again", post(1).into(), "kept", None),
-        ("in base64", Request::post_bytes(provider, body(2).as_bytes()).into(), "kept", kept(2)),
-        ("unreadable", Request::post(provider, "hello").into(), "quarantined", Some(b"hello".into())),
-        ("any bytes", Request::post_bytes(provider, b"\0\xff").into(), "quarantined", Some(b"\0\xff".into())),
+        (
+            "in base64",
+            Request::post_bytes(provider, body(2).as_bytes()).into(),
+            "kept",
+            kept(2),
+        ),
+        (
+            "unreadable",
+            Request::post(provider, "hello").into(),
+            "quarantined",
+            Some(b"hello".into()),
+        ),
+        (
+            "any bytes",
+            Request::post_bytes(provider, b"\0\xff").into(),
+            "quarantined",
+            Some(b"\0\xff".into()),
+        ),
         ("GET", empty("GET").into(), "hello", None),
         ("HEAD", empty("HEAD").into(), "hello", None),
-        ("GET with a body", empty("GET").body(&body(3)).into(), "hello", None),
-        ("empty", empty("POST").authorization(&basic(CREDENTIALS)).into(), "probe", None),
-        ("empty text", Request::post(provider, "").into(), "probe", None),
-        ("PUT", empty("PUT").body(&body(4)).authorization(&basic(CREDENTIALS)).into(), "kept", kept(4)),
-        ("a stranger's empty one", empty("POST").into(), "stranger", None),
-        ("no credentials", post(5).unauthorized().into(), "stranger", None),
-        ("wrong credentials", post(5).authorization(&basic("user:wrong")).into(), "stranger", None),
-        ("a key nobody gave out", post(5).unauthorized().query("key=wrong").into(), "stranger", None),
-        ("not base64", garbled().into(), "quarantined", Some(b"no base64!".into())),
-        ("a stranger's not base64", garbled().unauthorized().into(), "stranger", None),
-        ("a query of no URL", post(6).query("a=<b>\"c d\u{1}%zz").into(), "kept", kept(6)),
-        ("a bad host", post(7).header("host", "ho st/<>:x").into(), "kept", kept(7)),
-        ("a bad protocol", post(8).header("x-forwarded-proto", "ht tp:").into(), "kept", kept(8)),
-        ("a control character", post(9).header("x-a", "a\u{1}\r\nb").into(), "kept", kept(9)),
-        ("a header of no name", post(10).header("bad name\n", "x").header("", "").into(), "kept", kept(10)),
+        (
+            "GET with a body",
+            empty("GET").body(&body(3)).into(),
+            "hello",
+            None,
+        ),
+        (
+            "empty",
+            empty("POST").authorization(&basic(CREDENTIALS)).into(),
+            "probe",
+            None,
+        ),
+        (
+            "empty text",
+            Request::post(provider, "").into(),
+            "probe",
+            None,
+        ),
+        (
+            "PUT",
+            empty("PUT")
+                .body(&body(4))
+                .authorization(&basic(CREDENTIALS))
+                .into(),
+            "kept",
+            kept(4),
+        ),
+        (
+            "a stranger's empty one",
+            empty("POST").into(),
+            "stranger",
+            None,
+        ),
+        (
+            "no credentials",
+            post(5).unauthorized().into(),
+            "stranger",
+            None,
+        ),
+        (
+            "wrong credentials",
+            post(5).authorization(&basic("user:wrong")).into(),
+            "stranger",
+            None,
+        ),
+        (
+            "a key nobody gave out",
+            post(5).unauthorized().query("key=wrong").into(),
+            "stranger",
+            None,
+        ),
+        (
+            "not base64",
+            garbled().into(),
+            "quarantined",
+            Some(b"no base64!".into()),
+        ),
+        (
+            "a stranger's not base64",
+            garbled().unauthorized().into(),
+            "stranger",
+            None,
+        ),
+        (
+            "a query of no URL",
+            post(6).query("a=<b>\"c d\u{1}%zz").into(),
+            "kept",
+            kept(6),
+        ),
+        (
+            "a bad host",
+            post(7).header("host", "ho st/<>:x").into(),
+            "kept",
+            kept(7),
+        ),
+        (
+            "a bad protocol",
+            post(8).header("x-forwarded-proto", "ht tp:").into(),
+            "kept",
+            kept(8),
+        ),
+        (
+            "a control character",
+            post(9).header("x-a", "a\u{1}\r\nb").into(),
+            "kept",
+            kept(9),
+        ),
+        (
+            "a header of no name",
+            post(10).header("bad name\n", "x").header("", "").into(),
+            "kept",
+            kept(10),
+        ),
         (
             "headers that are none",
-            post(11).with("/headers/x", 1).with("/headers/y", json!([])).into(),
+            post(11)
+                .with("/headers/x", 1)
+                .with("/headers/y", json!([]))
+                .into(),
             "kept",
             kept(11),
         ),
-        ("no header at all", post(12).with("/headers", Value::Null).into(), "stranger", None),
-        ("a stranger's control character", post(13).authorization("Basic \u{1}").into(), "stranger", None),
-        ("half a character in a header", surrogate(post(14).header("x-SURROGATE", "SURROGATE")), "kept", kept(14)),
-        ("half a character in the query", surrogate(post(15).query("SURROGATE")), "kept", kept(15)),
+        (
+            "no header at all",
+            post(12).with("/headers", Value::Null).into(),
+            "stranger",
+            None,
+        ),
+        (
+            "a stranger's control character",
+            post(13).authorization("Basic \u{1}").into(),
+            "stranger",
+            None,
+        ),
+        (
+            "half a character in a header",
+            surrogate(post(14).header("x-SURROGATE", "SURROGATE")),
+            "kept",
+            kept(14),
+        ),
+        (
+            "half a character in the query",
+            surrogate(post(15).query("SURROGATE")),
+            "kept",
+            kept(15),
+        ),
         (
             "half a character in the body",
             surrogate(Request::post(provider, "SURROGATE")),
@@ -112,29 +239,67 @@ fn cases(provider: &str) -> Vec<Case> {
         ),
         (
             "members of other types",
-            post(16).with("/cookies", 1).with("/requestContext/time", 1).into(),
+            post(16)
+                .with("/cookies", 1)
+                .with("/requestContext/time", 1)
+                .into(),
             "kept",
             kept(16),
         ),
-        ("a method that is none", post(17).with("/requestContext/http/method", "P OST").into(), "kept", kept(17)),
-        ("a body that is none", post(18).with("/body", json!({ "a": 1 })).into(), "probe", None),
-        ("an arrival that is none", post(19).with("/requestContext/timeEpoch", "x").into(), "kept", kept(19)),
-        ("no context", post(20).with("/requestContext", Value::Null).into(), "kept", kept(20)),
+        (
+            "a method that is none",
+            post(17).with("/requestContext/http/method", "P OST").into(),
+            "kept",
+            kept(17),
+        ),
+        (
+            "a body that is none",
+            post(18).with("/body", json!({ "a": 1 })).into(),
+            "probe",
+            None,
+        ),
+        (
+            "an arrival that is none",
+            post(19).with("/requestContext/timeEpoch", "x").into(),
+            "kept",
+            kept(19),
+        ),
+        (
+            "no context",
+            post(20).with("/requestContext", Value::Null).into(),
+            "kept",
+            kept(20),
+        ),
         ("an object", "{}".into(), "stranger", None),
         ("a list", "[]".into(), "stranger", None),
         ("a number", "1".into(), "stranger", None),
         ("null", "null".into(), "stranger", None),
         ("text", "\"x\"".into(), "stranger", None),
         ("half a character", "\"\\ud800\"".into(), "stranger", None),
-        ("deep", ("[".repeat(100_000) + &"]".repeat(100_000)).into(), "stranger", None),
+        (
+            "deep",
+            ("[".repeat(100_000) + &"]".repeat(100_000)).into(),
+            "stranger",
+            None,
+        ),
         (
             "SQS",
             r#"{"Records":[{"eventSource":"aws:sqs","body":"x","messageAttributes":{}}]}"#.into(),
             "stranger",
             None,
         ),
-        ("EventBridge", r#"{"version":"0","detail-type":"x","source":"aws.s3","detail":{}}"#.into(), "stranger", None),
-        ("a REST API", r#"{"httpMethod":"POST","path":"/","headers":{},"body":"x"}"#.into(), "stranger", None),
+        (
+            "EventBridge",
+            r#"{"version":"0","detail-type":"x","source":"aws.s3","detail":{}}"#.into(),
+            "stranger",
+            None,
+        ),
+        (
+            "a REST API",
+            r#"{"httpMethod":"POST","path":"/","headers":{},"body":"x"}"#.into(),
+            "stranger",
+            None,
+        ),
     ]
 }
 
@@ -156,12 +321,20 @@ async fn every_case_ends_as_it_must_and_the_process_lives() {
         for (number, (what, event_sent, verdict, kept)) in (1_000..).zip(cases(provider)) {
             let (status, line) = subject.send(event_sent).await;
             assert_eq!(told(&line), verdict, "{provider}: {what}");
-            assert_eq!(status, if verdict == "stranger" { 401 } else { 200 }, "{provider}: {what}");
+            assert_eq!(
+                status,
+                if verdict == "stranger" { 401 } else { 200 },
+                "{provider}: {what}"
+            );
             expected.extend(kept);
 
             let good = event(provider, number);
             let (status, line) = subject.send(Request::post(provider, &good)).await;
-            assert_eq!((status, told(&line)), (200, "kept"), "{provider}: after {what}");
+            assert_eq!(
+                (status, told(&line)),
+                (200, "kept"),
+                "{provider}: after {what}"
+            );
             expected.push(good.into_bytes());
         }
         let mut found = bodies(&subject.table).await;
@@ -176,14 +349,28 @@ async fn every_case_ends_as_it_must_and_the_process_lives() {
 #[tokio::test]
 async fn an_answer_says_what_a_stranger_should_show() {
     let mut subject = Subject::start("closer", open("closer")).await;
-    let Answer::Response(stranger) = subject.function.invoke(Request::post("closer", "x").unauthorized()).await else {
+    let Answer::Response(stranger) = subject
+        .function
+        .invoke(Request::post("closer", "x").unauthorized())
+        .await
+    else {
         panic!("no response");
     };
-    assert_eq!(stranger["headers"], json!({ "www-authenticate": "Basic realm=\"hookkeeper\", charset=\"UTF-8\"" }));
-    let Answer::Response(kept) = subject.function.invoke(Request::post("closer", &event("closer", 1))).await else {
+    assert_eq!(
+        stranger["headers"],
+        json!({ "www-authenticate": "Basic realm=\"hookkeeper\", charset=\"UTF-8\"" })
+    );
+    let Answer::Response(kept) = subject
+        .function
+        .invoke(Request::post("closer", &event("closer", 1)))
+        .await
+    else {
         panic!("no response");
     };
-    assert_eq!((&kept["statusCode"], &kept["headers"]), (&json!(200), &json!({})));
+    assert_eq!(
+        (&kept["statusCode"], &kept["headers"]),
+        (&json!(200), &json!({}))
+    );
     assert_eq!((&kept["body"], &stranger["body"]), (&json!(""), &json!("")));
 }
 
@@ -191,8 +378,14 @@ async fn an_answer_says_what_a_stranger_should_show() {
 async fn the_bytes_that_came_are_told_of_strangers_too() {
     let mut subject = Subject::start("closer", open("closer")).await;
     let body = event("closer", 1);
-    for request in [Request::post("closer", &body), Request::post_bytes("closer", body.as_bytes())] {
-        for (request, verdict) in [(request.clone(), "kept"), (request.unauthorized(), "stranger")] {
+    for request in [
+        Request::post("closer", &body),
+        Request::post_bytes("closer", body.as_bytes()),
+    ] {
+        for (request, verdict) in [
+            (request.clone(), "kept"),
+            (request.unauthorized(), "stranger"),
+        ] {
             let (_, line) = subject.send(request).await;
             assert_eq!((told(&line), &line["bytes"]), (verdict, &json!(body.len())));
         }
@@ -203,7 +396,8 @@ async fn the_bytes_that_came_are_told_of_strangers_too() {
 async fn an_old_password_and_a_new_one_are_told_apart() {
     let mut subject = Subject::start("pipedrive", open("pipedrive")).await;
     for (number, (credentials, label)) in (1..).zip([("user:old", "old"), (CREDENTIALS, "new")]) {
-        let request = Request::post("pipedrive", &event("pipedrive", number)).authorization(&basic(credentials));
+        let request = Request::post("pipedrive", &event("pipedrive", number))
+            .authorization(&basic(credentials));
         let (status, line) = subject.send(request).await;
         assert_eq!((status, &line["credential"]), (200, &json!(label)));
     }
@@ -215,16 +409,25 @@ async fn a_key_in_the_url_lets_in_who_has_no_password_field() {
         let keys = variable(provider.name, "KEYS");
         let with_key = |environment: Environment| environment.with(&keys, accepted("url", KEY));
         if provider.credentials == Credentials::Basic {
-            let mut subject = Subject::start(provider.name, |it| with_key(open(provider.name)(it))).await;
+            let mut subject =
+                Subject::start(provider.name, |it| with_key(open(provider.name)(it))).await;
             assert!(!subject.function.ended().await.success());
             continue;
         }
         let mut subject = Subject::start(provider.name, with_key).await;
         let request = Request::post(provider.name, &event(provider.name, 1)).unauthorized();
-        let (status, line) = subject.send(request.clone().query(&format!("key={KEY}"))).await;
-        assert_eq!((status, &line["verdict"], &line["credential"]), (200, &json!("kept"), &json!("url")));
+        let (status, line) = subject
+            .send(request.clone().query(&format!("key={KEY}")))
+            .await;
+        assert_eq!(
+            (status, &line["verdict"], &line["credential"]),
+            (200, &json!("kept"), &json!("url"))
+        );
         assert_eq!(subject.send(request.query("key=wrong")).await.0, 401);
-        assert_eq!(bodies(&subject.table).await, [event(provider.name, 1).into_bytes()]);
+        assert_eq!(
+            bodies(&subject.table).await,
+            [event(provider.name, 1).into_bytes()]
+        );
     }
 }
 
@@ -235,15 +438,22 @@ async fn a_panic_costs_one_delivery_its_reading() {
     for number in 1..4 {
         let body = format!("panic! {number}");
         let (status, line) = subject.send(Request::post("pipedrive", &body)).await;
-        assert_eq!((status, &line["verdict"], &line["reason"]), (200, &json!("quarantined"), &json!("panicked")));
-        let (status, line) = subject.send(Request::post("pipedrive", &event("pipedrive", number))).await;
+        assert_eq!(
+            (status, &line["verdict"], &line["reason"]),
+            (200, &json!("quarantined"), &json!("panicked"))
+        );
+        let (status, line) = subject
+            .send(Request::post("pipedrive", &event("pipedrive", number)))
+            .await;
         assert_eq!((status, &line["verdict"]), (200, &json!("kept")));
     }
     let records = subject.table.records().await.unwrap();
     let panicked = records.iter().filter_map(|record| match record {
-        Record::Quarantined { reason: Unreadable::Panicked, bytes, .. } => {
-            Some(String::from_utf8(bytes.clone()).unwrap())
-        }
+        Record::Quarantined {
+            reason: Unreadable::Panicked,
+            bytes,
+            ..
+        } => Some(String::from_utf8(bytes.clone()).unwrap()),
         _ => None,
     });
     let mut panicked: Vec<_> = panicked.collect();
@@ -282,10 +492,26 @@ async fn what_is_missing_to_start_is_said_in_a_sentence() {
             |it| it.with("PIPEDRIVE_KEYS", accepted("a", KEY)),
             "PIPEDRIVE_KEYS is set, but this provider sends a user name and a password: use those",
         ),
-        ("closer", |it| it.without("HOOKKEEPER_TABLE"), "the environment variable HOOKKEEPER_TABLE is not set"),
-        ("closer", |it| it.with("HOOKKEEPER_TABLE", ""), "the environment variable HOOKKEEPER_TABLE is not set"),
-        ("closer", |it| it.without("AWS_REGION"), "the environment variable AWS_REGION is not set"),
-        ("closer", |it| it.without("AWS_ACCESS_KEY_ID"), "the environment variable AWS_ACCESS_KEY_ID is not set"),
+        (
+            "closer",
+            |it| it.without("HOOKKEEPER_TABLE"),
+            "the environment variable HOOKKEEPER_TABLE is not set",
+        ),
+        (
+            "closer",
+            |it| it.with("HOOKKEEPER_TABLE", ""),
+            "the environment variable HOOKKEEPER_TABLE is not set",
+        ),
+        (
+            "closer",
+            |it| it.without("AWS_REGION"),
+            "the environment variable AWS_REGION is not set",
+        ),
+        (
+            "closer",
+            |it| it.without("AWS_ACCESS_KEY_ID"),
+            "the environment variable AWS_ACCESS_KEY_ID is not set",
+        ),
         (
             "closer",
             |it| it.without("AWS_SECRET_ACCESS_KEY"),
@@ -301,7 +527,10 @@ async fn what_is_missing_to_start_is_said_in_a_sentence() {
         let mut subject = Subject::start(provider, |it| change(open(provider)(it))).await;
         let status = subject.function.ended().await;
         assert_eq!(status.code(), Some(1), "{sentence}");
-        assert_eq!(subject.function.stderr(), format!("{provider} cannot start: {sentence}\n"));
+        assert_eq!(
+            subject.function.stderr(),
+            format!("{provider} cannot start: {sentence}\n")
+        );
         assert_eq!(subject.function.stdout(), "");
     }
 }
@@ -311,7 +540,10 @@ async fn what_is_missing_to_start_is_said_in_a_sentence() {
 async fn a_table_that_does_not_answer_is_a_503_within_a_second() {
     let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
     let silent = listener.local_addr().unwrap();
-    let refusing = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap().local_addr().unwrap();
+    let refusing = TcpListener::bind((Ipv4Addr::LOCALHOST, 0))
+        .unwrap()
+        .local_addr()
+        .unwrap();
     for (address, reason) in [(refusing, "unreachable"), (silent, "timeout")] {
         for provider in PROVIDERS.map(|provider| provider.name) {
             let endpoint = format!("http://{address}");
@@ -319,11 +551,20 @@ async fn a_table_that_does_not_answer_is_a_503_within_a_second() {
                 open(provider)(environment).with("AWS_ENDPOINT_URL_DYNAMODB", endpoint)
             })
             .await;
-            assert_eq!(subject.send(Request::with_method("GET", provider)).await.0, 200);
+            assert_eq!(
+                subject.send(Request::with_method("GET", provider)).await.0,
+                200
+            );
             for number in 0..2 {
                 let asked = Instant::now();
-                let (status, line) = subject.send(Request::post(provider, &event(provider, number))).await;
-                assert!(asked.elapsed() < Duration::from_secs(1), "{provider}: {:?}", asked.elapsed());
+                let (status, line) = subject
+                    .send(Request::post(provider, &event(provider, number)))
+                    .await;
+                assert!(
+                    asked.elapsed() < Duration::from_secs(1),
+                    "{provider}: {:?}",
+                    asked.elapsed()
+                );
                 assert_eq!(
                     (status, &line["verdict"], &line["table_failure"]),
                     (503, &json!("unavailable"), &json!(reason)),
@@ -337,7 +578,9 @@ async fn a_table_that_does_not_answer_is_a_503_within_a_second() {
 
 /// Sends a delivery, and returns the answer's status and the logged line.
 async fn delivered(world: &World, function: &mut Function, body: &str) -> (u64, Value) {
-    let answer = function.invoke(Request::post_bytes(world.provider.name, body.as_bytes())).await;
+    let answer = function
+        .invoke(Request::post_bytes(world.provider.name, body.as_bytes()))
+        .await;
     let line = function.stdout().lines().last().unwrap().to_owned();
     (answer.status(), serde_json::from_str(&line).unwrap())
 }
@@ -345,7 +588,10 @@ async fn delivered(world: &World, function: &mut Function, body: &str) -> (u64, 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_503_says_how_each_store_failed() {
     let world = World::of(closer::CLOSER).await;
-    let throttled = ["ProvisionedThroughputExceededException", "ThrottlingException"];
+    let throttled = [
+        "ProvisionedThroughputExceededException",
+        "ThrottlingException",
+    ];
     for (fault, table, queue) in [
         (Fault::InternalError, ["http_500"; 2], "http_500"),
         (Fault::Refused, ["unreachable"; 2], "unreachable"),
@@ -359,8 +605,13 @@ async fn a_503_says_how_each_store_failed() {
         let mut seen = Vec::new();
         while seen.len() < 5 {
             let (status, line) = delivered(&world, &mut function, &event("closer", 1)).await;
-            assert_eq!((status, &line["verdict"]), (503, &json!("unavailable")), "{fault:?}");
-            let failures = [&line["table_failure"], &line["queue_failure"]].map(|failure| failure.as_str().unwrap());
+            assert_eq!(
+                (status, &line["verdict"]),
+                (503, &json!("unavailable")),
+                "{fault:?}"
+            );
+            let failures = [&line["table_failure"], &line["queue_failure"]]
+                .map(|failure| failure.as_str().unwrap());
             let is_expected = table.contains(&failures[0]) && failures[1] == queue;
             seen.push(failures.map(str::to_owned));
             if is_expected {
@@ -368,7 +619,10 @@ async fn a_503_says_how_each_store_failed() {
             }
         }
         let [table_failure, queue_failure] = seen.pop().unwrap();
-        assert!(table.contains(&&*table_failure), "{fault:?}: {table_failure}");
+        assert!(
+            table.contains(&&*table_failure),
+            "{fault:?}: {table_failure}"
+        );
         assert_eq!(queue_failure, queue, "{fault:?}");
         world.set(Place::Both, Fault::None).await;
     }
@@ -382,8 +636,16 @@ async fn a_spooled_delivery_says_what_the_table_had() {
     assert_eq!(delivered(&world, &mut function, &body).await.0, 200);
     world.table.set_after(15, Fault::Throttling).await;
     let (status, line) = delivered(&world, &mut function, &body).await;
-    assert_eq!((status, &line["verdict"], &line["events"]), (200, &json!("spooled"), &json!(20)), "{line}");
-    let [duplicates, spooled] = ["duplicates", "spooled"].map(|count| line[count].as_u64().unwrap_or_default());
-    assert!(duplicates >= 10 && spooled >= 1 && duplicates + spooled <= 21, "{line}");
+    assert_eq!(
+        (status, &line["verdict"], &line["events"]),
+        (200, &json!("spooled"), &json!(20)),
+        "{line}"
+    );
+    let [duplicates, spooled] =
+        ["duplicates", "spooled"].map(|count| line[count].as_u64().unwrap_or_default());
+    assert!(
+        duplicates >= 10 && spooled >= 1 && duplicates + spooled <= 21,
+        "{line}"
+    );
     assert!(line.get("queue_failure").is_none(), "{line}");
 }

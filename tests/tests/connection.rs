@@ -16,7 +16,9 @@ struct Home {
 
 impl Home {
     fn new() -> Self {
-        Self { folder: tempfile::tempdir().unwrap() }
+        Self {
+            folder: tempfile::tempdir().unwrap(),
+        }
     }
 
     fn file(&self, name: &str) -> PathBuf {
@@ -27,15 +29,21 @@ impl Home {
     fn with_a_profile() -> Self {
         let home = Self::new();
         fs::write(home.file("config"), "[profile work]\nregion = us-east-1\n").unwrap();
-        fs::write(home.file("credentials"), "[work]\naws_access_key_id = id\naws_secret_access_key = secret\n")
-            .unwrap();
+        fs::write(
+            home.file("credentials"),
+            "[work]\naws_access_key_id = id\naws_secret_access_key = secret\n",
+        )
+        .unwrap();
         home
     }
 
     /// The command in this home, without the variables of whoever runs the tests.
     fn command(&self, arguments: &[&str], variables: &[(&str, &str)]) -> Command {
         let mut command = hookkeeper(arguments);
-        command.env_clear().env("HOME", self.folder.path()).env("AWS_EC2_METADATA_DISABLED", "true");
+        command
+            .env_clear()
+            .env("HOME", self.folder.path())
+            .env("AWS_EC2_METADATA_DISABLED", "true");
         command.env("AWS_CONFIG_FILE", self.file("config"));
         command.env("AWS_SHARED_CREDENTIALS_FILE", self.file("credentials"));
         command.envs(variables.iter().copied());
@@ -45,10 +53,23 @@ impl Home {
 
 /// What it says on the standard error: one sentence.
 async fn said(mut command: Command) -> String {
-    let output = tokio::task::spawn_blocking(move || command.output().unwrap()).await.unwrap();
+    let output = tokio::task::spawn_blocking(move || command.output().unwrap())
+        .await
+        .unwrap();
     let said = String::from_utf8(output.stderr).unwrap();
-    assert_eq!((output.status.code(), said.lines().count()), (Some(1), 1), "{said}");
-    for inside in ["dispatch failure", "unhandled", "Error {", "service error", "IMDS", "Some("] {
+    assert_eq!(
+        (output.status.code(), said.lines().count()),
+        (Some(1), 1),
+        "{said}"
+    );
+    for inside in [
+        "dispatch failure",
+        "unhandled",
+        "Error {",
+        "service error",
+        "IMDS",
+        "Some(",
+    ] {
         assert!(!said.contains(inside), "{inside} in: {said}");
     }
     said.strip_prefix("error: ").unwrap().trim_end().to_owned()
@@ -57,17 +78,28 @@ async fn said(mut command: Command) -> String {
 /// Commands that ask AWS, and what else they advise.
 const COMMANDS: [(&[&str], &str); 3] = [
     (&["events"], ", or use --local for `cargo dev`"),
-    (&["events", "--table", "t"], ", or use --local for `cargo dev`"),
+    (
+        &["events", "--table", "t"],
+        ", or use --local for `cargo dev`",
+    ),
     (&["credentials", "closer", "--add"], ""),
 ];
 const REGION: (&str, &str) = ("AWS_REGION", "us-east-1");
-const CREDENTIALS: [(&str, &str); 2] = [("AWS_ACCESS_KEY_ID", "id"), ("AWS_SECRET_ACCESS_KEY", "secret")];
+const CREDENTIALS: [(&str, &str); 2] = [
+    ("AWS_ACCESS_KEY_ID", "id"),
+    ("AWS_SECRET_ACCESS_KEY", "secret"),
+];
 
 #[tokio::test]
 async fn without_credentials_it_says_how_to_get_some() {
-    let expected = "no AWS credentials were found: run `aws sso login`, or set AWS_PROFILE or --profile";
+    let expected =
+        "no AWS credentials were found: run `aws sso login`, or set AWS_PROFILE or --profile";
     for (arguments, more) in COMMANDS {
-        assert_eq!(said(Home::new().command(arguments, &[REGION])).await, format!("{expected}{more}"), "{arguments:?}");
+        assert_eq!(
+            said(Home::new().command(arguments, &[REGION])).await,
+            format!("{expected}{more}"),
+            "{arguments:?}"
+        );
     }
 }
 
@@ -77,7 +109,8 @@ async fn an_unknown_profile_is_named() {
     for home in [Home::new(), Home::with_a_profile()] {
         let by_option = said(home.command(&["events", "--profile", "nosuch"], &[REGION])).await;
         assert_eq!(by_option, expected);
-        let by_environment = said(home.command(&["events"], &[REGION, ("AWS_PROFILE", "nosuch")])).await;
+        let by_environment =
+            said(home.command(&["events"], &[REGION, ("AWS_PROFILE", "nosuch")])).await;
         assert_eq!(by_environment, expected);
     }
 }
@@ -85,11 +118,20 @@ async fn an_unknown_profile_is_named() {
 #[tokio::test]
 async fn credentials_that_cannot_be_loaded_are_told_with_why() {
     let home = Home::new();
-    fs::write(home.file("config"), "[profile work]\nregion = us-east-1\ncredential_process = /nowhere/at-all\n")
-        .unwrap();
+    fs::write(
+        home.file("config"),
+        "[profile work]\nregion = us-east-1\ncredential_process = /nowhere/at-all\n",
+    )
+    .unwrap();
     let said = said(home.command(&["events", "--profile", "work"], &[])).await;
-    assert!(said.starts_with("the AWS credentials cannot be loaded ("), "{said}");
-    assert!(said.contains("run `aws sso login`, or set AWS_PROFILE or --profile, or use --local"), "{said}");
+    assert!(
+        said.starts_with("the AWS credentials cannot be loaded ("),
+        "{said}"
+    );
+    assert!(
+        said.contains("run `aws sso login`, or set AWS_PROFILE or --profile, or use --local"),
+        "{said}"
+    );
 }
 
 #[tokio::test]
@@ -105,7 +147,9 @@ async fn without_a_region_it_says_how_to_set_one() {
 async fn endpoint(status: StatusCode, content_type: &'static str, body: &'static str) -> String {
     let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await.unwrap();
     let address = listener.local_addr().unwrap();
-    let answer = move || async move { (status, [(header::CONTENT_TYPE, content_type)], body).into_response() };
+    let answer = move || async move {
+        (status, [(header::CONTENT_TYPE, content_type)], body).into_response()
+    };
     let app = Router::new().fallback(answer);
     tokio::spawn(axum::serve(listener, app).into_future());
     format!("http://{address}")
@@ -115,7 +159,10 @@ async fn endpoint(status: StatusCode, content_type: &'static str, body: &'static
 async fn an_unknown_stack_and_a_refusal_are_told_in_the_words_of_aws() {
     for (code, message) in [
         ("ValidationError", "Stack with id nope does not exist"),
-        ("AccessDenied", "User: arn:aws:iam::1:user/ada is not authorized to perform: cloudformation:DescribeStacks"),
+        (
+            "AccessDenied",
+            "User: arn:aws:iam::1:user/ada is not authorized to perform: cloudformation:DescribeStacks",
+        ),
     ] {
         let body = format!(
             "<ErrorResponse xmlns=\"http://cloudformation.amazonaws.com/doc/2010-05-15/\"><Error><Type>Sender</Type>\
@@ -123,7 +170,15 @@ async fn an_unknown_stack_and_a_refusal_are_told_in_the_words_of_aws() {
         );
         let url = endpoint(StatusCode::BAD_REQUEST, "text/xml", body.leak()).await;
         let home = Home::with_a_profile();
-        let arguments = ["events", "--stack", "nope", "--profile", "work", "--endpoint-url", &url];
+        let arguments = [
+            "events",
+            "--stack",
+            "nope",
+            "--profile",
+            "work",
+            "--endpoint-url",
+            &url,
+        ];
         let said = said(home.command(&arguments, &[])).await;
         assert_eq!(
             said,
@@ -139,8 +194,19 @@ async fn a_wrong_endpoint_is_told_by_its_status() {
     let url = endpoint(StatusCode::NOT_FOUND, "text/html", "<h1>not here</h1>").await;
     let home = Home::with_a_profile();
     for (what, of) in [("--table", "the table nope"), ("--stack", "the stack nope")] {
-        let said =
-            said(home.command(&["events", what, "nope", "--profile", "work", "--endpoint-url", &url], &[])).await;
+        let said = said(home.command(
+            &[
+                "events",
+                what,
+                "nope",
+                "--profile",
+                "work",
+                "--endpoint-url",
+                &url,
+            ],
+            &[],
+        ))
+        .await;
         assert!(said.starts_with(&format!("{of} cannot be ")), "{said}");
         assert!(said.contains("HTTP status 404"), "{said}");
     }
@@ -149,7 +215,18 @@ async fn a_wrong_endpoint_is_told_by_its_status() {
 #[tokio::test]
 async fn nobody_at_the_endpoint_is_told_as_the_system_says_it() {
     let home = Home::with_a_profile();
-    let arguments = ["events", "--table", "t", "--profile", "work", "--endpoint-url", "http://127.0.0.1:1"];
+    let arguments = [
+        "events",
+        "--table",
+        "t",
+        "--profile",
+        "work",
+        "--endpoint-url",
+        "http://127.0.0.1:1",
+    ];
     let said = said(home.command(&arguments, &[("AWS_MAX_ATTEMPTS", "1")])).await;
-    assert!(said.starts_with("the table t cannot be used (") && said.contains("Connection refused"), "{said}");
+    assert!(
+        said.starts_with("the table t cannot be used (") && said.contains("Connection refused"),
+        "{said}"
+    );
 }

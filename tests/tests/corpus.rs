@@ -38,12 +38,33 @@ fn check(row: &Row, events: &[Event]) {
     assert_eq!(events.len(), count, "{}", row.file);
     for event in events {
         assert_eq!(event.r#type, kind, "{}", row.file);
-        assert_eq!(event.source.split('/').next(), Some(&*row.provider), "{}", row.file);
+        assert_eq!(
+            event.source.split('/').next(),
+            Some(&*row.provider),
+            "{}",
+            row.file
+        );
         let id = event.subject.split('/').nth(1).unwrap_or_default();
-        assert!(!id.is_empty() && String::from_utf8_lossy(&row.body).contains(id), "{}: {}", row.file, event.subject);
-        assert_eq!(event.timeproblem.is_none(), row.has_a_time(), "{}: {:?}", row.file, event.timeproblem);
+        assert!(
+            !id.is_empty() && String::from_utf8_lossy(&row.body).contains(id),
+            "{}: {}",
+            row.file,
+            event.subject
+        );
+        assert_eq!(
+            event.timeproblem.is_none(),
+            row.has_a_time(),
+            "{}: {:?}",
+            row.file,
+            event.timeproblem
+        );
         let year: u16 = event.time.day()[..4].parse().unwrap();
-        assert!(!row.has_a_time() || (2012..=2027).contains(&year), "{}: {}", row.file, event.time);
+        assert!(
+            !row.has_a_time() || (2012..=2027).contains(&year),
+            "{}: {}",
+            row.file,
+            event.time
+        );
         let channel = match row.version.split_whitespace().next() {
             Some("account") => Some("account"),
             Some("digital") => Some("digital_pipeline"),
@@ -58,18 +79,29 @@ async fn every_body_is_kept_with_its_bytes() {
     let Some(rows) = corpus::rows() else { return };
     for row in &rows {
         let headers = HeaderMap::from_iter([
-            (header::AUTHORIZATION, HeaderValue::from_static("Basic bG9jYWw6bG9jYWw=")),
-            (header::CONTENT_TYPE, HeaderValue::from_static(row.content_type())),
+            (
+                header::AUTHORIZATION,
+                HeaderValue::from_static("Basic bG9jYWw6bG9jYWw="),
+            ),
+            (
+                header::CONTENT_TYPE,
+                HeaderValue::from_static(row.content_type()),
+            ),
         ]);
         let uri: Uri = format!("/{}", row.provider).parse().unwrap();
         let event = gateway::event(&Method::POST, &uri, &headers, &row.body.clone().into());
         let (verdicts, records) = deliver(provider(&row.provider), &[event]).await;
         match &verdicts[0] {
-            Verdict::Kept { events, duplicates: 0 } => assert_eq!(*events, row.expected().1, "{}", row.file),
+            Verdict::Kept {
+                events,
+                duplicates: 0,
+            } => assert_eq!(*events, row.expected().1, "{}", row.file),
             Verdict::Quarantined(_) => assert!(row.is_malformed(), "{}", row.file),
             other => panic!("{}: {}", row.file, other.word()),
         }
-        let quarantined = records.iter().any(|stored| matches!(stored.record, Record::Quarantined { .. }));
+        let quarantined = records
+            .iter()
+            .any(|stored| matches!(stored.record, Record::Quarantined { .. }));
         assert_eq!(quarantined, row.is_malformed(), "{}", row.file);
         assert!(!records.is_empty(), "{}", row.file);
         for bytes in bytes(&records) {
@@ -103,12 +135,20 @@ fn retried(body: &[u8]) -> Vec<u8> {
 /// A Pipedrive body with one more field in what it says of the object.
 fn changed(body: &[u8]) -> Vec<u8> {
     let mut top: Object = serde_json::from_slice(body).unwrap();
-    let name =
-        ["data", "current", "previous"].into_iter().find(|name| top.get(*name).is_some_and(|it| it.get() != "null"));
+    let name = ["data", "current", "previous"]
+        .into_iter()
+        .find(|name| top.get(*name).is_some_and(|it| it.get() != "null"));
     let name = name.expect("one of them is there");
     let (start, rest) = top[name].get().split_at(1);
-    let more = if start == "[" { "null," } else { r#""one_more":1,"# };
-    top.insert(name.to_owned(), RawValue::from_string(format!("{start}{more}{rest}")).unwrap());
+    let more = if start == "[" {
+        "null,"
+    } else {
+        r#""one_more":1,"#
+    };
+    top.insert(
+        name.to_owned(),
+        RawValue::from_string(format!("{start}{more}{rest}")).unwrap(),
+    );
     serde_json::to_vec(&top).unwrap()
 }
 

@@ -35,7 +35,10 @@ async fn what_was_answered_2xx_outlives_the_process() {
             let body = event(provider.name, number);
             let request = Request::post_bytes(provider.name, body.as_bytes());
             if random.below(KILLED) == 0 {
-                tokio::spawn(kill(function.pid().unwrap(), Duration::from_micros(random.below(LONGEST_WAIT_MICROS))));
+                tokio::spawn(kill(
+                    function.pid().unwrap(),
+                    Duration::from_micros(random.below(LONGEST_WAIT_MICROS)),
+                ));
             }
             match function.invoke(request).await {
                 Answer::Ended(_) => {
@@ -50,20 +53,46 @@ async fn what_was_answered_2xx_outlives_the_process() {
         }
         world.table.set(Fault::None).await;
         world.drain().await;
-        let (records, kept) = (world.kept.records().await.unwrap(), bodies(&world.kept).await);
-        let lost = answered.iter().filter(|body| !kept.iter().any(|kept| kept == body.as_bytes())).count();
-        println!("{}: killed {killed} times, {} answered 2xx, {lost} lost", provider.name, answered.len());
+        let (records, kept) = (
+            world.kept.records().await.unwrap(),
+            bodies(&world.kept).await,
+        );
+        let lost = answered
+            .iter()
+            .filter(|body| !kept.iter().any(|kept| kept == body.as_bytes()))
+            .count();
+        println!(
+            "{}: killed {killed} times, {} answered 2xx, {lost} lost",
+            provider.name,
+            answered.len()
+        );
         assert_eq!(lost, 0, "{} of seed {SEED}", provider.name);
-        assert!(records.iter().all(|record| matches!(record, Record::Event { .. })));
-        assert!(killed > 0 && answered.len() > DELIVERIES as usize / 2, "{killed} kills of {}", provider.name);
+        assert!(
+            records
+                .iter()
+                .all(|record| matches!(record, Record::Event { .. }))
+        );
+        assert!(
+            killed > 0 && answered.len() > DELIVERIES as usize / 2,
+            "{killed} kills of {}",
+            provider.name
+        );
     }
-    assert!(started.elapsed() < Duration::from_secs(30), "{:?}", started.elapsed());
+    assert!(
+        started.elapsed() < Duration::from_secs(30),
+        "{:?}",
+        started.elapsed()
+    );
 }
 
 async fn kill(process: u32, after: Duration) {
     sleep(after).await;
     // One that has ended since is no failure.
-    Command::new("kill").args(["-9", &process.to_string()]).status().await.unwrap();
+    Command::new("kill")
+        .args(["-9", &process.to_string()])
+        .status()
+        .await
+        .unwrap();
 }
 
 /// A linear congruential generator: the same numbers in every run.
@@ -71,7 +100,10 @@ struct Random(u64);
 
 impl Random {
     fn below(&mut self, limit: u64) -> u64 {
-        self.0 = self.0.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+        self.0 = self
+            .0
+            .wrapping_mul(6_364_136_223_846_793_005)
+            .wrapping_add(1_442_695_040_888_963_407);
         (self.0 >> 33) % limit
     }
 }

@@ -11,7 +11,11 @@ use std::{
 use tests::{house::provider as provider_of, request::basic, runtime_api::binary};
 
 fn run(arguments: &[&str]) -> Output {
-    Command::new(binary("hookkeeper")).arg("credentials").args(arguments).output().unwrap()
+    Command::new(binary("hookkeeper"))
+        .arg("credentials")
+        .args(arguments)
+        .output()
+        .unwrap()
 }
 
 /// What is pasted into the provider's settings, and the parameter with its value.
@@ -32,17 +36,38 @@ enum Shown {
 fn printed(arguments: &[&str]) -> Printed {
     let output = run(arguments);
     let text = String::from_utf8(output.stdout).unwrap();
-    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
-    let after = |label: &str| Some(text.split_once(label)?.1.split_whitespace().next()?.to_owned());
+    assert!(
+        output.status.success(),
+        "{}",
+        String::from_utf8_lossy(&output.stderr)
+    );
+    let after = |label: &str| {
+        Some(
+            text.split_once(label)?
+                .1
+                .split_whitespace()
+                .next()?
+                .to_owned(),
+        )
+    };
     let shown = match (after("?key="), after("user name"), after("password ")) {
         (Some(key), None, None) => Shown::Key(key),
         (None, Some(user), Some(password)) => Shown::Basic(format!("{user}:{password}")),
         (None, None, None) => Shown::Nothing,
         other => panic!("{other:?} of {text}"),
     };
-    let (parameter, list) =
-        text.split_once("sam deploy --parameter-overrides ").unwrap().1.trim().split_once('=').unwrap();
-    Printed { shown, parameter: parameter.to_owned(), list: list.to_owned() }
+    let (parameter, list) = text
+        .split_once("sam deploy --parameter-overrides ")
+        .unwrap()
+        .1
+        .trim()
+        .split_once('=')
+        .unwrap();
+    Printed {
+        shown,
+        parameter: parameter.to_owned(),
+        list: list.to_owned(),
+    }
 }
 
 /// The label under which what was printed is let in with a list of digests.
@@ -58,8 +83,18 @@ fn label(provider: &str, shown: &Shown, list: &str) -> Option<String> {
         Shown::Nothing => return None,
     };
     let arrival = Timestamp::from_unix(Duration::from_secs(1_800_000_001));
-    let delivery = Delivery { body: Vec::new(), content_type: None, arrival, request_id: String::new() };
-    Some(gate.unwrap().admit(&headers, &query, delivery)?.label().to_owned())
+    let delivery = Delivery {
+        body: Vec::new(),
+        content_type: None,
+        arrival,
+        request_id: String::new(),
+    };
+    Some(
+        gate.unwrap()
+            .admit(&headers, &query, delivery)?
+            .label()
+            .to_owned(),
+    )
 }
 
 #[test]
@@ -73,12 +108,24 @@ fn what_it_makes_opens_the_gate() {
             provider.name,
             if has_key { "keys" } else { "credentials" }
         )));
-        assert_eq!(label(provider.name, &new.shown, &new.list).as_deref(), Some("new"));
+        assert_eq!(
+            label(provider.name, &new.shown, &new.list).as_deref(),
+            Some("new")
+        );
         let other = printed(&[provider.name, "--label", "new"]);
-        assert_eq!(label(provider.name, &new.shown, &other.list), None, "two are the same");
+        assert_eq!(
+            label(provider.name, &new.shown, &other.list),
+            None,
+            "two are the same"
+        );
         let basic = printed(&[provider.name, "--basic"]);
         assert!(matches!(basic.shown, Shown::Basic(_)));
-        assert!(label(provider.name, &basic.shown, &basic.list).unwrap().starts_with("20"), "the date");
+        assert!(
+            label(provider.name, &basic.shown, &basic.list)
+                .unwrap()
+                .starts_with("20"),
+            "the date"
+        );
     }
 }
 
@@ -92,7 +139,10 @@ fn a_rotation_lets_both_in_and_then_the_new_one() {
     let left = printed(&["amocrm", "--drop", "old", "--digests", &new.list]);
     assert!(matches!(left.shown, Shown::Nothing));
     assert_eq!(label("amocrm", &old.shown, &left.list), None);
-    assert_eq!(label("amocrm", &new.shown, &left.list).as_deref(), Some("new"));
+    assert_eq!(
+        label("amocrm", &new.shown, &left.list).as_deref(),
+        Some("new")
+    );
 }
 
 #[test]
@@ -100,28 +150,52 @@ fn what_is_wrong_is_one_sentence() {
     let one = printed(&["closer", "--label", "one"]).list;
     let table: [(&[&str], i32, &str); 9] = [
         (&["salesforce"], 2, "it is one of pipedrive, amocrm, closer"),
-        (&["closer", "--add", "--drop", "one"], 2, "cannot be used with"),
+        (
+            &["closer", "--add", "--drop", "one"],
+            2,
+            "cannot be used with",
+        ),
         (
             &["closer", "--label", "No Good"],
             2,
             "invalid value 'No Good' for '--label <LABEL>': it has a-z, 0-9 and - alone",
         ),
         (&["closer", "--label", ""], 2, "for '--label <LABEL>'"),
-        (&["closer", "--add", "--label", "é", "--digests", &one], 2, "for '--label <LABEL>'"),
-        (&["closer", "--add", "--label", "one", "--digests", &one], 1, "one is the label of one that is accepted now"),
+        (
+            &["closer", "--add", "--label", "é", "--digests", &one],
+            2,
+            "for '--label <LABEL>'",
+        ),
+        (
+            &["closer", "--add", "--label", "one", "--digests", &one],
+            1,
+            "one is the label of one that is accepted now",
+        ),
         (
             &["closer", "--drop", "two", "--digests", &one],
             1,
             "none of those that are accepted now is labelled two (one)",
         ),
-        (&["closer", "--drop", "one", "--digests", &one], 1, "one is the only one"),
-        (&["closer", "--add", "--digests", "user"], 1, "user is not label:digest"),
+        (
+            &["closer", "--drop", "one", "--digests", &one],
+            1,
+            "one is the only one",
+        ),
+        (
+            &["closer", "--add", "--digests", "user"],
+            1,
+            "user is not label:digest",
+        ),
     ];
     for (arguments, code, sentence) in table {
         let output = run(arguments);
         let error = String::from_utf8(output.stderr).unwrap();
         assert_eq!(output.status.code(), Some(code), "{error}");
         assert!(error.contains(sentence), "{error}");
-        assert!(output.stdout.is_empty(), "{arguments:?} prints {:?}", output.stdout);
+        assert!(
+            output.stdout.is_empty(),
+            "{arguments:?} prints {:?}",
+            output.stdout
+        );
     }
 }

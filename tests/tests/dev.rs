@@ -18,7 +18,10 @@ use tests::{
 fn paste(curl: &str) -> String {
     let (options, body) = curl.split_once(" -d '").unwrap();
     let body = body.strip_suffix('\'').unwrap();
-    let url = options.split(' ').find_map(|word| word.strip_prefix("http://")).unwrap();
+    let url = options
+        .split(' ')
+        .find_map(|word| word.strip_prefix("http://"))
+        .unwrap();
     let (address, path) = url.split_once('/').unwrap();
     let (_, after_user) = options.split_once("-u ").unwrap();
     let authorization = basic(after_user.split(' ').next().unwrap());
@@ -52,8 +55,17 @@ fn what_it_prints_works_when_pasted_and_is_there_after_a_restart() {
     }
     assert!(dev.paste("send").starts_with("200 in "));
     let kept = dev.paste("events");
-    for subject in ["pipedrive/7 deal/42", "amocrm/1001 lead/42", "closer customer/c-1"] {
-        let is_of = |line: &str| line.split_whitespace().collect::<Vec<_>>().join(" ").ends_with(subject);
+    for subject in [
+        "pipedrive/7 deal/42",
+        "amocrm/1001 lead/42",
+        "closer customer/c-1",
+    ] {
+        let is_of = |line: &str| {
+            line.split_whitespace()
+                .collect::<Vec<_>>()
+                .join(" ")
+                .ends_with(subject)
+        };
         assert!(kept.lines().any(is_of), "{kept}");
     }
     let (status, logged) = dev.interrupt();
@@ -70,7 +82,10 @@ fn lines_of(listing: &str) -> usize {
 /// Sends a request with these headers besides its length, and gives the whole answer.
 fn request(port: u16, method: &str, path: &str, headers: &[&str], body: &str) -> String {
     let mut stream = TcpStream::connect(("127.0.0.1", port)).unwrap();
-    let headers: String = headers.iter().flat_map(|header| [*header, "\r\n"]).collect();
+    let headers: String = headers
+        .iter()
+        .flat_map(|header| [*header, "\r\n"])
+        .collect();
     let length = body.len();
     write!(stream, "{method} {path} HTTP/1.1\r\n{headers}content-length: {length}\r\nconnection: close\r\n\r\n{body}")
         .unwrap();
@@ -81,7 +96,10 @@ fn request(port: u16, method: &str, path: &str, headers: &[&str], body: &str) ->
 
 fn assert_is_refused(answer: &str) {
     assert!(answer.starts_with("HTTP/1.1 403 "), "{answer}");
-    assert!(!answer.to_lowercase().contains("access-control-"), "{answer}");
+    assert!(
+        !answer.to_lowercase().contains("access-control-"),
+        "{answer}"
+    );
 }
 
 const AUTHORIZATION: &str = "authorization: AWS4-HMAC-SHA256 Credential=a/20261124/us-east-1/dynamodb/aws4_request, \
@@ -97,8 +115,12 @@ fn a_web_page_can_neither_read_nor_delete_the_table() {
     let table = r#"{"TableName":"hookkeeper"}"#;
     for operation in ["Scan", "DeleteTable"] {
         let target = format!("x-amz-target: DynamoDB_20120810.{operation}");
-        let common =
-            [&*target, AUTHORIZATION, "x-amz-date: 20261124T000000Z", "content-type: application/x-amz-json-1.0"];
+        let common = [
+            &*target,
+            AUTHORIZATION,
+            "x-amz-date: 20261124T000000Z",
+            "content-type: application/x-amz-json-1.0",
+        ];
         for page in [
             [&*host, "origin: https://evil.example"].as_slice(),
             &[&host, "origin: null"],
@@ -107,10 +129,27 @@ fn a_web_page_can_neither_read_nor_delete_the_table() {
             &["host: 127.0.0.1.evil.example"],
             &["host: localhost@evil.example"],
         ] {
-            assert_is_refused(&request(port, "POST", "/", &[page, &common].concat(), table));
+            assert_is_refused(&request(
+                port,
+                "POST",
+                "/",
+                &[page, &common].concat(),
+                table,
+            ));
         }
-        for host in [&host, &format!("host: localhost:{port}"), &format!("host: [::1]:{port}"), "host: 127.0.0.1"] {
-            let answer = request(port, "POST", "/", &[host, &*target.replace("Delete", "Describe")], table);
+        for host in [
+            &host,
+            &format!("host: localhost:{port}"),
+            &format!("host: [::1]:{port}"),
+            "host: 127.0.0.1",
+        ] {
+            let answer = request(
+                port,
+                "POST",
+                "/",
+                &[host, &*target.replace("Delete", "Describe")],
+                table,
+            );
             assert!(!answer.starts_with("HTTP/1.1 403 "), "{answer}");
         }
     }
@@ -137,7 +176,11 @@ fn a_web_page_cannot_deliver_and_a_tunnel_can() {
         let headers = [&*host, authorization, content_type, origin];
         assert_is_refused(&request(port, "POST", "/amocrm", &headers, body));
     }
-    let preflight = [&*host, "origin: https://evil.example", "access-control-request-method: POST"];
+    let preflight = [
+        &*host,
+        "origin: https://evil.example",
+        "access-control-request-method: POST",
+    ];
     assert_is_refused(&request(port, "OPTIONS", "/amocrm", &preflight, ""));
     assert_eq!(lines_of(&dev.paste("events")), 0);
     let tunnel = ["host: a-b-c.trycloudflare.com", authorization, content_type];
@@ -152,26 +195,46 @@ fn a_credential_of_ones_own_is_taken_in_place_of_the_known_one() {
     assert_eq!(lines.len(), hookkeeper::PROVIDERS.len());
     for line in lines {
         assert_eq!(paste(line), "HTTP/1.1 200 OK", "{line}");
-        assert_eq!(paste(&line.replace("ada:love-lace", "local:local")), "HTTP/1.1 401 Unauthorized");
+        assert_eq!(
+            paste(&line.replace("ada:love-lace", "local:local")),
+            "HTTP/1.1 401 Unauthorized"
+        );
     }
     assert!(dev.paste("send").starts_with("200 in "));
     let local = format!("--local={}", dev.port());
     let send = ["send", "pipedrive", "deal.updated", &local];
-    let without = hookkeeper(&send).env_remove("HOOKKEEPER_USER").output().unwrap();
+    let without = hookkeeper(&send)
+        .env_remove("HOOKKEEPER_USER")
+        .output()
+        .unwrap();
     assert_eq!(without.status.code(), Some(1));
-    let by_environment = hookkeeper(&send).env("HOOKKEEPER_USER", "ada:love-lace").output().unwrap();
+    let by_environment = hookkeeper(&send)
+        .env("HOOKKEEPER_USER", "ada:love-lace")
+        .output()
+        .unwrap();
     assert_eq!(by_environment.status.code(), Some(0));
 }
 
 #[test]
 fn a_credential_of_ones_own_comes_by_the_environment_too() {
     let output = |user: &str| {
-        let arguments = ["dev", "--port", "0", "--dynamodb-port", "0", "--data", "memory"];
+        let arguments = [
+            "dev",
+            "--port",
+            "0",
+            "--dynamodb-port",
+            "0",
+            "--data",
+            "memory",
+        ];
         refused(hookkeeper(&arguments).env("HOOKKEEPER_USER", user), 1)
     };
     for user in ["ada", ":password", "ada:"] {
         let said = output(user);
-        assert!(said.contains("HOOKKEEPER_USER") && said.contains("USER:PASSWORD"), "{said}");
+        assert!(
+            said.contains("HOOKKEEPER_USER") && said.contains("USER:PASSWORD"),
+            "{said}"
+        );
         assert!(!said.contains(user), "a secret is printed: {said}");
     }
     let by_option = hookkeeper(&["dev", "--user", "ada"]).output().unwrap();
@@ -180,7 +243,11 @@ fn a_credential_of_ones_own_comes_by_the_environment_too() {
 
 /// What a command that has to end by itself says on the standard error.
 fn refused(command: &mut Command, code: i32) -> String {
-    let mut process = command.stdout(Stdio::null()).stderr(Stdio::piped()).spawn().unwrap();
+    let mut process = command
+        .stdout(Stdio::null())
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap();
     let end = Instant::now() + Duration::from_mins(1);
     while process.try_wait().unwrap().is_none() {
         if Instant::now() > end {
@@ -199,10 +266,25 @@ fn refused(command: &mut Command, code: i32) -> String {
 #[test]
 fn both_ports_are_named_when_both_are_taken() {
     let taken = [(); 2].map(|()| TcpListener::bind("127.0.0.1:0").unwrap());
-    let [port, dynamodb_port] = taken.each_ref().map(|it| it.local_addr().unwrap().port().to_string());
-    let arguments = ["dev", "--port", &port, "--dynamodb-port", &dynamodb_port, "--data", "memory"];
+    let [port, dynamodb_port] = taken
+        .each_ref()
+        .map(|it| it.local_addr().unwrap().port().to_string());
+    let arguments = [
+        "dev",
+        "--port",
+        &port,
+        "--dynamodb-port",
+        &dynamodb_port,
+        "--data",
+        "memory",
+    ];
     let said = refused(&mut hookkeeper(&arguments), 1);
-    for part in [&*format!("127.0.0.1:{port} "), &*format!("127.0.0.1:{dynamodb_port} "), "--port", "--dynamodb-port"] {
+    for part in [
+        &*format!("127.0.0.1:{port} "),
+        &*format!("127.0.0.1:{dynamodb_port} "),
+        "--port",
+        "--dynamodb-port",
+    ] {
         assert!(said.contains(part), "no {part}: {said}");
     }
     assert_eq!(said.lines().count(), 1, "{said}");
@@ -213,7 +295,15 @@ fn a_folder_is_used_by_one_at_a_time() {
     let folder = tempfile::tempdir().unwrap();
     let data = folder.path().join("dev").to_string_lossy().into_owned();
     let first = Dev::start(&data);
-    let arguments = ["dev", "--port", "0", "--dynamodb-port", "0", "--data", &data];
+    let arguments = [
+        "dev",
+        "--port",
+        "0",
+        "--dynamodb-port",
+        "0",
+        "--data",
+        &data,
+    ];
     let said = refused(&mut hookkeeper(&arguments), 1);
     assert_eq!(
         said,
@@ -235,13 +325,27 @@ fn damaged_data_is_said_to_be_damaged() {
     let whole = fs::read(&file).unwrap();
     let mut pages_overwritten = whole.clone();
     pages_overwritten[100..].fill(0xAA);
-    for damaged in [b"no database, but a text of more than a hundred bytes. ".repeat(99), pages_overwritten] {
+    for damaged in [
+        b"no database, but a text of more than a hundred bytes. ".repeat(99),
+        pages_overwritten,
+    ] {
         fs::write(&file, damaged).unwrap();
-        let arguments = ["dev", "--port", "0", "--dynamodb-port", "0", "--data", &data];
+        let arguments = [
+            "dev",
+            "--port",
+            "0",
+            "--dynamodb-port",
+            "0",
+            "--data",
+            &data,
+        ];
         let said = refused(&mut hookkeeper(&arguments), 1);
         let file = file.display();
         let advice = "delete that file, or choose another folder with --data";
-        assert_eq!(said, format!("error: the data in {file} is damaged: {advice}\n"));
+        assert_eq!(
+            said,
+            format!("error: the data in {file} is damaged: {advice}\n")
+        );
     }
     fs::remove_file(&file).unwrap();
     assert!(Dev::start(&data).paste("send").starts_with("200 in "));
@@ -258,28 +362,67 @@ fn what_is_wrong_is_one_sentence_that_says_what_to_do() {
         path.to_string_lossy().into_owned()
     };
     let no_table = file("no_table.yaml", "Resources: {}");
-    let in_a_file = Path::new(&no_table).join("data").to_string_lossy().into_owned();
-    let other = file("other.yaml", &hookkeeper::template::TEMPLATE.replace("sk", "other"));
+    let in_a_file = Path::new(&no_table)
+        .join("data")
+        .to_string_lossy()
+        .into_owned();
+    let other = file(
+        "other.yaml",
+        &hookkeeper::template::TEMPLATE.replace("sk", "other"),
+    );
     let data = folder.path().join("data").to_string_lossy().into_owned();
     drop(Dev::start(&data));
     let memory = ["--port", "0", "--dynamodb-port", "0", "--data", "memory"];
     for (arguments, said) in [
-        (vec!["--port", &port, "--dynamodb-port", "0", "--data", "memory"], "choose another one with --port"),
-        (vec!["--port", "0", "--dynamodb-port", &port, "--data", "memory"], "choose another one with --dynamodb-port"),
-        (vec!["--port", "0", "--dynamodb-port", "0", "--data", &in_a_file], "choose another folder with --data"),
-        ([&memory[..], &["--template", &no_table]].concat(), "needs exactly one"),
-        ([&memory[..], &["--template", "/nowhere.yaml"]].concat(), "cannot read /nowhere.yaml"),
         (
-            vec!["--port", "0", "--dynamodb-port", "0", "--data", &data, "--template", &other],
+            vec!["--port", &port, "--dynamodb-port", "0", "--data", "memory"],
+            "choose another one with --port",
+        ),
+        (
+            vec!["--port", "0", "--dynamodb-port", &port, "--data", "memory"],
+            "choose another one with --dynamodb-port",
+        ),
+        (
+            vec!["--port", "0", "--dynamodb-port", "0", "--data", &in_a_file],
+            "choose another folder with --data",
+        ),
+        (
+            [&memory[..], &["--template", &no_table]].concat(),
+            "needs exactly one",
+        ),
+        (
+            [&memory[..], &["--template", "/nowhere.yaml"]].concat(),
+            "cannot read /nowhere.yaml",
+        ),
+        (
+            vec![
+                "--port",
+                "0",
+                "--dynamodb-port",
+                "0",
+                "--data",
+                &data,
+                "--template",
+                &other,
+            ],
             "a table with another schema",
         ),
     ] {
         let Output { status, stderr, .. } = hookkeeper(&["dev"]).args(&arguments).output().unwrap();
         let stderr = String::from_utf8(stderr).unwrap();
-        assert_eq!((status.code(), stderr.lines().count()), (Some(1), 1), "{arguments:?}: {stderr}");
-        assert!(stderr.starts_with("error: ") && stderr.contains(said), "{arguments:?}: {stderr}");
+        assert_eq!(
+            (status.code(), stderr.lines().count()),
+            (Some(1), 1),
+            "{arguments:?}: {stderr}"
+        );
+        assert!(
+            stderr.starts_with("error: ") && stderr.contains(said),
+            "{arguments:?}: {stderr}"
+        );
     }
     drop(taken);
-    let nobody = hookkeeper(&["events", &format!("--local={port}")]).output().unwrap();
+    let nobody = hookkeeper(&["events", &format!("--local={port}")])
+        .output()
+        .unwrap();
     assert!(String::from_utf8_lossy(&nobody.stderr).contains("is `cargo dev` running?"));
 }

@@ -27,7 +27,9 @@ fn record(body: Vec<u8>) -> Record {
         request_id: "r-1".to_owned(),
         content_type: None,
     };
-    Record::of("closer", &delivery, Err(Unreadable::NoEvent)).pop().unwrap()
+    Record::of("closer", &delivery, Err(Unreadable::NoEvent))
+        .pop()
+        .unwrap()
 }
 
 /// The message of the last item of a record.
@@ -49,13 +51,22 @@ fn batch(bodies: &[&str]) -> Value {
 
 /// The names of the messages that the drain reports.
 fn reported(answer: &Answer) -> Vec<String> {
-    let Answer::Response(response) = answer else { panic!("{answer:?}") };
+    let Answer::Response(response) = answer else {
+        panic!("{answer:?}")
+    };
     let failures = response["batchItemFailures"].as_array().unwrap();
-    failures.iter().map(|failure| failure["itemIdentifier"].as_str().unwrap().to_owned()).collect()
+    failures
+        .iter()
+        .map(|failure| failure["itemIdentifier"].as_str().unwrap().to_owned())
+        .collect()
 }
 
 fn logged(function: &Function) -> Vec<Value> {
-    function.stdout().lines().map(|line| serde_json::from_str(line).unwrap()).collect()
+    function
+        .stdout()
+        .lines()
+        .map(|line| serde_json::from_str(line).unwrap())
+        .collect()
 }
 
 /// As anybody can make it of a key: `printf %s "$pk#$sk" | sha256sum | cut -c1-16`.
@@ -71,7 +82,9 @@ async fn each_message_that_is_left_has_a_line_that_says_why() {
     let (small, large) = (record(b"small".to_vec()), record(noise(3 * MAX_PART_BYTES)));
     let (small_message, large_message) = (head(&small), head(&large));
 
-    let answer = function.invoke(batch(&["garbage", large_message.text(), small_message.text()]).to_string()).await;
+    let answer = function
+        .invoke(batch(&["garbage", large_message.text(), small_message.text()]).to_string())
+        .await;
     assert_eq!(reported(&answer), ["m-0", "m-1"]);
     let large_key = hash(&Key::of(&large));
     let lines = [
@@ -83,15 +96,24 @@ async fn each_message_that_is_left_has_a_line_that_says_why() {
 
     let mut before = lines.len();
     let small_key = hash(&Key::of(&small));
-    for (fault, code) in
-        [(Fault::Refused, "unreachable"), (Fault::InternalError, "http_500"), (Fault::Throttling, "Exception")]
-    {
+    for (fault, code) in [
+        (Fault::Refused, "unreachable"),
+        (Fault::InternalError, "http_500"),
+        (Fault::Throttling, "Exception"),
+    ] {
         world.table.set(fault).await;
-        let answer = function.invoke(batch(&[small_message.text()]).to_string()).await;
+        let answer = function
+            .invoke(batch(&[small_message.text()]).to_string())
+            .await;
         assert_eq!(reported(&answer), ["m-0"], "{fault:?}");
         let lines = logged(&function);
-        let [line, total] = &lines[before..] else { panic!("{fault:?}: {lines:?}") };
-        assert!(line["code"].as_str().unwrap().ends_with(code), "{fault:?}: {line}");
+        let [line, total] = &lines[before..] else {
+            panic!("{fault:?}: {lines:?}")
+        };
+        assert!(
+            line["code"].as_str().unwrap().ends_with(code),
+            "{fault:?}: {line}"
+        );
         assert_eq!(
             (&line["message_id"], &line["key"], &line["cause"]),
             (&json!("m-0"), &json!(small_key), &json!("table")),
@@ -106,10 +128,13 @@ async fn each_message_that_is_left_has_a_line_that_says_why() {
 async fn a_log_that_takes_nothing_ends_no_drain() {
     let world = World::of(closer::CLOSER).await;
     let full = File::options().write(true).open("/dev/full").unwrap();
-    let mut function = Function::spawn_printing_to(full, binary("drain"), &world.environment()).await;
+    let mut function =
+        Function::spawn_printing_to(full, binary("drain"), &world.environment()).await;
     let small = head(&record(b"small".to_vec()));
     for _ in 0..2 {
-        let answer = function.invoke(batch(&["garbage", small.text()]).to_string()).await;
+        let answer = function
+            .invoke(batch(&["garbage", small.text()]).to_string())
+            .await;
         assert_eq!(reported(&answer), ["m-0"]);
     }
     assert!(function.is_alive());

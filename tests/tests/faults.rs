@@ -27,7 +27,10 @@ static ALONE: Mutex<()> = Mutex::const_new(());
 
 /// The shapes of deliveries, and how many worlds of them are tried at the same time: one event waits more than it computes.
 fn shapes() -> [(Vec<(Provider, u32)>, usize); 2] {
-    [(PROVIDERS.map(|provider| (provider, 1)).to_vec(), 4), (vec![(amocrm::AMOCRM, 20)], 1)]
+    [
+        (PROVIDERS.map(|provider| (provider, 1)).to_vec(), 4),
+        (vec![(amocrm::AMOCRM, 20)], 1),
+    ]
 }
 
 /// What a world did under a fault.
@@ -44,10 +47,15 @@ async fn what_is_answered_2xx_is_kept_and_what_can_be_kept_is() {
     let _alone = ALONE.lock().await;
     let mut matrix = BTreeMap::<(usize, Place), Vec<Cell>>::new();
     for (shapes, concurrent) in shapes() {
-        let cases = Fault::OF_STORE.into_iter().enumerate().flat_map(|(row, fault)| {
-            let places = [Place::Table, Place::Spool, Place::Both].into_iter();
-            places.flat_map(|place| shapes.iter().map(move |shape| (row, fault, place, *shape))).collect::<Vec<_>>()
-        });
+        let cases = Fault::OF_STORE
+            .into_iter()
+            .enumerate()
+            .flat_map(|(row, fault)| {
+                let places = [Place::Table, Place::Spool, Place::Both].into_iter();
+                places
+                    .flat_map(|place| shapes.iter().map(move |shape| (row, fault, place, *shape)))
+                    .collect::<Vec<_>>()
+            });
         let cells = stream::iter(cases).map(|(row, fault, place, (provider, events))| async move {
             let cell = tokio::spawn(broken(fault, place, provider, events));
             ((row, place), cell.await.unwrap())
@@ -74,11 +82,19 @@ async fn broken(fault: Fault, place: Place, provider: Provider, events: u32) -> 
     let expected = if place == Place::Both { 503 } else { 200 };
     for answer in answers {
         assert_eq!(answer.status, expected, "{case}");
-        assert!(answer.after <= LONGEST && answer.after <= provider.patience, "{case}: {answer:?}");
+        assert!(
+            answer.after <= LONGEST && answer.after <= provider.patience,
+            "{case}: {answer:?}"
+        );
     }
     if place == Place::Table {
-        let at_once = answers[1..].iter().all(|answer| answer.after <= AT_ONCE * events.div_ceil(10));
-        assert!(at_once && world.table.requests() == tried, "{case}: {answers:?}");
+        let at_once = answers[1..]
+            .iter()
+            .all(|answer| answer.after <= AT_ONCE * events.div_ceil(10));
+        assert!(
+            at_once && world.table.requests() == tried,
+            "{case}: {answers:?}"
+        );
     }
 
     world.set(place, Fault::None).await;
@@ -92,7 +108,11 @@ async fn broken(fault: Fault, place: Place, provider: Provider, events: u32) -> 
     world.assert_kept(&deliveries, events).await;
     Cell {
         status: expected,
-        slowest: answers.map(|answer| answer.after).into_iter().max().unwrap_or_default(),
+        slowest: answers
+            .map(|answer| answer.after)
+            .into_iter()
+            .max()
+            .unwrap_or_default(),
         sent: events,
         kept: events,
     }
@@ -100,14 +120,26 @@ async fn broken(fault: Fault, place: Place, provider: Provider, events: u32) -> 
 
 /// The matrix as the README has it.
 fn print(matrix: &BTreeMap<(usize, Place), Vec<Cell>>) {
-    let mut table = "| fault | of the table | of the spool | of both |\n|---|---|---|---|\n".to_owned();
+    let mut table =
+        "| fault | of the table | of the spool | of both |\n|---|---|---|---|\n".to_owned();
     for (row, fault) in Fault::OF_STORE.into_iter().enumerate() {
         write!(table, "| {} ", name(fault)).unwrap();
         for place in [Place::Table, Place::Spool, Place::Both] {
             let cells = &matrix[&(row, place)];
-            let slowest = cells.iter().map(|cell| cell.slowest.as_millis()).max().unwrap_or_default();
-            let (kept, sent) = cells.iter().fold((0, 0), |(kept, sent), cell| (kept + cell.kept, sent + cell.sent));
-            write!(table, "| {} in {slowest} ms, {kept}/{sent} kept ", cells[0].status).unwrap();
+            let slowest = cells
+                .iter()
+                .map(|cell| cell.slowest.as_millis())
+                .max()
+                .unwrap_or_default();
+            let (kept, sent) = cells.iter().fold((0, 0), |(kept, sent), cell| {
+                (kept + cell.kept, sent + cell.sent)
+            });
+            write!(
+                table,
+                "| {} in {slowest} ms, {kept}/{sent} kept ",
+                cells[0].status
+            )
+            .unwrap();
         }
         table.push_str("|\n");
     }
@@ -144,12 +176,22 @@ async fn an_environment_that_saw_the_table_fail_goes_to_the_spool_first_and_then
     let mut sent = 1;
     while world.table.requests() == tried {
         let answer = world.send(&event("closer", sent)).await;
-        assert!(answer.status == 200 && answer.after <= AT_ONCE, "{answer:?}");
+        assert!(
+            answer.status == 200 && answer.after <= AT_ONCE,
+            "{answer:?}"
+        );
         sent += 1;
         tokio::time::sleep(Duration::from_millis(20)).await;
-        assert!(failed.elapsed() < SPOOL_FIRST * 2, "the table is not tried again");
+        assert!(
+            failed.elapsed() < SPOOL_FIRST * 2,
+            "the table is not tried again"
+        );
     }
-    assert!(failed.elapsed() + AT_ONCE >= SPOOL_FIRST, "{:?}", failed.elapsed());
+    assert!(
+        failed.elapsed() + AT_ONCE >= SPOOL_FIRST,
+        "{:?}",
+        failed.elapsed()
+    );
     let spooled = world.sqs.messages().len();
     assert_eq!(spooled, sent as usize - 1);
     world.drain().await;
@@ -161,12 +203,19 @@ async fn what_was_put_of_a_delivery_is_completed_and_not_doubled() {
     let _alone = ALONE.lock().await;
     let world = World::of(amocrm::AMOCRM).await;
     let body = delivery(&world.provider, 1, 20);
-    for (put, fault) in [(1, Fault::Hang), (8, Fault::ResetAfter), (17, Fault::ResetBefore)] {
+    for (put, fault) in [
+        (1, Fault::Hang),
+        (8, Fault::ResetAfter),
+        (17, Fault::ResetBefore),
+    ] {
         let world = World::of(amocrm::AMOCRM).await;
         world.table.set_after(put, fault).await;
         assert_eq!(world.send(&body).await.status, 200);
         let waiting = world.sqs.messages().len();
-        assert!(waiting > 0 && waiting < 21, "{waiting} of 21 wait after {put} puts");
+        assert!(
+            waiting > 0 && waiting < 21,
+            "{waiting} of 21 wait after {put} puts"
+        );
         world.table.set(Fault::None).await;
         world.drain().await;
         world.assert_kept(std::slice::from_ref(&body), 20).await;
@@ -198,17 +247,32 @@ async fn connections_that_died_in_a_freeze_cost_neither_the_delivery_nor_a_share
     let _alone = ALONE.lock().await;
     for (fault, at_most) in [(Fault::Stale, AT_ONCE), (Fault::Silent, SHARE)] {
         let world = World::of(amocrm::AMOCRM).await;
-        assert_eq!(world.send(&delivery(&world.provider, 1, 8)).await.status, 200);
+        assert_eq!(
+            world.send(&delivery(&world.provider, 1, 8)).await.status,
+            200
+        );
         world.table.set(fault).await;
         let answer = world.send(&event("amocrm", 1)).await;
-        assert!(answer.status == 200 && answer.after < at_most, "{fault:?} of the table's: {answer:?}");
-        assert!(world.sqs.messages().is_empty(), "{fault:?}: the table's share was not enough");
+        assert!(
+            answer.status == 200 && answer.after < at_most,
+            "{fault:?} of the table's: {answer:?}"
+        );
+        assert!(
+            world.sqs.messages().is_empty(),
+            "{fault:?}: the table's share was not enough"
+        );
 
         let world = World::of(amocrm::AMOCRM).await;
         world.table.set(Fault::Refused).await;
-        assert_eq!(world.send(&delivery(&world.provider, 1, 80)).await.status, 200);
+        assert_eq!(
+            world.send(&delivery(&world.provider, 1, 80)).await.status,
+            200
+        );
         world.spool.set(fault).await;
         let answer = world.send(&event("amocrm", 1)).await;
-        assert!(answer.status == 200 && answer.after < at_most, "{fault:?} of the spool's: {answer:?}");
+        assert!(
+            answer.status == 200 && answer.after < at_most,
+            "{fault:?} of the spool's: {answer:?}"
+        );
     }
 }

@@ -42,10 +42,19 @@ impl From<Tree> for Form {
     fn from(tree: Tree) -> Self {
         match tree {
             Tree::Text(text) => Self::Text(text),
-            Tree::List(items) => {
-                Self::Parts(items.into_iter().enumerate().map(|(at, item)| (at.to_string(), item.into())).collect())
-            }
-            Tree::Object(members) => Self::Parts(members.into_iter().map(|(name, part)| (name, part.into())).collect()),
+            Tree::List(items) => Self::Parts(
+                items
+                    .into_iter()
+                    .enumerate()
+                    .map(|(at, item)| (at.to_string(), item.into()))
+                    .collect(),
+            ),
+            Tree::Object(members) => Self::Parts(
+                members
+                    .into_iter()
+                    .map(|(name, part)| (name, part.into()))
+                    .collect(),
+            ),
         }
     }
 }
@@ -67,7 +76,14 @@ fn what_php_writes_is_read_and_written_alike() {
     for Encoded { tree, encoded } in php().http_build_query {
         let form = Form::from(tree);
         assert_eq!(encode(&form), encoded);
-        assert_eq!(form::decode(encoded.as_bytes()), Ok(Decoded { form, is_exact: true }), "{encoded}");
+        assert_eq!(
+            form::decode(encoded.as_bytes()),
+            Ok(Decoded {
+                form,
+                is_exact: true
+            }),
+            "{encoded}"
+        );
     }
 }
 
@@ -86,14 +102,20 @@ const DIFFERENT: &[(&str, &str)] = &[
     ("=1", r#"{"0":"1"}"#),
     ("[a]=1", r#"{"0":{"a":"1"}}"#),
     ("[]=1", r#"{"0":{"0":"1"}}"#),
-    ("a[9223372036854775807]=x&a[]=y", r#"{"a":{"9223372036854775807":"x","9223372036854775808":"y"}}"#),
+    (
+        "a[9223372036854775807]=x&a[]=y",
+        r#"{"a":{"9223372036854775807":"x","9223372036854775808":"y"}}"#,
+    ),
     // PHP's numbers have a sign.
     ("a[-5]=x&a[]=y", r#"{"a":{"-5":"x","0":"y"}}"#),
 ];
 
 #[test]
 fn an_odd_query_is_read_as_php_does_or_as_we_say() {
-    let mut different = DIFFERENT.iter().map(|(query, _)| *query).collect::<Vec<_>>();
+    let mut different = DIFFERENT
+        .iter()
+        .map(|(query, _)| *query)
+        .collect::<Vec<_>>();
     for Parsed { query, tree } in php().parse_str {
         let ours = decode(query.as_bytes()).unwrap();
         let expected = DIFFERENT.iter().find(|(odd, _)| *odd == query);
@@ -108,16 +130,36 @@ fn an_odd_query_is_read_as_php_does_or_as_we_say() {
 fn tree() -> impl Strategy<Value = Form> {
     let name = "[^\\[\\]]{1,8}";
     let parts = move |part: BoxedStrategy<Form>| {
-        proptest::collection::vec((name, part), 1..6).prop_map(|parts| Form::Parts(parts.into_iter().collect()))
+        proptest::collection::vec((name, part), 1..6)
+            .prop_map(|parts| Form::Parts(parts.into_iter().collect()))
     };
-    let part = any::<String>().prop_map(Form::Text).boxed().prop_recursive(6, 64, 6, move |part| parts(part.boxed()));
+    let part = any::<String>()
+        .prop_map(Form::Text)
+        .boxed()
+        .prop_recursive(6, 64, 6, move |part| parts(part.boxed()));
     parts(part.boxed())
 }
 
 /// Bodies of few names, so that a field is often given twice, and of all that a name can do wrong.
 fn body() -> impl Strategy<Value = String> {
-    let words = vec!["a", "b", "0", "[", "]", "[a]", "[0]", "[b]", "[]", "%D0", "%D0%B0", "%EF%BF%BD", "+", ""];
-    let text = proptest::collection::vec(proptest::sample::select(words), 0..4).prop_map(|words| words.concat());
+    let words = vec![
+        "a",
+        "b",
+        "0",
+        "[",
+        "]",
+        "[a]",
+        "[0]",
+        "[b]",
+        "[]",
+        "%D0",
+        "%D0%B0",
+        "%EF%BF%BD",
+        "+",
+        "",
+    ];
+    let text = proptest::collection::vec(proptest::sample::select(words), 0..4)
+        .prop_map(|words| words.concat());
     let field = (text.clone(), text).prop_map(|(name, value)| format!("{name}={value}"));
     proptest::collection::vec(field, 0..4).prop_map(|fields| fields.join("&"))
 }
@@ -159,14 +201,20 @@ fn the_most_items_without_a_number_are_read_in_time() {
 #[test]
 fn what_holds_fields_counts_as_they_do() {
     let too_many = Err(Unreadable::TooManyFields { limit: MAX_FIELDS });
-    let fields = |number: usize| (0..number).fold(String::new(), |form, number| form + &format!("{number}[a]=&"));
+    let fields = |number: usize| {
+        (0..number).fold(String::new(), |form, number| {
+            form + &format!("{number}[a]=&")
+        })
+    };
     assert!(decode(fields(MAX_FIELDS / 2).as_bytes()).is_ok());
     assert_eq!(decode(fields(MAX_FIELDS / 2 + 1).as_bytes()), too_many);
     // 3 MB that would take half a gigabyte.
     let nested = format!("a{}=&", "[]".repeat(MAX_DEPTH));
     assert_eq!(decode(nested.repeat(45_000).as_bytes()), too_many);
 
-    let json = |number: usize| serde_json::to_string(&serde_json::json!({ "a": vec![0; number] })).unwrap();
+    let json = |number: usize| {
+        serde_json::to_string(&serde_json::json!({ "a": vec![0; number] })).unwrap()
+    };
     assert!(read(json(MAX_FIELDS - 1).as_bytes()).is_ok());
     assert_eq!(read(json(MAX_FIELDS).as_bytes()), too_many);
 }

@@ -10,12 +10,19 @@ use tests::request::{accepted, basic};
 
 /// A provider that may send a key, and one that may not.
 fn providers() -> [Provider; 2] {
-    [Credentials::BasicOrKey, Credentials::Basic]
-        .map(|credentials| *PROVIDERS.iter().find(|provider| provider.credentials == credentials).unwrap())
+    [Credentials::BasicOrKey, Credentials::Basic].map(|credentials| {
+        *PROVIDERS
+            .iter()
+            .find(|provider| provider.credentials == credentials)
+            .unwrap()
+    })
 }
 
 fn list(secrets: &[(&str, &str)]) -> String {
-    let entries: Vec<_> = secrets.iter().map(|(label, secret)| accepted(label, secret)).collect();
+    let entries: Vec<_> = secrets
+        .iter()
+        .map(|(label, secret)| accepted(label, secret))
+        .collect();
     entries.join(", ")
 }
 
@@ -24,7 +31,12 @@ fn label(gate: &Gate, authorization: Option<&str>, query: &str) -> Option<String
     let value = authorization.map(|value| HeaderValue::from_bytes(value.as_bytes()).unwrap());
     let headers = HeaderMap::from_iter(value.map(|value| (AUTHORIZATION, value)));
     let arrival = Timestamp::from_unix(Duration::from_secs(1_795_293_781));
-    let delivery = Delivery { body: b"body".to_vec(), content_type: None, arrival, request_id: "id".to_owned() };
+    let delivery = Delivery {
+        body: b"body".to_vec(),
+        content_type: None,
+        arrival,
+        request_id: "id".to_owned(),
+    };
     let admitted = gate.admit(&headers, query, delivery.clone())?;
     assert_eq!(*admitted.delivery(), delivery);
     Some(admitted.label().to_owned())
@@ -32,8 +44,12 @@ fn label(gate: &Gate, authorization: Option<&str>, query: &str) -> Option<String
 
 #[test]
 fn a_header_lets_in_what_it_should() {
-    let credentials =
-        list(&[("old", "user:first"), ("new", "user:second"), ("colons", "user:a:b:"), ("utf8", "usér:wörd")]);
+    let credentials = list(&[
+        ("old", "user:first"),
+        ("new", "user:second"),
+        ("colons", "user:a:b:"),
+        ("utf8", "usér:wörd"),
+    ]);
     let gate = Gate::new(&providers()[1], &credentials, "").unwrap();
     let of = |scheme: &str, encoded: &str| format!("{scheme}{encoded}");
     let first = STANDARD.encode("user:first");
@@ -72,7 +88,11 @@ fn a_header_lets_in_what_it_should() {
         (format!("{}, Bearer x", basic("user:first")), None),
     ];
     for (header, expected) in table {
-        assert_eq!(label(&gate, Some(&header), "").as_deref(), expected, "{header:?}");
+        assert_eq!(
+            label(&gate, Some(&header), "").as_deref(),
+            expected,
+            "{header:?}"
+        );
     }
     assert_eq!(label(&gate, None, ""), None);
 }
@@ -80,7 +100,10 @@ fn a_header_lets_in_what_it_should() {
 #[test]
 fn a_key_lets_in_where_it_may() {
     let [with_keys, without] = providers();
-    let (credentials, keys) = (list(&[("basic", "user:password")]), list(&[("old", "k-1_a"), ("new", "key+two")]));
+    let (credentials, keys) = (
+        list(&[("basic", "user:password")]),
+        list(&[("old", "k-1_a"), ("new", "key+two")]),
+    );
     let gate = Gate::new(&with_keys, &credentials, &keys).unwrap();
     let table = [
         ("key=k-1_a", Some("old")),
@@ -104,10 +127,22 @@ fn a_key_lets_in_where_it_may() {
     ];
     for (query, expected) in table {
         assert_eq!(label(&gate, None, query).as_deref(), expected, "{query:?}");
-        assert_eq!(label(&gate, Some("Basic eA=="), query).as_deref(), expected, "{query:?}, a wrong header too");
-        assert_eq!(label(&gate, Some(&basic("user:password")), query).as_deref(), Some("basic"), "{query:?}");
+        assert_eq!(
+            label(&gate, Some("Basic eA=="), query).as_deref(),
+            expected,
+            "{query:?}, a wrong header too"
+        );
+        assert_eq!(
+            label(&gate, Some(&basic("user:password")), query).as_deref(),
+            Some("basic"),
+            "{query:?}"
+        );
     }
-    assert_eq!(label(&gate, Some(&basic("k-1_a")), ""), None, "a key is no password");
+    assert_eq!(
+        label(&gate, Some(&basic("k-1_a")), ""),
+        None,
+        "a key is no password"
+    );
 
     let gate = Gate::new(&without, &credentials, "").unwrap();
     assert_eq!(label(&gate, None, "key=k-1_a"), None);
@@ -117,10 +152,21 @@ fn a_key_lets_in_where_it_may() {
 /// Of two entries that match, the second one counts: the first match ended nothing early.
 #[test]
 fn every_entry_is_compared() {
-    let twice = list(&[("first", "user:password"), ("other", "x"), ("last", "user:password"), ("more", "y")]);
+    let twice = list(&[
+        ("first", "user:password"),
+        ("other", "x"),
+        ("last", "user:password"),
+        ("more", "y"),
+    ]);
     let gate = Gate::new(&providers()[0], &twice, &twice).unwrap();
-    assert_eq!(label(&gate, Some(&basic("user:password")), "").as_deref(), Some("last"));
-    assert_eq!(label(&gate, None, "key=user:password").as_deref(), Some("last"));
+    assert_eq!(
+        label(&gate, Some(&basic("user:password")), "").as_deref(),
+        Some("last")
+    );
+    assert_eq!(
+        label(&gate, None, "key=user:password").as_deref(),
+        Some("last")
+    );
 }
 
 #[test]
@@ -128,13 +174,26 @@ fn a_list_is_read_strictly() {
     let [with_keys, without] = providers();
     let good = accepted("label", "secret");
     let digest = good.trim_start_matches("label:");
-    let malformed = |entry| GateError::Malformed { variable: "AMOCRM_CREDENTIALS".to_owned(), entry };
+    let malformed = |entry| GateError::Malformed {
+        variable: "AMOCRM_CREDENTIALS".to_owned(),
+        entry,
+    };
     let table = [
         (good.clone(), None),
         (format!(" {good} ,, {good},"), None),
         (format!("a-1:{}", digest.to_uppercase()), None),
-        (String::new(), Some(GateError::Nobody("AMOCRM_KEYS or AMOCRM_CREDENTIALS".to_owned()))),
-        (" , ".to_owned(), Some(GateError::Nobody("AMOCRM_KEYS or AMOCRM_CREDENTIALS".to_owned()))),
+        (
+            String::new(),
+            Some(GateError::Nobody(
+                "AMOCRM_KEYS or AMOCRM_CREDENTIALS".to_owned(),
+            )),
+        ),
+        (
+            " , ".to_owned(),
+            Some(GateError::Nobody(
+                "AMOCRM_KEYS or AMOCRM_CREDENTIALS".to_owned(),
+            )),
+        ),
         (digest.to_owned(), Some(malformed(1))),
         (format!(":{digest}"), Some(malformed(1))),
         (format!("Label:{digest}"), Some(malformed(1))),
@@ -152,5 +211,8 @@ fn a_list_is_read_strictly() {
         assert_eq!(Gate::new(&with_keys, &list, "").err(), expected, "{list:?}");
     }
     assert!(Gate::new(&with_keys, "", &good).is_ok());
-    assert_eq!(Gate::new(&without, &good, &good).unwrap_err(), GateError::KeysNotAllowed("PIPEDRIVE_KEYS".to_owned()));
+    assert_eq!(
+        Gate::new(&without, &good, &good).unwrap_err(),
+        GateError::KeysNotAllowed("PIPEDRIVE_KEYS".to_owned())
+    );
 }

@@ -23,8 +23,12 @@ fn events(provider: &Provider, body: &[u8], request_id: &str) -> Result<Vec<Even
 
 fn ids_in(provider: &Provider, body: &[u8], request_id: &str) -> Vec<String> {
     let events = events(provider, body, request_id);
-    let events = events.unwrap_or_else(|reason| panic!("{}: {reason}", String::from_utf8_lossy(body)));
-    events.into_iter().map(|event| event.id.to_string()).collect()
+    let events =
+        events.unwrap_or_else(|reason| panic!("{}: {reason}", String::from_utf8_lossy(body)));
+    events
+        .into_iter()
+        .map(|event| event.id.to_string())
+        .collect()
 }
 
 /// The ids of a body's events, which are the same in another request.
@@ -38,13 +42,21 @@ fn ids(provider: &Provider, body: &[u8]) -> Vec<String> {
 #[track_caller]
 fn assert_different(provider: &Provider, one: &[u8], other: &[u8]) {
     let (one_text, other_text) = (String::from_utf8_lossy(one), String::from_utf8_lossy(other));
-    assert_ne!(ids(provider, one), ids(provider, other), "{one_text} and {other_text} differ");
+    assert_ne!(
+        ids(provider, one),
+        ids(provider, other),
+        "{one_text} and {other_text} differ"
+    );
 }
 
 #[track_caller]
 fn assert_same(provider: &Provider, one: &[u8], other: &[u8]) {
     let (one_text, other_text) = (String::from_utf8_lossy(one), String::from_utf8_lossy(other));
-    assert_eq!(ids(provider, one), ids(provider, other), "{one_text} and {other_text} are one event");
+    assert_eq!(
+        ids(provider, one),
+        ids(provider, other),
+        "{one_text} and {other_text} are one event"
+    );
 }
 
 /// A change of a deal in Pipedrive's webhooks v2.
@@ -92,7 +104,11 @@ fn a_pipedrive_event_id_with_other_content_is_another_event() {
         ("/meta/id", json!("ca53e9b7-70e3-466b-aff1-0cdc3fe0ca18")),
     ];
     for (pointer, value) in changes {
-        assert_different(&PIPEDRIVE, &bytes(&original), &bytes(&with(&original, pointer, value)));
+        assert_different(
+            &PIPEDRIVE,
+            &bytes(&original),
+            &bytes(&with(&original, pointer, value)),
+        );
     }
 }
 
@@ -112,7 +128,10 @@ fn a_retry_or_the_copy_of_a_second_webhook_is_the_same_pipedrive_event() {
         ("/meta/attempt", json!(2)),
         ("/meta/webhook_id", json!("2")),
         ("/meta/webhook_owner_id", json!("10")),
-        ("/meta/correlation_id", json!("7b0f29ad-7f3c-4b8c-92ab-8d3b6bdf3b39")),
+        (
+            "/meta/correlation_id",
+            json!("7b0f29ad-7f3c-4b8c-92ab-8d3b6bdf3b39"),
+        ),
         ("/meta/permitted_user_ids", json!(["9", "10"])),
         ("/meta/host", json!("another.pipedrive.com")),
         ("/meta/user_id", json!("10")),
@@ -120,7 +139,11 @@ fn a_retry_or_the_copy_of_a_second_webhook_is_the_same_pipedrive_event() {
         ("/meta/id", json!("CA53E9B7-70E3-466B-AFF1-0CDC3FE0CA19")),
     ];
     for (pointer, value) in changes {
-        assert_same(&PIPEDRIVE, &bytes(&original), &bytes(&with(&original, pointer, value)));
+        assert_same(
+            &PIPEDRIVE,
+            &bytes(&original),
+            &bytes(&with(&original, pointer, value)),
+        );
     }
 }
 
@@ -131,25 +154,51 @@ fn without_an_event_id_the_rest_of_meta_counts_but_not_what_belongs_to_an_attemp
         ("/meta/attempt", json!(2)),
         ("/meta/webhook_id", json!("2")),
         ("/meta/webhook_owner_id", json!("10")),
-        ("/meta/correlation_id", json!("7b0f29ad-7f3c-4b8c-92ab-8d3b6bdf3b39")),
+        (
+            "/meta/correlation_id",
+            json!("7b0f29ad-7f3c-4b8c-92ab-8d3b6bdf3b39"),
+        ),
         ("/meta/type", json!("application")),
     ];
     for (pointer, value) in attempts {
-        assert_same(&PIPEDRIVE, &bytes(&original), &bytes(&with(&original, pointer, value)));
+        assert_same(
+            &PIPEDRIVE,
+            &bytes(&original),
+            &bytes(&with(&original, pointer, value)),
+        );
     }
-    let contents = [("/meta/user_id", json!("10")), ("/meta/attempts", json!(2)), ("/data/attempt", json!(2))];
+    let contents = [
+        ("/meta/user_id", json!("10")),
+        ("/meta/attempts", json!(2)),
+        ("/data/attempt", json!(2)),
+    ];
     for (pointer, value) in contents {
-        assert_different(&PIPEDRIVE, &bytes(&original), &bytes(&with(&original, pointer, value)));
+        assert_different(
+            &PIPEDRIVE,
+            &bytes(&original),
+            &bytes(&with(&original, pointer, value)),
+        );
     }
 }
 
 #[test]
 fn a_pipedrive_event_without_a_time_has_an_id_for_each_request() {
     let mut original = pipedrive_v2();
-    original["meta"].as_object_mut().unwrap().remove("timestamp");
+    original["meta"]
+        .as_object_mut()
+        .unwrap()
+        .remove("timestamp");
     let first = ids_in(&PIPEDRIVE, &bytes(&original), FIRST_REQUEST);
-    assert_eq!(first, ids_in(&PIPEDRIVE, &bytes(&original), FIRST_REQUEST), "the same request");
-    assert_ne!(first, ids_in(&PIPEDRIVE, &bytes(&original), SECOND_REQUEST), "another request");
+    assert_eq!(
+        first,
+        ids_in(&PIPEDRIVE, &bytes(&original), FIRST_REQUEST),
+        "the same request"
+    );
+    assert_ne!(
+        first,
+        ids_in(&PIPEDRIVE, &bytes(&original), SECOND_REQUEST),
+        "another request"
+    );
 }
 
 #[test]
@@ -159,8 +208,10 @@ fn a_lone_surrogate_is_not_a_text_that_spells_it() {
         format!(r#"{{"eventType":"ThreadCreatedEvent","timestamp":1795293781000,"customer":{customer}}}"#).into_bytes()
     };
     let pipedrive = |title: &str| {
-        let meta = r#"{"action":"updated","object":"deal","id":42,"company_id":7,"timestamp":1795255200}"#;
-        format!(r#"{{"meta":{meta},"event":"updated.deal","current":{{"id":42,"title":{title}}}}}"#).into_bytes()
+        let meta =
+            r#"{"action":"updated","object":"deal","id":42,"company_id":7,"timestamp":1795255200}"#;
+        format!(r#"{{"meta":{meta},"event":"updated.deal","current":{{"id":42,"title":{title}}}}}"#)
+            .into_bytes()
     };
     for (lone, spelled) in [
         (r#""\ud83d""#, r#""\"\\ud83d\"""#),
@@ -172,12 +223,19 @@ fn a_lone_surrogate_is_not_a_text_that_spells_it() {
         assert_different(&CLOSER, &closer(lone), &closer(spelled));
         assert_different(&PIPEDRIVE, &pipedrive(lone), &pipedrive(spelled));
     }
-    assert_same(&CLOSER, &closer(r#""a\ud83d""#), &closer(r#""\u0061\uD83D""#));
+    assert_same(
+        &CLOSER,
+        &closer(r#""a\ud83d""#),
+        &closer(r#""\u0061\uD83D""#),
+    );
 }
 
 /// A form with one lead that was updated, and more behind it.
 fn lead(more: &str) -> Vec<u8> {
-    format!("account[id]=1001&leads[update][0][id]=1&leads[update][0][updated_at]=1795255200&{more}").into_bytes()
+    format!(
+        "account[id]=1001&leads[update][0][id]=1&leads[update][0][updated_at]=1795255200&{more}"
+    )
+    .into_bytes()
 }
 
 #[test]
@@ -185,13 +243,28 @@ fn what_a_form_loses_when_it_is_decoded_tells_amocrm_events_apart() {
     let pairs = [
         // Bytes that are not UTF-8.
         ("leads[update][0][name]=%D0", "leads[update][0][name]=%D1"),
-        ("leads[update][0][name]=%D0", "leads[update][0][name]=%EF%BF%BD"),
+        (
+            "leads[update][0][name]=%D0",
+            "leads[update][0][name]=%EF%BF%BD",
+        ),
         ("leads[update][0][%D0]=1", "leads[update][0][%D1]=1"),
         // A field that is given twice.
-        ("leads[update][0][name]=a&leads[update][0][name]=b", "leads[update][0][name]=b"),
-        ("leads[update][0][name]=b&leads[update][0][name]=b", "leads[update][0][name]=b"),
-        ("leads[update][0][name]=a&leads[update][0][name][0]=b", "leads[update][0][name][0]=b"),
-        ("leads[update][0][name][0]=a&leads[update][0][name]=b", "leads[update][0][name]=b"),
+        (
+            "leads[update][0][name]=a&leads[update][0][name]=b",
+            "leads[update][0][name]=b",
+        ),
+        (
+            "leads[update][0][name]=b&leads[update][0][name]=b",
+            "leads[update][0][name]=b",
+        ),
+        (
+            "leads[update][0][name]=a&leads[update][0][name][0]=b",
+            "leads[update][0][name][0]=b",
+        ),
+        (
+            "leads[update][0][name][0]=a&leads[update][0][name]=b",
+            "leads[update][0][name]=b",
+        ),
         // Text behind a bracket, and a bracket that never closes.
         ("leads[update][0][name]x=b", "leads[update][0][name]y=b"),
         ("leads[update][0][name]x=b", "leads[update][0][name]=b"),
@@ -211,7 +284,11 @@ fn what_a_form_loses_when_it_is_decoded_tells_amocrm_events_apart() {
 
 #[test]
 fn how_a_form_is_written_does_not_matter() {
-    assert_same(&AMOCRM, &lead("leads[update][0][name]=a+b"), &lead("leads%5Bupdate%5D%5B0%5D%5Bname%5D=%61%20b"));
+    assert_same(
+        &AMOCRM,
+        &lead("leads[update][0][name]=a+b"),
+        &lead("leads%5Bupdate%5D%5B0%5D%5Bname%5D=%61%20b"),
+    );
     let one = b"account[id]=1001&leads[update][0][id]=1&leads[update][0][updated_at]=1795255200";
     let other = b"leads[update][3][updated_at]=1795255200&leads[update][3][id]=1&account[id]=1001";
     assert_same(&AMOCRM, one, other);
@@ -262,7 +339,12 @@ fn an_amocrm_event_without_a_time_has_an_id_for_each_request_and_place() {
 fn amocrm_events_are_not_read_beyond_the_limit() {
     let lead = |number: usize| format!("leads[add][{number}][id]={number}&");
     let most: String = (0..MAX_EVENTS).map(lead).collect();
-    assert_eq!(events(&AMOCRM, most.as_bytes(), FIRST_REQUEST).unwrap().len(), MAX_EVENTS);
+    assert_eq!(
+        events(&AMOCRM, most.as_bytes(), FIRST_REQUEST)
+            .unwrap()
+            .len(),
+        MAX_EVENTS
+    );
     // The next item has no id: reading it would give another reason.
     let one_more = format!("{most}leads[add][{MAX_EVENTS}][name]=x");
     let reason = events(&AMOCRM, one_more.as_bytes(), FIRST_REQUEST).unwrap_err();

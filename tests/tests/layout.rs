@@ -23,19 +23,44 @@ fn no_place_forgets_a_provider() {
         folders("functions"),
         folders("events"),
         PROVIDERS.map(|provider| provider.name.to_owned()).into(),
-        resources(&template).filter_map(|resource| name(resource).map(str::to_owned)).collect(),
+        resources(&template)
+            .filter_map(|resource| name(resource).map(str::to_owned))
+            .collect(),
     ];
-    let all = [&functions, &events, &listed, &deployed].into_iter().flatten().collect::<BTreeSet<_>>();
+    let all = [&functions, &events, &listed, &deployed]
+        .into_iter()
+        .flatten()
+        .collect::<BTreeSet<_>>();
     let mut forgotten = Vec::new();
-    for name in all.into_iter().filter(|name| !OTHER_FUNCTIONS.contains(&&***name)) {
+    for name in all
+        .into_iter()
+        .filter(|name| !OTHER_FUNCTIONS.contains(&&***name))
+    {
         let places = [
-            (format!("the folder functions/{name}"), functions.contains(name)),
+            (
+                format!("the folder functions/{name}"),
+                functions.contains(name),
+            ),
             (format!("samples in events/{name}"), has_samples(name)),
-            (format!("a row of PROVIDERS in cli/src/lib.rs for {name}"), listed.contains(name)),
-            (format!("a function with CodeUri functions/{name} in template.yaml"), deployed.contains(name)),
-            (format!("the path /{name} in README.md"), readme.contains(&format!("/{name}"))),
+            (
+                format!("a row of PROVIDERS in cli/src/lib.rs for {name}"),
+                listed.contains(name),
+            ),
+            (
+                format!("a function with CodeUri functions/{name} in template.yaml"),
+                deployed.contains(name),
+            ),
+            (
+                format!("the path /{name} in README.md"),
+                readme.contains(&format!("/{name}")),
+            ),
         ];
-        forgotten.extend(places.into_iter().filter(|(_, is_there)| !is_there).map(|(place, _)| place));
+        forgotten.extend(
+            places
+                .into_iter()
+                .filter(|(_, is_there)| !is_there)
+                .map(|(place, _)| place),
+        );
     }
     assert!(forgotten.is_empty(), "forgotten: {forgotten:#?}");
 }
@@ -46,9 +71,14 @@ fn the_template_runs_each_provider_under_its_name() {
     let mut wrong = Vec::new();
     for provider in PROVIDERS {
         let function = resources(&template).find(|resource| name(resource) == Some(provider.name));
-        let routes: Vec<_> =
-            resources(&template).filter_map(|resource| resource["Properties"]["RouteKey"].as_str()).collect();
-        wrong.extend(function.into_iter().flat_map(|function| wrong_with(provider, function, &routes)));
+        let routes: Vec<_> = resources(&template)
+            .filter_map(|resource| resource["Properties"]["RouteKey"].as_str())
+            .collect();
+        wrong.extend(
+            function
+                .into_iter()
+                .flat_map(|function| wrong_with(provider, function, &routes)),
+        );
     }
     assert!(wrong.is_empty(), "in template.yaml: {wrong:#?}");
 }
@@ -57,22 +87,42 @@ fn the_template_runs_each_provider_under_its_name() {
 fn wrong_with(provider: Provider, function: &Value, routes: &[&str]) -> Vec<String> {
     let name = provider.name;
     let properties = &function["Properties"];
-    let has_variable =
-        |suffix| !properties["Environment"]["Variables"][format!("{}_{suffix}", name.to_uppercase())].is_null();
+    let has_variable = |suffix| {
+        !properties["Environment"]["Variables"][format!("{}_{suffix}", name.to_uppercase())]
+            .is_null()
+    };
     let has_keys = provider.credentials == Credentials::BasicOrKey;
     let needs = [
-        ("the Binary", function["Metadata"]["BuildProperties"]["Binary"].as_str() == Some(name)),
-        ("the route ANY /<name>", routes.contains(&&*format!("ANY /{name}"))),
-        ("the route ANY /<name>/{proxy+}", routes.contains(&&*format!("ANY /{name}/{{proxy+}}"))),
-        ("the variables that its gate reads", has_variable("CREDENTIALS") && has_variable("KEYS") == has_keys),
+        (
+            "the Binary",
+            function["Metadata"]["BuildProperties"]["Binary"].as_str() == Some(name),
+        ),
+        (
+            "the route ANY /<name>",
+            routes.contains(&&*format!("ANY /{name}")),
+        ),
+        (
+            "the route ANY /<name>/{proxy+}",
+            routes.contains(&&*format!("ANY /{name}/{{proxy+}}")),
+        ),
+        (
+            "the variables that its gate reads",
+            has_variable("CREDENTIALS") && has_variable("KEYS") == has_keys,
+        ),
     ];
-    needs.into_iter().filter(|(_, is_there)| !is_there).map(|(need, _)| format!("{need} of {name}")).collect()
+    needs
+        .into_iter()
+        .filter(|(_, is_there)| !is_there)
+        .map(|(need, _)| format!("{need} of {name}"))
+        .collect()
 }
 
 fn folders(parent: &str) -> BTreeSet<String> {
     let entries = fs::read_dir(workspace(parent)).unwrap().map(Result::unwrap);
     let folders = entries.filter(|entry| entry.path().is_dir());
-    folders.map(|entry| entry.file_name().to_string_lossy().into_owned()).collect()
+    folders
+        .map(|entry| entry.file_name().to_string_lossy().into_owned())
+        .collect()
 }
 
 fn has_samples(name: &str) -> bool {
@@ -85,15 +135,26 @@ fn resources(template: &Value) -> impl Iterator<Item = &Value> {
 
 /// The name of the folder in `functions/` that a resource runs.
 fn name(resource: &Value) -> Option<&str> {
-    resource["Properties"]["CodeUri"].as_str()?.strip_prefix("functions/")
+    resource["Properties"]["CodeUri"]
+        .as_str()?
+        .strip_prefix("functions/")
 }
 
 /// Which crates may name which: a crate those before it alone, and a function no other.
-const LAYERS: [&str; 6] = ["shared/models", "shared/store", "shared/intake", "functions", "cli", "tests"];
+const LAYERS: [&str; 6] = [
+    "shared/models",
+    "shared/store",
+    "shared/intake",
+    "functions",
+    "cli",
+    "tests",
+];
 
 /// What only some may name, and who.
-const RESERVED: [(&str, &[&str]); 2] =
-    [("aws-sdk-", &["shared/store", "cli", "tests"]), ("lambda_http", &["shared/intake", "cli", "tests"])];
+const RESERVED: [(&str, &[&str]); 2] = [
+    ("aws-sdk-", &["shared/store", "cli", "tests"]),
+    ("lambda_http", &["shared/intake", "cli", "tests"]),
+];
 
 #[derive(Deserialize)]
 struct Metadata {
@@ -117,17 +178,34 @@ struct Dependency {
 #[test]
 fn dependencies_point_one_way() {
     let cargo = env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
-    let arguments = ["metadata", "--no-deps", "--offline", "--format-version", "1"];
-    let output = Command::new(cargo).args(arguments).current_dir(workspace("")).output().unwrap();
+    let arguments = [
+        "metadata",
+        "--no-deps",
+        "--offline",
+        "--format-version",
+        "1",
+    ];
+    let output = Command::new(cargo)
+        .args(arguments)
+        .current_dir(workspace(""))
+        .output()
+        .unwrap();
     let metadata: Metadata = serde_json::from_slice(&output.stdout).unwrap();
-    let folder = |path: &Path| path.strip_prefix(&metadata.workspace_root).unwrap().to_string_lossy().into_owned();
+    let folder = |path: &Path| {
+        path.strip_prefix(&metadata.workspace_root)
+            .unwrap()
+            .to_string_lossy()
+            .into_owned()
+    };
     let mut wrong = Vec::new();
     for package in &metadata.packages {
         let from = folder(package.manifest_path.parent().unwrap());
         for dependency in &package.dependencies {
             let is_wrong = match &dependency.path {
                 Some(path) => layer(&folder(path)) >= layer(&from),
-                None => RESERVED.iter().any(|(name, to)| dependency.name.starts_with(name) && !to.contains(&&*from)),
+                None => RESERVED
+                    .iter()
+                    .any(|(name, to)| dependency.name.starts_with(name) && !to.contains(&&*from)),
             };
             if is_wrong {
                 wrong.push(format!("{from} may not depend on {}", dependency.name));
@@ -138,24 +216,61 @@ fn dependencies_point_one_way() {
 }
 
 fn layer(folder: &str) -> usize {
-    let layer = LAYERS.iter().position(|layer| Path::new(folder).starts_with(layer));
+    let layer = LAYERS
+        .iter()
+        .position(|layer| Path::new(folder).starts_with(layer));
     layer.unwrap_or_else(|| panic!("{folder} has no layer: which crates may name it?"))
 }
 
 /// What a receiver's cold start has no time for: the default chain of credentials, a second TLS, a big table of anything. (The
 /// reader of the system's certificates is there, and is not run: see `trust.rs`.)
-const TOO_MUCH: [&str; 7] = ["aws-config", "aws-lc-rs", "aws-lc-sys", "aws-sdk-sts", "openssl", "regex", "schemars"];
+const TOO_MUCH: [&str; 7] = [
+    "aws-config",
+    "aws-lc-rs",
+    "aws-lc-sys",
+    "aws-sdk-sts",
+    "openssl",
+    "regex",
+    "schemars",
+];
 
 #[test]
 fn what_is_shipped_stays_small() {
     let cargo = env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
-    for function in PROVIDERS.map(|provider| provider.name).iter().chain(&OTHER_FUNCTIONS) {
-        let arguments = ["tree", "--offline", "--edges", "normal", "--prefix", "none", "--package", function];
-        let output = Command::new(&cargo).args(arguments).current_dir(workspace("")).output().unwrap();
+    for function in PROVIDERS
+        .map(|provider| provider.name)
+        .iter()
+        .chain(&OTHER_FUNCTIONS)
+    {
+        let arguments = [
+            "tree",
+            "--offline",
+            "--edges",
+            "normal",
+            "--prefix",
+            "none",
+            "--package",
+            function,
+        ];
+        let output = Command::new(&cargo)
+            .args(arguments)
+            .current_dir(workspace(""))
+            .output()
+            .unwrap();
         let tree = String::from_utf8(output.stdout).unwrap();
-        let names: BTreeSet<_> = tree.lines().filter_map(|line| line.split(' ').next()).collect();
-        assert!(names.contains("aws-sdk-dynamodb"), "{tree} {}", String::from_utf8_lossy(&output.stderr));
-        let found: Vec<_> = TOO_MUCH.iter().filter(|name| names.contains(**name)).collect();
+        let names: BTreeSet<_> = tree
+            .lines()
+            .filter_map(|line| line.split(' ').next())
+            .collect();
+        assert!(
+            names.contains("aws-sdk-dynamodb"),
+            "{tree} {}",
+            String::from_utf8_lossy(&output.stderr)
+        );
+        let found: Vec<_> = TOO_MUCH
+            .iter()
+            .filter(|name| names.contains(**name))
+            .collect();
         assert!(found.is_empty(), "{function} has {found:?}");
     }
 }

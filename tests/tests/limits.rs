@@ -6,7 +6,8 @@ use aws_smithy_runtime_api::client::{
 };
 use intake::Provider;
 use models::{
-    Body, MAX_EVENTS, MAX_SOURCE_BYTES, MAX_SUBJECT_BYTES, MAX_TYPE_BYTES, Origin, Record, Timestamp, Unreadable, json,
+    Body, MAX_EVENTS, MAX_SOURCE_BYTES, MAX_SUBJECT_BYTES, MAX_TYPE_BYTES, Origin, Record,
+    Timestamp, Unreadable, json,
 };
 use std::{
     fmt::Write,
@@ -35,7 +36,9 @@ fn noise(length: usize) -> String {
     const ALPHABET: &[u8; 64] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_";
     let mut state = 1_u64;
     let mut next = || {
-        state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+        state = state
+            .wrapping_mul(6_364_136_223_846_793_005)
+            .wrapping_add(1_442_695_040_888_963_407);
         char::from(ALPHABET[usize::try_from(state >> 58).unwrap()])
     };
     (0..length).map(|_| next()).collect()
@@ -58,11 +61,21 @@ fn with_text(provider: &str, text: &str) -> String {
 /// The exact bytes of the delivery that a record was made of.
 fn bytes(record: &Record) -> Vec<u8> {
     match record {
-        Record::Event { event, body: Body::Data, .. } => event.data.get().into(),
-        Record::Event { body: Body::Here(bytes), .. }
+        Record::Event {
+            event,
+            body: Body::Data,
+            ..
+        } => event.data.get().into(),
+        Record::Event {
+            body: Body::Here(bytes),
+            ..
+        }
         | Record::Body { bytes, .. }
         | Record::Quarantined { bytes, .. } => bytes.clone(),
-        Record::Event { body: Body::Shared(_), .. } => panic!("it came with others"),
+        Record::Event {
+            body: Body::Shared(_),
+            ..
+        } => panic!("it came with others"),
     }
 }
 
@@ -70,22 +83,56 @@ fn bytes(record: &Record) -> Vec<u8> {
 async fn a_body_of_any_size_that_lambda_lets_through_is_had_back_byte_for_byte() {
     let _alone = ALONE.lock().await;
     let bodies = [
-        (pipedrive::PIPEDRIVE, with_text("pipedrive", &prose(59 * MEGABYTE / 10)), 1),
-        (pipedrive::PIPEDRIVE, with_text("pipedrive", &noise(59 * MEGABYTE / 10)), 12),
+        (
+            pipedrive::PIPEDRIVE,
+            with_text("pipedrive", &prose(59 * MEGABYTE / 10)),
+            1,
+        ),
+        (
+            pipedrive::PIPEDRIVE,
+            with_text("pipedrive", &noise(59 * MEGABYTE / 10)),
+            12,
+        ),
         (closer::CLOSER, with_text("closer", &noise(MEGABYTE)), 3),
         (closer::CLOSER, noise(59 * MEGABYTE / 10), 12),
-        (amocrm::AMOCRM, with_text("amocrm", &prose(45 * MEGABYTE / 10)), 1),
-        (amocrm::AMOCRM, with_text("amocrm", &noise(45 * MEGABYTE / 10)), 18),
+        (
+            amocrm::AMOCRM,
+            with_text("amocrm", &prose(45 * MEGABYTE / 10)),
+            1,
+        ),
+        (
+            amocrm::AMOCRM,
+            with_text("amocrm", &noise(45 * MEGABYTE / 10)),
+            18,
+        ),
     ];
     for (provider, body, least_items) in bodies {
         let world = World::of(provider).await;
         world.send_until_kept(&body).await;
         world.drain().await;
         let records = world.kept.records().await.unwrap();
-        let [record] = &*records else { panic!("{} records of {}", records.len(), provider.name) };
-        assert!(encode(record.clone()).len() >= least_items, "{}: {}", provider.name, encode(record.clone()).len());
-        let record = world.kept.get(&Key::of(record)).await.unwrap().unwrap().record;
-        assert!(bytes(&record) == body.as_bytes(), "{} bytes of {}", body.len(), provider.name);
+        let [record] = &*records else {
+            panic!("{} records of {}", records.len(), provider.name)
+        };
+        assert!(
+            encode(record.clone()).len() >= least_items,
+            "{}: {}",
+            provider.name,
+            encode(record.clone()).len()
+        );
+        let record = world
+            .kept
+            .get(&Key::of(record))
+            .await
+            .unwrap()
+            .unwrap()
+            .record;
+        assert!(
+            bytes(&record) == body.as_bytes(),
+            "{} bytes of {}",
+            body.len(),
+            provider.name
+        );
     }
 }
 
@@ -95,7 +142,11 @@ fn large() -> Record {
     Record::Quarantined {
         provider: "closer".to_owned(),
         delivery: "large".to_owned(),
-        origin: Origin { arrival, request_id: "r".to_owned(), content_type: None },
+        origin: Origin {
+            arrival,
+            request_id: "r".to_owned(),
+            content_type: None,
+        },
         reason: Unreadable::NoEvent,
         bytes: noise(3 * MAX_PART_BYTES).into_bytes(),
     }
@@ -108,19 +159,34 @@ async fn what_is_half_written_is_not_there_and_an_item_without_its_parts_is_an_e
     for missing in 0..items.len() {
         let world = World::of(closer::CLOSER).await;
         let table = &world.kept;
-        for (_, item) in items.iter().enumerate().filter(|(index, _)| *index != missing) {
+        for (_, item) in items
+            .iter()
+            .enumerate()
+            .filter(|(index, _)| *index != missing)
+        {
             assert_eq!(table.put(item.clone()).await.unwrap(), Kept::New);
         }
         let (one, all) = (table.get(&key).await, table.records().await);
         if missing == items.len() - 1 {
-            assert!(one.unwrap().is_none() && all.unwrap().is_empty(), "without the item itself");
+            assert!(
+                one.unwrap().is_none() && all.unwrap().is_empty(),
+                "without the item itself"
+            );
         } else {
             // No writer puts an item before its parts.
             let errors = [one.unwrap_err().to_string(), all.unwrap_err().to_string()];
-            assert!(errors.iter().all(|error| error.contains("the parts of an item are missing")), "{errors:?}");
+            assert!(
+                errors
+                    .iter()
+                    .all(|error| error.contains("the parts of an item are missing")),
+                "{errors:?}"
+            );
         }
         table.put(items[missing].clone()).await.unwrap();
-        assert_eq!(bytes(&table.get(&key).await.unwrap().unwrap().record), bytes(&large()));
+        assert_eq!(
+            bytes(&table.get(&key).await.unwrap().unwrap().record),
+            bytes(&large())
+        );
     }
 }
 
@@ -131,9 +197,20 @@ async fn an_item_is_put_after_its_parts() {
         let world = World::of(closer::CLOSER).await;
         world.table.set_after(put, Fault::ResetBefore).await;
         assert_eq!(world.send(bytes(&large())).await.status, 200);
-        let spooled = world.sqs.messages().into_iter().map(|message| Message::received(message.body).item().unwrap());
-        let head = spooled.into_iter().find(|item| item.contains_key("parts")).unwrap();
-        assert_eq!(world.kept.put(head).await.unwrap(), Kept::New, "after {put} of {parts} parts");
+        let spooled = world
+            .sqs
+            .messages()
+            .into_iter()
+            .map(|message| Message::received(message.body).item().unwrap());
+        let head = spooled
+            .into_iter()
+            .find(|item| item.contains_key("parts"))
+            .unwrap();
+        assert_eq!(
+            world.kept.put(head).await.unwrap(),
+            Kept::New,
+            "after {put} of {parts} parts"
+        );
     }
 }
 
@@ -141,10 +218,24 @@ async fn an_item_is_put_after_its_parts() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn all_items_of_a_record_expire_at_the_time_that_was_set_when_it_was_received() {
     let retention = Some(Duration::from_hours(24));
-    let world = World::with(closer::CLOSER, &CLIENT, |settings| Settings { retention, ..settings }).await;
+    let world = World::with(closer::CLOSER, &CLIENT, |settings| Settings {
+        retention,
+        ..settings
+    })
+    .await;
     world.table.set(Fault::Refused).await;
-    assert_eq!(world.send(with_text("closer", &noise(MEGABYTE))).await.status, 200);
-    let spooled = world.sqs.messages().into_iter().map(|message| Message::received(message.body).item().unwrap());
+    assert_eq!(
+        world
+            .send(with_text("closer", &noise(MEGABYTE)))
+            .await
+            .status,
+        200
+    );
+    let spooled = world
+        .sqs
+        .messages()
+        .into_iter()
+        .map(|message| Message::received(message.body).item().unwrap());
     let times: Vec<_> = spooled.map(|item| expiry(&item)).collect();
     assert!(times.len() > 2 && times[0].is_some(), "{times:?}");
     assert!(times.iter().all(|time| *time == times[0]), "{times:?}");
@@ -155,19 +246,42 @@ async fn the_drain_places_an_item_once_its_parts_are_there_and_leaves_what_is_no
     let broken = World::of(closer::CLOSER).await;
     broken.table.set(Fault::Refused).await;
     assert_eq!(broken.send(bytes(&large())).await.status, 200);
-    let is_head = |body: &String| Message::received(body.clone()).item().unwrap().contains_key("parts");
-    let spooled = broken.sqs.messages().into_iter().map(|message| message.body);
+    let is_head = |body: &String| {
+        Message::received(body.clone())
+            .item()
+            .unwrap()
+            .contains_key("parts")
+    };
+    let spooled = broken
+        .sqs
+        .messages()
+        .into_iter()
+        .map(|message| message.body);
     let (heads, parts): (Vec<_>, Vec<_>) = spooled.partition(is_head);
 
     let world = World::of(closer::CLOSER).await;
     let World { sqs, kept, .. } = &world;
-    let drain_all = async || sqs.deliver(10, async |event| drain::drain(kept, event).await).await;
+    let drain_all = async || {
+        sqs.deliver(10, async |event| drain::drain(kept, event).await)
+            .await
+    };
     for body in [&heads[0], "garbage", "", &parts[0]] {
         sqs.push(body);
     }
     drain_all().await;
-    let left: Vec<_> = sqs.messages().into_iter().map(|message| (message.body, message.receives)).collect();
-    assert_eq!(left, [(heads[0].clone(), 1), ("garbage".to_owned(), 1), (String::new(), 1)]);
+    let left: Vec<_> = sqs
+        .messages()
+        .into_iter()
+        .map(|message| (message.body, message.receives))
+        .collect();
+    assert_eq!(
+        left,
+        [
+            (heads[0].clone(), 1),
+            ("garbage".to_owned(), 1),
+            (String::new(), 1)
+        ]
+    );
     assert!(kept.records().await.unwrap().is_empty());
 
     for part in &parts {
@@ -175,7 +289,11 @@ async fn the_drain_places_an_item_once_its_parts_are_there_and_leaves_what_is_no
     }
     drain_all().await;
     drain_all().await;
-    assert_eq!(sqs.messages().len(), 2, "the garbage is not ours to throw away");
+    assert_eq!(
+        sqs.messages().len(),
+        2,
+        "the garbage is not ours to throw away"
+    );
     assert_eq!(bytes(&kept.records().await.unwrap()[0]), bytes(&large()));
 }
 
@@ -186,17 +304,62 @@ type Make = fn(&Provider, usize) -> String;
 const LIMITS: [(Provider, usize, Make, &str); 13] = [
     (pipedrive::PIPEDRIVE, json::MAX_DEPTH, nested, "too_deep"),
     (closer::CLOSER, json::MAX_DEPTH, nested, "too_deep"),
-    (amocrm::AMOCRM, amocrm::form::MAX_DEPTH, brackets, "too_deep"),
+    (
+        amocrm::AMOCRM,
+        amocrm::form::MAX_DEPTH,
+        brackets,
+        "too_deep",
+    ),
     (amocrm::AMOCRM, amocrm::form::MAX_DEPTH, nested, "too_deep"),
-    (amocrm::AMOCRM, amocrm::form::MAX_FIELDS, fields, "too_many_fields"),
+    (
+        amocrm::AMOCRM,
+        amocrm::form::MAX_FIELDS,
+        fields,
+        "too_many_fields",
+    ),
     (amocrm::AMOCRM, MAX_EVENTS, form_of, "too_many_events"),
-    (pipedrive::PIPEDRIVE, MAX_SOURCE_BYTES - "pipedrive/".len(), company, "too_long"),
-    (amocrm::AMOCRM, MAX_SOURCE_BYTES - "amocrm/".len(), company, "too_long"),
-    (pipedrive::PIPEDRIVE, MAX_SUBJECT_BYTES - "deal/".len(), id, "too_long"),
-    (amocrm::AMOCRM, MAX_SUBJECT_BYTES - "lead/".len(), id, "too_long"),
-    (closer::CLOSER, MAX_SUBJECT_BYTES - "customer/".len(), id, "too_long"),
-    (pipedrive::PIPEDRIVE, MAX_TYPE_BYTES - "com.pipedrive.deal.".len(), action, "too_long"),
-    (amocrm::AMOCRM, MAX_TYPE_BYTES - "com.amocrm.lead.".len(), action, "too_long"),
+    (
+        pipedrive::PIPEDRIVE,
+        MAX_SOURCE_BYTES - "pipedrive/".len(),
+        company,
+        "too_long",
+    ),
+    (
+        amocrm::AMOCRM,
+        MAX_SOURCE_BYTES - "amocrm/".len(),
+        company,
+        "too_long",
+    ),
+    (
+        pipedrive::PIPEDRIVE,
+        MAX_SUBJECT_BYTES - "deal/".len(),
+        id,
+        "too_long",
+    ),
+    (
+        amocrm::AMOCRM,
+        MAX_SUBJECT_BYTES - "lead/".len(),
+        id,
+        "too_long",
+    ),
+    (
+        closer::CLOSER,
+        MAX_SUBJECT_BYTES - "customer/".len(),
+        id,
+        "too_long",
+    ),
+    (
+        pipedrive::PIPEDRIVE,
+        MAX_TYPE_BYTES - "com.pipedrive.deal.".len(),
+        action,
+        "too_long",
+    ),
+    (
+        amocrm::AMOCRM,
+        MAX_TYPE_BYTES - "com.amocrm.lead.".len(),
+        action,
+        "too_long",
+    ),
 ];
 
 /// So many levels, that of the body being the first.
@@ -206,14 +369,20 @@ fn nested(provider: &Provider, levels: usize) -> String {
         "amocrm" => {
             // Below leads, which has no brackets in a form either, add, 0 and deep are levels too.
             let deep = format!("{}1{}", "[".repeat(levels - 3), "]".repeat(levels - 3));
-            format!(r#"{{"leads":{{"add":{{"0":{{"id":1,"updated_at":1795255200,"deep":{deep}}}}}}}}}"#)
+            format!(
+                r#"{{"leads":{{"add":{{"0":{{"id":1,"updated_at":1795255200,"deep":{deep}}}}}}}}}"#
+            )
         }
         name => event(name, 1).replacen('{', &format!(r#"{{"deep":{deep},"#), 1),
     }
 }
 
 fn brackets(provider: &Provider, levels: usize) -> String {
-    format!("{}&leads[add][0]{}=1", event(provider.name, 1), "[a]".repeat(levels - 2))
+    format!(
+        "{}&leads[add][0]{}=1",
+        event(provider.name, 1),
+        "[a]".repeat(levels - 2)
+    )
 }
 
 fn fields(provider: &Provider, count: usize) -> String {
@@ -234,14 +403,18 @@ fn company(provider: &Provider, length: usize) -> String {
     let name = "7".repeat(length);
     match provider.name {
         "amocrm" => format!("{}&account[id]={name}", event("amocrm", 1)),
-        other => event(other, 1).replace(r#""company_id":"7""#, &format!(r#""company_id":"{name}""#)),
+        other => {
+            event(other, 1).replace(r#""company_id":"7""#, &format!(r#""company_id":"{name}""#))
+        }
     }
 }
 
 fn id(provider: &Provider, length: usize) -> String {
     let id = "9".repeat(length);
     match provider.name {
-        "pipedrive" => event("pipedrive", 7).replace(r#""entity_id":"7""#, &format!(r#""entity_id":"{id}""#)),
+        "pipedrive" => {
+            event("pipedrive", 7).replace(r#""entity_id":"7""#, &format!(r#""entity_id":"{id}""#))
+        }
         "closer" => event("closer", 7).replace(r#""id":"7""#, &format!(r#""id":"{id}""#)),
         _ => format!("leads[add][0][id]={id}&leads[add][0][updated_at]=1795255200"),
     }
@@ -261,12 +434,21 @@ async fn what_is_over_a_limit_is_quarantined_with_the_reason_that_names_it() {
     for (provider, limit, make, reason) in LIMITS {
         for amount in [limit - 1, limit, limit + 1] {
             let world = World::of(provider).await;
-            let (case, body) = (format!("{reason} of {}, {amount} of {limit}", provider.name), make(&provider, amount));
+            let (case, body) = (
+                format!("{reason} of {}, {amount} of {limit}", provider.name),
+                make(&provider, amount),
+            );
             let answer = world.send_until_kept(&body).await;
-            assert!(amount <= limit || answer.after <= provider.patience, "{case}: {answer:?}");
+            assert!(
+                amount <= limit || answer.after <= provider.patience,
+                "{case}: {answer:?}"
+            );
             world.drain().await;
             let records = world.kept.records().await.unwrap();
-            let quarantined = records.iter().find_map(Record::unreadable).map(Unreadable::reason);
+            let quarantined = records
+                .iter()
+                .find_map(Record::unreadable)
+                .map(Unreadable::reason);
             assert_eq!(quarantined, (amount > limit).then_some(reason), "{case}");
             if quarantined.is_some() {
                 assert_eq!(bytes(&records[0]), body.as_bytes(), "{case}");
@@ -279,28 +461,69 @@ async fn what_is_over_a_limit_is_quarantined_with_the_reason_that_names_it() {
 async fn what_would_be_no_key_is_quarantined_and_what_is_odd_is_kept() {
     let lead = "leads[add][0][updated_at]=1795255200&leads[add][0][id]=";
     let cases = [
-        (pipedrive::PIPEDRIVE, id(&pipedrive::PIPEDRIVE, 0).replace(r#""id":7"#, r#""id":"""#), Some("missing")),
+        (
+            pipedrive::PIPEDRIVE,
+            id(&pipedrive::PIPEDRIVE, 0).replace(r#""id":7"#, r#""id":"""#),
+            Some("missing"),
+        ),
         (closer::CLOSER, id(&closer::CLOSER, 0), Some("missing")),
         (amocrm::AMOCRM, lead.to_owned(), Some("missing")),
-        (amocrm::AMOCRM, format!("{lead}1&leads[add][99999999999999999999999][id]=2"), None),
         (
             amocrm::AMOCRM,
-            format!("{lead}1&leads[add][0][linked][18446744073709551615]=a&leads[add][0][linked][]=b"),
+            format!("{lead}1&leads[add][99999999999999999999999][id]=2"),
             None,
         ),
-        (amocrm::AMOCRM, format!("{lead}1&leads[add][0][linked][15319601][ID]=1"), None),
-        (amocrm::AMOCRM, "leads[add][0][id]=1&leads[add][0][updated_at]=99999999999999999999".to_owned(), None),
-        (closer::CLOSER, event("closer", 1).replace("1795255200000", "-9223372036854775808"), None),
-        (closer::CLOSER, event("closer", 1).replace("1795255200000", "1e400"), None),
-        (pipedrive::PIPEDRIVE, event("pipedrive", 1).replace("2026-11-21T", "-9999-12-31T"), None),
-        (pipedrive::PIPEDRIVE, event("pipedrive", 1).replace("2026-11-21T", "9999-12-31T"), None),
+        (
+            amocrm::AMOCRM,
+            format!(
+                "{lead}1&leads[add][0][linked][18446744073709551615]=a&leads[add][0][linked][]=b"
+            ),
+            None,
+        ),
+        (
+            amocrm::AMOCRM,
+            format!("{lead}1&leads[add][0][linked][15319601][ID]=1"),
+            None,
+        ),
+        (
+            amocrm::AMOCRM,
+            "leads[add][0][id]=1&leads[add][0][updated_at]=99999999999999999999".to_owned(),
+            None,
+        ),
+        (
+            closer::CLOSER,
+            event("closer", 1).replace("1795255200000", "-9223372036854775808"),
+            None,
+        ),
+        (
+            closer::CLOSER,
+            event("closer", 1).replace("1795255200000", "1e400"),
+            None,
+        ),
+        (
+            pipedrive::PIPEDRIVE,
+            event("pipedrive", 1).replace("2026-11-21T", "-9999-12-31T"),
+            None,
+        ),
+        (
+            pipedrive::PIPEDRIVE,
+            event("pipedrive", 1).replace("2026-11-21T", "9999-12-31T"),
+            None,
+        ),
     ];
     for (provider, body, reason) in cases {
         let world = World::of(provider).await;
         assert_eq!(world.send(&body).await.status, 200, "{body}");
         assert!(world.sqs.messages().is_empty(), "the table refuses {body}");
         let records = world.kept.records().await.unwrap();
-        assert_eq!(records.iter().find_map(Record::unreadable).map(Unreadable::reason), reason, "{body}");
+        assert_eq!(
+            records
+                .iter()
+                .find_map(Record::unreadable)
+                .map(Unreadable::reason),
+            reason,
+            "{body}"
+        );
     }
 }
 
@@ -313,11 +536,19 @@ async fn as_many_events_as_a_delivery_may_have_are_answered_in_time_whatever_the
         let world = World::of(provider).await;
         world.table.set(fault).await;
         let answer = world.send(&body).await;
-        println!("{MAX_EVENTS} events, table with fault {fault:?}: {answer:?}, {} spooled", world.sqs.messages().len());
-        assert!(answer.status == 200 && answer.after <= provider.patience, "{fault:?}: {answer:?}");
+        println!(
+            "{MAX_EVENTS} events, table with fault {fault:?}: {answer:?}, {} spooled",
+            world.sqs.messages().len()
+        );
+        assert!(
+            answer.status == 200 && answer.after <= provider.patience,
+            "{fault:?}: {answer:?}"
+        );
         world.table.set(Fault::None).await;
         world.drain().await;
-        world.assert_kept(std::slice::from_ref(&body), MAX_EVENTS).await;
+        world
+            .assert_kept(std::slice::from_ref(&body), MAX_EVENTS)
+            .await;
     }
 }
 
@@ -329,8 +560,16 @@ struct Panicking {
 }
 
 impl HttpClient for Panicking {
-    fn http_connector(&self, settings: &HttpConnectorSettings, components: &RuntimeComponents) -> SharedHttpConnector {
-        let left = self.times.fetch_update(Ordering::Relaxed, Ordering::Relaxed, |times| times.checked_sub(1));
+    fn http_connector(
+        &self,
+        settings: &HttpConnectorSettings,
+        components: &RuntimeComponents,
+    ) -> SharedHttpConnector {
+        let left = self
+            .times
+            .fetch_update(Ordering::Relaxed, Ordering::Relaxed, |times| {
+                times.checked_sub(1)
+            });
         assert!(left.is_err(), "a defect of the transport");
         self.then.http_connector(settings, components)
     }
@@ -339,7 +578,10 @@ impl HttpClient for Panicking {
 #[tokio::test]
 async fn a_panic_on_the_way_to_the_table_costs_a_delivery_its_reading_at_most() {
     for (times, status) in [(1, 200), (2, 503)] {
-        let http = Panicking { times: times.into(), then: aws_smithy_http_client::Builder::new().build_http() };
+        let http = Panicking {
+            times: times.into(),
+            then: aws_smithy_http_client::Builder::new().build_http(),
+        };
         let client = Client::over(SharedHttpClient::new(http));
         let world = World::with(closer::CLOSER, &client, |settings| settings).await;
         assert_eq!(world.send(event("closer", 1)).await.status, status);
@@ -347,7 +589,10 @@ async fn a_panic_on_the_way_to_the_table_costs_a_delivery_its_reading_at_most() 
         let reason = records.iter().find_map(Record::unreadable);
         assert_eq!(reason, (status == 200).then_some(&Unreadable::Panicked));
         let next = world.send(event("closer", 2)).await;
-        assert!(next.status == 200 && next.after < Duration::from_millis(200), "{next:?}");
+        assert!(
+            next.status == 200 && next.after < Duration::from_millis(200),
+            "{next:?}"
+        );
     }
 }
 
@@ -355,14 +600,29 @@ async fn a_panic_on_the_way_to_the_table_costs_a_delivery_its_reading_at_most() 
 async fn memory_stays_a_small_multiple_of_the_body() {
     let _alone = ALONE.lock().await;
     for (provider, body) in [
-        (pipedrive::PIPEDRIVE, with_text("pipedrive", &noise(59 * MEGABYTE / 10))),
-        (amocrm::AMOCRM, with_text("amocrm", &noise(45 * MEGABYTE / 10))),
+        (
+            pipedrive::PIPEDRIVE,
+            with_text("pipedrive", &noise(59 * MEGABYTE / 10)),
+        ),
+        (
+            amocrm::AMOCRM,
+            with_text("amocrm", &noise(45 * MEGABYTE / 10)),
+        ),
         (amocrm::AMOCRM, "&a".repeat(22 * MEGABYTE / 10)),
-        (closer::CLOSER, format!("[{}0]", "0,".repeat(29 * MEGABYTE / 10))),
+        (
+            closer::CLOSER,
+            format!("[{}0]", "0,".repeat(29 * MEGABYTE / 10)),
+        ),
     ] {
         let world = World::of(provider).await;
         let mut function = Function::spawn(binary(provider.name), &world.environment()).await;
-        assert_eq!(function.invoke(Request::post(provider.name, &event(provider.name, 1))).await.status(), 200);
+        assert_eq!(
+            function
+                .invoke(Request::post(provider.name, &event(provider.name, 1)))
+                .await
+                .status(),
+            200
+        );
         let before = function.peak_memory();
         let request = match provider.name {
             "amocrm" => Request::post_bytes(provider.name, body.as_bytes()),
@@ -374,7 +634,14 @@ async fn memory_stays_a_small_multiple_of_the_body() {
             assert!(attempts <= 5, "{} bytes of {}", body.len(), provider.name);
         }
         let (grown, length) = (function.peak_memory() - before, body.len());
-        println!("{length} bytes of {}: {grown} more at the peak", provider.name);
-        assert!(grown <= 12 * length, "{} takes {grown} bytes for a body of {length}", provider.name);
+        println!(
+            "{length} bytes of {}: {grown} more at the peak",
+            provider.name
+        );
+        assert!(
+            grown <= 12 * length,
+            "{} takes {grown} bytes for a body of {length}",
+            provider.name
+        );
     }
 }

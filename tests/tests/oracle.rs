@@ -45,20 +45,29 @@ impl Observed {
     async fn start(name: &str, takes_keys: bool) -> Self {
         let dynamodb = DynamoDb::start(&Data::Memory, 0, TEMPLATE).await.unwrap();
         let prefix = name.to_uppercase();
-        let mut environment = Environment::of(name, &dynamodb.endpoint())
-            .with(&format!("{prefix}_CREDENTIALS"), accepted("local", "local:local"));
+        let mut environment = Environment::of(name, &dynamodb.endpoint()).with(
+            &format!("{prefix}_CREDENTIALS"),
+            accepted("local", "local:local"),
+        );
         if takes_keys {
             environment = environment.with(&format!("{prefix}_KEYS"), accepted("url", KEY));
         }
         let config = aws_sdk_dynamodb::Config::builder()
             .behavior_version_latest()
             .region(aws_sdk_dynamodb::config::Region::from_static("us-east-1"))
-            .credentials_provider(aws_sdk_dynamodb::config::Credentials::new("local", "local", None, None, "local"))
+            .credentials_provider(aws_sdk_dynamodb::config::Credentials::new(
+                "local", "local", None, None, "local",
+            ))
             .http_client(store::network(1))
             .endpoint_url(dynamodb.endpoint())
             .build();
         let function = Function::spawn(binary(name), &environment).await;
-        Self { function, client: Client::from_conf(config), lines: 0, _dynamodb: dynamodb }
+        Self {
+            function,
+            client: Client::from_conf(config),
+            lines: 0,
+            _dynamodb: dynamodb,
+        }
     }
 
     /// What becomes of one event: the status, the log line and all stored items. The table is empty again afterwards.
@@ -72,11 +81,21 @@ impl Observed {
 
     async fn take_items(&self) -> Vec<Value> {
         let scanned = self.client.scan().table_name(TABLE).consistent_read(true);
-        let scanned = scanned.into_paginator().items().send().collect::<Result<Vec<_>, _>>().await.unwrap();
+        let scanned = scanned
+            .into_paginator()
+            .items()
+            .send()
+            .collect::<Result<Vec<_>, _>>()
+            .await
+            .unwrap();
         let mut items = BTreeMap::new();
         for item in scanned {
             let key = ["pk", "sk"].map(|name| item[name].clone());
-            let delete = self.client.delete_item().table_name(TABLE).key("pk", key[0].clone());
+            let delete = self
+                .client
+                .delete_item()
+                .table_name(TABLE)
+                .key("pk", key[0].clone());
             delete.key("sk", key[1].clone()).send().await.unwrap();
             items.insert(key.map(|value| value.as_s().unwrap().clone()), plain(&item));
         }
@@ -100,7 +119,9 @@ fn plain(item: &HashMap<String, AttributeValue>) -> Value {
         let value = match (&**name, value) {
             ("kept" | "recordedtime", AttributeValue::S(_)) => Value::Null,
             // The shard depends on the id alone.
-            ("hour" | "hourshard", AttributeValue::S(text)) => text.split_once('#').unwrap().1.into(),
+            ("hour" | "hourshard", AttributeValue::S(text)) => {
+                text.split_once('#').unwrap().1.into()
+            }
             (_, AttributeValue::S(text)) => text.clone().into(),
             (_, AttributeValue::N(number)) => json!({ "N": number }),
             (_, AttributeValue::B(bytes)) => json!({ "B": STANDARD.encode(bytes) }),
@@ -136,7 +157,11 @@ fn compare(file: &str, observed: &str) {
 #[tokio::test]
 async fn every_sample_is_stored_answered_and_logged_as_before() {
     for provider in PROVIDERS {
-        let mut stack = Observed::start(provider.name, provider.credentials == Credentials::BasicOrKey).await;
+        let mut stack = Observed::start(
+            provider.name,
+            provider.credentials == Credentials::BasicOrKey,
+        )
+        .await;
         let mut golden = String::new();
         let files = fs::read_dir(workspace("events").join(provider.name)).unwrap();
         let mut paths: Vec<_> = files.map(|file| file.unwrap().path()).collect();
@@ -146,7 +171,10 @@ async fn every_sample_is_stored_answered_and_logged_as_before() {
             let name = path.file_stem().unwrap().to_string_lossy();
             writeln!(golden, "{name}").unwrap();
             for part in ["status", "log", "items"] {
-                for line in observed[part].as_array().unwrap_or(&vec![observed[part].clone()]) {
+                for line in observed[part]
+                    .as_array()
+                    .unwrap_or(&vec![observed[part].clone()])
+                {
                     writeln!(golden, "  {part} {line}").unwrap();
                 }
             }
@@ -160,7 +188,11 @@ async fn every_corpus_body_is_stored_answered_and_logged_as_before() {
     let Some(rows) = corpus::rows() else { return };
     let mut golden = String::new();
     for provider in PROVIDERS {
-        let mut stack = Observed::start(provider.name, provider.credentials == Credentials::BasicOrKey).await;
+        let mut stack = Observed::start(
+            provider.name,
+            provider.credentials == Credentials::BasicOrKey,
+        )
+        .await;
         for row in rows.iter().filter(|row| row.provider == provider.name) {
             let request = Request::post_bytes(provider.name, &row.body)
                 .authorization("Basic bG9jYWw6bG9jYWw=")
@@ -181,10 +213,16 @@ fn every_command_says_the_same_in_its_help() {
 
 /// The help of a command, and of all commands below it.
 fn add_help(golden: &mut String, command: &[&str]) {
-    let output = hookkeeper(command).arg("--help").env("COLUMNS", "100").output().unwrap();
+    let output = hookkeeper(command)
+        .arg("--help")
+        .env("COLUMNS", "100")
+        .output()
+        .unwrap();
     let help = String::from_utf8(output.stdout).unwrap();
     writeln!(golden, "$ hookkeeper {} --help\n{help}", command.join(" ")).unwrap();
-    let commands = help.split_once("Commands:\n").map_or("", |(_, rest)| rest.split("\n\n").next().unwrap());
+    let commands = help
+        .split_once("Commands:\n")
+        .map_or("", |(_, rest)| rest.split("\n\n").next().unwrap());
     for line in commands.lines() {
         let name = line.trim_start().split(' ').next().unwrap();
         let is_command = line.starts_with("  ") && !line.starts_with("   ") && name != "help";
@@ -198,10 +236,21 @@ fn add_help(golden: &mut String, command: &[&str]) {
 fn the_template_makes_the_same_resources_and_outputs() {
     let template = parse(TEMPLATE).unwrap();
     let mut golden = String::new();
-    for section in ["Parameters", "Conditions", "Globals", "Resources", "Outputs"] {
+    for section in [
+        "Parameters",
+        "Conditions",
+        "Globals",
+        "Resources",
+        "Outputs",
+    ] {
         for (name, value) in template[section].as_object().unwrap() {
             let kind = value["Type"].as_str().unwrap_or_default();
-            writeln!(golden, "{section} {name} {kind} {}", digest(&sorted(value.clone()).to_string())).unwrap();
+            writeln!(
+                golden,
+                "{section} {name} {kind} {}",
+                digest(&sorted(value.clone()).to_string())
+            )
+            .unwrap();
         }
     }
     compare("observed/template.txt", &golden);

@@ -52,31 +52,65 @@ fn large_quarantined(body: &str) -> Record {
 
 fn bytes(record: &Record) -> Vec<u8> {
     match record {
-        Record::Event { event, body: Body::Data, .. } => event.data.get().into(),
-        Record::Event { body: Body::Here(bytes), .. }
+        Record::Event {
+            event,
+            body: Body::Data,
+            ..
+        } => event.data.get().into(),
+        Record::Event {
+            body: Body::Here(bytes),
+            ..
+        }
         | Record::Body { bytes, .. }
         | Record::Quarantined { bytes, .. } => bytes.clone(),
-        Record::Event { body: Body::Shared(_), .. } => panic!("it came with others"),
+        Record::Event {
+            body: Body::Shared(_),
+            ..
+        } => panic!("it came with others"),
     }
 }
 
 /// All items of the table, as they stand there.
 async fn items(site: &Site) -> Vec<Item> {
-    let scan = site.client().scan().table_name(hookkeeper::local::TABLE).consistent_read(true);
-    scan.into_paginator().items().send().try_collect().await.unwrap()
+    let scan = site
+        .client()
+        .scan()
+        .table_name(hookkeeper::local::TABLE)
+        .consistent_read(true);
+    scan.into_paginator()
+        .items()
+        .send()
+        .try_collect()
+        .await
+        .unwrap()
 }
 
 async fn put(site: &Site, item: Item) {
-    site.client().put_item().table_name(hookkeeper::local::TABLE).set_item(Some(item)).send().await.unwrap();
+    site.client()
+        .put_item()
+        .table_name(hookkeeper::local::TABLE)
+        .set_item(Some(item))
+        .send()
+        .await
+        .unwrap();
 }
 
 async fn delete(site: &Site, item: &Item) {
-    let delete = site.client().delete_item().table_name(hookkeeper::local::TABLE);
-    delete.key("pk", item["pk"].clone()).key("sk", item["sk"].clone()).send().await.unwrap();
+    let delete = site
+        .client()
+        .delete_item()
+        .table_name(hookkeeper::local::TABLE);
+    delete
+        .key("pk", item["pk"].clone())
+        .key("sk", item["sk"].clone())
+        .send()
+        .await
+        .unwrap();
 }
 
 fn expires(item: &Item) -> Option<i64> {
-    item.get("expires").map(|expires| expires.as_n().unwrap().parse().unwrap())
+    item.get("expires")
+        .map(|expires| expires.as_n().unwrap().parse().unwrap())
 }
 
 /// Removes the items that expire at a time or before, as DynamoDB does.
@@ -89,7 +123,11 @@ async fn expire(site: &Site, now: i64) {
 }
 
 async fn assert_is_empty(site: &Site, case: &str) {
-    let left: Vec<_> = items(site).await.into_iter().map(|item| (item["pk"].clone(), item["sk"].clone())).collect();
+    let left: Vec<_> = items(site)
+        .await
+        .into_iter()
+        .map(|item| (item["pk"].clone(), item["sk"].clone()))
+        .collect();
     assert!(left.is_empty(), "{case} leaves {left:?}");
 }
 
@@ -101,7 +139,11 @@ fn interleavings(first: usize, second: usize) -> Vec<Vec<usize>> {
     let mut all = Vec::new();
     for (writer, left) in [(0, first), (1, second)] {
         if left > 0 {
-            let rest = if writer == 0 { interleavings(first - 1, second) } else { interleavings(first, second - 1) };
+            let rest = if writer == 0 {
+                interleavings(first - 1, second)
+            } else {
+                interleavings(first, second - 1)
+            };
             all.extend(rest.into_iter().map(|rest| [vec![writer], rest].concat()));
         }
     }
@@ -111,11 +153,17 @@ fn interleavings(first: usize, second: usize) -> Vec<Vec<usize>> {
 #[tokio::test]
 async fn two_writers_of_one_record_never_mix_their_parts_and_removing_it_removes_both_sets() {
     let site = Site::start().await;
-    for records in [[large_event(0), large_event(3)], [large_event(0), large_event(0)]] {
+    for records in [
+        [large_event(0), large_event(3)],
+        [large_event(0), large_event(0)],
+    ] {
         let key = Key::of(&records[0]);
         assert_eq!(key, Key::of(&records[1]), "they are one event");
         let writers = records.clone().map(encode);
-        assert!(writers.iter().all(|items| items.len() == 3), "two parts and the item itself");
+        assert!(
+            writers.iter().all(|items| items.len() == 3),
+            "two parts and the item itself"
+        );
         for order in interleavings(writers[0].len(), writers[1].len()) {
             let mut steps = writers.clone().map(Vec::into_iter);
             let mut first = None;
@@ -128,7 +176,10 @@ async fn two_writers_of_one_record_never_mix_their_parts_and_removing_it_removes
                 }
                 let Some(first) = first else { continue };
                 let stored = site.get(&key).await.expect("a finished record is there");
-                assert!(bytes(&stored.record) == bytes(&records[first]), "{order:?} mixes the parts");
+                assert!(
+                    bytes(&stored.record) == bytes(&records[first]),
+                    "{order:?} mixes the parts"
+                );
             }
             site.table.remove(&key).await.unwrap();
             assert_is_empty(&site, &format!("removing what was written as {order:?}")).await;
@@ -145,7 +196,10 @@ async fn equal_bytes_of_two_records_expire_with_each_of_them() {
     site.put(std::slice::from_ref(&second), Some(LATE)).await;
     expire(&site, EARLY).await;
     assert!(site.get(&Key::of(&first)).await.is_none());
-    let stored = site.get(&Key::of(&second)).await.expect("the second record is there until it expires");
+    let stored = site
+        .get(&Key::of(&second))
+        .await
+        .expect("the second record is there until it expires");
     assert_eq!(bytes(&stored.record), bytes(&second));
     expire(&site, LATE).await;
     assert_is_empty(&site, "the expiry of both records").await;
@@ -153,19 +207,30 @@ async fn equal_bytes_of_two_records_expire_with_each_of_them() {
 
 #[tokio::test]
 async fn parts_of_an_attempt_that_failed_stay_as_long_as_the_record_that_a_retry_writes() {
-    for (of_the_attempt, of_the_retry) in [(Some(EARLY), Some(LATE)), (Some(EARLY), None), (None, Some(LATE))] {
+    for (of_the_attempt, of_the_retry) in [
+        (Some(EARLY), Some(LATE)),
+        (Some(EARLY), None),
+        (None, Some(LATE)),
+    ] {
         let site = Site::start().await;
         let record = large_event(0);
         let mut attempt = encode(record.clone());
         attempt.pop();
         for mut part in attempt {
-            stamp(&mut part, Timestamp::parse(ARRIVAL).unwrap(), of_the_attempt);
+            stamp(
+                &mut part,
+                Timestamp::parse(ARRIVAL).unwrap(),
+                of_the_attempt,
+            );
             put(&site, part).await;
         }
         site.put(std::slice::from_ref(&record), of_the_retry).await;
         expire(&site, EARLY).await;
         let stored = site.get(&Key::of(&record)).await;
-        assert!(stored.is_some(), "{of_the_attempt:?} then {of_the_retry:?}: the parts are gone before the record");
+        assert!(
+            stored.is_some(),
+            "{of_the_attempt:?} then {of_the_retry:?}: the parts are gone before the record"
+        );
     }
 }
 
@@ -189,8 +254,17 @@ async fn a_record_in_the_place_of_another_leaves_no_parts_of_it() {
     site.put(std::slice::from_ref(&old), Some(EARLY)).await;
     site.table.replace(new.clone(), Some(EARLY)).await.unwrap();
     assert_eq!(items(&site).await.len(), encode(new.clone()).len());
-    assert_eq!(bytes(&site.get(&Key::of(&new)).await.unwrap().record), bytes(&new));
-    site.table.replace(records(&closer::CLOSER, &event("closer", 1)).remove(0), Some(EARLY)).await.unwrap();
+    assert_eq!(
+        bytes(&site.get(&Key::of(&new)).await.unwrap().record),
+        bytes(&new)
+    );
+    site.table
+        .replace(
+            records(&closer::CLOSER, &event("closer", 1)).remove(0),
+            Some(EARLY),
+        )
+        .await
+        .unwrap();
     site.table.remove(&Key::of(&new)).await.unwrap();
 }
 
@@ -199,21 +273,36 @@ async fn a_record_in_the_place_of_another_leaves_no_parts_of_it() {
 async fn an_event_whose_subject_reads_like_a_place_of_parts_is_an_event() {
     let site = Site::start().await;
     let large = large_event(0);
-    let odd = altered(&records(&closer::CLOSER, &event("closer", 1))[0], |event| event.subject += "#chunks");
+    let odd = altered(&records(&closer::CLOSER, &event("closer", 1))[0], |event| {
+        event.subject += "#chunks"
+    });
     site.put(&[large.clone(), odd.clone()], None).await;
-    let history: Vec<_> = futures_util::TryStreamExt::try_collect(site.table.history(&Key::of(&odd).pk)).await.unwrap();
-    let keys: Vec<_> = history.into_iter().map(|stored: store::Stored| stored.key).collect();
+    let history: Vec<_> =
+        futures_util::TryStreamExt::try_collect(site.table.history(&Key::of(&odd).pk))
+            .await
+            .unwrap();
+    let keys: Vec<_> = history
+        .into_iter()
+        .map(|stored: store::Stored| stored.key)
+        .collect();
     assert_eq!(keys, [Key::of(&odd)]);
     assert_eq!(site.table.records().await.unwrap().len(), 2);
     site.table.remove(&Key::of(&large)).await.unwrap();
-    assert_eq!(items(&site).await.len(), 1, "the event stays when the parts beside it go");
+    assert_eq!(
+        items(&site).await.len(),
+        1,
+        "the event stays when the parts beside it go"
+    );
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn nothing_of_a_large_delivery_is_left_when_it_is_dropped() {
     let site = Site::start().await;
     site.put(&[large_quarantined(&noise())], None).await;
-    assert!(site.run(&["quarantine", "drop", &handle(&site), "--yes"]).ends_with("Dropped 1.\n"));
+    assert!(
+        site.run(&["quarantine", "drop", &handle(&site), "--yes"])
+            .ends_with("Dropped 1.\n")
+    );
     assert_is_empty(&site, "quarantine drop").await;
 }
 
@@ -221,9 +310,18 @@ async fn nothing_of_a_large_delivery_is_left_when_it_is_dropped() {
 async fn nothing_of_a_large_delivery_is_left_in_the_quarantine_when_it_is_replayed() {
     let site = Site::start().await;
     let readable = large_event(0);
-    site.put(&[large_quarantined(str::from_utf8(&bytes(&readable)).unwrap())], None).await;
+    site.put(
+        &[large_quarantined(
+            str::from_utf8(&bytes(&readable)).unwrap(),
+        )],
+        None,
+    )
+    .await;
     let printed = site.run(&[&["quarantine", "replay"], &SPAN[..]].concat());
-    assert!(printed.contains("\n1 deliveries can be read now"), "{printed}");
+    assert!(
+        printed.contains("\n1 deliveries can be read now"),
+        "{printed}"
+    );
     assert_eq!(keys(&site).await, keys_of(&readable));
 }
 
@@ -231,7 +329,9 @@ async fn nothing_of_a_large_delivery_is_left_in_the_quarantine_when_it_is_replay
 async fn nothing_of_a_large_event_is_left_where_it_stood_when_it_is_moved() {
     let site = Site::start().await;
     let readable = large_event(0);
-    let old = altered(&readable, |event: &mut Event| event.subject = "thing/1".to_owned());
+    let old = altered(&readable, |event: &mut Event| {
+        event.subject = "thing/1".to_owned()
+    });
     site.put(&[old], None).await;
     assert!(site.run(&["replay"]).contains(" 1 moved"));
     assert_eq!(keys(&site).await, keys_of(&readable));
@@ -249,11 +349,18 @@ fn key(item: &Item) -> [AttributeValue; 2] {
 }
 
 async fn keys(site: &Site) -> BTreeSet<String> {
-    items(site).await.iter().map(|item| format!("{:?}", key(item))).collect()
+    items(site)
+        .await
+        .iter()
+        .map(|item| format!("{:?}", key(item)))
+        .collect()
 }
 
 fn keys_of(record: &Record) -> BTreeSet<String> {
-    encode(record.clone()).iter().map(|item| format!("{:?}", key(item))).collect()
+    encode(record.clone())
+        .iter()
+        .map(|item| format!("{:?}", key(item)))
+        .collect()
 }
 
 /// A table through a proxy.
@@ -278,11 +385,26 @@ async fn an_interrupted_removal_is_never_seen_as_a_broken_record_and_is_finished
         let removed = through(&proxy).remove(&key).await;
         interrupted += usize::from(removed.is_err());
         if let Some(stored) = site.table.get(&key).await.expect("no reader fails") {
-            assert_eq!(bytes(&stored.record), bytes(&record), "after {requests} requests");
+            assert_eq!(
+                bytes(&stored.record),
+                bytes(&record),
+                "after {requests} requests"
+            );
         }
-        assert_eq!(site.table.records().await.expect("nor does a listing").len(), items_of(&site, &key).await);
+        assert_eq!(
+            site.table
+                .records()
+                .await
+                .expect("nor does a listing")
+                .len(),
+            items_of(&site, &key).await
+        );
         site.table.remove(&key).await.unwrap();
-        assert_is_empty(&site, &format!("a removal after one that ended after {requests} requests")).await;
+        assert_is_empty(
+            &site,
+            &format!("a removal after one that ended after {requests} requests"),
+        )
+        .await;
     }
     assert!((4..REQUESTS).contains(&interrupted), "{interrupted} were");
 }
@@ -296,7 +418,10 @@ async fn begin_removal(site: &Site, key: &Key) {
     let proxy = Proxy::start(&site.endpoint());
     proxy.set_after(3, Fault::InternalError).await;
     through(&proxy).remove(key).await.unwrap_err();
-    assert!(site.get(key).await.is_none(), "a record that is being removed is not there");
+    assert!(
+        site.get(key).await.is_none(),
+        "a record that is being removed is not there"
+    );
     assert_eq!(items(site).await.len(), 2, "one part is gone");
 }
 
@@ -317,10 +442,18 @@ async fn commands_finish_a_removal_that_was_interrupted() {
             _ => String::new(),
         };
         begin_removal(&site, &Key::of(record)).await;
-        let by_handle = matches!(record, Record::Quarantined { .. }) && !command.contains(&"--since");
-        let command = if by_handle { [&command[..], &[handle.as_str()]].concat() } else { command };
+        let by_handle =
+            matches!(record, Record::Quarantined { .. }) && !command.contains(&"--since");
+        let command = if by_handle {
+            [&command[..], &[handle.as_str()]].concat()
+        } else {
+            command
+        };
         let printed = site.run(&command);
-        assert!(printed.contains("its removal was interrupted, and is finished now"), "{command:?}: {printed}");
+        assert!(
+            printed.contains("its removal was interrupted, and is finished now"),
+            "{command:?}: {printed}"
+        );
         assert_is_empty(&site, &format!("{command:?}")).await;
     }
 }
@@ -341,9 +474,19 @@ async fn a_shared_body_stays_as_long_as_the_events_of_a_later_delivery_that_name
         site.put(&timeless("one"), Some(first)).await;
         site.put(&timeless("another"), second).await;
         let all = items(&site).await;
-        let body = all.iter().find(|item| item["sk"].as_s().unwrap() == "body").unwrap();
+        let body = all
+            .iter()
+            .find(|item| item["sk"].as_s().unwrap() == "body")
+            .unwrap();
         assert_eq!(all.len(), 5, "four events and one body: {all:?}");
-        let latest = all.iter().map(|item| expires(item).unwrap_or(i64::MAX)).max();
-        assert_eq!(Some(expires(body).unwrap_or(i64::MAX)), latest, "{first} and {second:?}");
+        let latest = all
+            .iter()
+            .map(|item| expires(item).unwrap_or(i64::MAX))
+            .max();
+        assert_eq!(
+            Some(expires(body).unwrap_or(i64::MAX)),
+            latest,
+            "{first} and {second:?}"
+        );
     }
 }

@@ -33,7 +33,11 @@ use tokio::runtime::Runtime;
 static RUNTIME: LazyLock<Runtime> = LazyLock::new(|| Runtime::new().unwrap());
 
 fn cases(cases: u32) -> ProptestConfig {
-    ProptestConfig { cases, failure_persistence: None, ..ProptestConfig::default() }
+    ProptestConfig {
+        cases,
+        failure_persistence: None,
+        ..ProptestConfig::default()
+    }
 }
 
 proptest! {
@@ -127,12 +131,29 @@ enum Said {
 
 /// Few and small ones, so that two of them are often the same or nearly so.
 fn said() -> impl Strategy<Value = Said> {
-    let units = vec(select(vec![0xd83d, 0xde00, 0x22, 0x5c, 0x75, 0x64, 0x61, 0xfffd]), 0..3);
-    let number = select(vec!["1", "1.0", "1e0", "9007199254740992", "9007199254740993", "null", "true"]);
-    let leaf = prop_oneof![number.prop_map(Said::Literal), units.clone().prop_map(Said::Text)];
+    let units = vec(
+        select(vec![0xd83d, 0xde00, 0x22, 0x5c, 0x75, 0x64, 0x61, 0xfffd]),
+        0..3,
+    );
+    let number = select(vec![
+        "1",
+        "1.0",
+        "1e0",
+        "9007199254740992",
+        "9007199254740993",
+        "null",
+        "true",
+    ]);
+    let leaf = prop_oneof![
+        number.prop_map(Said::Literal),
+        units.clone().prop_map(Said::Text)
+    ];
     leaf.prop_recursive(2, 6, 2, move |inner| {
         let key = prop_oneof![select(vec![vec![0x61], vec![0x62]]), units.clone()];
-        prop_oneof![vec(inner.clone(), 0..3).prop_map(Said::List), vec((key, inner), 0..3).prop_map(Said::Object),]
+        prop_oneof![
+            vec(inner.clone(), 0..3).prop_map(Said::List),
+            vec((key, inner), 0..3).prop_map(Said::Object),
+        ]
     })
 }
 
@@ -143,7 +164,10 @@ impl Said {
             Self::Literal(_) | Self::Text(_) => self.clone(),
             Self::List(items) => Self::List(items.iter().map(Self::sorted).collect()),
             Self::Object(members) => {
-                let mut members: Vec<_> = members.iter().map(|(key, value)| (key.clone(), value.sorted())).collect();
+                let mut members: Vec<_> = members
+                    .iter()
+                    .map(|(key, value)| (key.clone(), value.sorted()))
+                    .collect();
                 members.sort_by(|(a, _), (b, _)| a.cmp(b));
                 Self::Object(members)
             }
@@ -202,7 +226,9 @@ fn write_units(units: &[u16], out: &mut String, choices: &mut impl Iterator<Item
                     write!(out, "\\u{unit:04x}").unwrap();
                 }
             }
-            Err(lone) if choice == 0 => write!(out, "\\u{:04x}", lone.unpaired_surrogate()).unwrap(),
+            Err(lone) if choice == 0 => {
+                write!(out, "\\u{:04x}", lone.unpaired_surrogate()).unwrap()
+            }
             Err(lone) => write!(out, "\\u{:04X}", lone.unpaired_surrogate()).unwrap(),
         }
     }
@@ -211,7 +237,12 @@ fn write_units(units: &[u16], out: &mut String, choices: &mut impl Iterator<Item
 
 fn delivery(body: Vec<u8>) -> Delivery {
     let arrival = Timestamp::from_unix(Duration::from_secs(1_795_293_781));
-    Delivery { body, content_type: None, arrival, request_id: "id".to_owned() }
+    Delivery {
+        body,
+        content_type: None,
+        arrival,
+        request_id: "id".to_owned(),
+    }
 }
 
 fn canonical(text: &str) -> Vec<u8> {
@@ -229,7 +260,8 @@ fn id(text: &str) -> String {
 
 #[test]
 fn no_event_is_an_error() {
-    let events = |_| (tree(), vec(any::<u8>(), 1..9)).prop_map(|(tree, choices)| tree.written(&choices));
+    let events =
+        |_| (tree(), vec(any::<u8>(), 1..9)).prop_map(|(tree, choices)| tree.written(&choices));
     through_real_binaries(events, |answer| matches!(answer, Answer::Response(_)));
 }
 
@@ -239,12 +271,19 @@ fn nothing_beside_body_and_credentials_costs_a_delivery() {
 }
 
 /// Hands each provider's process any of the events, and holds the answers against the law.
-fn through_real_binaries<S: Strategy<Value = String>>(events: impl Fn(Provider) -> S, law: impl Fn(&Answer) -> bool) {
+fn through_real_binaries<S: Strategy<Value = String>>(
+    events: impl Fn(Provider) -> S,
+    law: impl Fn(&Answer) -> bool,
+) {
     for provider in PROVIDERS {
-        let dynamodb = RUNTIME.block_on(DynamoDb::start(&Data::Memory, 0, TEMPLATE)).unwrap();
+        let dynamodb = RUNTIME
+            .block_on(DynamoDb::start(&Data::Memory, 0, TEMPLATE))
+            .unwrap();
         let list = format!("{}_CREDENTIALS", provider.name.to_uppercase());
-        let environment = Environment::of(provider.name, &dynamodb.endpoint()).with(&list, accepted("a", CREDENTIALS));
-        let function = RefCell::new(RUNTIME.block_on(Function::spawn(binary(provider.name), &environment)));
+        let environment = Environment::of(provider.name, &dynamodb.endpoint())
+            .with(&list, accepted("a", CREDENTIALS));
+        let function =
+            RefCell::new(RUNTIME.block_on(Function::spawn(binary(provider.name), &environment)));
         let tested = TestRunner::new(cases(100)).run(&events(provider), |event| {
             let answer = RUNTIME.block_on(function.borrow_mut().invoke(event));
             prop_assert!(law(&answer), "{answer:?}");
@@ -256,23 +295,36 @@ fn through_real_binaries<S: Strategy<Value = String>>(events: impl Fn(Provider) 
 
 /// The event of a good delivery, with a member and headers that anything may stand in.
 fn spoiled(provider: Provider) -> impl Strategy<Value = String> {
-    let Value::Object(event) = Request::post(provider.name, &request::event(provider.name, 1)).0 else {
+    let Value::Object(event) = Request::post(provider.name, &request::event(provider.name, 1)).0
+    else {
         unreachable!()
     };
     let essential = ["headers", "body", "isBase64Encoded"];
-    let others: Vec<_> = event.keys().filter(|name| !essential.contains(&&***name)).cloned().collect();
-    let header = text().prop_filter("it lets in", |name| !name.eq_ignore_ascii_case("authorization"));
-    (select(others), tree(), prop::collection::btree_map(header, tree(), 0..4)).prop_map(
-        move |(spoiled, tree, headers)| {
-            let mut event: BTreeMap<_, _> =
-                event.clone().into_iter().map(|(name, value)| (name, Tree::from(value))).collect();
+    let others: Vec<_> = event
+        .keys()
+        .filter(|name| !essential.contains(&&***name))
+        .cloned()
+        .collect();
+    let header = text().prop_filter("it lets in", |name| {
+        !name.eq_ignore_ascii_case("authorization")
+    });
+    (
+        select(others),
+        tree(),
+        prop::collection::btree_map(header, tree(), 0..4),
+    )
+        .prop_map(move |(spoiled, tree, headers)| {
+            let mut event: BTreeMap<_, _> = event
+                .clone()
+                .into_iter()
+                .map(|(name, value)| (name, Tree::from(value)))
+                .collect();
             event.insert(spoiled, tree);
             if let Some(Tree::Object(all)) = event.get_mut("headers") {
                 all.extend(headers);
             }
             Tree::Object(event).written(&[0])
-        },
-    )
+        })
 }
 
 /// Bodies that a provider sends, bodies that are nearly such, and any bytes.
@@ -304,7 +356,10 @@ fn samples() -> Vec<Vec<u8>> {
         "leads%5Bnote%5D%5B0%5D%5Bnote%5D%5Btext%5D=a+%26+b&leads%5Bnote%5D%5B0%5D%5Bnote%5D%5Belement_id%5D=42&leads%5Bnote%5D%5B0%5D%5Bnote%5D%5Bcreated_at%5D=1795255200",
         r#"{"leads":{"add":[{"id":42,"custom_fields":[1.50,null,{"x":true}]}]},"account":{"subdomain":"ada"}}"#,
     ];
-    own.into_iter().chain(others.map(str::to_owned)).map(String::into_bytes).collect()
+    own.into_iter()
+        .chain(others.map(str::to_owned))
+        .map(String::into_bytes)
+        .collect()
 }
 
 /// A change of one byte.
@@ -339,38 +394,74 @@ impl Edit {
 }
 
 fn form() -> impl Strategy<Value = String> {
-    let words = ["leads", "contacts", "account", "note", "update", "add", "id", "updated_at", "0", "1", "15319601", ""];
+    let words = [
+        "leads",
+        "contacts",
+        "account",
+        "note",
+        "update",
+        "add",
+        "id",
+        "updated_at",
+        "0",
+        "1",
+        "15319601",
+        "",
+    ];
     let part = prop_oneof![
         6 => select(words.to_vec()).prop_map(|word| format!("[{word}]")),
         1 => select(words.to_vec()).prop_map(|word| format!("%5B{word}%5D")),
         1 => select(vec!["[", "]", "%", "%5", "+", "&", "=", "\u{feff}"]).prop_map(str::to_owned),
         1 => text(),
     ];
-    let name =
-        (select(words.to_vec()), vec(part, 0..5)).prop_map(|(first, parts)| format!("{first}{}", parts.concat()));
+    let name = (select(words.to_vec()), vec(part, 0..5))
+        .prop_map(|(first, parts)| format!("{first}{}", parts.concat()));
     let value = prop_oneof!["[0-9]{0,12}", text()];
-    vec((name, value).prop_map(|(name, value)| format!("{name}={value}")), 0..12).prop_map(|fields| fields.join("&"))
+    vec(
+        (name, value).prop_map(|(name, value)| format!("{name}={value}")),
+        0..12,
+    )
+    .prop_map(|fields| fields.join("&"))
 }
 
 fn headers() -> impl Strategy<Value = HeaderMap> {
     let name = prop_oneof![
-        select(vec!["content-type", "x-amocrm-requestid", "host", "cookie", "user-agent", "authorization"])
-            .prop_map(str::to_owned),
+        select(vec![
+            "content-type",
+            "x-amocrm-requestid",
+            "host",
+            "cookie",
+            "user-agent",
+            "authorization"
+        ])
+        .prop_map(str::to_owned),
         "[a-z][a-z0-9-]{0,8}",
     ];
     let value = prop_oneof![
-        select(vec!["application/json", "application/x-www-form-urlencoded", "text/plain; charset=cp1251", "Basic eA"])
-            .prop_map(|value| value.as_bytes().to_vec()),
+        select(vec![
+            "application/json",
+            "application/x-www-form-urlencoded",
+            "text/plain; charset=cp1251",
+            "Basic eA"
+        ])
+        .prop_map(|value| value.as_bytes().to_vec()),
         vec(any::<u8>(), 0..12),
     ];
     let header = (name, value).prop_filter_map("HTTP allows it", |(name, value)| {
-        Some((name.parse::<HeaderName>().ok()?, HeaderValue::from_bytes(&value).ok()?))
+        Some((
+            name.parse::<HeaderName>().ok()?,
+            HeaderValue::from_bytes(&value).ok()?,
+        ))
     });
     vec(header, 0..5).prop_map(|headers| headers.into_iter().collect())
 }
 
 fn text() -> impl Strategy<Value = String> {
-    prop_oneof!["[a-z]{0,6}", any::<String>(), "[\"\\\\/\u{0}-\u{1f}\u{7f}-\u{ff}\u{1f600}]{0,4}"]
+    prop_oneof![
+        "[a-z]{0,6}",
+        any::<String>(),
+        "[\"\\\\/\u{0}-\u{1f}\u{7f}-\u{ff}\u{1f600}]{0,4}"
+    ]
 }
 
 /// JSON as what it says, of which there are many ways to write it.
@@ -386,7 +477,8 @@ enum Tree {
 fn tree() -> impl Strategy<Value = Tree> {
     let number = "-?(0|[1-9][0-9]{0,30})(\\.[0-9]{1,20})?([eE][+-]?[0-9]{1,3})?";
     let leaf = prop_oneof![
-        select(vec!["null", "true", "false", "42", "1795255200"]).prop_map(|word| Tree::Literal(word.to_owned())),
+        select(vec!["null", "true", "false", "42", "1795255200"])
+            .prop_map(|word| Tree::Literal(word.to_owned())),
         number.prop_map(Tree::Literal),
         text().prop_map(Tree::Text),
     ];
@@ -428,9 +520,12 @@ impl From<Value> for Tree {
         match value {
             Value::String(text) => Self::Text(text),
             Value::Array(items) => Self::List(items.into_iter().map(Self::from).collect()),
-            Value::Object(members) => {
-                Self::Object(members.into_iter().map(|(name, value)| (name, value.into())).collect())
-            }
+            Value::Object(members) => Self::Object(
+                members
+                    .into_iter()
+                    .map(|(name, value)| (name, value.into()))
+                    .collect(),
+            ),
             literal => Self::Literal(literal.to_string()),
         }
     }
@@ -526,8 +621,14 @@ fn write_text(text: &str, out: &mut String, choices: &mut impl Iterator<Item = u
 #[test]
 fn a_tree_is_written_as_json() {
     let tree = Tree::Object(
-        [("a/\"\n😀".to_owned(), Tree::List(vec![Tree::Literal("1".to_owned()), Tree::Text("\0\\é".to_owned())]))]
-            .into(),
+        [(
+            "a/\"\n😀".to_owned(),
+            Tree::List(vec![
+                Tree::Literal("1".to_owned()),
+                Tree::Text("\0\\é".to_owned()),
+            ]),
+        )]
+        .into(),
     );
     for choices in [vec![0], vec![1], vec![2], vec![3, 5, 254, 7]] {
         let read: Value = serde_json::from_str(&tree.written(&choices)).unwrap();

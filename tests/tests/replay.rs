@@ -39,7 +39,10 @@ async fn all(site: &Site) -> BTreeMap<Key, (Vec<Item>, Option<i64>)> {
 }
 
 /// What the table has of records that this version makes.
-async fn all_of(records: &[Record], expires: Option<i64>) -> BTreeMap<Key, (Vec<Item>, Option<i64>)> {
+async fn all_of(
+    records: &[Record],
+    expires: Option<i64>,
+) -> BTreeMap<Key, (Vec<Item>, Option<i64>)> {
     let site = Site::start().await;
     site.put(records, expires).await;
     all(&site).await
@@ -49,7 +52,9 @@ async fn all_of(records: &[Record], expires: Option<i64>) -> BTreeMap<Key, (Vec<
 async fn an_event_that_is_read_differently_is_changed_in_its_place() {
     let site = Site::start().await;
     let new = records(&closer::CLOSER, &event("closer", 1));
-    let old = altered(&new[0], |event| event.r#type = "app.closer.thread.opened".to_owned());
+    let old = altered(&new[0], |event| {
+        event.r#type = "app.closer.thread.opened".to_owned()
+    });
     site.put(&[old], Some(EXPIRES)).await;
     let before = all(&site).await;
     assert_data_eq!(
@@ -61,7 +66,10 @@ async fn an_event_that_is_read_differently_is_changed_in_its_place() {
 "#]]
     );
     assert_eq!(all(&site).await, before);
-    assert!(site.run(&["replay"]).ends_with("1 events read again: 1 changed, 0 moved, 0 added, 0 unreadable.\n"));
+    assert!(
+        site.run(&["replay"])
+            .ends_with("1 events read again: 1 changed, 0 moved, 0 added, 0 unreadable.\n")
+    );
     assert_eq!(all(&site).await, all_of(&new, Some(EXPIRES)).await);
     assert_data_eq!(
         site.run(&["replay"]),
@@ -93,12 +101,25 @@ async fn an_event_whose_key_changes_is_moved() {
 async fn events_of_one_delivery_are_moved_each_to_the_key_of_its_item() {
     let new = records(&amocrm::AMOCRM, THREE);
     let moved = |record: &Record| match record {
-        Record::Event { .. } => altered(record, |event| event.subject = event.subject.replace("lead", "thing")),
+        Record::Event { .. } => altered(record, |event| {
+            event.subject = event.subject.replace("lead", "thing")
+        }),
         other => other.clone(),
     };
     for (old, counts) in [
-        ([new[0].clone(), moved(&new[1]), new[2].clone(), new[3].clone()], "1 moved, 0 added"),
-        ([&new[0], &new[1], &new[2], &new[3]].map(moved), "3 moved, 0 added"),
+        (
+            [
+                new[0].clone(),
+                moved(&new[1]),
+                new[2].clone(),
+                new[3].clone(),
+            ],
+            "1 moved, 0 added",
+        ),
+        (
+            [&new[0], &new[1], &new[2], &new[3]].map(moved),
+            "3 moved, 0 added",
+        ),
     ] {
         let site = Site::start().await;
         site.put(&old, Some(EXPIRES)).await;
@@ -108,7 +129,10 @@ async fn events_of_one_delivery_are_moved_each_to_the_key_of_its_item() {
         assert!(printed.contains(&counts), "{printed}");
         assert_eq!(all(&site).await, before);
         let printed = site.run(&["replay"]);
-        assert!(printed.contains("thing/1  moved to amocrm/1001#lead/1\n") && printed.contains(&counts), "{printed}");
+        assert!(
+            printed.contains("thing/1  moved to amocrm/1001#lead/1\n") && printed.contains(&counts),
+            "{printed}"
+        );
         assert_eq!(all(&site).await, all_of(&new, Some(EXPIRES)).await);
     }
 }
@@ -123,8 +147,14 @@ async fn an_event_that_this_version_does_not_read_from_its_delivery_stays() {
     });
     let twice = records(&amocrm::AMOCRM, "leads[add][0][id]=1&leads[add][1][id]=1");
     let one_of_two = altered(&twice[1], |event| event.subject = "thing/9".to_owned());
-    let Record::Event { event, origin, .. } = overlooked.clone() else { panic!() };
-    let alone = Record::Event { event, origin, body: models::Body::Here(THREE.into()) };
+    let Record::Event { event, origin, .. } = overlooked.clone() else {
+        panic!()
+    };
+    let alone = Record::Event {
+        event,
+        origin,
+        body: models::Body::Here(THREE.into()),
+    };
     for (old, new) in [(overlooked, &three), (one_of_two, &twice), (alone, &three)] {
         let site = Site::start().await;
         // A delivery of one event has no body of its own; those of its events that are there have one.
@@ -132,8 +162,14 @@ async fn an_event_that_this_version_does_not_read_from_its_delivery_stays() {
         site.put(std::slice::from_ref(&old), Some(EXPIRES)).await;
         let before = all(&site).await;
         let printed = site.run(&["replay"]);
-        assert!(printed.contains("thing/9  stays: this version reads no such event from it\n"), "{printed}");
-        assert!(printed.ends_with("0 changed, 0 moved, 0 added, 0 unreadable, 1 not read any more.\n"), "{printed}");
+        assert!(
+            printed.contains("thing/9  stays: this version reads no such event from it\n"),
+            "{printed}"
+        );
+        assert!(
+            printed.ends_with("0 changed, 0 moved, 0 added, 0 unreadable, 1 not read any more.\n"),
+            "{printed}"
+        );
         assert_eq!(all(&site).await, before);
     }
 }
@@ -144,14 +180,27 @@ async fn an_event_whose_body_is_not_in_the_table_is_reported_and_the_others_are_
     let three = records(&amocrm::AMOCRM, THREE);
     let one = records(&closer::CLOSER, &event("closer", 1));
     site.put(&three[1..], None).await;
-    site.put(&[altered(&one[0], |event| event.originaltype = "old".to_owned())], None).await;
+    site.put(
+        &[altered(&one[0], |event| {
+            event.originaltype = "old".to_owned()
+        })],
+        None,
+    )
+    .await;
     for options in [&["replay", "--dry-run"][..], &["replay"]] {
         let output = site.output(options);
-        let (printed, error) = (String::from_utf8(output.stdout).unwrap(), String::from_utf8(output.stderr).unwrap());
+        let (printed, error) = (
+            String::from_utf8(output.stdout).unwrap(),
+            String::from_utf8(output.stderr).unwrap(),
+        );
         let missing = "stays as it is: the body of its delivery is not in the table\n";
         assert_eq!(printed.matches(missing).count(), 3, "{printed}");
-        assert!(printed.contains("customer/1  changed: originaltype\n"), "{printed}");
-        let counts = "4 events read again: 1 changed, 0 moved, 0 added, 0 unreadable, 3 without a body";
+        assert!(
+            printed.contains("customer/1  changed: originaltype\n"),
+            "{printed}"
+        );
+        let counts =
+            "4 events read again: 1 changed, 0 moved, 0 added, 0 unreadable, 3 without a body";
         assert!(printed.contains(counts), "{printed}");
         assert_eq!(output.status.code(), Some(1));
         assert_eq!(
@@ -169,7 +218,10 @@ async fn an_event_that_a_reader_overlooked_is_added_to_its_delivery() {
     let new = records(&amocrm::AMOCRM, THREE);
     site.put(&new[..3], None).await;
     assert_eq!(new.len(), 4, "a body and three events");
-    assert!(site.run(&["replay"]).ends_with("2 events read again: 0 changed, 0 moved, 1 added, 0 unreadable.\n"));
+    assert!(
+        site.run(&["replay"])
+            .ends_with("2 events read again: 0 changed, 0 moved, 1 added, 0 unreadable.\n")
+    );
     assert_eq!(all(&site).await, all_of(&new, None).await);
 }
 
@@ -178,27 +230,59 @@ async fn an_event_that_a_reader_overlooked_is_added_to_its_delivery() {
 async fn a_retry_stores_the_body_that_the_events_of_a_half_stored_attempt_name() {
     let site = Site::start().await;
     let first = records(&amocrm::AMOCRM, THREE);
-    assert!(matches!(first[0], Record::Body { .. }), "the body comes first");
+    assert!(
+        matches!(first[0], Record::Body { .. }),
+        "the body comes first"
+    );
     site.put(&first[1..3], None).await;
-    let retry = Delivery { request_id: "another request".to_owned(), ..delivery(THREE) };
+    let retry = Delivery {
+        request_id: "another request".to_owned(),
+        ..delivery(THREE)
+    };
     let retried = Record::of("amocrm", &retry, (amocrm::AMOCRM.read)(&retry));
     site.put(&retried, None).await;
     let stored = site.table.records().await.unwrap();
     assert_eq!(stored.len(), 4, "a body and three events: {stored:#?}");
     for record in &stored {
-        let Record::Event { body: Body::Shared(name), .. } = record else { continue };
-        let body = site.get(&Key::of_body("amocrm", name)).await.map(|stored| stored.record);
-        assert!(matches!(body, Some(Record::Body { bytes, .. }) if bytes == THREE.as_bytes()), "{record:?}");
+        let Record::Event {
+            body: Body::Shared(name),
+            ..
+        } = record
+        else {
+            continue;
+        };
+        let body = site
+            .get(&Key::of_body("amocrm", name))
+            .await
+            .map(|stored| stored.record);
+        assert!(
+            matches!(body, Some(Record::Body { bytes, .. }) if bytes == THREE.as_bytes()),
+            "{record:?}"
+        );
     }
-    assert!(site.run(&["replay"]).ends_with("3 events read again: 0 changed, 0 moved, 0 added, 0 unreadable.\n"));
+    assert!(
+        site.run(&["replay"])
+            .ends_with("3 events read again: 0 changed, 0 moved, 0 added, 0 unreadable.\n")
+    );
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn an_event_that_can_no_longer_be_read_stays() {
     let site = Site::start().await;
-    let Record::Event { event, origin, .. } = &records(&amocrm::AMOCRM, &event("amocrm", 1))[0] else { panic!() };
+    let Record::Event { event, origin, .. } = &records(&amocrm::AMOCRM, &event("amocrm", 1))[0]
+    else {
+        panic!()
+    };
     let body = Body::Here(b"no form".to_vec());
-    site.put(&[Record::Event { event: event.clone(), origin: origin.clone(), body }], None).await;
+    site.put(
+        &[Record::Event {
+            event: event.clone(),
+            origin: origin.clone(),
+            body,
+        }],
+        None,
+    )
+    .await;
     let before = all(&site).await;
     assert_data_eq!(
         site.run(&["replay"]),
@@ -215,17 +299,37 @@ async fn an_event_that_can_no_longer_be_read_stays() {
 async fn a_filter_leaves_the_rest_as_it_is() {
     let site = Site::start().await;
     let new = records(&closer::CLOSER, &event("closer", 1));
-    site.put(&[altered(&new[0], |event| event.originaltype = "old".to_owned())], None).await;
-    for filter in [&["--provider", "amocrm"][..], &["--until", "1h"], &["--subject", "customer/2"]] {
+    site.put(
+        &[altered(&new[0], |event| {
+            event.originaltype = "old".to_owned()
+        })],
+        None,
+    )
+    .await;
+    for filter in [
+        &["--provider", "amocrm"][..],
+        &["--until", "1h"],
+        &["--subject", "customer/2"],
+    ] {
         let printed = site.run(&[&["replay", "--since", "2h"], filter].concat());
-        assert!(printed.starts_with("0 events read again"), "{filter:?}: {printed}");
+        assert!(
+            printed.starts_with("0 events read again"),
+            "{filter:?}: {printed}"
+        );
     }
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn what_can_be_read_now_leaves_the_quarantine() {
     let site = Site::start().await;
-    site.put(&[quarantined("amocrm", THREE), quarantined("closer", "no json")], None).await;
+    site.put(
+        &[
+            quarantined("amocrm", THREE),
+            quarantined("closer", "no json"),
+        ],
+        None,
+    )
+    .await;
     assert_data_eq!(
         site.run(&[&["quarantine"], &SPAN[..]].concat()),
         str![[r#"
@@ -253,7 +357,10 @@ HANDLE         ARRIVAL               PROVIDER  BYTES  REASON
     let mut right = records(&amocrm::AMOCRM, THREE);
     right.push(quarantined("closer", "no json"));
     assert_eq!(all(&site).await, all_of(&right, None).await);
-    assert!(replay().ends_with("0 deliveries can be read now, 1 stay in the quarantine.\n"), "again");
+    assert!(
+        replay().ends_with("0 deliveries can be read now, 1 stay in the quarantine.\n"),
+        "again"
+    );
     assert_eq!(all(&site).await, all_of(&right, None).await);
 }
 
@@ -261,11 +368,29 @@ HANDLE         ARRIVAL               PROVIDER  BYTES  REASON
 async fn one_delivery_is_shown_replayed_and_dropped_by_its_handle() {
     let site = Site::start().await;
     let odd = "\u{1b}[2J\n<html>";
-    let records = [quarantined("closer", odd), quarantined("closer", &event("closer", 1))];
+    let records = [
+        quarantined("closer", odd),
+        quarantined("closer", &event("closer", 1)),
+    ];
     site.put(&records, None).await;
-    let list = site.run(&["quarantine", "--since", "2026-11-20", "--until", "2026-11-23", "--output", "json"]);
-    let list: Vec<serde_json::Value> = list.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
-    let handle = |bytes: usize| list.iter().find(|it| it["bytes"] == bytes).unwrap()["handle"].as_str().unwrap();
+    let list = site.run(&[
+        "quarantine",
+        "--since",
+        "2026-11-20",
+        "--until",
+        "2026-11-23",
+        "--output",
+        "json",
+    ]);
+    let list: Vec<serde_json::Value> = list
+        .lines()
+        .map(|line| serde_json::from_str(line).unwrap())
+        .collect();
+    let handle = |bytes: usize| {
+        list.iter().find(|it| it["bytes"] == bytes).unwrap()["handle"]
+            .as_str()
+            .unwrap()
+    };
     let (bad, good) = (handle(odd.len()), handle(event("closer", 1).len()));
     assert_data_eq!(
         site.run(&["quarantine", "show", bad]),
@@ -283,7 +408,11 @@ bytes         11
 "#]]
     );
     assert_data_eq!(
-        site.run(&["quarantine", "show", bad, "--hex"]).lines().last().unwrap().to_owned(),
+        site.run(&["quarantine", "show", bad, "--hex"])
+            .lines()
+            .last()
+            .unwrap()
+            .to_owned(),
         str!["00000000  1b 5b 32 4a 0a 3c 68 74 6d 6c 3e                 .[2J.<html>"]
     );
     assert_eq!(site.run(&["quarantine", "show", bad, "--raw"]), odd);
@@ -293,18 +422,43 @@ bytes         11
     );
 
     let (code, error) = site.fail(&["quarantine", "drop", bad]);
-    assert_eq!((code, &*error), (1, "error: nobody can be asked here: say --yes\n"));
-    assert!(site.run(&["quarantine", "drop", bad, "--yes"]).ends_with("Dropped 1.\n"));
+    assert_eq!(
+        (code, &*error),
+        (1, "error: nobody can be asked here: say --yes\n")
+    );
+    assert!(
+        site.run(&["quarantine", "drop", bad, "--yes"])
+            .ends_with("Dropped 1.\n")
+    );
     let (code, error) = site.fail(&["quarantine", "drop", bad, "--yes"]);
-    assert!(code == 1 && error.contains("no quarantined delivery has the handle"), "{error}");
-    assert_eq!(all(&site).await, all_of(&tests::site::records(&closer::CLOSER, &event("closer", 1)), None).await);
+    assert!(
+        code == 1 && error.contains("no quarantined delivery has the handle"),
+        "{error}"
+    );
+    assert_eq!(
+        all(&site).await,
+        all_of(
+            &tests::site::records(&closer::CLOSER, &event("closer", 1)),
+            None
+        )
+        .await
+    );
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_large_quarantine_is_read_page_by_page() {
     let site = Site::start().await;
-    let bodies: Vec<_> = (0..40).map(|number| format!("{number}{}", "x".repeat(300_000))).collect();
-    site.put(&bodies.iter().map(|body| quarantined("closer", body)).collect::<Vec<_>>(), None).await;
+    let bodies: Vec<_> = (0..40)
+        .map(|number| format!("{number}{}", "x".repeat(300_000)))
+        .collect();
+    site.put(
+        &bodies
+            .iter()
+            .map(|body| quarantined("closer", body))
+            .collect::<Vec<_>>(),
+        None,
+    )
+    .await;
     let list = site.run(&[
         "quarantine",
         "--since",
@@ -326,7 +480,13 @@ async fn an_interruption_loses_nothing_and_doubles_nothing() {
     let mut right = Vec::new();
     for number in 0..60 {
         let new = records(&pipedrive::PIPEDRIVE, &event("pipedrive", number));
-        site.put(&[altered(&new[0], |event| event.subject = format!("thing/{number}"))], Some(EXPIRES)).await;
+        site.put(
+            &[altered(&new[0], |event| {
+                event.subject = format!("thing/{number}")
+            })],
+            Some(EXPIRES),
+        )
+        .await;
         right.extend(new);
         let body = event("closer", number);
         site.put(&[quarantined("closer", &body)], None).await;
@@ -346,11 +506,17 @@ async fn an_interruption_loses_nothing_and_doubles_nothing() {
             process.kill().unwrap();
             block_in_place(|| process.wait()).unwrap();
             let known = all(&site).await.len();
-            assert!((120..=121).contains(&known), "{known} after {command:?} for {millis} ms");
+            assert!(
+                (120..=121).contains(&known),
+                "{known} after {command:?} for {millis} ms"
+            );
         }
         assert!(!site.run(command).is_empty());
     }
     assert!(interrupted > 4, "only {interrupted} were");
-    let expected: BTreeMap<_, _> = expected.into_iter().chain(all_of(&closer, None).await).collect();
+    let expected: BTreeMap<_, _> = expected
+        .into_iter()
+        .chain(all_of(&closer, None).await)
+        .collect();
     assert_eq!(all(&site).await, expected);
 }

@@ -25,13 +25,20 @@ struct Sample {
 impl Sample {
     /// What its name says after the first dot.
     fn expected(&self) -> &str {
-        self.name.split_once('.').unwrap_or_else(|| panic!("{} says no verdict", self.name)).1
+        self.name
+            .split_once('.')
+            .unwrap_or_else(|| panic!("{} says no verdict", self.name))
+            .1
     }
 
     /// What the provider sent.
     fn body(&self) -> Vec<u8> {
         let text = self.event.body.clone().unwrap_or_default();
-        let decoded = self.event.is_base64_encoded.then(|| STANDARD.decode(&text).ok()).flatten();
+        let decoded = self
+            .event
+            .is_base64_encoded
+            .then(|| STANDARD.decode(&text).ok())
+            .flatten();
         decoded.unwrap_or(text.into_bytes())
     }
 
@@ -49,13 +56,17 @@ impl Sample {
 
 fn samples(provider: Provider) -> Vec<Sample> {
     let folder = workspace("events").join(provider.name);
-    let files = fs::read_dir(&folder).unwrap_or_else(|error| panic!("{}: {error}", folder.display()));
+    let files =
+        fs::read_dir(&folder).unwrap_or_else(|error| panic!("{}: {error}", folder.display()));
     let mut samples: Vec<_> = files
         .map(|file| {
             let path = file.unwrap().path();
             let event = serde_json::from_str(&fs::read_to_string(&path).unwrap());
             let event = event.unwrap_or_else(|error| panic!("{}: {error}", path.display()));
-            Sample { name: path.file_stem().unwrap().to_string_lossy().into_owned(), event }
+            Sample {
+                name: path.file_stem().unwrap().to_string_lossy().into_owned(),
+                event,
+            }
         })
         .collect();
     samples.sort_by(|a, b| a.name.cmp(&b.name));
@@ -65,8 +76,14 @@ fn samples(provider: Provider) -> Vec<Sample> {
 /// A verdict in the words of the samples' names.
 fn words(verdict: &Verdict) -> String {
     match verdict {
-        Verdict::Kept { events: 1, duplicates: 0 } => "kept".to_owned(),
-        Verdict::Kept { events, duplicates: 0 } => format!("kept.{events}"),
+        Verdict::Kept {
+            events: 1,
+            duplicates: 0,
+        } => "kept".to_owned(),
+        Verdict::Kept {
+            events,
+            duplicates: 0,
+        } => format!("kept.{events}"),
         Verdict::Quarantined(reason) => format!("quarantined.{}", reason.reason()),
         other => other.word().to_owned(),
     }
@@ -80,7 +97,11 @@ async fn every_sample_ends_as_its_name_says_and_is_stored_as_the_golden_file_say
             let name = format!("{}/{}", provider.name, sample.name);
             let (verdicts, stored) = deliver(provider, slice::from_ref(&sample.event)).await;
             assert_eq!(words(&verdicts[0]), sample.expected(), "{name}");
-            let status = if sample.expected() == "stranger" { 401 } else { 200 };
+            let status = if sample.expected() == "stranger" {
+                401
+            } else {
+                200
+            };
             assert_eq!(verdicts[0].response().status_code, status, "{name}");
             for bytes in bytes(&stored) {
                 assert_eq!(bytes, sample.body(), "{name}: not the bytes that were sent");
@@ -97,13 +118,21 @@ async fn what_comes_again_is_kept_again_only_where_it_has_no_time_of_its_own() {
         for sample in samples(provider) {
             let name = format!("{}/{}", provider.name, sample.name);
             // The same request twice is one delivery.
-            let (_, stored) = deliver(provider, &[sample.event.clone(), sample.event.clone()]).await;
+            let (_, stored) =
+                deliver(provider, &[sample.event.clone(), sample.event.clone()]).await;
             let (verdicts, both) = deliver(provider, &[sample.event.clone(), sample.again()]).await;
             let folding = stored.iter().filter(|stored| folds(&stored.record)).count();
             // Events with a time or without one share the same body.
-            let bodies = stored.iter().filter(|stored| matches!(stored.record, Record::Body { .. })).count();
+            let bodies = stored
+                .iter()
+                .filter(|stored| matches!(stored.record, Record::Body { .. }))
+                .count();
             let once = folding + bodies;
-            assert_eq!(both.len(), once + 2 * (stored.len() - once), "{name}: {both:#?}");
+            assert_eq!(
+                both.len(),
+                once + 2 * (stored.len() - once),
+                "{name}: {both:#?}"
+            );
             if let Verdict::Kept { duplicates, .. } = verdicts[1] {
                 assert_eq!(duplicates, folding, "{name}");
             }
@@ -147,9 +176,17 @@ fn compare(provider: Provider, stored: &BTreeMap<String, Vec<Value>>) {
     }
     let golden = fs::read_to_string(&path).unwrap_or_default();
     let golden: BTreeMap<String, Vec<Value>> = serde_json::from_str(&golden).unwrap_or_default();
-    let names = golden.keys().chain(stored.keys().filter(|name| !golden.contains_key(*name)));
+    let names = golden
+        .keys()
+        .chain(stored.keys().filter(|name| !golden.contains_key(*name)));
     for name in names {
-        assert_eq!(stored.get(name), golden.get(name), "{}/{name} is not what {} says", provider.name, path.display());
+        assert_eq!(
+            stored.get(name),
+            golden.get(name),
+            "{}/{name} is not what {} says",
+            provider.name,
+            path.display()
+        );
     }
 }
 
@@ -159,9 +196,19 @@ fn build_script(folder: &Path) -> Command {
     let program = folder.join("build-script");
     let rustc = env::var_os("RUSTC").unwrap_or_else(|| "rustc".into());
     let mut compile = Command::new(rustc);
-    compile.args(["--edition", "2024", "-o"]).arg(&program).arg(&source);
-    let compiled = compile.env("CARGO_MANIFEST_DIR", workspace("cli")).output().unwrap();
-    assert!(compiled.status.success(), "{}", String::from_utf8_lossy(&compiled.stderr));
+    compile
+        .args(["--edition", "2024", "-o"])
+        .arg(&program)
+        .arg(&source);
+    let compiled = compile
+        .env("CARGO_MANIFEST_DIR", workspace("cli"))
+        .output()
+        .unwrap();
+    assert!(
+        compiled.status.success(),
+        "{}",
+        String::from_utf8_lossy(&compiled.stderr)
+    );
     let mut run = Command::new(program);
     run.env("OUT_DIR", folder);
     run
@@ -177,9 +224,16 @@ fn a_copied_clone_embeds_its_own_samples() {
     fs::write(samples.join("of_the_copy.kept.json"), "{}").unwrap();
     let mut script = build_script(folder.path());
     let output = script.env("CARGO_MANIFEST_DIR", &copy).output().unwrap();
-    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    assert!(
+        output.status.success(),
+        "{}",
+        String::from_utf8_lossy(&output.stderr)
+    );
     let embedded = fs::read_to_string(folder.path().join("samples.rs")).unwrap();
-    let names: Vec<&str> = embedded.lines().filter_map(|line| line.split('"').nth(3)).collect();
+    let names: Vec<&str> = embedded
+        .lines()
+        .filter_map(|line| line.split('"').nth(3))
+        .collect();
     assert_eq!(names, ["of_the_copy.kept"], "{embedded}");
 }
 
@@ -187,8 +241,14 @@ fn a_copied_clone_embeds_its_own_samples() {
 fn a_build_without_samples_names_the_folder_that_is_missing() {
     let folder = tempfile::tempdir().unwrap();
     let empty = folder.path().join("empty/cli");
-    let output = build_script(folder.path()).env("CARGO_MANIFEST_DIR", &empty).output().unwrap();
+    let output = build_script(folder.path())
+        .env("CARGO_MANIFEST_DIR", &empty)
+        .output()
+        .unwrap();
     let said = String::from_utf8_lossy(&output.stderr);
     assert!(!output.status.success());
-    assert!(said.contains(&*empty.join("../events").to_string_lossy()), "{said}");
+    assert!(
+        said.contains(&*empty.join("../events").to_string_lossy()),
+        "{said}"
+    );
 }

@@ -12,7 +12,10 @@ use tests::{house::deliver, runtime_api::binary, workspace};
 /// A validator of a schema in a file, which checks the formats too (`date-time`, `uri-reference`).
 fn validator(path: &str) -> Validator {
     let schema = serde_json::from_str(&fs::read_to_string(workspace(path)).unwrap()).unwrap();
-    jsonschema::options().should_validate_formats(true).build(&schema).unwrap()
+    jsonschema::options()
+        .should_validate_formats(true)
+        .build(&schema)
+        .unwrap()
 }
 
 fn ours() -> Validator {
@@ -21,9 +24,17 @@ fn ours() -> Validator {
 
 #[test]
 fn the_published_schema_is_this_versions() {
-    let output = Command::new(binary("hookkeeper")).arg("schema").output().unwrap();
-    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
-    let published = fs::read_to_string(workspace("shared/models/event.schema.json")).unwrap_or_default();
+    let output = Command::new(binary("hookkeeper"))
+        .arg("schema")
+        .output()
+        .unwrap();
+    assert!(
+        output.status.success(),
+        "{}",
+        String::from_utf8_lossy(&output.stderr)
+    );
+    let published =
+        fs::read_to_string(workspace("shared/models/event.schema.json")).unwrap_or_default();
     assert!(
         String::from_utf8(output.stdout).unwrap() == published,
         "shared/models/event.schema.json is stale: cargo hookkeeper schema > shared/models/event.schema.json"
@@ -32,12 +43,21 @@ fn the_published_schema_is_this_versions() {
 
 #[tokio::test]
 async fn every_event_of_a_sample_is_one_by_our_schema_and_by_cloudevents() {
-    let schemas = [("our schema", ours()), ("CloudEvents", validator("tests/schemas/cloudevents.json"))];
+    let schemas = [
+        ("our schema", ours()),
+        ("CloudEvents", validator("tests/schemas/cloudevents.json")),
+    ];
     for provider in PROVIDERS {
         for (sample, event) in events(provider).await {
             for (name, schema) in &schemas {
-                let errors: Vec<_> = schema.iter_errors(&event).map(|error| error.to_string()).collect();
-                assert!(errors.is_empty(), "{sample} is no event by {name}: {errors:#?} {event:#}");
+                let errors: Vec<_> = schema
+                    .iter_errors(&event)
+                    .map(|error| error.to_string())
+                    .collect();
+                assert!(
+                    errors.is_empty(),
+                    "{sample} is no event by {name}: {errors:#?} {event:#}"
+                );
             }
         }
     }
@@ -55,7 +75,9 @@ async fn events(provider: Provider) -> Vec<(String, Value)> {
         let request = serde_json::from_str(&fs::read_to_string(&path).unwrap()).unwrap();
         let (_, stored) = deliver(provider, slice::from_ref(&request)).await;
         let of_sample = stored.iter().filter_map(|stored| match &stored.record {
-            Record::Event { event, .. } => Some((name.clone(), serde_json::to_value(event).unwrap())),
+            Record::Event { event, .. } => {
+                Some((name.clone(), serde_json::to_value(event).unwrap()))
+            }
             Record::Body { .. } | Record::Quarantined { .. } => None,
         });
         let before = events.len();
@@ -81,8 +103,17 @@ fn what_is_no_event_is_none() {
     });
     let schema = ours();
     assert!(schema.is_valid(&event));
-    let required =
-        ["specversion", "id", "source", "type", "subject", "time", "datacontenttype", "originaltype", "data"];
+    let required = [
+        "specversion",
+        "id",
+        "source",
+        "type",
+        "subject",
+        "time",
+        "datacontenttype",
+        "originaltype",
+        "data",
+    ];
     for attribute in required {
         let mut without = event.clone();
         without.as_object_mut().unwrap().remove(attribute);
@@ -110,7 +141,11 @@ fn what_is_no_event_is_none() {
     ] {
         let mut other = event.clone();
         other[attribute] = value;
-        assert!(!schema.is_valid(&other), "{attribute}: {}", other[attribute]);
+        assert!(
+            !schema.is_valid(&other),
+            "{attribute}: {}",
+            other[attribute]
+        );
     }
     let mut more = event;
     more["another"] = json!("attribute");

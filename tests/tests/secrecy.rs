@@ -20,7 +20,11 @@ const MARKER: &str = "xyzzymarker";
 
 /// What must be found nowhere: the marker, and credentials with it as they stand in a header.
 fn secrets() -> [String; 3] {
-    [MARKER.to_owned(), STANDARD.encode(right()), STANDARD.encode(wrong())]
+    [
+        MARKER.to_owned(),
+        STANDARD.encode(right()),
+        STANDARD.encode(wrong()),
+    ]
 }
 
 fn right() -> String {
@@ -34,7 +38,8 @@ fn wrong() -> String {
 /// A provider's function, with its endpoint of DynamoDB, where everything talks as much as it can.
 fn talkative(provider: &str, dynamodb: &str) -> Environment {
     let list = |name| format!("{}_{name}", provider.to_uppercase());
-    let environment = Environment::of(provider, dynamodb).with(&list("CREDENTIALS"), accepted("right", &right()));
+    let environment =
+        Environment::of(provider, dynamodb).with(&list("CREDENTIALS"), accepted("right", &right()));
     let environment = match provider {
         "pipedrive" => environment,
         _ => environment.with(&list("KEYS"), accepted("key", MARKER)),
@@ -51,9 +56,18 @@ fn talkative(provider: &str, dynamodb: &str) -> Environment {
 
 /// The same request with the marker wherever else a sender, or API Gateway after it, can put it.
 fn marked(request: Request) -> Request {
-    let names =
-        ["content-type", "cookie", "host", "user-agent", "x-amocrm-requestid", "x-forwarded-for", "traceparent"];
-    let request = names.into_iter().fold(request, |request, name| request.header(name, MARKER));
+    let names = [
+        "content-type",
+        "cookie",
+        "host",
+        "user-agent",
+        "x-amocrm-requestid",
+        "x-forwarded-for",
+        "traceparent",
+    ];
+    let request = names
+        .into_iter()
+        .fold(request, |request, name| request.header(name, MARKER));
     request
         .header(MARKER, MARKER)
         .header(&format!("bad {MARKER}\u{1}"), MARKER)
@@ -72,7 +86,10 @@ fn marked(request: Request) -> Request {
 
 /// A delivery that can be read, and bears the marker in its name and in its values.
 fn valid(provider: &str) -> String {
-    let body = event(provider, 42).replace("deal", MARKER).replace("ThreadCreatedEvent", MARKER).replace("Ada", MARKER);
+    let body = event(provider, 42)
+        .replace("deal", MARKER)
+        .replace("ThreadCreatedEvent", MARKER)
+        .replace("Ada", MARKER);
     match provider {
         "amocrm" => format!(
             "{body}&leads[add][0][name]={MARKER}&{MARKER}[{MARKER}][0][id]={MARKER}&{MARKER}[{MARKER}][0][updated_at]=1795255200"
@@ -89,21 +106,49 @@ fn deliveries(provider: &str) -> Vec<(Request, &'static str)> {
         (post(&body), "kept"),
         (post(&body), "kept"),
         (post(&format!(r#"{{"{MARKER}":{MARKER}"#)), "quarantined"),
-        (post(&format!(r#"{{"{MARKER}":"{MARKER}"}}"#)), "quarantined"),
-        (post(&format!("no base64 {MARKER}")).with("/isBase64Encoded", true), "quarantined"),
-        (post(MARKER).with("/body", format!("{MARKER}\u{0}\u{fffd}")), "quarantined"),
+        (
+            post(&format!(r#"{{"{MARKER}":"{MARKER}"}}"#)),
+            "quarantined",
+        ),
+        (
+            post(&format!("no base64 {MARKER}")).with("/isBase64Encoded", true),
+            "quarantined",
+        ),
+        (
+            post(MARKER).with("/body", format!("{MARKER}\u{0}\u{fffd}")),
+            "quarantined",
+        ),
         (post(""), "probe"),
-        (marked(Request::with_method("GET", provider)).body(MARKER), "hello"),
+        (
+            marked(Request::with_method("GET", provider)).body(MARKER),
+            "hello",
+        ),
         (post(&body).authorization(&basic(&wrong())), "stranger"),
-        (post(&body).authorization(&format!("Bearer {MARKER}")), "stranger"),
+        (
+            post(&body).authorization(&format!("Bearer {MARKER}")),
+            "stranger",
+        ),
         (post(&body).authorization(MARKER), "stranger"),
-        (post(&body).unauthorized().query(&format!("key={MARKER}&key={MARKER}")), "stranger"),
-        (post(&body).unauthorized().with("/requestContext/http/method", MARKER), "stranger"),
+        (
+            post(&body)
+                .unauthorized()
+                .query(&format!("key={MARKER}&key={MARKER}")),
+            "stranger",
+        ),
+        (
+            post(&body)
+                .unauthorized()
+                .with("/requestContext/http/method", MARKER),
+            "stranger",
+        ),
         (post(&body).with("/requestContext", MARKER), "kept"),
         (post(&body).with("/headers", MARKER), "stranger"),
     ];
     if provider != "pipedrive" {
-        deliveries.push((post(&body).unauthorized().query(&format!("key={MARKER}")), "kept"));
+        deliveries.push((
+            post(&body).unauthorized().query(&format!("key={MARKER}")),
+            "kept",
+        ));
     }
     deliveries
 }
@@ -115,13 +160,19 @@ fn garbage() -> Vec<Bytes> {
         format!("[\"{MARKER}\"]"),
         format!(r#"{{"{MARKER}":"{MARKER}"}}"#),
         format!(r#"{{"Records":[{{"body":"{MARKER}"}}]}}"#),
-        format!(r#"{{"requestContext":{{"requestId":1,"http":"{MARKER}"}},"body":{{"{MARKER}":1}}}}"#),
+        format!(
+            r#"{{"requestContext":{{"requestId":1,"http":"{MARKER}"}},"body":{{"{MARKER}":1}}}}"#
+        ),
         MARKER.to_owned(),
         format!("{{\"{MARKER}\":{MARKER}}}"),
         format!("[\"{MARKER}"),
     ];
     let not_utf8 = [format!("\"{MARKER}").as_bytes(), b"\xff\""].concat();
-    events.into_iter().map(Bytes::from).chain([not_utf8.into()]).collect()
+    events
+        .into_iter()
+        .map(Bytes::from)
+        .chain([not_utf8.into()])
+        .collect()
 }
 
 async fn dynamodb() -> DynamoDb {
@@ -132,16 +183,23 @@ async fn dynamodb() -> DynamoDb {
 async fn nothing_that_was_sent_is_told() {
     for provider in ["pipedrive", "amocrm", "closer"] {
         let dynamodb = dynamodb().await;
-        let mut function = Function::spawn(binary(provider), &talkative(provider, &dynamodb.endpoint())).await;
+        let mut function =
+            Function::spawn(binary(provider), &talkative(provider, &dynamodb.endpoint())).await;
         let mut verdicts = Vec::new();
         for (request, verdict) in deliveries(provider) {
-            assert!(matches!(function.invoke(request).await, Answer::Response(_)));
+            assert!(matches!(
+                function.invoke(request).await,
+                Answer::Response(_)
+            ));
             verdicts.push(verdict);
         }
         // On a busy machine a new event may be one too: an attempt that was given up took effect.
         let mut logged = logged(&function);
         assert!(logged.iter().any(|verdict| verdict == "duplicate"));
-        logged.iter_mut().filter(|verdict| *verdict == "duplicate").for_each(|verdict| *verdict = "kept".to_owned());
+        logged
+            .iter_mut()
+            .filter(|verdict| *verdict == "duplicate")
+            .for_each(|verdict| *verdict = "kept".to_owned());
         assert_eq!(logged, verdicts, "{provider}");
         for event in garbage() {
             function.invoke(event).await;
@@ -153,7 +211,10 @@ async fn nothing_that_was_sent_is_told() {
 
 #[tokio::test]
 async fn nothing_is_told_of_a_store_that_fails() {
-    let closed = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap().local_addr().unwrap();
+    let closed = TcpListener::bind((Ipv4Addr::LOCALHOST, 0))
+        .unwrap()
+        .local_addr()
+        .unwrap();
     for provider in ["pipedrive", "amocrm", "closer"] {
         let environment = talkative(provider, &format!("http://{closed}"))
             .with("AWS_ENDPOINT_URL_SQS", format!("http://{closed}"))
@@ -171,20 +232,44 @@ async fn nothing_is_told_of_a_store_that_fails() {
 #[tokio::test]
 async fn nothing_is_told_of_a_panic_but_its_place() {
     let dynamodb = dynamodb().await;
-    let mut function = Function::spawn(binary("panicking"), &talkative("pipedrive", &dynamodb.endpoint())).await;
+    let mut function = Function::spawn(
+        binary("panicking"),
+        &talkative("pipedrive", &dynamodb.endpoint()),
+    )
+    .await;
     let request = Request::post("pipedrive", &format!("panic! {MARKER}"));
-    assert_eq!(function.invoke(marked(request).authorization(&basic(&right()))).await.status(), 200);
+    assert_eq!(
+        function
+            .invoke(marked(request).authorization(&basic(&right())))
+            .await
+            .status(),
+        200
+    );
     assert_eq!(logged(&function), ["quarantined"]);
     let first: Value = serde_json::from_str(function.stdout().lines().next().unwrap()).unwrap();
-    assert!(first["panic"].as_str().is_some_and(|place| place.contains("panicking.rs:")), "{first}");
+    assert!(
+        first["panic"]
+            .as_str()
+            .is_some_and(|place| place.contains("panicking.rs:")),
+        "{first}"
+    );
     assert_silent(&function);
 }
 
 /// The verdicts of the lines that a function logged. Each of its lines is one of these, or says where a panic was.
 fn logged(function: &Function) -> Vec<String> {
-    let lines: Vec<Value> = function.stdout().lines().map(|line| serde_json::from_str(line).unwrap()).collect();
-    let (panics, deliveries): (Vec<_>, Vec<_>) = lines.iter().partition(|line| line.get("panic").is_some());
-    assert!(panics.iter().all(|line| line.as_object().unwrap().len() == 1));
+    let lines: Vec<Value> = function
+        .stdout()
+        .lines()
+        .map(|line| serde_json::from_str(line).unwrap())
+        .collect();
+    let (panics, deliveries): (Vec<_>, Vec<_>) =
+        lines.iter().partition(|line| line.get("panic").is_some());
+    assert!(
+        panics
+            .iter()
+            .all(|line| line.as_object().unwrap().len() == 1)
+    );
     deliveries.into_iter().map(verdict).collect()
 }
 
@@ -194,19 +279,38 @@ fn logged(function: &Function) -> Vec<String> {
 fn verdict(line: &Value) -> String {
     let verdict = line["verdict"].as_str().unwrap().to_owned();
     if line.get("_aws").is_none() {
-        assert!(["probe", "hello"].contains(&&*verdict), "no metric tells of {line}");
+        assert!(
+            ["probe", "hello"].contains(&&*verdict),
+            "no metric tells of {line}"
+        );
         return verdict;
     }
-    assert!(line["_aws"]["Timestamp"].as_u64().is_some_and(|millis| millis > 1_700_000_000_000), "{line}");
+    assert!(
+        line["_aws"]["Timestamp"]
+            .as_u64()
+            .is_some_and(|millis| millis > 1_700_000_000_000),
+        "{line}"
+    );
     for directive in line["_aws"]["CloudWatchMetrics"].as_array().unwrap() {
         assert_eq!(directive["Namespace"], "Hookkeeper");
-        for dimension in directive["Dimensions"].as_array().unwrap().iter().flat_map(|set| set.as_array().unwrap()) {
-            assert!(line[dimension.as_str().unwrap()].is_string(), "{dimension} of {line}");
+        for dimension in directive["Dimensions"]
+            .as_array()
+            .unwrap()
+            .iter()
+            .flat_map(|set| set.as_array().unwrap())
+        {
+            assert!(
+                line[dimension.as_str().unwrap()].is_string(),
+                "{dimension} of {line}"
+            );
         }
         let metrics = directive["Metrics"].as_array().unwrap();
         assert!((1..=100).contains(&metrics.len()));
         for metric in metrics {
-            assert!(line[metric["Name"].as_str().unwrap()].is_number(), "{metric} of {line}");
+            assert!(
+                line[metric["Name"].as_str().unwrap()].is_number(),
+                "{metric} of {line}"
+            );
         }
     }
     verdict

@@ -25,8 +25,10 @@ async fn what_is_shipped_keeps_every_sample_under_its_golden_key() {
     for provider in PROVIDERS {
         let dynamodb = DynamoDb::start(&Data::Memory, 0, TEMPLATE).await.unwrap();
         let prefix = provider.name.to_uppercase();
-        let mut environment = Environment::of(provider.name, &dynamodb.endpoint())
-            .with(&format!("{prefix}_CREDENTIALS"), accepted("local", "local:local"));
+        let mut environment = Environment::of(provider.name, &dynamodb.endpoint()).with(
+            &format!("{prefix}_CREDENTIALS"),
+            accepted("local", "local:local"),
+        );
         if provider.credentials == Credentials::BasicOrKey {
             environment = environment.with(&format!("{prefix}_KEYS"), accepted("url", KEY));
         }
@@ -34,7 +36,11 @@ async fn what_is_shipped_keeps_every_sample_under_its_golden_key() {
         for file in fs::read_dir(workspace("events").join(provider.name)).unwrap() {
             let path = file.unwrap().path();
             let answer = function.invoke(fs::read(&path).unwrap()).await;
-            assert!(matches!(answer, Answer::Response(_)), "{}: {answer:?}", path.display());
+            assert!(
+                matches!(answer, Answer::Response(_)),
+                "{}: {answer:?}",
+                path.display()
+            );
         }
         let table = Table::new(&Client::patient(), &dynamodb.settings());
         let kept: BTreeSet<_> = table.records().await.unwrap().iter().map(key).collect();
@@ -47,5 +53,12 @@ fn golden(provider: &str) -> BTreeSet<Key> {
     let golden = fs::read_to_string(workspace(format!("tests/golden/{provider}.json"))).unwrap();
     let golden: BTreeMap<String, Vec<Value>> = serde_json::from_str(&golden).unwrap();
     let text = |record: &Value, name| record[name].as_str().unwrap().to_owned();
-    golden.values().flatten().map(|record| Key { pk: text(record, "pk"), sk: text(record, "sk") }).collect()
+    golden
+        .values()
+        .flatten()
+        .map(|record| Key {
+            pk: text(record, "pk"),
+            sk: text(record, "sk"),
+        })
+        .collect()
 }

@@ -26,7 +26,10 @@ fn template() -> Value {
 /// The resources of a type, by their logical ids.
 fn resources<'a>(template: &'a Value, kind: &str) -> BTreeMap<&'a str, &'a Value> {
     let resources = template["Resources"].as_object().unwrap().iter();
-    resources.filter(|(_, it)| it["Type"] == kind).map(|(name, it)| (&**name, &it["Properties"])).collect()
+    resources
+        .filter(|(_, it)| it["Type"] == kind)
+        .map(|(name, it)| (&**name, &it["Properties"]))
+        .collect()
 }
 
 /// A metric and the names of its dimensions.
@@ -36,25 +39,38 @@ type Metric = (String, BTreeSet<String>);
 async fn logged(provider: &str) -> BTreeSet<Metric> {
     let dynamodb = DynamoDb::start(&Data::Memory, 0, TEMPLATE).await.unwrap();
     let variable = format!("{}_CREDENTIALS", provider.to_uppercase());
-    let environment = Environment::of(provider, &dynamodb.endpoint()).with(&variable, accepted("main", CREDENTIALS));
+    let environment = Environment::of(provider, &dynamodb.endpoint())
+        .with(&variable, accepted("main", CREDENTIALS));
     let mut function = Function::spawn(binary(provider), &environment).await;
     let agent = house::provider(provider).user_agents[0];
     let kept = Request::post(provider, &event(provider, 1));
-    let refused = Request::post(provider, "{}").unauthorized().header("user-agent", &format!("The {agent}/1.0"));
+    let refused = Request::post(provider, "{}")
+        .unauthorized()
+        .header("user-agent", &format!("The {agent}/1.0"));
     for request in [kept.clone(), kept, Request::post(provider, "?"), refused] {
         function.invoke(request).await;
     }
     dynamodb.stop().await;
-    function.invoke(Request::post(provider, &event(provider, 2))).await;
+    function
+        .invoke(Request::post(provider, &event(provider, 2)))
+        .await;
     let mut metrics = BTreeSet::new();
     for line in function.stdout().lines() {
         let line: Value = serde_json::from_str(line).unwrap();
         assert_eq!(line["provider"], provider);
         for directive in line["_aws"]["CloudWatchMetrics"].as_array().unwrap() {
             for dimensions in directive["Dimensions"].as_array().unwrap() {
-                let dimensions = dimensions.as_array().unwrap().iter().map(|it| it.as_str().unwrap().to_owned());
+                let dimensions = dimensions
+                    .as_array()
+                    .unwrap()
+                    .iter()
+                    .map(|it| it.as_str().unwrap().to_owned());
                 let dimensions: BTreeSet<_> = dimensions.collect();
-                let names = directive["Metrics"].as_array().unwrap().iter().map(|it| it["Name"].as_str().unwrap());
+                let names = directive["Metrics"]
+                    .as_array()
+                    .unwrap()
+                    .iter()
+                    .map(|it| it["Name"].as_str().unwrap());
                 metrics.extend(names.map(|name| (name.to_owned(), dimensions.clone())));
             }
         }
@@ -75,10 +91,21 @@ async fn what_is_watched_is_logged() {
             continue;
         }
         let dimensions = alarm["Dimensions"].as_array().unwrap();
-        let names = dimensions.iter().map(|it| it["Name"].as_str().unwrap().to_owned()).collect();
-        let provider = dimensions.iter().find(|it| it["Name"] == "provider").unwrap()["Value"].as_str().unwrap();
+        let names = dimensions
+            .iter()
+            .map(|it| it["Name"].as_str().unwrap().to_owned())
+            .collect();
+        let provider = dimensions
+            .iter()
+            .find(|it| it["Name"] == "provider")
+            .unwrap()["Value"]
+            .as_str()
+            .unwrap();
         let metric = (alarm["MetricName"].as_str().unwrap().to_owned(), names);
-        assert!(logged_by[provider].contains(&metric), "{name} watches {metric:?}, which {provider} does not log");
+        assert!(
+            logged_by[provider].contains(&metric),
+            "{name} watches {metric:?}, which {provider} does not log"
+        );
         watched.insert((provider.to_owned(), metric.0));
     }
     for provider in PROVIDERS {
@@ -88,20 +115,50 @@ async fn what_is_watched_is_logged() {
         }
     }
     // Spooling is what a function of its own queue does: the simulators see to it, and this line to its name.
-    let all: BTreeSet<_> =
-        logged_by.values().flatten().cloned().chain([("spooled".into(), ["provider".into()].into())]).collect();
-    let dashboard = resources(&template, "AWS::CloudWatch::Dashboard")["Dashboard"]["DashboardBody"]["Sub"].clone();
-    let body: Value = serde_json::from_str(&dashboard.as_str().unwrap().replace("${ConcurrencyAlarm}", "800")).unwrap();
+    let all: BTreeSet<_> = logged_by
+        .values()
+        .flatten()
+        .cloned()
+        .chain([("spooled".into(), ["provider".into()].into())])
+        .collect();
+    let dashboard =
+        resources(&template, "AWS::CloudWatch::Dashboard")["Dashboard"]["DashboardBody"]["Sub"]
+            .clone();
+    let body: Value = serde_json::from_str(
+        &dashboard
+            .as_str()
+            .unwrap()
+            .replace("${ConcurrencyAlarm}", "800"),
+    )
+    .unwrap();
     let mut searches = 0;
     for search in body.to_string().split("SEARCH('").skip(1) {
-        let Some(schema) = search.strip_prefix("{Hookkeeper,") else { continue };
+        let Some(schema) = search.strip_prefix("{Hookkeeper,") else {
+            continue;
+        };
         let (dimensions, rest) = schema.split_once('}').unwrap();
-        let metric = rest.split("MetricName=").nth(1).unwrap().split('"').nth(1).unwrap().trim_end_matches('\\');
-        let metric: Metric = (metric.to_owned(), dimensions.split(',').map(str::to_owned).collect());
-        assert!(all.contains(&metric), "the dashboard shows {metric:?}, which nothing logs");
+        let metric = rest
+            .split("MetricName=")
+            .nth(1)
+            .unwrap()
+            .split('"')
+            .nth(1)
+            .unwrap()
+            .trim_end_matches('\\');
+        let metric: Metric = (
+            metric.to_owned(),
+            dimensions.split(',').map(str::to_owned).collect(),
+        );
+        assert!(
+            all.contains(&metric),
+            "the dashboard shows {metric:?}, which nothing logs"
+        );
         searches += 1;
     }
-    assert!(searches >= 5, "the dashboard shows {searches} of our metrics");
+    assert!(
+        searches >= 5,
+        "the dashboard shows {searches} of our metrics"
+    );
 }
 
 #[test]
@@ -112,7 +169,11 @@ fn an_alarm_rings_a_third_into_a_providers_patience() {
         let alarms = resources(&template, "AWS::CloudWatch::Alarm");
         let late = alarms.values().find(|alarm| {
             alarm["MetricName"] == "Latency"
-                && alarm["Dimensions"].as_array().unwrap().iter().any(|it| it["Value"] == path.as_str())
+                && alarm["Dimensions"]
+                    .as_array()
+                    .unwrap()
+                    .iter()
+                    .any(|it| it["Value"] == path.as_str())
         });
         let late = late.unwrap_or_else(|| panic!("no alarm watches the latency of {path}"));
         assert_eq!(
@@ -120,7 +181,10 @@ fn an_alarm_rings_a_third_into_a_providers_patience() {
             (&"p99".into(), &"GreaterThanThreshold".into())
         );
         let third = provider.patience.as_secs_f64() * 1_000.0 / 3.0;
-        assert!((late["Threshold"].as_f64().unwrap() - third).abs() < 1.0, "{path}: {third}");
+        assert!(
+            (late["Threshold"].as_f64().unwrap() - third).abs() < 1.0,
+            "{path}: {third}"
+        );
     }
 }
 
@@ -133,13 +197,37 @@ fn the_readme_has_a_line_for_each_alarm_and_parameter() {
         let rest = words.iter().find_map(|word| name.strip_prefix(&**word));
         rest.map_or_else(|| name.to_owned(), |rest| format!("*{rest}"))
     };
-    let alarms: BTreeSet<_> = resources(&template, "AWS::CloudWatch::Alarm").into_keys().map(for_all).collect();
-    let parameters: BTreeSet<_> = template["Parameters"].as_object().unwrap().keys().cloned().collect();
-    let section = |title: &str| readme.split_once(title).unwrap().1.split("\n#").next().unwrap().to_owned();
+    let alarms: BTreeSet<_> = resources(&template, "AWS::CloudWatch::Alarm")
+        .into_keys()
+        .map(for_all)
+        .collect();
+    let parameters: BTreeSet<_> = template["Parameters"]
+        .as_object()
+        .unwrap()
+        .keys()
+        .cloned()
+        .collect();
+    let section = |title: &str| {
+        readme
+            .split_once(title)
+            .unwrap()
+            .1
+            .split("\n#")
+            .next()
+            .unwrap()
+            .to_owned()
+    };
     let rows = |text: String| -> BTreeSet<String> {
-        let firsts = text.lines().filter_map(|line| Some(line.strip_prefix("| `")?.split_once(" | ")?.0.to_owned()));
+        let firsts = text
+            .lines()
+            .filter_map(|line| Some(line.strip_prefix("| `")?.split_once(" | ")?.0.to_owned()));
         firsts
-            .flat_map(|first| first.split(", ").map(|name| name.trim_matches('`').to_owned()).collect::<Vec<_>>())
+            .flat_map(|first| {
+                first
+                    .split(", ")
+                    .map(|name| name.trim_matches('`').to_owned())
+                    .collect::<Vec<_>>()
+            })
             .collect()
     };
     assert_eq!(rows(section("\n### Alarms\n")), alarms);
@@ -150,11 +238,23 @@ fn the_readme_has_a_line_for_each_alarm_and_parameter() {
 fn what_the_functions_are_told_is_what_they_read() {
     let template = template();
     let mut told: BTreeSet<String> = BTreeSet::new();
-    let variables = |it: &Value| it["Environment"]["Variables"].as_object().cloned().unwrap_or_default();
-    told.extend(variables(&template["Globals"]["Function"]).into_iter().map(|(name, _)| name));
+    let variables = |it: &Value| {
+        it["Environment"]["Variables"]
+            .as_object()
+            .cloned()
+            .unwrap_or_default()
+    };
+    told.extend(
+        variables(&template["Globals"]["Function"])
+            .into_iter()
+            .map(|(name, _)| name),
+    );
     for (name, function) in resources(&template, "AWS::Serverless::Function") {
         for (variable, value) in variables(function) {
-            assert!(value.get("Ref").is_some(), "{variable} of {name} is no parameter: {value}");
+            assert!(
+                value.get("Ref").is_some(),
+                "{variable} of {name} is no parameter: {value}"
+            );
             told.insert(variable);
         }
     }
@@ -164,7 +264,9 @@ fn what_the_functions_are_told_is_what_they_read() {
     }
     for provider in PROVIDERS {
         let keys = provider.credentials == intake::Credentials::BasicOrKey;
-        let lists = ["CREDENTIALS", "KEYS"].into_iter().take(if keys { 2 } else { 1 });
+        let lists = ["CREDENTIALS", "KEYS"]
+            .into_iter()
+            .take(if keys { 2 } else { 1 });
         read.extend(lists.map(|list| format!("{}_{list}", provider.name.to_uppercase())));
     }
     assert_eq!(told, read);
@@ -177,8 +279,16 @@ fn literals(folder: &Path, prefix: &str, found: &mut BTreeSet<String>) {
             literals(&entry.path(), prefix, found);
         } else if entry.path().extension().is_some_and(|it| it == "rs") {
             let source = fs::read_to_string(entry.path()).unwrap();
-            let whole = source.split('"').skip(1).step_by(2).filter(|literal| literal.starts_with(prefix));
-            found.extend(whole.filter(|literal| !literal.contains(' ')).map(str::to_owned));
+            let whole = source
+                .split('"')
+                .skip(1)
+                .step_by(2)
+                .filter(|literal| literal.starts_with(prefix));
+            found.extend(
+                whole
+                    .filter(|literal| !literal.contains(' '))
+                    .map(str::to_owned),
+            );
         }
     }
 }
@@ -188,13 +298,21 @@ fn a_role_allows_what_its_function_needs_and_no_more() {
     let template = template();
     let log = |name: &str| format!("logs:CreateLogStream logs:PutLogEvents on {name}Log.Arn");
     let receiver = |name: &str| {
-        vec!["dynamodb:PutItem on Table.Arn".to_owned(), "sqs:SendMessage on Spool.Arn".to_owned(), log(name)]
+        vec![
+            "dynamodb:PutItem on Table.Arn".to_owned(),
+            "sqs:SendMessage on Spool.Arn".to_owned(),
+            log(name),
+        ]
     };
     let drain = [
         "dynamodb:PutItem dynamodb:GetItem on Table.Arn",
         "sqs:ReceiveMessage sqs:DeleteMessage sqs:GetQueueAttributes on Spool.Arn",
     ];
-    let drain = drain.into_iter().map(str::to_owned).chain([log("Drain")]).collect();
+    let drain = drain
+        .into_iter()
+        .map(str::to_owned)
+        .chain([log("Drain")])
+        .collect();
     let expected = BTreeMap::from([
         ("AmocrmRole", receiver("Amocrm")),
         ("CloserRole", receiver("Closer")),
@@ -216,12 +334,17 @@ fn a_role_allows_what_its_function_needs_and_no_more() {
                     .map(|statement| {
                         assert_eq!(statement["Effect"], "Allow");
                         let actions = match &statement["Action"] {
-                            Value::Array(actions) => {
-                                actions.iter().map(|it| it.as_str().unwrap()).collect::<Vec<_>>().join(" ")
-                            }
+                            Value::Array(actions) => actions
+                                .iter()
+                                .map(|it| it.as_str().unwrap())
+                                .collect::<Vec<_>>()
+                                .join(" "),
                             action => action.as_str().unwrap().to_owned(),
                         };
-                        format!("{actions} on {}", statement["Resource"]["GetAtt"].as_str().unwrap())
+                        format!(
+                            "{actions} on {}",
+                            statement["Resource"]["GetAtt"].as_str().unwrap()
+                        )
                     })
                     .collect(),
             )
@@ -231,11 +354,20 @@ fn a_role_allows_what_its_function_needs_and_no_more() {
     for (name, function) in resources(&template, "AWS::Serverless::Function") {
         let own = name.replace("Function", "");
         assert_eq!(function["Role"]["GetAtt"], format!("{own}Role.Arn"));
-        assert_eq!(function["LoggingConfig"]["LogGroup"]["Ref"], format!("{own}Log"));
-        assert!(function.get("Policies").is_none(), "{name} has other rights");
+        assert_eq!(
+            function["LoggingConfig"]["LogGroup"]["Ref"],
+            format!("{own}Log")
+        );
+        assert!(
+            function.get("Policies").is_none(),
+            "{name} has other rights"
+        );
     }
     for (name, role) in roles {
-        assert!(role.get("ManagedPolicyArns").is_none(), "{name} has other rights");
+        assert!(
+            role.get("ManagedPolicyArns").is_none(),
+            "{name} has other rights"
+        );
     }
 }
 
@@ -245,11 +377,27 @@ fn the_spool_outlives_an_outage() {
     let drain = resources(&template, "AWS::Serverless::Function")["DrainFunction"];
     let queues = resources(&template, "AWS::SQS::Queue");
     let number = |it: &Value| it.as_u64().unwrap();
-    assert_eq!(number(&queues["Spool"]["VisibilityTimeout"]), 6 * number(&drain["Timeout"]));
-    assert_eq!(number(&queues["Spool"]["RedrivePolicy"]["maxReceiveCount"]), 1_000);
-    assert!(queues.values().all(|queue| number(&queue["MessageRetentionPeriod"]) == 14 * 86_400));
-    assert_eq!(number(&drain["Events"]["Spool"]["Properties"]["ScalingConfig"]["MaximumConcurrency"]), 2);
-    assert_eq!(drain["Events"]["Spool"]["Properties"]["FunctionResponseTypes"][0], "ReportBatchItemFailures");
+    assert_eq!(
+        number(&queues["Spool"]["VisibilityTimeout"]),
+        6 * number(&drain["Timeout"])
+    );
+    assert_eq!(
+        number(&queues["Spool"]["RedrivePolicy"]["maxReceiveCount"]),
+        1_000
+    );
+    assert!(
+        queues
+            .values()
+            .all(|queue| number(&queue["MessageRetentionPeriod"]) == 14 * 86_400)
+    );
+    assert_eq!(
+        number(&drain["Events"]["Spool"]["Properties"]["ScalingConfig"]["MaximumConcurrency"]),
+        2
+    );
+    assert_eq!(
+        drain["Events"]["Spool"]["Properties"]["FunctionResponseTypes"][0],
+        "ReportBatchItemFailures"
+    );
 }
 
 #[test]
@@ -261,8 +409,14 @@ fn what_holds_data_outlives_the_stack() {
         if !holds_data.contains(&resource["Type"].as_str().unwrap()) {
             continue;
         }
-        assert_eq!(resource["DeletionPolicy"], "Retain", "{name} goes when the stack is deleted");
-        assert_eq!(resource["UpdateReplacePolicy"], "Retain", "{name} goes when it is replaced");
+        assert_eq!(
+            resource["DeletionPolicy"], "Retain",
+            "{name} goes when the stack is deleted"
+        );
+        assert_eq!(
+            resource["UpdateReplacePolicy"], "Retain",
+            "{name} goes when it is replaced"
+        );
         holders.insert(&**name);
     }
     assert_eq!(holders, BTreeSet::from(["DeadLetters", "Spool", "Table"]));
@@ -271,7 +425,10 @@ fn what_holds_data_outlives_the_stack() {
 #[test]
 fn the_table_is_protected_from_deletion() {
     let template = template();
-    assert_eq!(resources(&template, "AWS::DynamoDB::Table")["Table"]["DeletionProtectionEnabled"], true);
+    assert_eq!(
+        resources(&template, "AWS::DynamoDB::Table")["Table"]["DeletionProtectionEnabled"],
+        true
+    );
 }
 
 #[test]
@@ -279,5 +436,8 @@ fn the_stream_of_new_items_is_an_output() {
     let template = template();
     let stream = &resources(&template, "AWS::DynamoDB::Table")["Table"]["StreamSpecification"];
     assert_eq!(stream["StreamViewType"], "NEW_IMAGE");
-    assert_eq!(template["Outputs"]["StreamArn"]["Value"]["GetAtt"], "Table.StreamArn");
+    assert_eq!(
+        template["Outputs"]["StreamArn"]["Value"]["GetAtt"],
+        "Table.StreamArn"
+    );
 }

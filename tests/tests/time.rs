@@ -38,13 +38,23 @@ impl Fates {
 
     fn next(&self) -> Fate {
         let mut fates = self.0.lock().unwrap();
-        if fates.len() > 1 { fates.pop_front().unwrap() } else { fates[0] }
+        if fates.len() > 1 {
+            fates.pop_front().unwrap()
+        } else {
+            fates[0]
+        }
     }
 
     /// Stores whose table has these fates, and whose queue takes everything at once.
     fn of_the_table(&self) -> Stores {
         let fates = self.clone();
-        Stores::new(move |call| if call.service == Service::Table { fates.next() } else { ANSWERED })
+        Stores::new(move |call| {
+            if call.service == Service::Table {
+                fates.next()
+            } else {
+                ANSWERED
+            }
+        })
     }
 }
 
@@ -56,7 +66,9 @@ fn record(body: Vec<u8>) -> Record {
         request_id: "r-1".to_owned(),
         content_type: None,
     };
-    Record::of("closer", &delivery, Err(Unreadable::Panicked)).pop().unwrap()
+    Record::of("closer", &delivery, Err(Unreadable::Panicked))
+        .pop()
+        .unwrap()
 }
 
 /// Bytes that zlib makes no smaller.
@@ -81,10 +93,16 @@ async fn a_table_that_hangs_costs_a_share_then_nothing_then_an_attempt() {
     let store = Fates::new([Fate::Hangs]).of_the_table().store();
     let (outcome, waited) = keep(&store).await;
     assert_eq!((outcome.spooled, outcome.lost), (1, 0));
-    assert!((ATTEMPT * ATTEMPTS..=SHARE + INSTANT).contains(&waited), "the first delivery waited for {waited:?}");
+    assert!(
+        (ATTEMPT * ATTEMPTS..=SHARE + INSTANT).contains(&waited),
+        "the first delivery waited for {waited:?}"
+    );
     let (outcome, waited) = keep(&store).await;
     assert_eq!((outcome.spooled, outcome.lost), (1, 0));
-    assert!(waited < INSTANT, "with the spool first it waited for {waited:?}");
+    assert!(
+        waited < INSTANT,
+        "with the spool first it waited for {waited:?}"
+    );
     tokio::time::sleep(SPOOL_FIRST).await;
     let (outcome, waited) = keep(&store).await;
     assert_eq!((outcome.spooled, outcome.lost), (1, 0));
@@ -96,7 +114,9 @@ async fn a_table_that_hangs_costs_a_share_then_nothing_then_an_attempt() {
 
 #[tokio::test(start_paused = true)]
 async fn a_table_that_is_back_is_used_again() {
-    let fates = [Fate::Hangs; ATTEMPTS as usize].into_iter().chain([ANSWERED]);
+    let fates = [Fate::Hangs; ATTEMPTS as usize]
+        .into_iter()
+        .chain([ANSWERED]);
     let store = Fates::new(fates).of_the_table().store();
     assert_eq!(keep(&store).await.0.spooled, 1);
     tokio::time::sleep(SPOOL_FIRST).await;
@@ -138,7 +158,10 @@ async fn both_stores_may_fail_fast_for_a_while() {
                 let (outcome, waited) = keep(&Stores::new(decide).store()).await;
                 let case = format!("{fate:?} for {failing:?}, then the {first_well:?} is well");
                 assert_eq!(outcome.lost, 0, "{case}: lost after {waited:?}");
-                assert!(waited < failing + millis(150), "{case}: it waited for {waited:?}");
+                assert!(
+                    waited < failing + millis(150),
+                    "{case}: it waited for {waited:?}"
+                );
             }
         }
     }
@@ -148,18 +171,34 @@ async fn both_stores_may_fail_fast_for_a_while() {
 async fn stores_that_fail_cost_two_shares_and_a_bounded_number_of_calls() {
     for table in FAST.into_iter().chain([Fate::Hangs]) {
         for queue in FAST.into_iter().chain([Fate::Hangs]) {
-            let stores = Stores::new(move |call| if call.service == Service::Table { table } else { queue });
+            let stores = Stores::new(move |call| {
+                if call.service == Service::Table {
+                    table
+                } else {
+                    queue
+                }
+            });
             let store = stores.store();
             // With the table first, then with the queue first.
             for _ in 0..2 {
                 let before = [Service::Table, Service::Queue].map(|service| stores.calls(service));
                 let (outcome, waited) = keep(&store).await;
                 assert_eq!(outcome.lost, 1);
-                assert!(waited <= SHARE * 2 + INSTANT, "{table:?}, {queue:?}: it waited for {waited:?}");
-                assert!(waited >= SHARE * 2 - millis(60), "{table:?}, {queue:?}: it gave up after {waited:?}");
+                assert!(
+                    waited <= SHARE * 2 + INSTANT,
+                    "{table:?}, {queue:?}: it waited for {waited:?}"
+                );
+                assert!(
+                    waited >= SHARE * 2 - millis(60),
+                    "{table:?}, {queue:?}: it gave up after {waited:?}"
+                );
                 let calls = [Service::Table, Service::Queue].map(|service| stores.calls(service));
                 for (now, before) in calls.into_iter().zip(before) {
-                    assert!(now - before <= 24 * ATTEMPTS as usize, "{table:?}, {queue:?}: {} calls", now - before);
+                    assert!(
+                        now - before <= 24 * ATTEMPTS as usize,
+                        "{table:?}, {queue:?}: {} calls",
+                        now - before
+                    );
                 }
             }
         }
@@ -185,8 +224,14 @@ async fn a_table_that_is_back_has_its_share_when_the_queue_is_away() {
     let late = Fate::Answers(ATTEMPT - millis(5));
     for (what, fates) in [
         ("its idle connection is dead", vec![Fate::Hangs, ANSWERED]),
-        ("both idle connections are dead", vec![Fate::Hangs, Fate::Hangs, ANSWERED]),
-        ("its first answers are late", vec![Fate::Answers(ATTEMPT + millis(5)), late]),
+        (
+            "both idle connections are dead",
+            vec![Fate::Hangs, Fate::Hangs, ANSWERED],
+        ),
+        (
+            "its first answers are late",
+            vec![Fate::Answers(ATTEMPT + millis(5)), late],
+        ),
     ] {
         for queue in [Fate::Refused, Fate::Hangs] {
             let table = Fates::new([Fate::Fails("ThrottlingException")]);
@@ -206,7 +251,11 @@ async fn a_table_that_is_back_has_its_share_when_the_queue_is_away() {
                 table.set(fates.clone());
                 *is_away.lock().unwrap() = true;
                 let (outcome, waited) = keep(&store).await;
-                assert_eq!((outcome.lost, outcome.spooled), (0, 0), "{what}, the queue {queue:?}, after {waited:?}");
+                assert_eq!(
+                    (outcome.lost, outcome.spooled),
+                    (0, 0),
+                    "{what}, the queue {queue:?}, after {waited:?}"
+                );
             }
         }
     }
@@ -220,16 +269,29 @@ const BYTES_A_SECOND: usize = 50_000_000;
 #[tokio::test(start_paused = true)]
 async fn the_largest_body_is_taken_by_a_queue_of_100_ms_when_the_table_hangs() {
     for latency in [10, 60, 100].map(millis) {
-        let decide =
-            move |call: &Call| if call.service == Service::Table { Fate::Hangs } else { Fate::Answers(latency) };
+        let decide = move |call: &Call| {
+            if call.service == Service::Table {
+                Fate::Hangs
+            } else {
+                Fate::Answers(latency)
+            }
+        };
         let stores = Stores::new(decide).on_a_machine_of(BYTES_A_SECOND);
         let store = stores.store();
         for _ in 0..2 {
             let sent = stores.messages().len();
             let (outcome, waited) = keep_body(&store, noise(LARGEST)).await;
-            assert_eq!((outcome.spooled, outcome.lost), (1, 0), "{latency:?}: after {waited:?}");
+            assert_eq!(
+                (outcome.spooled, outcome.lost),
+                (1, 0),
+                "{latency:?}: after {waited:?}"
+            );
             assert!(waited <= SHARE * 2 + INSTANT, "{latency:?}: {waited:?}");
-            assert_eq!(stores.messages().len() - sent, encode(record(noise(LARGEST))).len(), "{latency:?}");
+            assert_eq!(
+                stores.messages().len() - sent,
+                encode(record(noise(LARGEST))).len(),
+                "{latency:?}"
+            );
         }
     }
 }
@@ -245,11 +307,23 @@ async fn the_queue_takes_the_parts_of_an_item_before_the_item() {
         };
         let stores = Stores::new(decide);
         let (outcome, _) = keep_body(&stores.store(), body.clone()).await;
-        let is_head = |message: String| Message::received(message).item().unwrap().contains_key("parts");
+        let is_head = |message: String| {
+            Message::received(message)
+                .item()
+                .unwrap()
+                .contains_key("parts")
+        };
         let messages: Vec<_> = stores.messages().into_iter().map(is_head).collect();
         let heads = messages.iter().filter(|is_head| **is_head).count();
-        assert_eq!(heads, outcome.spooled, "{taken} of {items} messages were taken");
-        assert_eq!(heads, usize::from(taken == items), "{taken} of {items} messages were taken");
+        assert_eq!(
+            heads, outcome.spooled,
+            "{taken} of {items} messages were taken"
+        );
+        assert_eq!(
+            heads,
+            usize::from(taken == items),
+            "{taken} of {items} messages were taken"
+        );
         assert!(heads == 0 || messages.last() == Some(&true), "{messages:?}");
     }
 }
@@ -279,20 +353,54 @@ fn timeout_of_the_drain() -> Duration {
 #[tokio::test(start_paused = true)]
 async fn the_drain_ends_before_lambda_ends_it_however_slow_the_table_is() {
     let timeout = timeout_of_the_drain();
-    for (seconds, left) in [(1, vec![]), (3, vec![]), (4, vec![]), (6, vec!["head", "small"])] {
+    for (seconds, left) in [
+        (1, vec![]),
+        (3, vec![]),
+        (4, vec![]),
+        (6, vec!["head", "small"]),
+    ] {
         let stores = Stores::new(move |_| Fate::Answers(Duration::from_secs(seconds)));
         let started = Instant::now();
         let response = drain::drain(&stores.table(), batch()).await.response();
         let took = started.elapsed();
-        let ids: Vec<_> = response.batch_item_failures.into_iter().map(|failure| failure.item_identifier).collect();
+        let ids: Vec<_> = response
+            .batch_item_failures
+            .into_iter()
+            .map(|failure| failure.item_identifier)
+            .collect();
         assert_eq!(ids, left, "a table of {seconds} s, after {took:?}");
-        assert!(took <= timeout - Duration::from_secs(5), "a table of {seconds} s: {took:?}");
+        assert!(
+            took <= timeout - Duration::from_secs(5),
+            "a table of {seconds} s: {took:?}"
+        );
     }
     // Each call hangs twice, and the third attempt is answered.
-    let stores = Stores::new(|call| if call.number % 3 == 2 { ANSWERED } else { Fate::Hangs });
+    let stores = Stores::new(|call| {
+        if call.number % 3 == 2 {
+            ANSWERED
+        } else {
+            Fate::Hangs
+        }
+    });
     let started = Instant::now();
     drain::drain(&stores.table(), batch()).await;
-    assert!(started.elapsed() <= drain::DEADLINE + INSTANT, "{:?}", started.elapsed());
-    let hangs = Stores::new(|call| if call.number == 0 { Fate::Hangs } else { ANSWERED });
-    assert!(drain::drain(&hangs.table(), batch()).await.response().batch_item_failures.is_empty());
+    assert!(
+        started.elapsed() <= drain::DEADLINE + INSTANT,
+        "{:?}",
+        started.elapsed()
+    );
+    let hangs = Stores::new(|call| {
+        if call.number == 0 {
+            Fate::Hangs
+        } else {
+            ANSWERED
+        }
+    });
+    assert!(
+        drain::drain(&hangs.table(), batch())
+            .await
+            .response()
+            .batch_item_failures
+            .is_empty()
+    );
 }

@@ -29,12 +29,21 @@ impl Subject {
         let environment = Environment::of("closer", terminator.endpoint())
             .with("CLOSER_CREDENTIALS", accepted("main", CREDENTIALS))
             .with("SSL_CERT_FILE", other.authority().to_string_lossy());
-        Self { dynamodb, terminator, _other: other, environment }
+        Self {
+            dynamodb,
+            terminator,
+            _other: other,
+            environment,
+        }
     }
 
     async fn spawn(&self, variable: &str) -> Function {
         let authority = self.terminator.authority().to_string_lossy().into_owned();
-        let mut function = Function::spawn(binary("closer"), &self.environment.clone().with(variable, authority)).await;
+        let mut function = Function::spawn(
+            binary("closer"),
+            &self.environment.clone().with(variable, authority),
+        )
+        .await;
         function.polled().await;
         function
     }
@@ -42,8 +51,14 @@ impl Subject {
 
 /// What became of a delivery: the status, and the logged line.
 async fn send(function: &mut Function, number: u32) -> (u64, Value) {
-    let status = function.invoke(Request::post("closer", &event("closer", number))).await.status();
-    (status, serde_json::from_str(function.stdout().lines().last().unwrap()).unwrap())
+    let status = function
+        .invoke(Request::post("closer", &event("closer", number)))
+        .await
+        .status();
+    (
+        status,
+        serde_json::from_str(function.stdout().lines().last().unwrap()).unwrap(),
+    )
 }
 
 #[tokio::test]
@@ -54,7 +69,11 @@ async fn it_connects_before_it_asks_for_an_event_and_stores_nothing() {
     let table = Table::new(&Client::new(), &subject.dynamodb.settings());
     assert!(table.records().await.unwrap().is_empty());
     assert_eq!(send(&mut function, 1).await.0, 200);
-    assert_eq!(subject.terminator.connections(), 1, "the first delivery opens another connection");
+    assert_eq!(
+        subject.terminator.connections(),
+        1,
+        "the first delivery opens another connection"
+    );
     assert_eq!(table.records().await.unwrap().len(), 1);
 }
 
@@ -66,7 +85,11 @@ async fn another_authority_than_amazons_is_no_outage() {
     assert_eq!((status, &line["verdict"]), (200, &json!("kept")), "{line}");
     let connections = subject.terminator.connections();
     assert_eq!(send(&mut function, 2).await.0, 200);
-    assert_eq!(subject.terminator.connections(), connections, "the system's roots are asked each time");
+    assert_eq!(
+        subject.terminator.connections(),
+        connections,
+        "the system's roots are asked each time"
+    );
 }
 
 #[tokio::test]
@@ -74,7 +97,11 @@ async fn an_authority_that_nobody_vouches_for_is_not_trusted() {
     let subject = Subject::start().await;
     let mut function = subject.spawn("UNUSED").await;
     let (status, line) = send(&mut function, 1).await;
-    assert_eq!((status, &line["table_failure"]), (503, &json!("unreachable")), "{line}");
+    assert_eq!(
+        (status, &line["table_failure"]),
+        (503, &json!("unreachable")),
+        "{line}"
+    );
     let table = Table::new(&Client::new(), &subject.dynamodb.settings());
     assert!(table.records().await.unwrap().is_empty());
 }
@@ -82,13 +109,17 @@ async fn an_authority_that_nobody_vouches_for_is_not_trusted() {
 #[tokio::test]
 async fn a_bundle_that_cannot_be_used_is_said_so() {
     let subject = Subject::start().await;
-    let table =
-        [("/nonexistent", "No such file or directory (os error 2)"), ("/dev/null", "it has no certificate in PEM")];
+    let table = [
+        ("/nonexistent", "No such file or directory (os error 2)"),
+        ("/dev/null", "it has no certificate in PEM"),
+    ];
     for (path, why) in table {
         let environment = subject.environment.clone().with("AWS_CA_BUNDLE", path);
         let mut function = Function::spawn(binary("closer"), &environment).await;
         assert_eq!(function.ended().await.code(), Some(1));
-        let sentence = format!("closer cannot start: AWS_CA_BUNDLE names a file that cannot be used ({why})\n");
+        let sentence = format!(
+            "closer cannot start: AWS_CA_BUNDLE names a file that cannot be used ({why})\n"
+        );
         assert_eq!(function.stderr(), sentence);
     }
 }

@@ -17,7 +17,9 @@ pub(crate) async fn check(http: &Http, sdk: &SdkConfig, ahead: Option<i64>) -> F
         Some(ahead) => Some(ahead),
         None => asked(http, sdk).await,
     };
-    let Some(ahead) = ahead else { return Finding::skip(CHECK, "nobody tells the time") };
+    let Some(ahead) = ahead else {
+        return Finding::skip(CHECK, "nobody tells the time");
+    };
     let off = ahead.unsigned_abs();
     let text = match ahead {
         0.. => format!("ours is {off} s ahead"),
@@ -26,7 +28,11 @@ pub(crate) async fn check(http: &Http, sdk: &SdkConfig, ahead: Option<i64>) -> F
     if off <= ALLOWED {
         return Finding::ok(CHECK, text);
     }
-    Finding::fail(CHECK, text, "set it by the network's time: AWS refuses what is signed 5 minutes off")
+    Finding::fail(
+        CHECK,
+        text,
+        "set it by the network's time: AWS refuses what is signed 5 minutes off",
+    )
 }
 
 async fn asked(http: &Http, sdk: &SdkConfig) -> Option<i64> {
@@ -35,6 +41,12 @@ async fn asked(http: &Http, sdk: &SdkConfig) -> Option<i64> {
         (None, Some(region)) => format!("https://dynamodb.{region}.amazonaws.com/"),
         (None, None) => return None,
     };
-    let request = Request { method: "GET", url: &endpoint, shown: None, headers: &[], body: &[] };
+    let request = Request {
+        method: "GET",
+        url: &endpoint,
+        shown: None,
+        headers: &[],
+        body: &[],
+    };
     http.send(request, PATIENCE).await.ahead
 }

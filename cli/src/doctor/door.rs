@@ -19,7 +19,9 @@ pub(crate) struct Door {
 
 /// `pipedrive=USER:PASSWORD`.
 pub(crate) fn credential(argument: &str) -> Result<(Provider, Shown), String> {
-    let (name, secret) = argument.split_once('=').ok_or("it is PROVIDER=USER:PASSWORD, or PROVIDER=KEY")?;
+    let (name, secret) = argument
+        .split_once('=')
+        .ok_or("it is PROVIDER=USER:PASSWORD, or PROVIDER=KEY")?;
     let provider = provider(name)?;
     Ok((provider, Shown::of(&provider, secret)?))
 }
@@ -32,7 +34,10 @@ impl Door {
     pub(crate) async fn check(&self, http: &Http) -> (Finding, Option<i64>) {
         match self.visit(http).await {
             Ok((text, ahead)) => (Finding::ok(self.provider.name, text), ahead),
-            Err((text, advice)) => (Finding::fail(self.provider.name, format!("{} {text}", self.url), advice), None),
+            Err((text, advice)) => (
+                Finding::fail(self.provider.name, format!("{} {text}", self.url), advice),
+                None,
+            ),
         }
     }
 
@@ -40,16 +45,37 @@ impl Door {
         // The first knock may start a function: the second is judged.
         let [first, second] = [self.knock(http).await?, self.knock(http).await?];
         let (name, patience) = (self.provider.name, self.provider.patience);
-        let took = format!("in {} ms (the first in {} ms", second.latency.as_millis(), first.latency.as_millis());
+        let took = format!(
+            "in {} ms (the first in {} ms",
+            second.latency.as_millis(),
+            first.latency.as_millis()
+        );
         if second.latency > patience / 3 {
-            let third = format!("more than a third of the {} s that {name} waits", patience.as_secs());
-            let advice = "the dashboard shows whether the table is slow, or functions start too often";
-            return Err((format!("answers {} {took}), {third}", self.manner()), advice.to_owned()));
+            let third = format!(
+                "more than a third of the {} s that {name} waits",
+                patience.as_secs()
+            );
+            let advice =
+                "the dashboard shows whether the table is slow, or functions start too often";
+            return Err((
+                format!("answers {} {took}), {third}", self.manner()),
+                advice.to_owned(),
+            ));
         }
         self.is_shut(http).await?;
         let most = (patience / 3).as_millis();
-        let more = if self.shown.is_none() { " (--credential probes it as the provider does)" } else { "" };
-        Ok((format!("200 to {} {took}, at most {most} ms), 401 to a stranger{more}", self.manner()), second.ahead))
+        let more = if self.shown.is_none() {
+            " (--credential probes it as the provider does)"
+        } else {
+            ""
+        };
+        Ok((
+            format!(
+                "200 to {} {took}, at most {most} ms), 401 to a stranger{more}",
+                self.manner()
+            ),
+            second.ahead,
+        ))
     }
 
     /// As a provider tries a URL.
@@ -58,22 +84,44 @@ impl Door {
             None => self.ask(http, "GET", None).await?,
             shown => self.ask(http, "POST", shown.as_ref()).await?,
         };
-        if answer.status == Ok(200) { Ok(answer) } else { Err(self.refusal(answer.status.unwrap_or_default())) }
+        if answer.status == Ok(200) {
+            Ok(answer)
+        } else {
+            Err(self.refusal(answer.status.unwrap_or_default()))
+        }
     }
 
     /// A POST without credentials is refused.
     async fn is_shut(&self, http: &Http) -> Result<(), Trouble> {
-        let status = self.ask(http, "POST", None).await?.status.unwrap_or_default();
+        let status = self
+            .ask(http, "POST", None)
+            .await?
+            .status
+            .unwrap_or_default();
         if status == 401 {
             return Ok(());
         }
         let advice = "whoever finds it may deliver there. Look at what stands between the URL and the function, and deploy again";
-        Err((format!("answers {status}, and not 401, to a POST without credentials"), advice.to_owned()))
+        Err((
+            format!("answers {status}, and not 401, to a POST without credentials"),
+            advice.to_owned(),
+        ))
     }
 
     /// Sends a request without a body, which is answered somehow.
-    async fn ask(&self, http: &Http, method: &'static str, shown: Option<&Shown>) -> Result<Answer, Trouble> {
-        let request = Request { method, url: &self.url, shown, headers: &[], body: &[] };
+    async fn ask(
+        &self,
+        http: &Http,
+        method: &'static str,
+        shown: Option<&Shown>,
+    ) -> Result<Answer, Trouble> {
+        let request = Request {
+            method,
+            url: &self.url,
+            shown,
+            headers: &[],
+            body: &[],
+        };
         let answer = http.send(request, self.provider.patience).await;
         match &answer.status {
             Ok(_) => Ok(answer),
@@ -82,7 +130,11 @@ impl Door {
     }
 
     fn manner(&self) -> &'static str {
-        if self.shown.is_some() { "a signed probe" } else { "a GET" }
+        if self.shown.is_some() {
+            "a signed probe"
+        } else {
+            "a GET"
+        }
     }
 
     fn silent(&self, error: &str) -> Trouble {

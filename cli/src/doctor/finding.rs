@@ -30,24 +30,46 @@ enum Verdict {
 impl Finding {
     /// All is well.
     pub(crate) fn ok(check: &'static str, text: impl Into<String>) -> Self {
-        Self { check, verdict: Verdict::Ok, text: text.into(), advice: None }
+        Self {
+            check,
+            verdict: Verdict::Ok,
+            text: text.into(),
+            advice: None,
+        }
     }
 
     /// It is not, and what to do.
-    pub(crate) fn fail(check: &'static str, text: impl Into<String>, advice: impl Into<String>) -> Self {
-        Self { check, verdict: Verdict::Fail, text: text.into(), advice: Some(advice.into()) }
+    pub(crate) fn fail(
+        check: &'static str,
+        text: impl Into<String>,
+        advice: impl Into<String>,
+    ) -> Self {
+        Self {
+            check,
+            verdict: Verdict::Fail,
+            text: text.into(),
+            advice: Some(advice.into()),
+        }
     }
 
     /// It was not looked at, and why.
     pub(crate) fn skip(check: &'static str, why: impl Into<String>) -> Self {
-        Self { check, verdict: Verdict::Skip, text: why.into(), advice: None }
+        Self {
+            check,
+            verdict: Verdict::Skip,
+            text: why.into(),
+            advice: None,
+        }
     }
 
     /// One line for people.
     fn line(&self) -> String {
         let (word, style) = match self.verdict {
             Verdict::Ok => ("ok", Style::new().fg_color(Some(AnsiColor::Green.into()))),
-            Verdict::Fail => ("FAIL", Style::new().fg_color(Some(AnsiColor::Red.into())).bold()),
+            Verdict::Fail => (
+                "FAIL",
+                Style::new().fg_color(Some(AnsiColor::Red.into())).bold(),
+            ),
             Verdict::Skip => ("skip", Style::new().dimmed()),
         };
         let check = self.check;
@@ -56,7 +78,9 @@ impl Finding {
         let advice = self.advice.as_deref().map(cell);
         match (self.verdict, advice) {
             (Verdict::Skip, _) => format!("{style}{word:<4}{style:#}  {check:<12}  ({text})"),
-            (_, Some(advice)) => format!("{style}{word:<4}{style:#}  {check:<12}  {text}: {advice}"),
+            (_, Some(advice)) => {
+                format!("{style}{word:<4}{style:#}  {check:<12}  {text}: {advice}")
+            }
             (_, None) => format!("{style}{word:<4}{style:#}  {check:<12}  {text}"),
         }
     }
@@ -72,10 +96,17 @@ pub(crate) struct Report {
 
 impl Report {
     pub(crate) fn new(output: Output) -> Self {
-        Self { output, checks: 0, failing: 0 }
+        Self {
+            output,
+            checks: 0,
+            failing: 0,
+        }
     }
 
-    pub(crate) fn say(&mut self, findings: impl IntoIterator<Item = Finding>) -> Result<(), Failure> {
+    pub(crate) fn say(
+        &mut self,
+        findings: impl IntoIterator<Item = Finding>,
+    ) -> Result<(), Failure> {
         for finding in findings {
             let line = match self.output {
                 Output::Json => json_line(&finding)?,
@@ -93,7 +124,11 @@ impl Report {
     pub(crate) fn end(self) -> Result<(), Failure> {
         match self.failing {
             0 => Ok(()),
-            failing => Err(format!("{failing} of {} checks fail: what to do stands beside each", self.checks).into()),
+            failing => Err(format!(
+                "{failing} of {} checks fail: what to do stands beside each",
+                self.checks
+            )
+            .into()),
         }
     }
 }

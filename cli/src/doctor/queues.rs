@@ -30,8 +30,10 @@ pub(crate) async fn check(sdk: &SdkConfig, stack: &Asked) -> Vec<Finding> {
     let client = Client::new(sdk);
     let mut findings = Vec::new();
     for (check, name, advice) in QUEUES {
-        let url =
-            stack.as_ref().map_err(|why| *why).and_then(|it| output(it, name).ok_or("the stack does not name it"));
+        let url = stack
+            .as_ref()
+            .map_err(|why| *why)
+            .and_then(|it| output(it, name).ok_or("the stack does not name it"));
         findings.push(match url {
             Ok(url) => queue(&client, check, &url, advice).await,
             Err(why) => Finding::skip(check, why),
@@ -41,7 +43,12 @@ pub(crate) async fn check(sdk: &SdkConfig, stack: &Asked) -> Vec<Finding> {
 }
 
 async fn queue(client: &Client, check: &'static str, url: &str, advice: &str) -> Finding {
-    let asked = client.get_queue_attributes().queue_url(url).set_attribute_names(Some(COUNTS.to_vec())).send().await;
+    let asked = client
+        .get_queue_attributes()
+        .queue_url(url)
+        .set_attribute_names(Some(COUNTS.to_vec()))
+        .send()
+        .await;
     let counts = match asked {
         Ok(answer) => answer.attributes.unwrap_or_default(),
         Err(error) => {
@@ -53,7 +60,10 @@ async fn queue(client: &Client, check: &'static str, url: &str, advice: &str) ->
             );
         }
     };
-    let messages: u64 = counts.values().filter_map(|count| count.parse::<u64>().ok()).sum();
+    let messages: u64 = counts
+        .values()
+        .filter_map(|count| count.parse::<u64>().ok())
+        .sum();
     match messages {
         0 => Finding::ok(check, "empty"),
         1 => Finding::fail(check, "1 message waits", advice),

@@ -16,7 +16,8 @@ use hookkeeper::template::{TEMPLATE, parse};
 use std::{collections::BTreeSet, error::Error};
 
 const CHECK: &str = "stack";
-const AGAIN: &str = "deploy this version (`sam build`, `sam deploy`), or use the version that was deployed";
+const AGAIN: &str =
+    "deploy this version (`sam build`, `sam deploy`), or use the version that was deployed";
 /// For what AWS refuses to say.
 const RIGHTS: &str = "allow whoever asks to ask CloudFormation";
 
@@ -33,14 +34,30 @@ pub(crate) async fn check(sdk: &SdkConfig, connection: &Connection) -> (Asked, V
     let (client, name) = (Client::new(sdk), &*connection.stack);
     let stack = match client.describe_stacks().stack_name(name).send().await {
         Ok(answer) => answer.stacks.unwrap_or_default().pop(),
-        Err(error) => return (Err("the stack cannot be asked"), vec![unasked(name, &error)]),
+        Err(error) => {
+            return (
+                Err("the stack cannot be asked"),
+                vec![unasked(name, &error)],
+            );
+        }
     };
     match stack {
         Some(stack) => {
-            let findings = vec![status(name, &stack), template(&client, name).await, resources(&client, &stack).await];
+            let findings = vec![
+                status(name, &stack),
+                template(&client, name).await,
+                resources(&client, &stack).await,
+            ];
             (Ok(stack), findings)
         }
-        None => (Err("there is no stack"), vec![Finding::fail(CHECK, format!("there is no stack {name}"), DEPLOY)]),
+        None => (
+            Err("there is no stack"),
+            vec![Finding::fail(
+                CHECK,
+                format!("there is no stack {name}"),
+                DEPLOY,
+            )],
+        ),
     }
 }
 
@@ -50,12 +67,18 @@ fn unasked<E>(name: &str, error: &SdkError<E>) -> Finding
 where
     E: ProvideErrorMetadata + Error + 'static,
 {
-    let is_missing = error.message().is_some_and(|message| message.contains("does not exist"));
+    let is_missing = error
+        .message()
+        .is_some_and(|message| message.contains("does not exist"));
     if is_missing {
         return Finding::fail(CHECK, format!("there is no stack {name}"), DEPLOY);
     }
     let advice = "look at AWS's credentials and region (--profile, --region), or do without with --local or --table";
-    Finding::fail(CHECK, format!("the stack {name} cannot be asked ({})", causes(error)), advice)
+    Finding::fail(
+        CHECK,
+        format!("the stack {name} cannot be asked ({})", causes(error)),
+        advice,
+    )
 }
 
 /// How its last deployment ended.
@@ -64,9 +87,10 @@ fn status(name: &str, stack: &Stack) -> Finding {
     let text = format!("{name} is {status}");
     let events = format!("`aws cloudformation describe-stack-events --stack-name {name}` says why");
     match status {
-        "CREATE_COMPLETE" | "UPDATE_COMPLETE" | "UPDATE_COMPLETE_CLEANUP_IN_PROGRESS" | "IMPORT_COMPLETE" => {
-            Finding::ok(CHECK, text)
-        }
+        "CREATE_COMPLETE"
+        | "UPDATE_COMPLETE"
+        | "UPDATE_COMPLETE_CLEANUP_IN_PROGRESS"
+        | "IMPORT_COMPLETE" => Finding::ok(CHECK, text),
         "UPDATE_ROLLBACK_COMPLETE" | "IMPORT_ROLLBACK_COMPLETE" => Finding::fail(
             CHECK,
             format!("{text}, its last deployment undone"),
@@ -80,27 +104,51 @@ fn status(name: &str, stack: &Stack) -> Finding {
         status if status.ends_with("IN_PROGRESS") => {
             Finding::fail(CHECK, text, "wait until that has ended, and ask again")
         }
-        _ => Finding::fail(CHECK, text, format!("{events}; roll it back or delete it, and deploy again")),
+        _ => Finding::fail(
+            CHECK,
+            text,
+            format!("{events}; roll it back or delete it, and deploy again"),
+        ),
     }
 }
 
 /// Whether what was deployed is this version's template.
 async fn template(client: &Client, name: &str) -> Finding {
     const CHECK: &str = "template";
-    let answer = client.get_template().stack_name(name).template_stage(TemplateStage::Original).send().await;
+    let answer = client
+        .get_template()
+        .stack_name(name)
+        .template_stage(TemplateStage::Original)
+        .send()
+        .await;
     let body = match answer {
         Ok(answer) => answer.template_body.unwrap_or_default(),
-        Err(error) => return Finding::fail(CHECK, format!("it cannot be asked for ({})", causes(&error)), RIGHTS),
+        Err(error) => {
+            return Finding::fail(
+                CHECK,
+                format!("it cannot be asked for ({})", causes(&error)),
+                RIGHTS,
+            );
+        }
     };
     let (deployed, ours) = match (parse(&body), parse(TEMPLATE)) {
         (Ok(deployed), Ok(ours)) => (deployed, ours),
         (Err(error), _) | (_, Err(error)) => return Finding::fail(CHECK, error.to_string(), AGAIN),
     };
     match differences(&types(&deployed), &types(&ours)) {
-        None => Finding::ok(CHECK, format!("it has the resources of version {}", env!("CARGO_PKG_VERSION"))),
+        None => Finding::ok(
+            CHECK,
+            format!(
+                "it has the resources of version {}",
+                env!("CARGO_PKG_VERSION")
+            ),
+        ),
         Some(differences) => Finding::fail(
             CHECK,
-            format!("it is not that of version {} ({differences})", env!("CARGO_PKG_VERSION")),
+            format!(
+                "it is not that of version {} ({differences})",
+                env!("CARGO_PKG_VERSION")
+            ),
             AGAIN,
         ),
     }
@@ -110,29 +158,58 @@ async fn template(client: &Client, name: &str) -> Finding {
 async fn resources(client: &Client, stack: &Stack) -> Finding {
     const CHECK: &str = "resources";
     let name = stack.stack_name().unwrap_or_default();
-    let pages = client.list_stack_resources().stack_name(name).into_paginator().items().send();
+    let pages = client
+        .list_stack_resources()
+        .stack_name(name)
+        .into_paginator()
+        .items()
+        .send();
     let there: Vec<StackResourceSummary> = match pages.try_collect().await {
         Ok(there) => there,
-        Err(error) => return Finding::fail(CHECK, format!("they cannot be asked for ({})", causes(&error)), RIGHTS),
+        Err(error) => {
+            return Finding::fail(
+                CHECK,
+                format!("they cannot be asked for ({})", causes(&error)),
+                RIGHTS,
+            );
+        }
     };
-    let there: BTreeSet<_> = there.iter().filter(|it| is_there(it)).filter_map(|it| it.logical_resource_id()).collect();
+    let there: BTreeSet<_> = there
+        .iter()
+        .filter(|it| is_there(it))
+        .filter_map(|it| it.logical_resource_id())
+        .collect();
     let template = match parse(TEMPLATE) {
         Ok(template) => template,
         Err(error) => return Finding::fail(CHECK, error.to_string(), AGAIN),
     };
     let expected = expected(&template, &parameters(stack));
-    let missing: Vec<_> = expected.iter().filter(|id| !there.contains(&***id)).cloned().collect();
+    let missing: Vec<_> = expected
+        .iter()
+        .filter(|id| !there.contains(&***id))
+        .cloned()
+        .collect();
     if missing.is_empty() {
-        return Finding::ok(CHECK, format!("all {} that its parameters ask for are there", expected.len()));
+        return Finding::ok(
+            CHECK,
+            format!(
+                "all {} that its parameters ask for are there",
+                expected.len()
+            ),
+        );
     }
     Finding::fail(CHECK, format!("it lacks {}", some(&missing)), AGAIN)
 }
 
 fn is_there(resource: &StackResourceSummary) -> bool {
-    resource.resource_status().is_some_and(|it| it.as_str().ends_with("COMPLETE") && it.as_str() != "DELETE_COMPLETE")
+    resource
+        .resource_status()
+        .is_some_and(|it| it.as_str().ends_with("COMPLETE") && it.as_str() != "DELETE_COMPLETE")
 }
 
 fn parameters(stack: &Stack) -> Parameters {
     let parameters = stack.parameters().iter();
-    parameters.filter_map(|it| Some((it.parameter_key.clone()?, it.parameter_value.clone()?))).collect()
+    parameters
+        .filter_map(|it| Some((it.parameter_key.clone()?, it.parameter_value.clone()?)))
+        .collect()
 }

@@ -18,7 +18,11 @@ const AGAIN: &str = "deploy this version again";
 const WAIT: &str = "wait until it is ACTIVE, and ask again";
 
 /// What is found of a table by its name, or why that is not known; `local` is the port of `cargo dev`'s DynamoDB.
-pub(crate) async fn check(sdk: &SdkConfig, name: Result<String, &'static str>, local: Option<u16>) -> Vec<Finding> {
+pub(crate) async fn check(
+    sdk: &SdkConfig,
+    name: Result<String, &'static str>,
+    local: Option<u16>,
+) -> Vec<Finding> {
     let name = match name {
         Ok(name) => name,
         Err(why) => return vec![Finding::skip(CHECK, why), Finding::skip(EXPIRY, why)],
@@ -26,7 +30,13 @@ pub(crate) async fn check(sdk: &SdkConfig, name: Result<String, &'static str>, l
     let client = Client::new(sdk);
     let schema = match table_schema(TEMPLATE, &name) {
         Ok(schema) => schema,
-        Err(error) => return vec![Finding::fail(CHECK, error.to_string(), "mend template.yaml")],
+        Err(error) => {
+            return vec![Finding::fail(
+                CHECK,
+                error.to_string(),
+                "mend template.yaml",
+            )];
+        }
     };
     match client.describe_table().table_name(&name).send().await {
         Ok(described) => {
@@ -34,65 +44,111 @@ pub(crate) async fn check(sdk: &SdkConfig, name: Result<String, &'static str>, l
             let expiry = expiry(&client, &name, &schema).await;
             table.into_iter().chain([expiry]).collect()
         }
-        Err(error) => vec![unasked(&name, &error, local), Finding::skip(EXPIRY, "the table cannot be asked")],
+        Err(error) => vec![
+            unasked(&name, &error, local),
+            Finding::skip(EXPIRY, "the table cannot be asked"),
+        ],
     }
 }
 
 fn unasked(name: &str, error: &SdkError<DescribeTableError>, local: Option<u16>) -> Finding {
-    let is_missing = error.as_service_error().is_some_and(DescribeTableError::is_resource_not_found_exception);
+    let is_missing = error
+        .as_service_error()
+        .is_some_and(DescribeTableError::is_resource_not_found_exception);
     match (is_missing, local) {
         (true, _) => {
-            let advice = "deploy again, or restore it (README, Runbook), or name another with --table";
+            let advice =
+                "deploy again, or restore it (README, Runbook), or name another with --table";
             Finding::fail(CHECK, format!("there is no table {name}"), advice)
         }
         (false, Some(port)) => {
             let text = format!("nobody answers on 127.0.0.1:{port}");
-            Finding::fail(CHECK, text, "start `cargo dev`, or name the port of its DynamoDB with --local=PORT")
+            Finding::fail(
+                CHECK,
+                text,
+                "start `cargo dev`, or name the port of its DynamoDB with --local=PORT",
+            )
         }
         (false, None) => {
-            let advice = "look at AWS's credentials, their rights, and the region (--profile, --region)";
-            Finding::fail(CHECK, format!("{name} cannot be asked ({})", causes(error)), advice)
+            let advice =
+                "look at AWS's credentials, their rights, and the region (--profile, --region)";
+            Finding::fail(
+                CHECK,
+                format!("{name} cannot be asked ({})", causes(error)),
+                advice,
+            )
         }
     }
 }
 
 fn state(name: &str, table: &TableDescription, schema: &TableSchema) -> Finding {
-    let status = table.table_status().map_or("", TableStatus::as_str).to_owned();
+    let status = table
+        .table_status()
+        .map_or("", TableStatus::as_str)
+        .to_owned();
     let mut indexes = table.global_secondary_indexes().iter();
-    let busy = indexes.find(|it| it.index_status().is_some_and(|status| *status != IndexStatus::Active));
+    let busy = indexes.find(|it| {
+        it.index_status()
+            .is_some_and(|status| *status != IndexStatus::Active)
+    });
     if status != TableStatus::Active.as_str() {
         return Finding::fail(CHECK, format!("{name} is {status}"), WAIT);
     }
     if let Some(index) = busy {
         let status = index.index_status().map_or("", IndexStatus::as_str);
-        let text = format!("the index {} of {name} is {status}", index.index_name().unwrap_or_default());
+        let text = format!(
+            "the index {} of {name} is {status}",
+            index.index_name().unwrap_or_default()
+        );
         return Finding::fail(CHECK, text, WAIT);
     }
     if !has_keys(&keys(table), &schema.create) {
-        let text = format!("the keys or indexes of {name} are not those of version {}", env!("CARGO_PKG_VERSION"));
+        let text = format!(
+            "the keys or indexes of {name} are not those of version {}",
+            env!("CARGO_PKG_VERSION")
+        );
         return Finding::fail(CHECK, text, AGAIN);
     }
-    Finding::ok(CHECK, format!("{name} is ACTIVE, with the template's keys and indexes"))
+    Finding::ok(
+        CHECK,
+        format!("{name} is ACTIVE, with the template's keys and indexes"),
+    )
 }
 
 /// Whether what has expired goes.
 async fn expiry(client: &Client, name: &str, schema: &TableSchema) -> Finding {
-    let wanted = schema.time_to_live.as_ref().and_then(|it| it.pointer("/TimeToLiveSpecification/AttributeName"));
+    let wanted = schema
+        .time_to_live
+        .as_ref()
+        .and_then(|it| it.pointer("/TimeToLiveSpecification/AttributeName"));
     let wanted = wanted.and_then(Value::as_str).unwrap_or_default();
     let answer = match client.describe_time_to_live().table_name(name).send().await {
         Ok(answer) => answer.time_to_live_description,
         Err(error) => {
             let text = format!("it cannot be asked for ({})", causes(&error));
-            return Finding::fail(EXPIRY, text, "allow whoever asks dynamodb:DescribeTimeToLive");
+            return Finding::fail(
+                EXPIRY,
+                text,
+                "allow whoever asks dynamodb:DescribeTimeToLive",
+            );
         }
     };
     if answer.as_ref().is_some_and(|it| is_enabled(it, wanted)) {
         return Finding::ok(EXPIRY, format!("by the attribute {wanted}"));
     }
-    Finding::fail(EXPIRY, format!("{name} does not expire items by {wanted}"), AGAIN)
+    Finding::fail(
+        EXPIRY,
+        format!("{name} does not expire items by {wanted}"),
+        AGAIN,
+    )
 }
 
 fn is_enabled(it: &TimeToLiveDescription, attribute: &str) -> bool {
-    let is_on = |status: &TimeToLiveStatus| matches!(status, TimeToLiveStatus::Enabled | TimeToLiveStatus::Enabling);
+    let is_on = |status: &TimeToLiveStatus| {
+        matches!(
+            status,
+            TimeToLiveStatus::Enabled | TimeToLiveStatus::Enabling
+        )
+    };
     it.time_to_live_status().is_some_and(is_on) && it.attribute_name() == Some(attribute)
 }

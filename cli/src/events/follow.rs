@@ -83,18 +83,31 @@ struct Follower {
 impl Follower {
     /// Has seen what is there.
     async fn start(table: &Table, filter: &Filter) -> Result<Self, TableError> {
-        let mut follower = Self { looked: now(), seen: HashMap::new() };
+        let mut follower = Self {
+            looked: now(),
+            seen: HashMap::new(),
+        };
         let there = follower.unseen(table, filter).await?;
-        follower.seen = there.into_iter().map(|entry| (entry.key, entry.kept)).collect();
+        follower.seen = there
+            .into_iter()
+            .map(|entry| (entry.key, entry.kept))
+            .collect();
         Ok(follower)
     }
 
     /// The events that were not seen, in the order of keeping; seen from now on.
-    async fn look(&mut self, table: &Table, filter: &Filter) -> Result<Vec<(Entry, Stored)>, TableError> {
+    async fn look(
+        &mut self,
+        table: &Table,
+        filter: &Filter,
+    ) -> Result<Vec<(Entry, Stored)>, TableError> {
         let looking = now();
         let unseen = self.unseen(table, filter).await?;
-        let new: Vec<_> = events(table, stream::iter(unseen).map(Ok)).try_collect().await?;
-        self.seen.extend(new.iter().map(|(entry, _)| (entry.key.clone(), entry.kept)));
+        let new: Vec<_> = events(table, stream::iter(unseen).map(Ok))
+            .try_collect()
+            .await?;
+        self.seen
+            .extend(new.iter().map(|(entry, _)| (entry.key.clone(), entry.kept)));
         self.looked = looking;
         let reach = self.reach();
         self.seen.retain(|_, kept| *kept >= reach);
@@ -105,7 +118,9 @@ impl Follower {
         // The clock of what puts events may be ahead of ours.
         let span = self.reach()..after(now(), OVERLAP);
         let kept = entries(table, span, Order::OldestFirst, filter);
-        kept.try_filter(|entry| ready(!self.seen.contains_key(&entry.key))).try_collect().await
+        kept.try_filter(|entry| ready(!self.seen.contains_key(&entry.key)))
+            .try_collect()
+            .await
     }
 
     /// How far back the next look goes.

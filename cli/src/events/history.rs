@@ -46,7 +46,9 @@ const WIDTHS: [usize; 4] = [13, 20, 40, 0];
 impl History {
     pub(crate) async fn run(self) -> Result<(), Failure> {
         let table = self.connection.table().await?;
-        let Some(source) = &self.source else { return self.search(&table).await };
+        let Some(source) = &self.source else {
+            return self.search(&table).await;
+        };
         if self.print_source(&table, source, true).await? {
             return Ok(());
         }
@@ -74,7 +76,11 @@ impl History {
     }
 
     /// Prints what happened to the subject in each of these sources; says whether anything did.
-    async fn print_sources(&self, table: &Table, sources: &BTreeSet<String>) -> Result<bool, Failure> {
+    async fn print_sources(
+        &self,
+        table: &Table,
+        sources: &BTreeSet<String>,
+    ) -> Result<bool, Failure> {
         let mut is_found = false;
         for source in sources {
             is_found |= self.print_source(table, source, !is_found).await?;
@@ -83,7 +89,12 @@ impl History {
     }
 
     /// Prints what happened to the subject in a source; says whether anything did.
-    async fn print_source(&self, table: &Table, source: &str, is_first: bool) -> Result<bool, Failure> {
+    async fn print_source(
+        &self,
+        table: &Table,
+        source: &str,
+        is_first: bool,
+    ) -> Result<bool, Failure> {
         let mut is_found = false;
         let mut history = pin!(table.history(&format!("{source}#{}", self.subject)));
         while let Some(stored) = history.try_next().await? {
@@ -94,7 +105,9 @@ impl History {
     }
 
     fn print(&self, stored: &Stored, is_first: bool) -> Result<(), Failure> {
-        let Record::Event { event, .. } = &stored.record else { return Ok(()) };
+        let Record::Event { event, .. } = &stored.record else {
+            return Ok(());
+        };
         match self.output {
             Output::Json => say!("{}", json(stored)?)?,
             Output::Table => {
@@ -113,12 +126,21 @@ impl History {
             1 => "the 1 source".to_owned(),
             more => format!("the {more} sources"),
         };
-        format!("no events of {} in {sources} seen since {}: name one with --source", self.subject, seconds(since))
+        format!(
+            "no events of {} in {sources} seen since {}: name one with --source",
+            self.subject,
+            seconds(since)
+        )
     }
 }
 
 fn row(stored: &Stored, event: &Event) -> [String; 4] {
-    [Handle::of_event(stored).to_string(), seconds(event.time), event.r#type.clone(), event.source.clone()]
+    [
+        Handle::of_event(stored).to_string(),
+        seconds(event.time),
+        event.r#type.clone(),
+        event.source.clone(),
+    ]
 }
 
 /// A note on standard error, where that is a terminal: how far back sources are looked for.

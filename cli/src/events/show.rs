@@ -43,23 +43,39 @@ impl Show {
 /// The one event of a handle.
 async fn find(table: &Table, handle: &Handle) -> Result<Stored, Failure> {
     let kept = table.kept(handle.span(), Order::OldestFirst);
-    let mut found: Vec<_> = kept.try_filter(|entry| ready(handle.is_of(entry.id()))).try_collect().await?;
+    let mut found: Vec<_> = kept
+        .try_filter(|entry| ready(handle.is_of(entry.id())))
+        .try_collect()
+        .await?;
     let Some(entry) = found.pop() else {
-        return Err(format!("no event has the handle {handle}: `hookkeeper events` lists them").into());
+        return Err(
+            format!("no event has the handle {handle}: `hookkeeper events` lists them").into(),
+        );
     };
     if !found.is_empty() {
-        return Err(format!("several events have the handle {handle}: give more of the id, {}", entry.id()).into());
+        return Err(format!(
+            "several events have the handle {handle}: give more of the id, {}",
+            entry.id()
+        )
+        .into());
     }
     let stored = table.get(&entry.key).await?;
     stored.ok_or_else(|| format!("the event {handle} was removed a moment ago").into())
 }
 
 fn print(stored: &Stored) -> Result<(), Failure> {
-    let Record::Event { event, origin, .. } = &stored.record else { return Ok(()) };
+    let Record::Event { event, origin, .. } = &stored.record else {
+        return Ok(());
+    };
     let optional = |name, value: Option<&str>| value.map(|value| (name, value.to_owned()));
-    let problem = event.timeproblem.and_then(|problem| serde_json::to_value(problem).ok());
-    let expires =
-        stored.expires.and_then(|at| u64::try_from(at).ok()).map(Duration::from_secs).map(Timestamp::from_unix);
+    let problem = event
+        .timeproblem
+        .and_then(|problem| serde_json::to_value(problem).ok());
+    let expires = stored
+        .expires
+        .and_then(|at| u64::try_from(at).ok())
+        .map(Duration::from_secs)
+        .map(Timestamp::from_unix);
     let lines = [
         Some(("type", event.r#type.clone())),
         Some(("source", event.source.clone())),

@@ -37,7 +37,12 @@ pub(super) async fn refuse_web_pages_and_foreign_hosts(request: Request, next: N
 }
 
 fn refusal(body: &'static str) -> Response {
-    (StatusCode::FORBIDDEN, [(header::CONTENT_TYPE, "application/json")], body).into_response()
+    (
+        StatusCode::FORBIDDEN,
+        [(header::CONTENT_TYPE, "application/json")],
+        body,
+    )
+        .into_response()
 }
 
 fn is_of_a_web_page(headers: &HeaderMap) -> bool {
@@ -50,10 +55,13 @@ fn is_to_this_machine(headers: &HeaderMap) -> bool {
 
 /// `127.0.0.1`, `localhost` or `[::1]`, with any port.
 fn is_loopback(host: &HeaderValue) -> bool {
-    let Ok(authority) = Authority::try_from(host.as_bytes()) else { return false };
+    let Ok(authority) = Authority::try_from(host.as_bytes()) else {
+        return false;
+    };
     let name = authority.host();
     let address = name.trim_start_matches('[').trim_end_matches(']').parse();
-    name.eq_ignore_ascii_case("localhost") || address.is_ok_and(|address: IpAddr| address.is_loopback())
+    name.eq_ignore_ascii_case("localhost")
+        || address.is_ok_and(|address: IpAddr| address.is_loopback())
 }
 
 #[cfg(test)]
@@ -70,8 +78,18 @@ mod tests {
 
     #[test]
     fn hosts_of_this_machine_are_told_from_others() {
-        for host in ["127.0.0.1", "127.0.0.1:8000", "localhost:8000", "LOCALHOST", "[::1]:8000", "[::1]"] {
-            assert!(is_to_this_machine(&headers(&[(header::HOST, host)])), "{host}");
+        for host in [
+            "127.0.0.1",
+            "127.0.0.1:8000",
+            "localhost:8000",
+            "LOCALHOST",
+            "[::1]:8000",
+            "[::1]",
+        ] {
+            assert!(
+                is_to_this_machine(&headers(&[(header::HOST, host)])),
+                "{host}"
+            );
         }
         for host in [
             "",
@@ -84,17 +102,29 @@ mod tests {
             "0.0.0.0:8000",
             "not a host",
         ] {
-            assert!(!is_to_this_machine(&headers(&[(header::HOST, host)])), "{host}");
+            assert!(
+                !is_to_this_machine(&headers(&[(header::HOST, host)])),
+                "{host}"
+            );
         }
         assert!(!is_to_this_machine(&HeaderMap::new()));
-        assert!(!is_to_this_machine(&headers(&[(header::HOST, "127.0.0.1"), (header::HOST, "evil.example")])));
+        assert!(!is_to_this_machine(&headers(&[
+            (header::HOST, "127.0.0.1"),
+            (header::HOST, "evil.example")
+        ])));
     }
 
     #[test]
     fn a_web_page_is_told_by_its_origin() {
         for origin in ["https://evil.example", "null", "http://127.0.0.1:8000", ""] {
-            assert!(is_of_a_web_page(&headers(&[(header::ORIGIN, origin)])), "{origin}");
+            assert!(
+                is_of_a_web_page(&headers(&[(header::ORIGIN, origin)])),
+                "{origin}"
+            );
         }
-        assert!(!is_of_a_web_page(&headers(&[(header::HOST, "127.0.0.1:8000")])));
+        assert!(!is_of_a_web_page(&headers(&[(
+            header::HOST,
+            "127.0.0.1:8000"
+        )])));
     }
 }

@@ -26,7 +26,8 @@ const CONTENT_TYPE: &str = "application/x-amz-json-1.0";
 const REQUEST_ID: HeaderName = HeaderName::from_static("x-amzn-requestid");
 /// What `x-amz-target` begins with: the API and its version.
 const TARGETS: [&str; 2] = ["DynamoDB_20120810.", "DynamoDBStreams_20120810."];
-const UNKNOWN_OPERATION: &str = r#"{"__type":"com.amazon.coral.service#UnknownOperationException"}"#;
+const UNKNOWN_OPERATION: &str =
+    r#"{"__type":"com.amazon.coral.service#UnknownOperationException"}"#;
 
 /// Serves the operations of a database to programs on this machine, and to no web page.
 pub(super) fn router(database: Database) -> Router {
@@ -34,7 +35,9 @@ pub(super) fn router(database: Database) -> Router {
     Router::new()
         .route("/", operations)
         .layer(DefaultBodyLimit::max(MAX_REQUEST_BYTES))
-        .layer(middleware::from_fn(caller::refuse_web_pages_and_foreign_hosts))
+        .layer(middleware::from_fn(
+            caller::refuse_web_pages_and_foreign_hosts,
+        ))
         .with_state(database)
 }
 
@@ -43,7 +46,12 @@ async fn health() -> &'static str {
     "healthy: dynamodb.us-east-1.amazonaws.com "
 }
 
-async fn answer(State(database): State<Database>, uri: Uri, headers: HeaderMap, body: Bytes) -> Response {
+async fn answer(
+    State(database): State<Database>,
+    uri: Uri,
+    headers: HeaderMap,
+    body: Bytes,
+) -> Response {
     let Some(operation) = operation(&headers) else {
         return json(StatusCode::BAD_REQUEST, UNKNOWN_OPERATION.to_owned());
     };
@@ -53,7 +61,8 @@ async fn answer(State(database): State<Database>, uri: Uri, headers: HeaderMap, 
     match run(&database, operation, &body) {
         Some(Ok(answer)) => json(StatusCode::OK, answer),
         Some(Err(error)) => {
-            let status = StatusCode::from_u16(error.status_code()).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
+            let status = StatusCode::from_u16(error.status_code())
+                .unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
             json(status, error.to_json())
         }
         None => json(StatusCode::BAD_REQUEST, UNKNOWN_OPERATION.to_owned()),
@@ -62,7 +71,9 @@ async fn answer(State(database): State<Database>, uri: Uri, headers: HeaderMap, 
 
 fn operation(headers: &HeaderMap) -> Option<&str> {
     let target = text(headers, "x-amz-target")?;
-    TARGETS.iter().find_map(|prefix| target.strip_prefix(prefix))
+    TARGETS
+        .iter()
+        .find_map(|prefix| target.strip_prefix(prefix))
 }
 
 /// The part of a request that DynamoDB asks to be there. Signatures are not verified.
@@ -80,7 +91,10 @@ fn text<'a>(headers: &'a HeaderMap, name: &str) -> Option<&'a str> {
 
 fn json(status: StatusCode, body: String) -> Response {
     let request_id = Uuid::new_v4().to_string();
-    let headers = [(header::CONTENT_TYPE, CONTENT_TYPE.to_owned()), (REQUEST_ID, request_id)];
+    let headers = [
+        (header::CONTENT_TYPE, CONTENT_TYPE.to_owned()),
+        (REQUEST_ID, request_id),
+    ];
     (status, headers, body).into_response()
 }
 
@@ -129,7 +143,8 @@ where
 {
     let request = serde_json::from_slice(body).map_err(|error| unreadable(&error))?;
     let answer = method(request)?;
-    serde_json::to_string(&answer).map_err(|error| DynoxideError::InternalServerError(error.to_string()))
+    serde_json::to_string(&answer)
+        .map_err(|error| DynoxideError::InternalServerError(error.to_string()))
 }
 
 /// As DynamoDB tells a request that is not JSON from one with a wrong value.
@@ -159,7 +174,13 @@ mod tests {
         assert!(run(&database, "NoSuchOperation", b"{}").is_none());
         let unknown_table = run(&database, "DescribeTable", br#"{"TableName":"other"}"#);
         assert_eq!(error_type(unknown_table), Some("ResourceNotFoundException"));
-        assert_eq!(error_type(run(&database, "ListTables", b"{")), Some("SerializationException"));
-        assert_eq!(error_type(run(&database, "Scan", b"{}")), Some("ValidationException"));
+        assert_eq!(
+            error_type(run(&database, "ListTables", b"{")),
+            Some("SerializationException")
+        );
+        assert_eq!(
+            error_type(run(&database, "Scan", b"{}")),
+            Some("ValidationException")
+        );
     }
 }

@@ -41,7 +41,10 @@ impl User {
     /// The one that everybody knows: `local:local`.
     #[must_use]
     pub fn known() -> Self {
-        Self { credentials: format!("{CREDENTIAL}:{CREDENTIAL}"), name: CREDENTIAL.len() }
+        Self {
+            credentials: format!("{CREDENTIAL}:{CREDENTIAL}"),
+            name: CREDENTIAL.len(),
+        }
     }
 
     /// `user:password`.
@@ -78,9 +81,10 @@ impl FromStr for User {
 
     fn from_str(credentials: &str) -> Result<Self, UserError> {
         match credentials.split_once(':') {
-            Some((name, password)) if !name.is_empty() && !password.is_empty() => {
-                Ok(Self { credentials: credentials.to_owned(), name: name.len() })
-            }
+            Some((name, password)) if !name.is_empty() && !password.is_empty() => Ok(Self {
+                credentials: credentials.to_owned(),
+                name: name.len(),
+            }),
             _ => Err(UserError::Malformed),
         }
     }
@@ -97,7 +101,10 @@ mod tests {
     #[test]
     fn a_user_has_a_name_and_a_password() {
         let ada = user("ada:love:lace").unwrap();
-        assert_eq!((ada.name(), ada.password(), ada.credentials()), ("ada", "love:lace", "ada:love:lace"));
+        assert_eq!(
+            (ada.name(), ada.password(), ada.credentials()),
+            ("ada", "love:lace", "ada:love:lace")
+        );
         for malformed in ["", "ada", ":", "ada:", ":lovelace"] {
             assert!(user(malformed).is_none(), "{malformed}");
         }

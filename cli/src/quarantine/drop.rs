@@ -39,7 +39,12 @@ impl Drop {
             }
             let it = find(&table, handle).await?;
             let reason = cell(&it.reason.to_string());
-            say!("{}  {}  {} bytes  {reason}", it.handle, it.provider.name, it.bytes.len())?;
+            say!(
+                "{}  {}  {} bytes  {reason}",
+                it.handle,
+                it.provider.name,
+                it.bytes.len()
+            )?;
             found.push(it.key);
         }
         if !found.is_empty() && !self.yes && !confirmed(found.len())? {

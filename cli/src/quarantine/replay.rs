@@ -41,7 +41,12 @@ impl Replay {
             if !self.dry_run {
                 finish_removals(&table, self.which.provider, span.clone(), |_| true).await?;
             }
-            let mut all = pin!(quarantined(&table, self.which.provider, span, Order::OldestFirst));
+            let mut all = pin!(quarantined(
+                &table,
+                self.which.provider,
+                span,
+                Order::OldestFirst
+            ));
             while let Some(it) = all.try_next().await? {
                 count(self.replay(&table, it).await?);
             }
@@ -52,7 +57,11 @@ impl Replay {
             }
             count(self.replay(&table, find(&table, handle).await?).await?);
         }
-        let but = if self.dry_run { ", and nothing was changed (--dry-run)" } else { "" };
+        let but = if self.dry_run {
+            ", and nothing was changed (--dry-run)"
+        } else {
+            ""
+        };
         say!("{read} deliveries can be read now, {stay} stay in the quarantine{but}.")?;
         Ok(())
     }
@@ -62,7 +71,12 @@ impl Replay {
         let records = match read(&it.provider, &it.origin, it.bytes) {
             Ok(records) => records,
             Err(reason) => {
-                say!("{}  {}  stays: {}", it.handle, it.provider.name, cell(&reason.to_string()))?;
+                say!(
+                    "{}  {}  stays: {}",
+                    it.handle,
+                    it.provider.name,
+                    cell(&reason.to_string())
+                )?;
                 return Ok(false);
             }
         };

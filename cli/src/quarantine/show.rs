@@ -38,7 +38,11 @@ impl Show {
         say!("{:<12}  {}", "reason", cell(&it.reason.to_string()))?;
         say!("{:<12}  {}", "arrival", it.origin.arrival)?;
         say!("{:<12}  {}", "requestid", cell(&it.origin.request_id))?;
-        say!("{:<12}  {}", "contenttype", cell(&it.origin.content_type.unwrap_or_default()))?;
+        say!(
+            "{:<12}  {}",
+            "contenttype",
+            cell(&it.origin.content_type.unwrap_or_default())
+        )?;
         say!("{:<12}  {}\n", "bytes", it.bytes.len())?;
         match str::from_utf8(&it.bytes) {
             Ok(text) if !self.hex => say!("{}", printable(text))?,
@@ -51,10 +55,27 @@ impl Show {
 /// Sixteen bytes a line: their place, their digits, and what of them is ASCII.
 fn hex_dump(bytes: &[u8]) -> String {
     let line = |(number, bytes): (usize, &[u8])| {
-        let digits = bytes.iter().map(|byte| hex(&[*byte])).collect::<Vec<_>>().join(" ");
-        let text: String =
-            bytes.iter().map(|byte| if byte.is_ascii_graphic() { char::from(*byte) } else { '.' }).collect();
+        let digits = bytes
+            .iter()
+            .map(|byte| hex(&[*byte]))
+            .collect::<Vec<_>>()
+            .join(" ");
+        let text: String = bytes
+            .iter()
+            .map(|byte| {
+                if byte.is_ascii_graphic() {
+                    char::from(*byte)
+                } else {
+                    '.'
+                }
+            })
+            .collect();
         format!("{:08x}  {digits:<47}  {text}", number * 16)
     };
-    bytes.chunks(16).enumerate().map(line).collect::<Vec<_>>().join("\n")
+    bytes
+        .chunks(16)
+        .enumerate()
+        .map(line)
+        .collect::<Vec<_>>()
+        .join("\n")
 }

@@ -23,19 +23,30 @@ impl Body {
         if content_type.starts_with("application/x-www-form-urlencoded") {
             return Self::Form(sample::fields(bytes));
         }
-        let start = bytes.iter().position(|byte| *byte == b'{').unwrap_or_default();
+        let start = bytes
+            .iter()
+            .position(|byte| *byte == b'{')
+            .unwrap_or_default();
         let (before, rest) = bytes.split_at_checked(start).unwrap_or_default();
         let json = rest.trim_ascii_end();
         let after = rest.get(json.len()..).unwrap_or_default();
         match serde_json::from_slice(json) {
-            Ok(value) => Self::Json { before: before.to_vec(), value, after: after.to_vec() },
+            Ok(value) => Self::Json {
+                before: before.to_vec(),
+                value,
+                after: after.to_vec(),
+            },
             Err(_) => Self::Exact(bytes.to_vec()),
         }
     }
 
     pub(crate) fn bytes(&self) -> Vec<u8> {
         match self {
-            Self::Json { before, value, after } => [before, value.to_string().as_bytes(), after].concat(),
+            Self::Json {
+                before,
+                value,
+                after,
+            } => [before, value.to_string().as_bytes(), after].concat(),
             Self::Form(fields) => sample::form(fields),
             Self::Exact(bytes) => bytes.clone(),
         }
@@ -49,7 +60,10 @@ impl Body {
                 collect(value, "", &mut fields);
                 fields
             }
-            Self::Form(fields) => fields.iter().map(|field| (field.path(), field.text())).collect(),
+            Self::Form(fields) => fields
+                .iter()
+                .map(|field| (field.path(), field.text()))
+                .collect(),
             Self::Exact(_) => Vec::new(),
         }
     }
@@ -57,7 +71,9 @@ impl Body {
     /// Gives one of [`Body::fields`] another value of the type that it had. Where it cannot be, what it must be is said.
     pub(crate) fn put(&mut self, path: &str, text: &str) -> Result<(), &'static str> {
         match self {
-            Self::Json { value, .. } => value.pointer_mut(&pointer(path)).map_or(Ok(()), |value| replace(value, text)),
+            Self::Json { value, .. } => value
+                .pointer_mut(&pointer(path))
+                .map_or(Ok(()), |value| replace(value, text)),
             Self::Form(fields) => {
                 if let Some(field) = fields.iter_mut().find(|field| field.path() == path) {
                     field.set(text);
@@ -70,7 +86,13 @@ impl Body {
 }
 
 fn collect(value: &Value, path: &str, fields: &mut Vec<(String, String)>) {
-    let below = |name: &str| if path.is_empty() { name.to_owned() } else { format!("{path}.{name}") };
+    let below = |name: &str| {
+        if path.is_empty() {
+            name.to_owned()
+        } else {
+            format!("{path}.{name}")
+        }
+    };
     match value {
         Value::Object(members) => {
             for (name, value) in members {
@@ -98,7 +120,9 @@ fn replace(value: &mut Value, text: &str) -> Result<(), &'static str> {
     *value = match value {
         Value::Number(_) => given().filter(Value::is_number).ok_or("a number")?,
         Value::Bool(_) => given().filter(Value::is_boolean).ok_or("true or false")?,
-        Value::Null => given().filter(|given| !given.is_object() && !given.is_array()).unwrap_or_else(|| text.into()),
+        Value::Null => given()
+            .filter(|given| !given.is_object() && !given.is_array())
+            .unwrap_or_else(|| text.into()),
         _ => text.into(),
     };
     Ok(())

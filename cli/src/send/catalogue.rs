@@ -12,11 +12,19 @@ use std::collections::BTreeMap;
 const FILES: &[(&str, &str, &str)] = include!(concat!(env!("OUT_DIR"), "/samples.rs"));
 
 /// Of each provider, in the order of [`PROVIDERS`].
-const RENEWALS: [Renewal; PROVIDERS.len()] =
-    [pipedrive::sample::RENEWAL, amocrm::sample::RENEWAL, closer::sample::RENEWAL];
+const RENEWALS: [Renewal; PROVIDERS.len()] = [
+    pipedrive::sample::RENEWAL,
+    amocrm::sample::RENEWAL,
+    closer::sample::RENEWAL,
+];
 
 /// What API Gateway and HTTP add to what a provider sends, and what is the sender's own.
-const NOT_THE_PROVIDERS: [&str; 4] = ["authorization", "content-length", "host", "transfer-encoding"];
+const NOT_THE_PROVIDERS: [&str; 4] = [
+    "authorization",
+    "content-length",
+    "host",
+    "transfer-encoding",
+];
 
 pub(crate) fn renewal(provider: &Provider) -> Option<&'static Renewal> {
     let at = PROVIDERS.iter().position(|it| it.name == provider.name)?;
@@ -33,7 +41,10 @@ pub(crate) struct Sample {
 
 impl Sample {
     pub(crate) fn content_type(&self) -> &str {
-        self.headers.iter().find(|(name, _)| name == "content-type").map_or("", |(_, value)| value)
+        self.headers
+            .iter()
+            .find(|(name, _)| name == "content-type")
+            .map_or("", |(_, value)| value)
     }
 }
 
@@ -63,20 +74,35 @@ struct Http {
 /// that API Gateway says it has encoded and has not.
 pub(crate) fn samples(provider: &Provider) -> Vec<Sample> {
     let files = FILES.iter().filter(|(name, ..)| *name == provider.name);
-    files.filter_map(|(_, name, event)| sample(name, event)).collect()
+    files
+        .filter_map(|(_, name, event)| sample(name, event))
+        .collect()
 }
 
 fn sample(name: &str, event: &str) -> Option<Sample> {
     let (name, verdict) = name.split_once('.')?;
     let request: File = serde_json::from_str(event).ok()?;
-    let bytes =
-        if request.is_base64_encoded { STANDARD.decode(&request.body).ok()? } else { request.body.into_bytes() };
+    let bytes = if request.is_base64_encoded {
+        STANDARD.decode(&request.body).ok()?
+    } else {
+        request.body.into_bytes()
+    };
     let is_sent = request.request_context.http.method == "POST" && !bytes.is_empty();
     let is_the_providers = |name: &str| {
-        !NOT_THE_PROVIDERS.contains(&name) && !name.starts_with("x-forwarded-") && !name.starts_with("x-amzn-")
+        !NOT_THE_PROVIDERS.contains(&name)
+            && !name.starts_with("x-forwarded-")
+            && !name.starts_with("x-amzn-")
     };
-    let headers = request.headers.into_iter().filter(|(name, _)| is_the_providers(name)).collect();
-    let mut sample = Sample { name: name.to_owned(), headers, body: Body::Exact(Vec::new()) };
+    let headers = request
+        .headers
+        .into_iter()
+        .filter(|(name, _)| is_the_providers(name))
+        .collect();
+    let mut sample = Sample {
+        name: name.to_owned(),
+        headers,
+        body: Body::Exact(Vec::new()),
+    };
     sample.body = match verdict.split('.').next()? {
         "kept" => Body::read(&bytes, sample.content_type()),
         // Any change could make it another case, or none.
@@ -103,7 +129,15 @@ pub(crate) fn read(provider: &Provider, delivery: &Delivery) -> Result<Vec<Event
 pub(crate) fn events(provider: &Provider, sample: &Sample) -> Result<Vec<Event>, Unreadable> {
     let content_type = Some(sample.content_type().to_owned()).filter(|it| !it.is_empty());
     let request_id = sample.name.clone();
-    read(provider, &Delivery { body: sample.body.bytes(), content_type, arrival: super::fresh::now(), request_id })
+    read(
+        provider,
+        &Delivery {
+            body: sample.body.bytes(),
+            content_type,
+            arrival: super::fresh::now(),
+            request_id,
+        },
+    )
 }
 
 /// A type without whose it is: `deal.updated`, `conversation.closed`.

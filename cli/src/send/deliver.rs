@@ -27,7 +27,11 @@ impl Pace {
     }
 
     /// Delivers, and tells of each delivery and its further attempts when they are answered.
-    pub(crate) fn deliver(&self, recipe: &Recipe, target: &Target) -> impl Stream<Item = Result<Vec<Sent>, Failure>> {
+    pub(crate) fn deliver(
+        &self,
+        recipe: &Recipe,
+        target: &Target,
+    ) -> impl Stream<Item = Result<Vec<Sent>, Failure>> {
         let started = Instant::now();
         let one = move |number| async move {
             if let Some(rate) = self.rate {
@@ -35,7 +39,11 @@ impl Pace {
             }
             attempt(recipe, target, self.attempts).await
         };
-        let at_once = if self.rate.is_some() { AT_ONCE_BY_RATE } else { AT_ONCE };
+        let at_once = if self.rate.is_some() {
+            AT_ONCE_BY_RATE
+        } else {
+            AT_ONCE
+        };
         stream::iter((0..self.count).map(one)).buffer_unordered(at_once)
     }
 }
@@ -48,8 +56,15 @@ async fn attempt(recipe: &Recipe, target: &Target, attempts: u32) -> Result<Vec<
         if attempt > 1 {
             delivery = recipe.again(&delivery);
         }
-        let answer = target.post(&recipe.headers_of(&delivery), &delivery.body).await;
-        sent.push(Sent { attempt, has_an_id: recipe.has_an_id(), read: recipe.read(&delivery), answer });
+        let answer = target
+            .post(&recipe.headers_of(&delivery), &delivery.body)
+            .await;
+        sent.push(Sent {
+            attempt,
+            has_an_id: recipe.has_an_id(),
+            read: recipe.read(&delivery),
+            answer,
+        });
     }
     Ok(sent)
 }

@@ -13,8 +13,13 @@ pub(crate) fn find(provider: &Provider, what: &str) -> Result<Sample, Vec<String
     if let Some(sample) = samples.iter().find(|sample| sample.name == what) {
         return Ok(sample.clone());
     }
-    let told: Vec<_> = samples.iter().filter_map(|sample| Some((plainness(provider, sample)?, sample))).collect();
-    let of_type = told.iter().filter(|(plainness, _)| plainness.types.iter().any(|it| short(it) == what));
+    let told: Vec<_> = samples
+        .iter()
+        .filter_map(|sample| Some((plainness(provider, sample)?, sample)))
+        .collect();
+    let of_type = told
+        .iter()
+        .filter(|(plainness, _)| plainness.types.iter().any(|it| short(it) == what));
     let plainest = of_type.min_by_key(|(plainness, _)| plainness.rank());
     let found = match plainest {
         Some((plainness, sample)) if !plainness.is_old => Some((*sample).clone()),
@@ -26,8 +31,12 @@ pub(crate) fn find(provider: &Provider, what: &str) -> Result<Sample, Vec<String
 /// The headers of what has no sample: its plainest sample's.
 pub(crate) fn headers(provider: &Provider) -> Vec<(String, String)> {
     let samples = samples(provider);
-    let told = samples.iter().filter_map(|sample| Some((plainness(provider, sample)?.rank(), sample)));
-    told.min_by(|(one, _), (other, _)| one.cmp(other)).map(|(_, sample)| sample.headers.clone()).unwrap_or_default()
+    let told = samples
+        .iter()
+        .filter_map(|sample| Some((plainness(provider, sample)?.rank(), sample)));
+    told.min_by(|(one, _), (other, _)| one.cmp(other))
+        .map(|(_, sample)| sample.headers.clone())
+        .unwrap_or_default()
 }
 
 /// How little else a sample is than an event of its type.
@@ -44,7 +53,13 @@ struct Plainness {
 
 impl Plainness {
     fn rank(&self) -> impl Ord + use<> {
-        (self.is_old, self.is_thin, self.types.len(), self.more_words, self.name_len)
+        (
+            self.is_old,
+            self.is_thin,
+            self.types.len(),
+            self.more_words,
+            self.name_len,
+        )
     }
 }
 
@@ -55,7 +70,10 @@ fn plainness(provider: &Provider, sample: &Sample) -> Option<Plainness> {
     Some(Plainness {
         is_old: first.apiversion.as_deref() == Some("1"),
         is_thin: first.channel.as_deref() == Some("digital_pipeline"),
-        more_words: words(&sample.name).iter().filter(|word| !said.contains(word)).count(),
+        more_words: words(&sample.name)
+            .iter()
+            .filter(|word| !said.contains(word))
+            .count(),
         name_len: sample.name.len(),
         types: events.into_iter().map(|event| event.r#type).collect(),
     })
@@ -76,20 +94,39 @@ fn words(name: &str) -> Vec<String> {
 /// What a provider's encoder makes of its plain samples.
 fn made(provider: &Provider, what: &str, told: &[(Plainness, &Sample)]) -> Option<Sample> {
     let happening = Happening::named(what).filter(|_| provider.name == PIPEDRIVE.name)?;
-    let plain = told.iter().filter(|(plainness, _)| plainness.more_words == 0).map(|(_, sample)| *sample);
+    let plain = told
+        .iter()
+        .filter(|(plainness, _)| plainness.more_words == 0)
+        .map(|(_, sample)| *sample);
     let bodies = plain.filter_map(|sample| match &sample.body {
         Body::Json { value, .. } => Some(value.clone()),
         Body::Form(_) | Body::Exact(_) => None,
     });
     let value = happening.webhook(&bodies.collect::<Vec<_>>())?;
-    let body = Body::Json { before: Vec::new(), value, after: Vec::new() };
-    Some(Sample { name: happening.name(), headers: headers(provider), body })
+    let body = Body::Json {
+        before: Vec::new(),
+        value,
+        after: Vec::new(),
+    };
+    Some(Sample {
+        name: happening.name(),
+        headers: headers(provider),
+        body,
+    })
 }
 
 /// The names that share most with one that is none.
-fn nearest(provider: &Provider, samples: &[Sample], told: &[(Plainness, &Sample)], what: &str) -> Vec<String> {
+fn nearest(
+    provider: &Provider,
+    samples: &[Sample],
+    told: &[(Plainness, &Sample)],
+    what: &str,
+) -> Vec<String> {
     let mut names: Vec<_> = samples.iter().map(|sample| sample.name.clone()).collect();
-    names.extend(told.iter().flat_map(|(plainness, _)| plainness.types.iter().map(|it| short(it).to_owned())));
+    names.extend(
+        told.iter()
+            .flat_map(|(plainness, _)| plainness.types.iter().map(|it| short(it).to_owned())),
+    );
     if provider.name == PIPEDRIVE.name {
         names.extend(Happening::all().map(|happening| happening.name()));
     }
@@ -108,7 +145,9 @@ fn distance(one: &str, other: &str) -> usize {
         let mut left = number + 1;
         let mut next = vec![left];
         for (above, wanted) in row.iter().skip(1).zip(other.chars()) {
-            left = (diagonal + usize::from(wanted != letter)).min(above + 1).min(left + 1);
+            left = (diagonal + usize::from(wanted != letter))
+                .min(above + 1)
+                .min(left + 1);
             diagonal = *above;
             next.push(left);
         }
@@ -124,7 +163,12 @@ mod tests {
 
     #[test]
     fn distances() {
-        for (one, other, expected) in [("", "abc", 3), ("deal", "deal", 0), ("kitten", "sitting", 3), ("ab", "ba", 2)] {
+        for (one, other, expected) in [
+            ("", "abc", 3),
+            ("deal", "deal", 0),
+            ("kitten", "sitting", 3),
+            ("ab", "ba", 2),
+        ] {
             assert_eq!(distance(one, other), expected);
         }
     }
@@ -139,7 +183,11 @@ mod tests {
             ("pipedrive", "note.created", "v2_create_note"),
             ("pipedrive", "organization.merged", "v1_merged_organization"),
             ("pipedrive", "person.merged", "v1_merged_person"),
-            ("pipedrive", "activityType.updated", "v1_updated_activityType"),
+            (
+                "pipedrive",
+                "activityType.updated",
+                "v1_updated_activityType",
+            ),
             ("amocrm", "lead.status_changed", "leads_status"),
             ("amocrm", "lead.created", "leads_add"),
             ("amocrm", "lead.updated", "leads_update"),
@@ -149,7 +197,10 @@ mod tests {
             ("closer", "conversation.created", "created"),
             ("closer", "conversation.closed", "closed"),
         ] {
-            let provider = PROVIDERS.into_iter().find(|it| it.name == provider).unwrap();
+            let provider = PROVIDERS
+                .into_iter()
+                .find(|it| it.name == provider)
+                .unwrap();
             assert_eq!(find(&provider, what).unwrap().name, name, "{what}");
         }
     }

@@ -29,7 +29,11 @@ pub(crate) struct Recipe {
 type Unmakeable = String;
 
 impl Recipe {
-    pub(crate) fn new(provider: Provider, sample: Sample, items: usize) -> Result<Self, Unmakeable> {
+    pub(crate) fn new(
+        provider: Provider,
+        sample: Sample,
+        items: usize,
+    ) -> Result<Self, Unmakeable> {
         let renewal = renewal(&provider).ok_or("nothing is known of how it makes a delivery")?;
         let Sample { headers, body, .. } = sample;
         if items > 1 && provider.name != AMOCRM.name {
@@ -38,32 +42,52 @@ impl Recipe {
                 provider.name
             ));
         }
-        Ok(Self { provider, headers, renewal, body, ids: BTreeMap::new(), values: Vec::new(), items })
+        Ok(Self {
+            provider,
+            headers,
+            renewal,
+            body,
+            ids: BTreeMap::new(),
+            values: Vec::new(),
+            items,
+        })
     }
 
     /// Sets a value: of a field of what the delivery tells of (`deal.stage_id`), or anywhere in the body (`meta.user_id`).
     pub(crate) fn set(&mut self, path: &str, value: &str) -> Result<(), Unmakeable> {
         if let Body::Exact(_) = self.body {
-            return Err(format!("{path} cannot be set, since this is sent byte for byte: leave --set out"));
+            return Err(format!(
+                "{path} cannot be set, since this is sent byte for byte: leave --set out"
+            ));
         }
         let fields = self.body.fields();
         let places = (self.renewal.places)(&fields);
         let is_there = |path: &String| fields.iter().any(|(it, _)| it == path);
-        let mut paths: Vec<String> = places.iter().filter_map(|place| path_in(place, path)).filter(is_there).collect();
+        let mut paths: Vec<String> = places
+            .iter()
+            .filter_map(|place| path_in(place, path))
+            .filter(is_there)
+            .collect();
         if paths.is_empty() && is_there(&path.to_owned()) {
             paths.push(path.to_owned());
         }
         if paths.is_empty() {
-            return Err(format!("there is no {path} in it; there is {}", there_is(&fields, &places, path)));
+            return Err(format!(
+                "there is no {path} in it; there is {}",
+                there_is(&fields, &places, path)
+            ));
         }
         paths.iter().try_for_each(|found| {
-            self.set_at(found, value).map_err(|must_be| format!("{path} must be {must_be} ({value} is not)"))
+            self.set_at(found, value)
+                .map_err(|must_be| format!("{path} must be {must_be} ({value} is not)"))
         })
     }
 
     fn set_at(&mut self, path: &str, value: &str) -> Result<(), &'static str> {
         let fields = self.body.fields();
-        let Some((_, old)) = fields.iter().find(|(it, _)| it == path) else { return Ok(()) };
+        let Some((_, old)) = fields.iter().find(|(it, _)| it == path) else {
+            return Ok(());
+        };
         self.body.clone().put(path, value)?;
         if any_matches(self.renewal.ids, path) {
             self.ids.insert(old.clone(), value.to_owned());
@@ -91,14 +115,21 @@ impl Recipe {
                     Err(error) => Some(Err(error)),
                 });
                 let joined = amocrm::sample::joined(&forms.collect::<Result<Vec<_>, _>>()?);
-                amocrm::sample::form(
-                    &joined.ok_or("--batch numbers items, and the one in it has no number: give --count")?,
-                )
+                amocrm::sample::form(&joined.ok_or(
+                    "--batch numbers items, and the one in it has no number: give --count",
+                )?)
             }
-            _ if self.items > 1 => return Err("--batch is for forms, and this is none: give --count".to_owned()),
+            _ if self.items > 1 => {
+                return Err("--batch is for forms, and this is none: give --count".to_owned());
+            }
             _ => self.renewed()?.bytes(),
         };
-        Ok(Delivery { body, content_type: self.content_type(), arrival: now(), request_id: Uuid::new_v4().to_string() })
+        Ok(Delivery {
+            body,
+            content_type: self.content_type(),
+            arrival: now(),
+            request_id: Uuid::new_v4().to_string(),
+        })
     }
 
     fn renewed(&self) -> Result<Body, Unmakeable> {
@@ -117,9 +148,15 @@ impl Recipe {
         if let Body::Exact(_) = self.body {
             return again;
         }
-        let mut body = Body::read(&delivery.body, delivery.content_type.as_deref().unwrap_or_default());
+        let mut body = Body::read(
+            &delivery.body,
+            delivery.content_type.as_deref().unwrap_or_default(),
+        );
         for (path, count) in body.fields() {
-            if let (true, Ok(count)) = (any_matches(self.renewal.attempts, &path), count.parse::<u32>()) {
+            if let (true, Ok(count)) = (
+                any_matches(self.renewal.attempts, &path),
+                count.parse::<u32>(),
+            ) {
                 // A number stays one.
                 body.put(&path, &(count + 1).to_string()).ok();
             }
@@ -130,7 +167,10 @@ impl Recipe {
     }
 
     fn content_type(&self) -> Option<String> {
-        self.headers.iter().find(|(name, _)| name == "content-type").map(|(_, value)| value.clone())
+        self.headers
+            .iter()
+            .find(|(name, _)| name == "content-type")
+            .map(|(_, value)| value.clone())
     }
 
     /// The headers of a delivery.
@@ -169,13 +209,23 @@ fn there_is(fields: &[(String, String)], places: &[Place], path: &str) -> String
     let first = |path: &str| path.split('.').next().unwrap_or_default().to_owned();
     let mut names = Vec::new();
     for place in places {
-        let below = fields.iter().filter_map(|(it, _)| it.strip_prefix(&*place.path)?.strip_prefix('.'));
+        let below = fields
+            .iter()
+            .filter_map(|(it, _)| it.strip_prefix(&*place.path)?.strip_prefix('.'));
         names.extend(below.map(|field| format!("{}.{field}", place.object)));
     }
     names.extend(fields.iter().map(|(path, _)| path.clone()));
-    let (same, others): (Vec<_>, Vec<_>) = names.into_iter().partition(|name| first(name) == first(path));
-    let mut shown =
-        if same.is_empty() { others.iter().map(|name| format!("{}.…", first(name))).collect() } else { same };
+    let (same, others): (Vec<_>, Vec<_>) = names
+        .into_iter()
+        .partition(|name| first(name) == first(path));
+    let mut shown = if same.is_empty() {
+        others
+            .iter()
+            .map(|name| format!("{}.…", first(name)))
+            .collect()
+    } else {
+        same
+    };
     let mut seen = BTreeSet::new();
     shown.retain(|name| seen.insert(name.clone()));
     shown.join(", ")

@@ -22,7 +22,11 @@ pub(crate) struct Sent {
 impl Sent {
     /// One line for a person.
     pub(crate) fn line(&self) -> String {
-        let colour = if self.answer.is_taken() { AnsiColor::Green } else { AnsiColor::Red };
+        let colour = if self.answer.is_taken() {
+            AnsiColor::Green
+        } else {
+            AnsiColor::Red
+        };
         let style = Style::new().fg_color(Some(colour.into())).bold();
         let latency = milliseconds(self.answer.latency);
         let answered = match &self.answer.status {
@@ -35,7 +39,9 @@ impl Sent {
 
     /// What its one event happened to.
     pub(crate) fn subject(&self) -> Option<String> {
-        let [event] = self.read.as_deref().ok()? else { return None };
+        let [event] = self.read.as_deref().ok()? else {
+            return None;
+        };
         Some(event.subject.clone())
     }
 
@@ -44,20 +50,34 @@ impl Sent {
             Err(reason) => return format!("quarantined: {}", reason.reason()),
             Ok(events) => events,
         };
-        let Some(first) = events.first() else { return String::new() };
-        let more = if events.len() > 1 { format!("  and {} more", events.len() - 1) } else { String::new() };
-        cell(&format!("{}  {}#{}{more}", first.r#type, first.source, first.subject))
+        let Some(first) = events.first() else {
+            return String::new();
+        };
+        let more = if events.len() > 1 {
+            format!("  and {} more", events.len() - 1)
+        } else {
+            String::new()
+        };
+        cell(&format!(
+            "{}  {}#{}{more}",
+            first.r#type, first.source, first.subject
+        ))
     }
 
     /// One line for a program.
     pub(crate) fn json(&self) -> impl Serialize {
-        let told = self.read.as_deref().unwrap_or_default().iter().map(|event| Told {
-            r#type: &event.r#type,
-            source: &event.source,
-            subject: &event.subject,
-            time: event.timeproblem.is_none().then_some(event.time),
-            id: (self.has_an_id || event.timeproblem.is_none()).then_some(event.id.as_str()),
-        });
+        let told = self
+            .read
+            .as_deref()
+            .unwrap_or_default()
+            .iter()
+            .map(|event| Told {
+                r#type: &event.r#type,
+                source: &event.source,
+                subject: &event.subject,
+                time: event.timeproblem.is_none().then_some(event.time),
+                id: (self.has_an_id || event.timeproblem.is_none()).then_some(event.id.as_str()),
+            });
         Line {
             status: self.answer.status.as_ref().ok().copied(),
             latency_ms: (self.answer.latency.as_secs_f64() * 1e6).round() / 1e3,
@@ -96,16 +116,27 @@ struct Told<'a> {
 pub(crate) fn summary(answers: &[Answer], took: Duration) -> String {
     let mut counts = BTreeMap::<String, usize>::new();
     for answer in answers {
-        let status = answer.status.as_ref().map_or_else(|_| "no answer".to_owned(), ToString::to_string);
+        let status = answer
+            .status
+            .as_ref()
+            .map_or_else(|_| "no answer".to_owned(), ToString::to_string);
         *counts.entry(status).or_default() += 1;
     }
-    let counts: Vec<_> = counts.iter().map(|(status, count)| format!("{count} × {status}")).collect();
+    let counts: Vec<_> = counts
+        .iter()
+        .map(|(status, count)| format!("{count} × {status}"))
+        .collect();
     let mut latencies: Vec<_> = answers.iter().map(|answer| answer.latency).collect();
     latencies.sort_unstable();
     // The nearest rank.
-    let percentile = |percent: usize| latencies.get((latencies.len() * percent).div_ceil(100).saturating_sub(1));
-    let [p50, p99, max] =
-        [50, 99, 100].map(|percent| percentile(percent).copied().map(milliseconds).unwrap_or_default());
+    let percentile =
+        |percent: usize| latencies.get((latencies.len() * percent).div_ceil(100).saturating_sub(1));
+    let [p50, p99, max] = [50, 99, 100].map(|percent| {
+        percentile(percent)
+            .copied()
+            .map(milliseconds)
+            .unwrap_or_default()
+    });
     #[expect(clippy::cast_precision_loss, reason = "nobody sends that many")]
     let rate = answers.len() as f64 / took.as_secs_f64();
     let (count, took, counts) = (answers.len(), took.as_secs_f64(), counts.join(", "));
@@ -121,17 +152,26 @@ fn milliseconds(duration: Duration) -> String {
 /// A sentence for what was not answered 2xx, where there is any, that says what to do.
 pub(crate) fn failure(answers: &[Answer], target: &Target) -> Option<String> {
     let failed: Vec<_> = answers.iter().filter(|answer| !answer.is_taken()).collect();
-    let (url, how_many) = (target.shown(), format!("{} of {} deliveries", failed.len(), answers.len()));
+    let (url, how_many) = (
+        target.shown(),
+        format!("{} of {} deliveries", failed.len(), answers.len()),
+    );
     Some(match (&failed.first()?.status, target.is_local) {
         (Err(reason), true) => format!("no answer from {url} ({reason}): is `cargo dev` running?"),
-        (Err(reason), false) => format!("no answer from {url} ({reason}): look at the URL, and at the network"),
+        (Err(reason), false) => {
+            format!("no answer from {url} ({reason}): look at the URL, and at the network")
+        }
         (Ok(401), _) => format!(
             "{url} does not accept the credentials (401): give others with --user or --key, or make new ones with \
              `hookkeeper credentials`"
         ),
-        (Ok(404), _) => format!("there is no receiver at {url} (404): the URL ends in the provider's name"),
+        (Ok(404), _) => {
+            format!("there is no receiver at {url} (404): the URL ends in the provider's name")
+        }
         (Ok(413), _) => format!("{url} takes no body as large as this (413): send a smaller one"),
-        (Ok(503), _) => format!("{url} could not keep {how_many} (503): look at its table and its queue"),
+        (Ok(503), _) => {
+            format!("{url} could not keep {how_many} (503): look at its table and its queue")
+        }
         (Ok(status), _) => format!("{url} answered {status} to {how_many}: look at its log"),
     })
 }

@@ -21,7 +21,12 @@ impl Target {
         let uri = url.parse::<Uri>().ok().filter(|uri| uri.host().is_some());
         let uri = uri.filter(|uri| matches!(uri.scheme_str(), Some("http" | "https")));
         uri.ok_or_else(|| format!("{url} is no URL (one begins with https://, or http://)"))?;
-        Ok(Self { url: url.to_owned(), shown, is_local, http: Http::new() })
+        Ok(Self {
+            url: url.to_owned(),
+            shown,
+            is_local,
+            http: Http::new(),
+        })
     }
 
     /// Without what it may bear of a secret.
@@ -30,7 +35,13 @@ impl Target {
     }
 
     pub(crate) async fn post(&self, headers: &[(String, String)], body: &[u8]) -> Answer {
-        let request = Request { method: "POST", url: &self.url, shown: self.shown.as_ref(), headers, body };
+        let request = Request {
+            method: "POST",
+            url: &self.url,
+            shown: self.shown.as_ref(),
+            headers,
+            body,
+        };
         self.http.send(request, TIMEOUT).await
     }
 }

@@ -39,7 +39,11 @@ pub struct Parts {
 impl Parts {
     /// The part of this name, which need not be there yet. As in PHP, an empty name is the next number.
     fn named(&mut self, name: &str) -> &mut Form {
-        let name = if name.is_empty() { self.next.to_string() } else { name.to_owned() };
+        let name = if name.is_empty() {
+            self.next.to_string()
+        } else {
+            name.to_owned()
+        };
         if let Ok(number) = name.parse::<u64>()
             && number.to_string() == name
         {
@@ -114,17 +118,25 @@ impl Form {
         let is_new = matches!(self, Self::Parts(parts) if parts.by_name.is_empty());
         let Some(name) = path.next() else {
             *self = Self::Text(value);
-            return Put { added: 0, replaced: !is_new };
+            return Put {
+                added: 0,
+                replaced: !is_new,
+            };
         };
         let replaced = matches!(self, Self::Text(_));
         if replaced {
             *self = Self::empty();
         }
-        let Self::Parts(parts) = self else { return Put { added: 0, replaced } };
+        let Self::Parts(parts) = self else {
+            return Put { added: 0, replaced };
+        };
         let before = parts.by_name.len();
         let below = parts.named(name).put(path, value);
         let added = parts.by_name.len() - before;
-        Put { added: added + below.added, replaced: replaced || below.replaced }
+        Put {
+            added: added + below.added,
+            replaced: replaced || below.replaced,
+        }
     }
 }
 
@@ -133,7 +145,10 @@ struct Room(usize);
 
 impl Room {
     fn take(&mut self, fields: usize) -> Result<(), Unreadable> {
-        self.0 = self.0.checked_sub(fields).ok_or(Unreadable::TooManyFields { limit: MAX_FIELDS })?;
+        self.0 = self
+            .0
+            .checked_sub(fields)
+            .ok_or(Unreadable::TooManyFields { limit: MAX_FIELDS })?;
         Ok(())
     }
 }
@@ -143,13 +158,19 @@ impl Room {
 /// # Errors
 /// As [`decode`], and [`Unreadable::NotJson`] for what begins as JSON does and is not.
 pub fn read(body: &[u8]) -> Result<Decoded, Unreadable> {
-    let text = body.strip_prefix("\u{feff}".as_bytes()).unwrap_or(body).trim_ascii_start();
+    let text = body
+        .strip_prefix("\u{feff}".as_bytes())
+        .unwrap_or(body)
+        .trim_ascii_start();
     if !text.starts_with(b"{") {
         return decode(body);
     }
     let form = from_json(json::check(body)?, 0, &mut Room(MAX_FIELDS))?;
     // A form knows neither lists nor numbers, `true`, `null` or a member that is there twice.
-    Ok(Decoded { form, is_exact: false })
+    Ok(Decoded {
+        form,
+        is_exact: false,
+    })
 }
 
 /// Reads a form body. Bytes that are not UTF-8 become U+FFFD: the body itself is kept beside what is read from it.
@@ -170,7 +191,8 @@ pub fn decode(body: &[u8]) -> Result<Decoded, Unreadable> {
         if name.bytes().filter(|byte| *byte == b'[').count() > MAX_DEPTH {
             return Err(Unreadable::TooDeep { limit: MAX_DEPTH });
         }
-        is_exact = is_exact && is_exact_name(&name) && is_exact_text(&name) && is_exact_text(&value);
+        is_exact =
+            is_exact && is_exact_name(&name) && is_exact_text(&name) && is_exact_text(&value);
         let put = form.put(path(&name), value.into_owned());
         is_exact = is_exact && !put.replaced;
         room.take(put.added)?;
@@ -185,7 +207,9 @@ fn is_exact_text(text: &str) -> bool {
 
 /// Whether [`path`] leaves nothing out of a name: `leads[status][0][id]`.
 fn is_exact_name(name: &str) -> bool {
-    let Some((first, mut brackets)) = name.split_once('[') else { return !name.is_empty() };
+    let Some((first, mut brackets)) = name.split_once('[') else {
+        return !name.is_empty();
+    };
     if first.is_empty() {
         return false;
     }
@@ -207,20 +231,27 @@ fn from_json(raw: &RawValue, names: usize, room: &mut Room) -> Result<Form, Unre
     if names > MAX_DEPTH + 1 {
         return Err(Unreadable::TooDeep { limit: MAX_DEPTH });
     }
-    let not_json = |error: serde_json::Error| Unreadable::NotJson { line: error.line(), column: error.column() };
+    let not_json = |error: serde_json::Error| Unreadable::NotJson {
+        line: error.line(),
+        column: error.column(),
+    };
     let text = raw.get();
     let form = match text.as_bytes().first() {
         Some(b'{') => {
-            let parts: IndexMap<String, &RawValue> = serde_json::from_str(text).map_err(not_json)?;
+            let parts: IndexMap<String, &RawValue> =
+                serde_json::from_str(text).map_err(not_json)?;
             room.take(parts.len())?;
-            let parts = parts.into_iter().map(|(name, part)| Ok((name, from_json(part, names + 1, room)?)));
+            let parts = parts
+                .into_iter()
+                .map(|(name, part)| Ok((name, from_json(part, names + 1, room)?)));
             Form::Parts(parts.collect::<Result<_, _>>()?)
         }
         Some(b'[') => {
             let parts: Vec<&RawValue> = serde_json::from_str(text).map_err(not_json)?;
             room.take(parts.len())?;
             let parts = parts.into_iter().enumerate();
-            let parts = parts.map(|(number, part)| Ok((number.to_string(), from_json(part, names + 1, room)?)));
+            let parts = parts
+                .map(|(number, part)| Ok((number.to_string(), from_json(part, names + 1, room)?)));
             Form::Parts(parts.collect::<Result<_, _>>()?)
         }
         Some(b'"') => Form::Text(serde_json::from_str(text).map_err(not_json)?),
@@ -233,7 +264,10 @@ fn from_json(raw: &RawValue, names: usize, room: &mut Room) -> Result<Form, Unre
 /// `leads[status][0][id]` as `leads`, `status`, `0`, `id`. What follows a bracket that never closes is one name; as in PHP,
 /// what follows one that closes is none, unless it is a bracket.
 pub(crate) fn path(name: &str) -> impl Iterator<Item = &str> {
-    let (first, brackets) = name.find('[').and_then(|at| name.split_at_checked(at)).unwrap_or((name, ""));
+    let (first, brackets) = name
+        .find('[')
+        .and_then(|at| name.split_at_checked(at))
+        .unwrap_or((name, ""));
     let mut rest = brackets;
     let inner = std::iter::from_fn(move || {
         let open = rest.strip_prefix('[')?;

@@ -31,7 +31,10 @@ fn read(delivery: &Delivery) -> Result<Vec<Event>, Unreadable> {
     let Decoded { form, is_exact } = form::read(&delivery.body)?;
     let account = form.part("account");
     let is_exact = is_exact && has_items_alone(&form);
-    let around = Around { source: source(account), beside: beside(account, is_exact, &delivery.body)? };
+    let around = Around {
+        source: source(account),
+        beside: beside(account, is_exact, &delivery.body)?,
+    };
     let mut events = Vec::new();
     for (entity, actions) in entities(&form) {
         for (action, items) in actions.parts() {
@@ -40,7 +43,12 @@ fn read(delivery: &Delivery) -> Result<Vec<Event>, Unreadable> {
                 if events.len() == MAX_EVENTS {
                     return Err(Unreadable::TooManyEvents { limit: MAX_EVENTS });
                 }
-                let draft = Item { entity, action, fields: item }.draft(&around, events.len())?;
+                let draft = Item {
+                    entity,
+                    action,
+                    fields: item,
+                }
+                .draft(&around, events.len())?;
                 events.push(Event::new(delivery, draft)?);
             }
         }
@@ -79,12 +87,17 @@ fn has_items_alone(form: &Form) -> bool {
 }
 
 fn has_actions_alone(entity: &Form) -> bool {
-    matches!(entity, Form::Parts(_)) && entity.parts().all(|(_, action)| has_numbered_items_alone(action))
+    matches!(entity, Form::Parts(_))
+        && entity
+            .parts()
+            .all(|(_, action)| has_numbered_items_alone(action))
 }
 
 fn has_numbered_items_alone(action: &Form) -> bool {
     matches!(action, Form::Parts(_))
-        && action.parts().all(|(number, item)| is_number(number) && matches!(item, Form::Parts(_)))
+        && action
+            .parts()
+            .all(|(number, item)| is_number(number) && matches!(item, Form::Parts(_)))
 }
 
 fn is_number(name: &str) -> bool {
@@ -92,7 +105,9 @@ fn is_number(name: &str) -> bool {
 }
 
 fn unknown_shape() -> Unreadable {
-    Unreadable::UnknownShape { provider: AMOCRM.name.to_owned() }
+    Unreadable::UnknownShape {
+        provider: AMOCRM.name.to_owned(),
+    }
 }
 
 /// `amocrm/<account id>`. Before 2020 the account block held the subdomain alone; the documentation leaves it out.
@@ -151,8 +166,16 @@ impl Item<'_> {
     fn object(&self) -> &str {
         let object = words::object(self.entity);
         let company = self.fields.text("type") == Some("company")
-            || self.fields.part("note").and_then(|note| note.text("element_type")) == Some("3");
-        if object == "contact" && company { "company" } else { object }
+            || self
+                .fields
+                .part("note")
+                .and_then(|note| note.text("element_type"))
+                == Some("3");
+        if object == "contact" && company {
+            "company"
+        } else {
+            object
+        }
     }
 
     /// What it happened to: a note's is the entity that it was written on, a message's the chat that it belongs to.
@@ -169,7 +192,11 @@ impl Item<'_> {
             "unsorted" => fields.text("uid"),
             _ => None,
         };
-        named(object, id.or(fields.text("id")).or(fields.text("uid")), "id")
+        named(
+            object,
+            id.or(fields.text("id")).or(fields.text("uid")),
+            "id",
+        )
     }
 
     /// When it changed. `created_at` counts only for what happens once to a thing: an update repeats it.
@@ -179,7 +206,11 @@ impl Item<'_> {
             "created" | "deleted" | "note_added" => fields.text("created_at"),
             _ => None,
         };
-        OwnTime::first([fields.text("updated_at"), fields.text("last_modified"), created_at])
+        OwnTime::first([
+            fields.text("updated_at"),
+            fields.text("last_modified"),
+            created_at,
+        ])
     }
 
     /// Which of amoCRM's two ways reported it. The digital pipeline has actions of its own, and shares two with the
@@ -187,16 +218,25 @@ impl Item<'_> {
     fn channel(&self, time: OwnTime) -> &'static str {
         let pipeline = match self.action {
             "call_in" | "chat" | "mail_in" | "period" | "site_visit" => true,
-            "add" | "status" => matches!(self.entity, "leads" | "customers") && time == OwnTime::Missing,
+            "add" | "status" => {
+                matches!(self.entity, "leads" | "customers") && time == OwnTime::Missing
+            }
             _ => false,
         };
-        if pipeline { "digital_pipeline" } else { "account" }
+        if pipeline {
+            "digital_pipeline"
+        } else {
+            "account"
+        }
     }
 }
 
 /// The object's own word is no part of the reason: a sender can write anything there.
 fn named(object: &str, id: Option<&str>, field: &str) -> Result<String, Unreadable> {
-    let id = id.ok_or_else(|| Unreadable::Missing { shape: "item".to_owned(), field: field.to_owned() })?;
+    let id = id.ok_or_else(|| Unreadable::Missing {
+        shape: "item".to_owned(),
+        field: field.to_owned(),
+    })?;
     Ok(format!("{object}/{id}"))
 }
 
@@ -214,6 +254,12 @@ mod tests {
             request_id: "r".to_owned(),
         };
         let reason = read(&delivery).unwrap_err();
-        assert_eq!(reason, Unreadable::Missing { shape: "item".to_owned(), field: "id".to_owned() });
+        assert_eq!(
+            reason,
+            Unreadable::Missing {
+                shape: "item".to_owned(),
+                field: "id".to_owned()
+            }
+        );
     }
 }

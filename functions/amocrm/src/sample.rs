@@ -36,17 +36,30 @@ pub const RENEWAL: Renewal = Renewal {
 
 /// Where the things of a form stand: an item under its object's name, and what stands in it under its own.
 fn places(fields: &[(String, String)]) -> Vec<Place> {
-    let text = |path: String| fields.iter().find(|(it, _)| *it == path).map(|(_, text)| &**text);
+    let text = |path: String| {
+        fields
+            .iter()
+            .find(|(it, _)| *it == path)
+            .map(|(_, text)| &**text)
+    };
     let mut items: Vec<_> = fields.iter().filter_map(|(path, _)| item(path)).collect();
     items.dedup();
     let mut places = Vec::new();
     for item in items {
         let object = words::object(item.split('.').next().unwrap_or_default());
-        let place = |object: &str, path: &str, id| Place { object: object.to_owned(), path: path.to_owned(), id };
+        let place = |object: &str, path: &str, id| Place {
+            object: object.to_owned(),
+            path: path.to_owned(),
+            id,
+        };
         let note = format!("{item}.note");
-        let is_company =
-            text(format!("{item}.type")) == Some("company") || text(format!("{note}.element_type")) == Some("3");
-        let object = if object == "contact" && is_company { "company" } else { object };
+        let is_company = text(format!("{item}.type")) == Some("company")
+            || text(format!("{note}.element_type")) == Some("3");
+        let object = if object == "contact" && is_company {
+            "company"
+        } else {
+            object
+        };
         if text(format!("{note}.element_id")).is_some() {
             places.push(place(object, &note, "element_id"));
             places.push(place("note", &note, "id"));
@@ -90,7 +103,10 @@ pub struct Field {
 pub fn fields(form: &[u8]) -> Vec<Field> {
     let field = |pair: &[u8]| {
         let mut halves = pair.splitn(2, |byte| *byte == b'=').map(<[u8]>::to_vec);
-        Field { name: halves.next().unwrap_or_default(), value: halves.next() }
+        Field {
+            name: halves.next().unwrap_or_default(),
+            value: halves.next(),
+        }
     };
     form.split(|byte| *byte == b'&').map(field).collect()
 }
@@ -116,14 +132,23 @@ pub fn joined(forms: &[Vec<Field>]) -> Option<Vec<Field>> {
         let of_items = form.iter().filter(|field| field.number().is_some());
         of_items.map(move |field| field.numbered_on(nth * count))
     });
-    Some(items.iter().cloned().chain(others).chain(rest.iter().cloned()).collect())
+    Some(
+        items
+            .iter()
+            .cloned()
+            .chain(others)
+            .chain(rest.iter().cloned())
+            .collect(),
+    )
 }
 
 impl Field {
     /// Its name, brackets undone: `leads.add.0.id`.
     #[must_use]
     pub fn path(&self) -> String {
-        form::path(&decoded(&self.name)).collect::<Vec<_>>().join(".")
+        form::path(&decoded(&self.name))
+            .collect::<Vec<_>>()
+            .join(".")
     }
 
     /// Its value.
@@ -147,7 +172,11 @@ impl Field {
         let mut later = self.clone();
         let (name, number) = (decoded(&self.name), self.number().unwrap_or_default());
         if let [entity, action, _, rest @ ..] = form::path(&name).collect::<Vec<_>>().as_slice() {
-            let rest = rest.iter().map(|part| format!("[{part}]")).collect::<Vec<_>>().concat();
+            let rest = rest
+                .iter()
+                .map(|part| format!("[{part}]"))
+                .collect::<Vec<_>>()
+                .concat();
             later.name = encoded(&format!("{entity}[{action}][{}]{rest}", number + numbers));
         }
         later
@@ -156,12 +185,17 @@ impl Field {
 
 /// As a value, which may hold a `=`; a name holds none.
 fn decoded(bytes: &[u8]) -> String {
-    form_urlencoded::parse(&[b"=", bytes].concat()).map(|(_, value)| value.into_owned()).collect()
+    form_urlencoded::parse(&[b"=", bytes].concat())
+        .map(|(_, value)| value.into_owned())
+        .collect()
 }
 
 /// As PHP does it.
 fn encoded(text: &str) -> Vec<u8> {
-    byte_serialize(text.as_bytes()).collect::<String>().replace('*', "%2A").into_bytes()
+    byte_serialize(text.as_bytes())
+        .collect::<String>()
+        .replace('*', "%2A")
+        .into_bytes()
 }
 
 #[cfg(test)]
@@ -170,7 +204,12 @@ mod tests {
 
     #[test]
     fn what_is_not_changed_is_written_as_it_came() {
-        for body in ["", "a", "a=", "a=b=c&&d%5B0%5D=+%2B&[=\u{e9}&leads%5Badd%5D%5B0"] {
+        for body in [
+            "",
+            "a",
+            "a=",
+            "a=b=c&&d%5B0%5D=+%2B&[=\u{e9}&leads%5Badd%5D%5B0",
+        ] {
             assert_eq!(form(&fields(body.as_bytes())), body.as_bytes());
         }
         let mut changed = fields(b"a=1&b=2");
@@ -184,7 +223,9 @@ mod tests {
         let one = of("account[id]=1&leads[add][0][id]=1&leads[add][0][tags][0][id]=5&x=y");
         let two = of("account[id]=1&leads[add][0][id]=2&leads[add][0][tags][0][id]=5&x=y");
         let both = form(&joined(&[one, two]).unwrap());
-        let both = form_urlencoded::parse(&both).map(|(name, value)| format!("{name}={value}")).collect::<Vec<_>>();
+        let both = form_urlencoded::parse(&both)
+            .map(|(name, value)| format!("{name}={value}"))
+            .collect::<Vec<_>>();
         let expected = "account[id]=1&leads[add][0][id]=1&leads[add][0][tags][0][id]=5\
             &leads[add][1][id]=2&leads[add][1][tags][0][id]=5&x=y";
         assert_eq!(both.join("&"), expected);

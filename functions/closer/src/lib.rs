@@ -38,13 +38,17 @@ fn read(delivery: &Delivery) -> Result<Vec<Event>, Unreadable> {
 }
 
 fn unknown_shape() -> Unreadable {
-    Unreadable::UnknownShape { provider: CLOSER.name.to_owned() }
+    Unreadable::UnknownShape {
+        provider: CLOSER.name.to_owned(),
+    }
 }
 
 /// A conversation was created or closed. Closer names the customer alone, neither the conversation nor the event.
 fn conversation(event_type: &str, webhook: &Webhook, raw: &RawValue) -> Result<Draft, Unreadable> {
     let customer = webhook.customer.0.as_ref().map(|customer| &customer.id);
-    let customer = customer.unwrap_or(&json::Text(None)).require("conversation event", "customer.id")?;
+    let customer = customer
+        .unwrap_or(&json::Text(None))
+        .require("conversation event", "customer.id")?;
     let action = match event_type {
         "ThreadCreatedEvent" => "created",
         "ThreadClosedEvent" => "closed",
@@ -63,23 +67,53 @@ fn conversation(event_type: &str, webhook: &Webhook, raw: &RawValue) -> Result<D
 fn business_event(event: &BusinessEvent, raw: &RawValue) -> Result<Draft, Unreadable> {
     const SHAPE: &str = "business event";
     let description = event.description.0.as_ref().ok_or_else(unknown_shape)?;
-    let action = description.action.require(SHAPE, "message.description.action")?;
-    let category = description.category.0.as_deref().and_then(<[_]>::first).ok_or_else(unknown_shape)?;
+    let action = description
+        .action
+        .require(SHAPE, "message.description.action")?;
+    let category = description
+        .category
+        .0
+        .as_deref()
+        .and_then(<[_]>::first)
+        .ok_or_else(unknown_shape)?;
     let category = category.require(SHAPE, "message.description.category")?;
     let ids = event.event.0.as_ref().ok_or_else(unknown_shape)?;
-    let id = if category == "agent" { &ids.agent } else { &ids.room };
-    let id = id.get().or(ids.room.get()).or(ids.agent.get()).or(ids.guest.get()).ok_or_else(unknown_shape)?;
+    let id = if category == "agent" {
+        &ids.agent
+    } else {
+        &ids.room
+    };
+    let id = id
+        .get()
+        .or(ids.room.get())
+        .or(ids.agent.get())
+        .or(ids.guest.get())
+        .ok_or_else(unknown_shape)?;
     let originaltype = format!("{category}.{action}");
-    Ok(draft(&originaltype, format!("{category}/{id}"), event.timestamp.get(), &originaltype, raw))
+    Ok(draft(
+        &originaltype,
+        format!("{category}/{id}"),
+        event.timestamp.get(),
+        &originaltype,
+        raw,
+    ))
 }
 
-fn draft(kind: &str, subject: String, timestamp: Option<&str>, originaltype: &str, raw: &RawValue) -> Draft {
+fn draft(
+    kind: &str,
+    subject: String,
+    timestamp: Option<&str>,
+    originaltype: &str,
+    raw: &RawValue,
+) -> Draft {
     Draft {
         source: CLOSER.name.to_owned(),
         r#type: format!("app.closer.{kind}"),
         subject,
         time: OwnTime::parse(timestamp),
-        identity: Identity::Body { content: json::canonical(raw, &[]) },
+        identity: Identity::Body {
+            content: json::canonical(raw, &[]),
+        },
         index: 0,
         originaltype: originaltype.to_owned(),
         apiversion: None,

@@ -4,9 +4,19 @@ use models::Renewal;
 
 /// What makes one of Closer's samples another delivery.
 pub const RENEWAL: Renewal = Renewal {
-    ids: &["customer.id", "message.event.agentId", "message.event.roomId", "message.event.guestId"],
+    ids: &[
+        "customer.id",
+        "message.event.agentId",
+        "message.event.roomId",
+        "message.event.guestId",
+    ],
     references: &["messageHistory.*.author.id"],
-    times: &["timestamp", "message.timestamp", "@timestamp", "messageHistory.*.timestamp"],
+    times: &[
+        "timestamp",
+        "message.timestamp",
+        "@timestamp",
+        "messageHistory.*.timestamp",
+    ],
     attempts: &[],
     // What a body tells of is called in it what it is called in a subject: `customer`.
     places: |_| Vec::new(),

@@ -34,7 +34,12 @@ impl Left {
             Cause::PartMissing => ("part_missing", None),
             Cause::Table(error) => ("table", Some(error.word())),
         };
-        Line { message_id: &self.message_id, key: self.key.as_deref(), cause, code }
+        Line {
+            message_id: &self.message_id,
+            key: self.key.as_deref(),
+            cause,
+            code,
+        }
     }
 }
 
@@ -52,7 +57,8 @@ pub(crate) struct Line<'a> {
 /// The first 16 hexadecimal digits of the SHA-256 of `pk#sk`: `printf %s "$pk#$sk" | sha256sum | cut -c1-16`.
 pub(crate) fn short_hash(item: &Item) -> Option<String> {
     let attribute = |name: &str| item.get(name)?.as_s().ok();
-    let digest: [u8; 32] = Sha256::digest(format!("{}#{}", attribute("pk")?, attribute("sk")?)).into();
+    let digest: [u8; 32] =
+        Sha256::digest(format!("{}#{}", attribute("pk")?, attribute("sk")?)).into();
     let first = digest.first_chunk()?;
     Some(format!("{:016x}", u64::from_be_bytes(*first)))
 }

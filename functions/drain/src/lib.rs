@@ -33,19 +33,31 @@ pub async fn drain(table: &Table, event: SqsEvent) -> Drained {
     let placed = stream::iter(event.records).map(|message| place(table, message));
     let placed: Vec<Result<(), Left>> = placed.buffered(messages.max(1)).collect().await;
     let left: Vec<Left> = placed.into_iter().filter_map(Result::err).collect();
-    Drained { drained: messages - left.len(), left }
+    Drained {
+        drained: messages - left.len(),
+        left,
+    }
 }
 
 /// Puts one message into the table, or says why it is left.
 async fn place(table: &Table, message: SqsMessage) -> Result<(), Left> {
     let message_id = message.message_id.unwrap_or_default();
     let Ok(item) = Message::received(message.body.unwrap_or_default()).item() else {
-        return Err(Left { message_id, key: None, cause: Cause::NotAMessage });
+        return Err(Left {
+            message_id,
+            key: None,
+            cause: Cause::NotAMessage,
+        });
     };
     let key = left::short_hash(&item);
     let placed = tokio::time::timeout(DEADLINE, place_item(table, item)).await;
-    let placed = placed.unwrap_or_else(|_| Err(Cause::Table(TableError::Failed(Failure::timeout()))));
-    placed.map_err(|cause| Left { message_id, key, cause })
+    let placed =
+        placed.unwrap_or_else(|_| Err(Cause::Table(TableError::Failed(Failure::timeout()))));
+    placed.map_err(|cause| Left {
+        message_id,
+        key,
+        cause,
+    })
 }
 
 /// Puts one item, once all of its parts are there.

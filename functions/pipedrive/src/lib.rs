@@ -30,23 +30,47 @@ fn read(delivery: &Delivery) -> Result<Vec<Event>, Unreadable> {
     let raw = json::check(&delivery.body)?;
     let webhook: Webhook = json::object(raw).ok_or_else(unknown_shape)?;
     let meta = webhook.meta.0.as_ref().ok_or_else(unknown_shape)?;
-    let draft = if meta.entity.get().is_some() { v2(meta, &webhook, raw)? } else { v1(meta, &webhook, raw)? };
+    let draft = if meta.entity.get().is_some() {
+        v2(meta, &webhook, raw)?
+    } else {
+        v1(meta, &webhook, raw)?
+    };
     Ok(vec![Event::new(delivery, draft)?])
 }
 
 fn unknown_shape() -> Unreadable {
-    Unreadable::UnknownShape { provider: PIPEDRIVE.name.to_owned() }
+    Unreadable::UnknownShape {
+        provider: PIPEDRIVE.name.to_owned(),
+    }
 }
 
 /// Version 2: `meta` names `entity` and `action`, and every event has an id.
 fn v2(meta: &Meta, webhook: &Webhook, raw: &RawValue) -> Result<Draft, Unreadable> {
     const SHAPE: &str = "webhooks v2 event";
-    let (object, action) = (meta.entity.require(SHAPE, "meta.entity")?, meta.action.require(SHAPE, "meta.action")?);
-    let id = meta.entity_id.get().map(str::to_owned).or_else(|| webhook.own_id());
-    let id = id.ok_or_else(|| Unreadable::Missing { shape: SHAPE.to_owned(), field: "meta.entity_id".to_owned() })?;
+    let (object, action) = (
+        meta.entity.require(SHAPE, "meta.entity")?,
+        meta.action.require(SHAPE, "meta.action")?,
+    );
+    let id = meta
+        .entity_id
+        .get()
+        .map(str::to_owned)
+        .or_else(|| webhook.own_id());
+    let id = id.ok_or_else(|| Unreadable::Missing {
+        shape: SHAPE.to_owned(),
+        field: "meta.entity_id".to_owned(),
+    })?;
     // The survivor of a merge is told as a change that names what was merged into it.
-    let word = if action == "change" && meta.merged_from_id.get().is_some() { "merged" } else { word(action) };
-    let identity = match meta.id.get().filter(|event_id| names_the_event(event_id, &id)) {
+    let word = if action == "change" && meta.merged_from_id.get().is_some() {
+        "merged"
+    } else {
+        word(action)
+    };
+    let identity = match meta
+        .id
+        .get()
+        .filter(|event_id| names_the_event(event_id, &id))
+    {
         Some(event_id) => Identity::Named {
             event_id: event_id.to_owned(),
             action: action.to_owned(),
@@ -56,7 +80,9 @@ fn v2(meta: &Meta, webhook: &Webhook, raw: &RawValue) -> Result<Draft, Unreadabl
             merged_to_id: meta.merged_to_id.get().map(str::to_owned),
             content: json::canonical(raw, NOT_CONTENT),
         },
-        None => Identity::Body { content: json::canonical(raw, NOT_THE_EVENTS_OWN) },
+        None => Identity::Body {
+            content: json::canonical(raw, NOT_THE_EVENTS_OWN),
+        },
     };
     Ok(Draft {
         source: source(meta),
@@ -75,19 +101,44 @@ fn v2(meta: &Meta, webhook: &Webhook, raw: &RawValue) -> Result<Draft, Unreadabl
 /// Version 1: `meta` names `object` and `action`, as `event` does in one word (`updated.deal`). No event has an id.
 fn v1(meta: &Meta, webhook: &Webhook, raw: &RawValue) -> Result<Draft, Unreadable> {
     const SHAPE: &str = "webhooks v1 event";
-    let (event_action, event_object) = webhook.event.get().and_then(|event| event.split_once('.')).unzip();
-    let action = meta.action.get().or(event_action).ok_or_else(unknown_shape)?;
-    let object = meta.object.get().or(event_object).filter(|object| !object.is_empty()).ok_or_else(unknown_shape)?;
-    let id = meta.id.get().map(str::to_owned).or_else(|| webhook.own_id());
-    let id = id.ok_or_else(|| Unreadable::Missing { shape: SHAPE.to_owned(), field: "meta.id".to_owned() })?;
+    let (event_action, event_object) = webhook
+        .event
+        .get()
+        .and_then(|event| event.split_once('.'))
+        .unzip();
+    let action = meta
+        .action
+        .get()
+        .or(event_action)
+        .ok_or_else(unknown_shape)?;
+    let object = meta
+        .object
+        .get()
+        .or(event_object)
+        .filter(|object| !object.is_empty())
+        .ok_or_else(unknown_shape)?;
+    let id = meta
+        .id
+        .get()
+        .map(str::to_owned)
+        .or_else(|| webhook.own_id());
+    let id = id.ok_or_else(|| Unreadable::Missing {
+        shape: SHAPE.to_owned(),
+        field: "meta.id".to_owned(),
+    })?;
     Ok(Draft {
         source: source(meta),
         r#type: format!("com.pipedrive.{object}.{}", word(action)),
         subject: format!("{object}/{id}"),
         time: OwnTime::first([meta.timestamp_micro.get(), meta.timestamp.get()]),
-        identity: Identity::Body { content: json::canonical(raw, NOT_THE_EVENTS_OWN) },
+        identity: Identity::Body {
+            content: json::canonical(raw, NOT_THE_EVENTS_OWN),
+        },
         index: 0,
-        originaltype: webhook.event.get().map_or_else(|| format!("{action}.{object}"), str::to_owned),
+        originaltype: webhook
+            .event
+            .get()
+            .map_or_else(|| format!("{action}.{object}"), str::to_owned),
         apiversion: meta.v.get().or(webhook.v.get()).map(str::to_owned),
         channel: None,
         data: raw.to_owned(),
@@ -136,6 +187,11 @@ fn names_the_event(meta_id: &str, entity_id: &str) -> bool {
 
 /// Whether a text has a UUID's shape: hexadecimal digits in groups of 8, 4, 4, 4 and 12.
 fn is_uuid(text: &str) -> bool {
-    let groups = text.split('-').map(|group| (group.len(), group.bytes().all(|byte| byte.is_ascii_hexdigit())));
+    let groups = text.split('-').map(|group| {
+        (
+            group.len(),
+            group.bytes().all(|byte| byte.is_ascii_hexdigit()),
+        )
+    });
     groups.eq([8, 4, 4, 4, 12].map(|len| (len, true)))
 }

@@ -51,7 +51,10 @@ pub(crate) struct Meta {
 impl Webhook<'_> {
     /// The id that the object itself bears, for a `meta` that does not name it.
     pub(crate) fn own_id(&self) -> Option<String> {
-        [self.data, self.current, self.previous].into_iter().flatten().find_map(id_of)
+        [self.data, self.current, self.previous]
+            .into_iter()
+            .flatten()
+            .find_map(id_of)
     }
 }
 
@@ -62,6 +65,12 @@ fn id_of(raw: &RawValue) -> Option<String> {
         #[serde(default)]
         id: Text,
     }
-    let first = || serde_json::from_str::<Vec<&RawValue>>(raw.get()).ok()?.into_iter().next().and_then(json::object);
+    let first = || {
+        serde_json::from_str::<Vec<&RawValue>>(raw.get())
+            .ok()?
+            .into_iter()
+            .next()
+            .and_then(json::object)
+    };
     json::object::<Object>(raw).or_else(first)?.id.0
 }

@@ -65,9 +65,11 @@ impl Verdict {
     #[must_use]
     pub fn status(&self) -> StatusCode {
         match self {
-            Self::Kept { .. } | Self::Spooled { .. } | Self::Quarantined(_) | Self::Probe | Self::Hello => {
-                StatusCode::OK
-            }
+            Self::Kept { .. }
+            | Self::Spooled { .. }
+            | Self::Quarantined(_)
+            | Self::Probe
+            | Self::Hello => StatusCode::OK,
             Self::Stranger => StatusCode::UNAUTHORIZED,
             Self::Unavailable => StatusCode::SERVICE_UNAVAILABLE,
         }
@@ -81,7 +83,8 @@ impl Verdict {
         // Empty, and not absent, which is harder on what stands between us and the provider.
         response.body = Some(Body::Text(String::new()));
         if *self == Self::Stranger {
-            let challenge = HeaderValue::from_static(r#"Basic realm="hookkeeper", charset="UTF-8""#);
+            let challenge =
+                HeaderValue::from_static(r#"Basic realm="hookkeeper", charset="UTF-8""#);
             response.headers.insert(WWW_AUTHENTICATE, challenge);
         }
         response
@@ -158,25 +161,38 @@ impl<'a> Line<'a> {
         latency: Duration,
     ) -> Self {
         let (events, duplicates) = match verdict {
-            Verdict::Kept { events, duplicates } | Verdict::Spooled { events, duplicates } => (*events, *duplicates),
+            Verdict::Kept { events, duplicates } | Verdict::Spooled { events, duplicates } => {
+                (*events, *duplicates)
+            }
             _ => (0, 0),
         };
         let is_delivery = !matches!(verdict, Verdict::Probe | Verdict::Hello | Verdict::Stranger);
         let counts = [
             (DELIVERIES, usize::from(is_delivery)),
             ("duplicates", duplicates),
-            ("quarantined", usize::from(matches!(verdict, Verdict::Quarantined(_)))),
+            (
+                "quarantined",
+                usize::from(matches!(verdict, Verdict::Quarantined(_))),
+            ),
             // A stranger that calls itself the provider: most likely it is, with a credential that is not accepted.
-            ("refused", usize::from(*verdict == Verdict::Stranger && facts.claims_to_be_the_provider)),
+            (
+                "refused",
+                usize::from(*verdict == Verdict::Stranger && facts.claims_to_be_the_provider),
+            ),
             ("spooled", facts.spooled),
             ("strangers", usize::from(*verdict == Verdict::Stranger)),
             ("unavailable", usize::from(*verdict == Verdict::Unavailable)),
         ];
         let counts: BTreeMap<_, _> = counts.into_iter().filter(|(_, count)| *count > 0).collect();
-        let (by_credential, others): (Vec<_>, Vec<_>) = counts.keys().partition(|name| **name == DELIVERIES);
-        let directives: [(&'static [&'static [&'static str]], Vec<_>); 2] =
-            [(&[&["provider"], &["provider", "credential"]], by_credential), (&[&["provider"]], others)];
-        let directives = directives.into_iter().filter(|(_, names)| !names.is_empty());
+        let (by_credential, others): (Vec<_>, Vec<_>) =
+            counts.keys().partition(|name| **name == DELIVERIES);
+        let directives: [(&'static [&'static [&'static str]], Vec<_>); 2] = [
+            (&[&["provider"], &["provider", "credential"]], by_credential),
+            (&[&["provider"]], others),
+        ];
+        let directives = directives
+            .into_iter()
+            .filter(|(_, names)| !names.is_empty());
         let directives: Vec<_> = directives
             .map(|(dimensions, names)| Directive {
                 namespace: "Hookkeeper",
@@ -184,7 +200,10 @@ impl<'a> Line<'a> {
                 metrics: names.into_iter().map(|name| Metric { name }).collect(),
             })
             .collect();
-        let aws = Metadata { timestamp: now.as_micros() / 1_000, cloud_watch_metrics: directives };
+        let aws = Metadata {
+            timestamp: now.as_micros() / 1_000,
+            cloud_watch_metrics: directives,
+        };
         Self {
             aws: Some(aws).filter(|aws| !aws.cloud_watch_metrics.is_empty()),
             provider,

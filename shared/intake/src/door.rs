@@ -64,14 +64,24 @@ impl From<Event<'_>> for ApiGatewayV2httpRequest {
         let context = given.request_context.0.unwrap_or_default();
         let method = context.http.0.and_then(|http| http.method.parse().ok());
         let mut event = Self::default();
-        event.raw_query_string = given.raw_query_string.0.map(|query| String::from_utf8_lossy(&query.0).into_owned());
+        event.raw_query_string = given
+            .raw_query_string
+            .0
+            .map(|query| String::from_utf8_lossy(&query.0).into_owned());
         event.headers = headers(given.headers.0.unwrap_or_default());
         event.request_context.http.method = method.unwrap_or(Method::POST);
         event.request_context.request_id = context.request_id.0;
         event.request_context.time_epoch = context.time_epoch.0.unwrap_or_default();
-        (event.body, event.is_base64_encoded) = match given.body.0.map(|body| String::from_utf8(body.0.into_owned())) {
+        (event.body, event.is_base64_encoded) = match given
+            .body
+            .0
+            .map(|body| String::from_utf8(body.0.into_owned()))
+        {
             Some(Err(not_unicode)) => (Some(STANDARD.encode(not_unicode.as_bytes())), true),
-            body => (body.and_then(Result::ok), given.is_base64_encoded.0.unwrap_or_default()),
+            body => (
+                body.and_then(Result::ok),
+                given.is_base64_encoded.0.unwrap_or_default(),
+            ),
         };
         event
     }
@@ -90,7 +100,10 @@ fn headers(given: BTreeMap<Text, Lenient<Text>>) -> HeaderMap {
 
 /// A header, unless HTTP does not allow it.
 fn header((name, value): (Text, Lenient<Text>)) -> Option<(HeaderName, HeaderValue)> {
-    Some((HeaderName::from_bytes(&name.0).ok()?, HeaderValue::from_bytes(&value.0?.0).ok()?))
+    Some((
+        HeaderName::from_bytes(&name.0).ok()?,
+        HeaderValue::from_bytes(&value.0?.0).ok()?,
+    ))
 }
 
 /// The most that is kept and logged of a header's value, or of an id. What a sender puts there must not make an item that is
@@ -122,7 +135,9 @@ pub(crate) fn open(event: ApiGatewayV2httpRequest, request_id_header: Option<&st
     Request {
         content_type: value(&event.headers, "content-type"),
         arrival: Timestamp::from_epoch(event.request_context.time_epoch).unwrap_or_else(now),
-        id: provider_id.or(gateway_id).unwrap_or_else(|| now().to_string()),
+        id: provider_id
+            .or(gateway_id)
+            .unwrap_or_else(|| now().to_string()),
         query: event.raw_query_string.unwrap_or_default(),
         body: event.body.unwrap_or_default(),
         is_base64: event.is_base64_encoded,
@@ -148,7 +163,12 @@ impl Request {
         if !self.is_base64 {
             return self.body.len();
         }
-        let padding = self.body.bytes().rev().take_while(|byte| *byte == b'=').count();
+        let padding = self
+            .body
+            .bytes()
+            .rev()
+            .take_while(|byte| *byte == b'=')
+            .count();
         (self.body.len() / 4 * 3).saturating_sub(padding)
     }
 
@@ -159,8 +179,21 @@ impl Request {
             Some(Ok(bytes)) => (bytes, None),
             Some(Err(_)) => (self.body.into_bytes(), Some(Unreadable::NotBase64)),
         };
-        let Self { content_type, arrival, id, .. } = self;
-        Decoded { delivery: Delivery { body, content_type, arrival, request_id: id }, garbled }
+        let Self {
+            content_type,
+            arrival,
+            id,
+            ..
+        } = self;
+        Decoded {
+            delivery: Delivery {
+                body,
+                content_type,
+                arrival,
+                request_id: id,
+            },
+            garbled,
+        }
     }
 }
 
@@ -172,8 +205,13 @@ mod tests {
 
     /// What is decoded of an event that has a pass.
     fn decoded(event: ApiGatewayV2httpRequest) -> Decoded {
-        let headers = HeaderMap::from_iter([(AUTHORIZATION, HeaderValue::from_static("Basic dXNlcjpwYXNzd29yZA=="))]);
-        let pass = Gate::basic("test", "user", "password").check(&headers, "").unwrap();
+        let headers = HeaderMap::from_iter([(
+            AUTHORIZATION,
+            HeaderValue::from_static("Basic dXNlcjpwYXNzd29yZA=="),
+        )]);
+        let pass = Gate::basic("test", "user", "password")
+            .check(&headers, "")
+            .unwrap();
         open(event, None).decode(&pass)
     }
 
@@ -191,21 +229,30 @@ mod tests {
         assert_eq!(event.headers["authorization"], "Basic eA==");
         assert_eq!(event.request_context.http.method, Method::PUT);
         assert_eq!(event.request_context.request_id.as_deref(), Some("r"));
-        assert_eq!(event.raw_query_string.as_deref(), Some("key=\u{fffd}\u{fffd}\u{fffd}"));
+        assert_eq!(
+            event.raw_query_string.as_deref(),
+            Some("key=\u{fffd}\u{fffd}\u{fffd}")
+        );
         assert_eq!(event.body.as_deref(), Some("b"));
     }
 
     #[test]
     fn a_body_that_is_no_unicode_is_its_bytes() {
-        let body = decoded(payload(r#"{"body":"\u00e9\ud800\ud83d\ude00"}"#)).delivery.body;
+        let body = decoded(payload(r#"{"body":"\u00e9\ud800\ud83d\ude00"}"#))
+            .delivery
+            .body;
         assert_eq!(body, b"\xc3\xa9\xed\xa0\x80\xf0\x9f\x98\x80");
     }
 
     #[test]
     fn more_headers_than_http_allows_do_no_harm() {
-        let headers: Vec<String> = (0..40_000).map(|number| format!(r#","x-{number}":"1""#)).collect();
+        let headers: Vec<String> = (0..40_000)
+            .map(|number| format!(r#","x-{number}":"1""#))
+            .collect();
         let headers = headers.concat();
-        let event = payload(&format!(r#"{{"headers":{{"authorization":"Basic eA=="{headers}}},"body":"b"}}"#));
+        let event = payload(&format!(
+            r#"{{"headers":{{"authorization":"Basic eA=="{headers}}},"body":"b"}}"#
+        ));
         assert_eq!(event.headers["authorization"], "Basic eA==");
         assert_eq!(event.body.as_deref(), Some("b"));
     }
@@ -214,7 +261,15 @@ mod tests {
     fn what_is_no_event_is_an_empty_one() {
         let nobodys = ApiGatewayV2httpRequest::from(Event::default());
         assert_eq!(nobodys.request_context.http.method, Method::POST);
-        for garbage in ["{}", "[]", "1", "null", "\"text\"", r#"{"Records":[]}"#, r#"{"requestContext":{"http":1}}"#] {
+        for garbage in [
+            "{}",
+            "[]",
+            "1",
+            "null",
+            "\"text\"",
+            r#"{"Records":[]}"#,
+            r#"{"requestContext":{"http":1}}"#,
+        ] {
             assert_eq!(payload(garbage), nobodys, "{garbage}");
         }
     }
@@ -227,7 +282,10 @@ mod tests {
         assert_eq!(decoded(event.clone()).delivery.body, b"a%3Db=YQ==");
         event.body = Some("no base64!".to_owned());
         let Decoded { delivery, garbled } = decoded(event);
-        assert_eq!((delivery.body, garbled), (b"no base64!".to_vec(), Some(Unreadable::NotBase64)));
+        assert_eq!(
+            (delivery.body, garbled),
+            (b"no base64!".to_vec(), Some(Unreadable::NotBase64))
+        );
     }
 
     #[test]
@@ -263,9 +321,15 @@ mod tests {
     fn the_arrival_is_the_events_own_in_whichever_unit() {
         let mut event = ApiGatewayV2httpRequest::default();
         event.request_context.time_epoch = 1_763_757_000_123;
-        assert_eq!(open(event.clone(), None).arrival.to_string(), "2025-11-21T20:30:00.123000Z");
+        assert_eq!(
+            open(event.clone(), None).arrival.to_string(),
+            "2025-11-21T20:30:00.123000Z"
+        );
         // What cargo-lambda sends.
         event.request_context.time_epoch = 1_763_757_000;
-        assert_eq!(open(event, None).arrival.to_string(), "2025-11-21T20:30:00.000000Z");
+        assert_eq!(
+            open(event, None).arrival.to_string(),
+            "2025-11-21T20:30:00.000000Z"
+        );
     }
 }

@@ -54,7 +54,9 @@ pub enum GateError {
     )]
     Nobody(String),
     /// An entry is not `label:digest`.
-    #[error("entry {entry} of {variable} is not label:digest (a label of a-z, 0-9 and -, 64 hexadecimal digits)")]
+    #[error(
+        "entry {entry} of {variable} is not label:digest (a label of a-z, 0-9 and -, 64 hexadecimal digits)"
+    )]
     Malformed {
         /// The environment variable.
         variable: String,
@@ -72,7 +74,8 @@ impl Gate {
     /// # Errors
     /// As [`GateError`] lists.
     pub fn from_env(provider: &Provider) -> Result<Self, GateError> {
-        let [credentials, keys] = variables(provider).map(|name| env::var(name).unwrap_or_default());
+        let [credentials, keys] =
+            variables(provider).map(|name| env::var(name).unwrap_or_default());
         Self::new(provider, &credentials, &keys)
     }
 
@@ -82,7 +85,10 @@ impl Gate {
     /// As [`GateError`] lists.
     pub fn new(provider: &Provider, credentials: &str, keys: &str) -> Result<Self, GateError> {
         let [basic_list, key_list] = variables(provider);
-        let gate = Self { basic: parse(&basic_list, credentials)?, keys: parse(&key_list, keys)? };
+        let gate = Self {
+            basic: parse(&basic_list, credentials)?,
+            keys: parse(&key_list, keys)?,
+        };
         if provider.credentials == Credentials::Basic && !gate.keys.is_empty() {
             return Err(GateError::KeysNotAllowed(key_list));
         }
@@ -99,7 +105,13 @@ impl Gate {
     #[must_use]
     pub fn basic(label: &str, user: &str, password: &str) -> Self {
         let digest = Sha256::digest(format!("{user}:{password}")).into();
-        Self { basic: vec![Accepted { label: label.to_owned(), digest }], keys: Vec::new() }
+        Self {
+            basic: vec![Accepted {
+                label: label.to_owned(),
+                digest,
+            }],
+            keys: Vec::new(),
+        }
     }
 
     /// Lets a delivery in when its request shows an accepted credential; else it is a stranger's.
@@ -111,7 +123,9 @@ impl Gate {
     /// The same before the body is decoded: a stranger's is not worth it.
     pub(crate) fn check(&self, headers: &HeaderMap, query: &str) -> Option<Pass> {
         let basic = basic_credentials(headers).and_then(|shown| matching(&self.basic, &shown));
-        let label = basic.or_else(|| matching(&self.keys, url_key(query)?.as_bytes()))?.to_owned();
+        let label = basic
+            .or_else(|| matching(&self.keys, url_key(query)?.as_bytes()))?
+            .to_owned();
         Some(Pass { label })
     }
 }
@@ -124,7 +138,10 @@ pub(crate) struct Pass {
 
 impl Pass {
     pub(crate) fn admit(self, delivery: Delivery) -> Admitted {
-        Admitted { delivery, label: self.label }
+        Admitted {
+            delivery,
+            label: self.label,
+        }
     }
 }
 
@@ -134,9 +151,16 @@ fn variables(provider: &Provider) -> [String; 2] {
 }
 
 fn parse(variable: &str, list: &str) -> Result<Vec<Accepted>, GateError> {
-    let entries = list.split(',').map(str::trim).filter(|entry| !entry.is_empty()).enumerate();
+    let entries = list
+        .split(',')
+        .map(str::trim)
+        .filter(|entry| !entry.is_empty())
+        .enumerate();
     let accepted = entries.map(|(index, entry)| {
-        accepted(entry).ok_or_else(|| GateError::Malformed { variable: variable.to_owned(), entry: index + 1 })
+        accepted(entry).ok_or_else(|| GateError::Malformed {
+            variable: variable.to_owned(),
+            entry: index + 1,
+        })
     });
     accepted.collect()
 }
@@ -153,13 +177,18 @@ fn accepted(entry: &str) -> Option<Accepted> {
     for (byte, at) in digest.iter_mut().zip((0..).step_by(2)) {
         *byte = u8::from_str_radix(hex.get(at..at + 2)?, 16).ok()?;
     }
-    Some(Accepted { label: label.to_owned(), digest })
+    Some(Accepted {
+        label: label.to_owned(),
+        digest,
+    })
 }
 
 /// The label of the accepted credential that was shown. Compares with each in constant time, the matching one too.
 fn matching<'a>(accepted: &'a [Accepted], shown: &[u8]) -> Option<&'a str> {
     let shown: [u8; 32] = Sha256::digest(shown).into();
-    let matches = accepted.iter().filter(|accepted| accepted.digest.ct_eq(&shown).into());
+    let matches = accepted
+        .iter()
+        .filter(|accepted| accepted.digest.ct_eq(&shown).into());
     matches.fold(None, |_, accepted| Some(&*accepted.label))
 }
 

@@ -25,9 +25,14 @@ pub struct Provider {
 impl Provider {
     /// Whether a request says of itself that it comes from this provider.
     pub(crate) fn is_named_by(&self, headers: &HeaderMap) -> bool {
-        let user_agent = headers.get(USER_AGENT).and_then(|value| value.to_str().ok()).unwrap_or_default();
+        let user_agent = headers
+            .get(USER_AGENT)
+            .and_then(|value| value.to_str().ok())
+            .unwrap_or_default();
         let user_agent = user_agent.to_ascii_lowercase();
-        self.user_agents.iter().any(|word| user_agent.contains(word))
+        self.user_agents
+            .iter()
+            .any(|word| user_agent.contains(word))
     }
 }
 

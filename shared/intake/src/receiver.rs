@@ -41,13 +41,21 @@ impl Receiver {
     /// A receiver with its settings.
     #[must_use]
     pub fn new(provider: Provider, gate: Gate, store: Store) -> Self {
-        Self { provider, gate, store, is_silent: false }
+        Self {
+            provider,
+            gate,
+            store,
+            is_silent: false,
+        }
     }
 
     /// The same receiver, which logs nothing: for who answers thousands of requests in a process of their own.
     #[must_use]
     pub fn silent(self) -> Self {
-        Self { is_silent: true, ..self }
+        Self {
+            is_silent: true,
+            ..self
+        }
     }
 
     /// A receiver with the settings of the process's environment.
@@ -55,12 +63,19 @@ impl Receiver {
     /// # Errors
     /// As [`GateError`] and [`SettingsError`] list.
     pub fn from_env(provider: Provider) -> Result<Self, StartError> {
-        Ok(Self::new(provider, Gate::from_env(&provider)?, Store::new(&Client::new(), &Settings::from_env()?)))
+        Ok(Self::new(
+            provider,
+            Gate::from_env(&provider)?,
+            Store::new(&Client::new(), &Settings::from_env()?),
+        ))
     }
 
     /// Does beforehand what the first delivery would wait for. That it fails must not keep a delivery out.
     pub async fn warm_up(&self) {
-        AssertUnwindSafe(self.store.table().warm_up()).catch_unwind().await.ok();
+        AssertUnwindSafe(self.store.table().warm_up())
+            .catch_unwind()
+            .await
+            .ok();
     }
 
     /// Answers one request. The one door: whatever comes in comes in here.
@@ -71,10 +86,21 @@ impl Receiver {
     /// What [`answer`](Self::answer) answers with. Logs one line of it.
     pub async fn receive(&self, event: ApiGatewayV2httpRequest) -> Verdict {
         let (started, mut facts) = (Instant::now(), Facts::default());
-        facts.request_id = event.request_context.request_id.as_deref().map(door::shortened);
+        facts.request_id = event
+            .request_context
+            .request_id
+            .as_deref()
+            .map(door::shortened);
         let verdict = self.judge(event, &mut facts).await;
         if !self.is_silent {
-            Line::new(self.provider.name, &verdict, &facts, now(), started.elapsed()).write();
+            Line::new(
+                self.provider.name,
+                &verdict,
+                &facts,
+                now(),
+                started.elapsed(),
+            )
+            .write();
         }
         verdict
     }
@@ -100,7 +126,9 @@ impl Receiver {
         if let Some(verdict) = self.try_keep(&admitted, read, facts).await {
             return verdict;
         }
-        let quarantined = self.try_keep(&admitted, Err(Unreadable::Panicked), facts).await;
+        let quarantined = self
+            .try_keep(&admitted, Err(Unreadable::Panicked), facts)
+            .await;
         quarantined.unwrap_or(Verdict::Unavailable)
     }
 
@@ -117,15 +145,32 @@ impl Receiver {
         read: Result<Vec<Event>, Unreadable>,
         facts: &mut Facts,
     ) -> Option<Verdict> {
-        AssertUnwindSafe(self.keep(admitted, read, facts)).catch_unwind().await.ok()
+        AssertUnwindSafe(self.keep(admitted, read, facts))
+            .catch_unwind()
+            .await
+            .ok()
     }
 
     /// Keeps what was read of a delivery, or all of it as it is.
-    async fn keep(&self, admitted: &Admitted, read: Result<Vec<Event>, Unreadable>, facts: &mut Facts) -> Verdict {
+    async fn keep(
+        &self,
+        admitted: &Admitted,
+        read: Result<Vec<Event>, Unreadable>,
+        facts: &mut Facts,
+    ) -> Verdict {
         let records = Record::of(self.provider.name, admitted.delivery(), read);
         let quarantined = records.iter().find_map(Record::unreadable).cloned();
-        let events = records.iter().filter(|record| matches!(record, Record::Event { .. })).count();
-        let Outcome { duplicates, spooled, lost, table_failure, queue_failure } = self.store.keep(records).await;
+        let events = records
+            .iter()
+            .filter(|record| matches!(record, Record::Event { .. }))
+            .count();
+        let Outcome {
+            duplicates,
+            spooled,
+            lost,
+            table_failure,
+            queue_failure,
+        } = self.store.keep(records).await;
         facts.spooled = spooled;
         facts.table_failure = table_failure;
         facts.queue_failure = queue_failure;

@@ -25,7 +25,9 @@ pub async fn run(provider: Provider) -> ExitCode {
     // In Init, where Lambda does not hold the processor back.
     receiver.warm_up().await;
     let receiver = &receiver;
-    let handler = async |event: LambdaEvent<Payload>| Ok::<_, Infallible>(receiver.answer(event.payload.0).await);
+    let handler = async |event: LambdaEvent<Payload>| {
+        Ok::<_, Infallible>(receiver.answer(event.payload.0).await)
+    };
     match lambda_runtime::run(service_fn(handler)).await {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {

@@ -20,7 +20,12 @@ pub struct Delivery {
 
 impl fmt::Debug for Delivery {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { body, content_type, arrival, request_id } = self;
+        let Self {
+            body,
+            content_type,
+            arrival,
+            request_id,
+        } = self;
         f.debug_struct("Delivery")
             .field("body", &Bytes(body.len()))
             .field("content_type", content_type)

@@ -121,7 +121,11 @@ impl Event {
         within("subject", &draft.subject, MAX_SUBJECT_BYTES)?;
         within("type", &draft.r#type, MAX_TYPE_BYTES)?;
         within("originaltype", &draft.originaltype, MAX_TYPE_BYTES)?;
-        within("apiversion", draft.apiversion.as_deref().unwrap_or_default(), MAX_TYPE_BYTES)?;
+        within(
+            "apiversion",
+            draft.apiversion.as_deref().unwrap_or_default(),
+            MAX_TYPE_BYTES,
+        )?;
         let id = EventId::new(&draft.identity, draft.time, delivery, draft.index);
         let (time, timeproblem) = match draft.time {
             OwnTime::Given(time) => (time, None),
@@ -180,7 +184,18 @@ impl fmt::Debug for Event {
 
 impl fmt::Debug for Draft {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { source, r#type, subject, time, identity, index, originaltype, apiversion, channel, data } = self;
+        let Self {
+            source,
+            r#type,
+            subject,
+            time,
+            identity,
+            index,
+            originaltype,
+            apiversion,
+            channel,
+            data,
+        } = self;
         f.debug_struct("Draft")
             .field("source", source)
             .field("type", r#type)
@@ -198,7 +213,10 @@ impl fmt::Debug for Draft {
 
 fn within(attribute: &str, value: &str, limit: usize) -> Result<(), Unreadable> {
     if value.len() > limit {
-        return Err(Unreadable::TooLong { attribute: attribute.to_owned(), limit });
+        return Err(Unreadable::TooLong {
+            attribute: attribute.to_owned(),
+            limit,
+        });
     }
     Ok(())
 }
@@ -216,13 +234,21 @@ mod tests {
             request_id: "r".to_owned(),
         };
         let event = |attribute: &str, bytes: usize| {
-            let text = |name: &str| if name == attribute { "x".repeat(bytes) } else { "x".to_owned() };
+            let text = |name: &str| {
+                if name == attribute {
+                    "x".repeat(bytes)
+                } else {
+                    "x".to_owned()
+                }
+            };
             let draft = Draft {
                 source: text("source"),
                 r#type: text("type"),
                 subject: text("subject"),
                 time: OwnTime::Missing,
-                identity: Identity::Body { content: Vec::new() },
+                identity: Identity::Body {
+                    content: Vec::new(),
+                },
                 index: 0,
                 originaltype: text("originaltype"),
                 apiversion: Some(text("apiversion")),
@@ -231,11 +257,15 @@ mod tests {
             };
             Event::new(&delivery, draft).map(|_| ())
         };
-        let words = ["type", "originaltype", "apiversion"].map(|attribute| (attribute, MAX_TYPE_BYTES));
+        let words =
+            ["type", "originaltype", "apiversion"].map(|attribute| (attribute, MAX_TYPE_BYTES));
         let keys = [("source", MAX_SOURCE_BYTES), ("subject", MAX_SUBJECT_BYTES)];
         for (attribute, limit) in keys.into_iter().chain(words) {
             assert_eq!(event(attribute, limit), Ok(()), "{attribute}");
-            let too_long = Unreadable::TooLong { attribute: attribute.to_owned(), limit };
+            let too_long = Unreadable::TooLong {
+                attribute: attribute.to_owned(),
+                limit,
+            };
             assert_eq!(event(attribute, limit + 1), Err(too_long));
         }
     }

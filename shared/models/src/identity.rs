@@ -91,7 +91,15 @@ pub enum Identity {
 impl fmt::Debug for Identity {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Named { event_id, action, entity, entity_id, merged_from_id, merged_to_id, content } => f
+            Self::Named {
+                event_id,
+                action,
+                entity,
+                entity_id,
+                merged_from_id,
+                merged_to_id,
+                content,
+            } => f
                 .debug_struct("Named")
                 .field("event_id", event_id)
                 .field("action", action)
@@ -101,8 +109,16 @@ impl fmt::Debug for Identity {
                 .field("merged_to_id", merged_to_id)
                 .field("content", &Bytes(content.len()))
                 .finish(),
-            Self::Body { content } => f.debug_struct("Body").field("content", &Bytes(content.len())).finish(),
-            Self::Item { entity, action, content, beside } => f
+            Self::Body { content } => f
+                .debug_struct("Body")
+                .field("content", &Bytes(content.len()))
+                .finish(),
+            Self::Item {
+                entity,
+                action,
+                content,
+                beside,
+            } => f
                 .debug_struct("Item")
                 .field("entity", entity)
                 .field("action", action)
@@ -122,15 +138,29 @@ pub struct EventId(String);
 
 impl EventId {
     /// The id of the event at this place in a delivery, counted from 0.
-    pub(crate) fn new(identity: &Identity, time: OwnTime, delivery: &Delivery, index: usize) -> Self {
+    pub(crate) fn new(
+        identity: &Identity,
+        time: OwnTime,
+        delivery: &Delivery,
+        index: usize,
+    ) -> Self {
         let lower_case;
         let index = index.to_le_bytes();
         let mut parts: Vec<&[u8]> = vec![RULE_VERSION];
         match identity {
-            Identity::Named { event_id, action, entity, entity_id, merged_from_id, merged_to_id, content } => {
+            Identity::Named {
+                event_id,
+                action,
+                entity,
+                entity_id,
+                merged_from_id,
+                merged_to_id,
+                content,
+            } => {
                 lower_case = event_id.to_ascii_lowercase();
                 let words = [&lower_case, action, entity, entity_id];
-                let merged = [merged_from_id, merged_to_id].map(|id| id.as_deref().unwrap_or_default());
+                let merged =
+                    [merged_from_id, merged_to_id].map(|id| id.as_deref().unwrap_or_default());
                 parts.push(b"named");
                 parts.extend(words.map(String::as_bytes));
                 parts.extend(merged.map(str::as_bytes));
@@ -140,7 +170,12 @@ impl EventId {
                 parts.push(b"body");
                 parts.push(content);
             }
-            Identity::Item { entity, action, content, beside } => {
+            Identity::Item {
+                entity,
+                action,
+                content,
+                beside,
+            } => {
                 parts.push(b"item");
                 parts.extend([entity, action, beside].map(String::as_bytes));
                 parts.push(content);
@@ -182,5 +217,9 @@ pub(crate) fn body_name(provider: &str, body: &[u8]) -> String {
 
 /// The name of a delivery that cannot be read.
 pub(crate) fn quarantine_name(provider: &str, delivery: &Delivery) -> String {
-    hash(&[provider.as_bytes(), delivery.request_id.as_bytes(), &delivery.body])
+    hash(&[
+        provider.as_bytes(),
+        delivery.request_id.as_bytes(),
+        &delivery.body,
+    ])
 }

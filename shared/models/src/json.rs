@@ -21,8 +21,10 @@ pub const MAX_DEPTH: usize = 127;
 /// - [`Unreadable::TooDeep`]: it nests deeper than [`MAX_DEPTH`]
 pub fn check(body: &[u8]) -> Result<&RawValue, Unreadable> {
     let text = body.strip_prefix("\u{feff}".as_bytes()).unwrap_or(body);
-    let raw: &RawValue = serde_json::from_slice(text)
-        .map_err(|error| Unreadable::NotJson { line: error.line(), column: error.column() })?;
+    let raw: &RawValue = serde_json::from_slice(text).map_err(|error| Unreadable::NotJson {
+        line: error.line(),
+        column: error.column(),
+    })?;
     if depth(raw.get().as_bytes()) > MAX_DEPTH {
         return Err(Unreadable::TooDeep { limit: MAX_DEPTH });
     }
@@ -66,7 +68,10 @@ impl Text {
     /// # Errors
     /// [`Unreadable::Missing`] when there is none.
     pub fn require(&self, shape: &str, field: &str) -> Result<&str, Unreadable> {
-        self.get().ok_or_else(|| Unreadable::Missing { shape: shape.to_owned(), field: field.to_owned() })
+        self.get().ok_or_else(|| Unreadable::Missing {
+            shape: shape.to_owned(),
+            field: field.to_owned(),
+        })
     }
 }
 
@@ -85,7 +90,10 @@ impl<'de> Deserialize<'de> for Text {
 /// The fields of an object; `None` of anything else. serde would take a list for a struct, its items for the fields.
 #[must_use]
 pub fn object<'a, T: Deserialize<'a>>(json: &'a RawValue) -> Option<T> {
-    json.get().starts_with('{').then(|| serde_json::from_str(json.get()).ok()).flatten()
+    json.get()
+        .starts_with('{')
+        .then(|| serde_json::from_str(json.get()).ok())
+        .flatten()
 }
 
 /// A field of the shape `T`; `None` when it is absent or of any other shape. What is not needed must not refuse the rest.
@@ -100,7 +108,9 @@ impl<T> Default for Lenient<T> {
 
 impl<'de, T: Deserialize<'de>> Deserialize<'de> for Lenient<T> {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        Ok(Self(serde_json::from_str(<&RawValue>::deserialize(deserializer)?.get()).ok()))
+        Ok(Self(
+            serde_json::from_str(<&RawValue>::deserialize(deserializer)?.get()).ok(),
+        ))
     }
 }
 
@@ -118,7 +128,10 @@ impl<'de, T: Deserialize<'de>> Deserialize<'de> for Lenient<T> {
 pub fn canonical(json: &RawValue, without: &[&[&str]]) -> Vec<u8> {
     let mut tokens = Tokens { json: json.get() };
     let mut canonical = Vec::with_capacity(json.get().len());
-    tokens.value(0).write(&mut canonical, &without.iter().map(|path| &path[..]).collect::<Vec<_>>());
+    tokens.value(0).write(
+        &mut canonical,
+        &without.iter().map(|path| &path[..]).collect::<Vec<_>>(),
+    );
     canonical
 }
 
@@ -232,7 +245,10 @@ impl<'a> Tokens<'a> {
             }
             b'"' => Node::Text(self.string()),
             _ => {
-                let end = self.json.find([',', ']', '}', ' ', '\t', '\n', '\r']).unwrap_or(self.json.len());
+                let end = self
+                    .json
+                    .find([',', ']', '}', ' ', '\t', '\n', '\r'])
+                    .unwrap_or(self.json.len());
                 Node::Literal(self.take(end.max(1)))
             }
         }
@@ -272,7 +288,10 @@ impl<'a> Tokens<'a> {
         match written.get(1..written.len().saturating_sub(1)) {
             Some(plain) if !plain.contains('\\') => Cow::Borrowed(plain.as_bytes()),
             // Every JSON string can be decoded, so that the other case never comes.
-            _ => serde_json::from_str(written).map_or(Cow::Borrowed(written.as_bytes()), |Wtf8(text)| Cow::Owned(text)),
+            _ => serde_json::from_str(written)
+                .map_or(Cow::Borrowed(written.as_bytes()), |Wtf8(text)| {
+                    Cow::Owned(text)
+                }),
         }
     }
 
@@ -294,7 +313,10 @@ mod tests {
     #[test]
     fn key_order_white_space_and_escapes_do_not_matter() {
         let one = canonical_of(r#"{"b":[1,2.50,{"x":null}],"a":"é\n"}"#, &[]);
-        let other = canonical_of("{ \"a\" : \"\\u00e9\\u000a\" ,\n \"b\" : [ 1 , 2.50 , { \"x\" : null } ] }", &[]);
+        let other = canonical_of(
+            "{ \"a\" : \"\\u00e9\\u000a\" ,\n \"b\" : [ 1 , 2.50 , { \"x\" : null } ] }",
+            &[],
+        );
         assert_eq!(one, other);
     }
 
@@ -331,27 +353,46 @@ mod tests {
         ];
         for (i, a) in all.iter().enumerate() {
             for (j, b) in all.iter().enumerate() {
-                assert_eq!(i == j, canonical_of(a, &[]) == canonical_of(b, &[]), "{a} {b}");
+                assert_eq!(
+                    i == j,
+                    canonical_of(a, &[]) == canonical_of(b, &[]),
+                    "{a} {b}"
+                );
             }
         }
-        assert_ne!(canonical_of(r#"["a","b"]"#, &[]), canonical_of(r#"["a\",\"b"]"#, &[]));
+        assert_ne!(
+            canonical_of(r#"["a","b"]"#, &[]),
+            canonical_of(r#"["a\",\"b"]"#, &[])
+        );
     }
 
     #[test]
     fn a_lone_surrogate_is_one_however_it_is_escaped() {
         let lone = canonical_of(r#"{"a\ud83d":"\ud83dz"}"#, &[]);
-        assert_eq!(lone, canonical_of(r#"{"\u0061\uD83D":"\uD83D\u007a"}"#, &[]));
+        assert_eq!(
+            lone,
+            canonical_of(r#"{"\u0061\uD83D":"\uD83D\u007a"}"#, &[])
+        );
     }
 
     #[test]
     fn members_are_left_out_where_the_path_says() {
         let without: &[&[&str]] = &[&["retry"], &["meta", "attempt"]];
-        let first = canonical_of(r#"{"retry":0,"meta":{"attempt":1,"id":7},"data":{"retry":5,"attempt":5}}"#, without);
-        let second = canonical_of(r#"{"retry":1,"meta":{"id":7,"attempt":2},"data":{"retry":5,"attempt":5}}"#, without);
+        let first = canonical_of(
+            r#"{"retry":0,"meta":{"attempt":1,"id":7},"data":{"retry":5,"attempt":5}}"#,
+            without,
+        );
+        let second = canonical_of(
+            r#"{"retry":1,"meta":{"id":7,"attempt":2},"data":{"retry":5,"attempt":5}}"#,
+            without,
+        );
         assert_eq!(first, second);
         assert_ne!(
             first,
-            canonical_of(r#"{"retry":1,"meta":{"id":7,"attempt":2},"data":{"retry":6,"attempt":5}}"#, without)
+            canonical_of(
+                r#"{"retry":1,"meta":{"id":7,"attempt":2},"data":{"retry":6,"attempt":5}}"#,
+                without
+            )
         );
     }
 
@@ -360,7 +401,10 @@ mod tests {
         let nested = |depth: usize| "[".repeat(depth) + &"]".repeat(depth);
         assert!(check(nested(MAX_DEPTH).as_bytes()).is_ok());
         assert!(serde_json::from_str::<serde_json::Value>(&nested(MAX_DEPTH)).is_ok());
-        assert_eq!(check(nested(MAX_DEPTH + 1).as_bytes()).unwrap_err(), Unreadable::TooDeep { limit: MAX_DEPTH });
+        assert_eq!(
+            check(nested(MAX_DEPTH + 1).as_bytes()).unwrap_err(),
+            Unreadable::TooDeep { limit: MAX_DEPTH }
+        );
         assert!(serde_json::from_str::<serde_json::Value>(&nested(MAX_DEPTH + 1)).is_err());
         assert!(check(nested(1_000_000).as_bytes()).is_err());
         assert!(check(br#"["[[[\"[[[\\"]"#).is_ok());
@@ -371,7 +415,10 @@ mod tests {
         let text = |json| serde_json::from_str::<Text>(json).unwrap().0;
         assert_eq!(text("\"42\"").as_deref(), Some("42"));
         assert_eq!(text("42").as_deref(), Some("42"));
-        assert_eq!(text("123456789012345678901234567890").as_deref(), Some("123456789012345678901234567890"));
+        assert_eq!(
+            text("123456789012345678901234567890").as_deref(),
+            Some("123456789012345678901234567890")
+        );
         for nothing in ["\"\"", "null", "true", "[1]", "{\"a\":1}", "\"\\ud800\""] {
             assert_eq!(text(nothing), None, "{nothing}");
         }

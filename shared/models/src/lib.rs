@@ -18,7 +18,8 @@ mod unreadable;
 
 pub use delivery::Delivery;
 pub use event::{
-    DataContentType, Draft, Event, MAX_SOURCE_BYTES, MAX_SUBJECT_BYTES, MAX_TYPE_BYTES, SpecVersion, TimeProblem,
+    DataContentType, Draft, Event, MAX_SOURCE_BYTES, MAX_SUBJECT_BYTES, MAX_TYPE_BYTES,
+    SpecVersion, TimeProblem,
 };
 pub use hash::{SHARDS, hash, hex, shard};
 pub use identity::{EventId, Identity};

@@ -83,7 +83,11 @@ impl Record {
     /// What to store of a delivery, given what its provider's reader said of it: its events with its exact bytes, or
     /// all of it, quarantined.
     #[must_use]
-    pub fn of(provider: &str, delivery: &Delivery, read: Result<Vec<Event>, Unreadable>) -> Vec<Self> {
+    pub fn of(
+        provider: &str,
+        delivery: &Delivery,
+        read: Result<Vec<Event>, Unreadable>,
+    ) -> Vec<Self> {
         let origin = || Origin {
             arrival: delivery.arrival,
             request_id: delivery.request_id.clone(),
@@ -105,8 +109,16 @@ impl Record {
             Ok(events) if events.len() == 1 => {
                 let of_one = |event: Event| {
                     let same = event.data.get().as_bytes() == delivery.body;
-                    let body = if same { Body::Data } else { Body::Here(delivery.body.clone()) };
-                    Self::Event { event, origin: origin(), body }
+                    let body = if same {
+                        Body::Data
+                    } else {
+                        Body::Here(delivery.body.clone())
+                    };
+                    Self::Event {
+                        event,
+                        origin: origin(),
+                        body,
+                    }
                 };
                 events.into_iter().map(of_one).collect()
             }
@@ -118,8 +130,14 @@ impl Record {
                     origin: origin(),
                     bytes: delivery.body.clone(),
                 };
-                let of_several = |event| Self::Event { event, origin: origin(), body: Body::Shared(name.clone()) };
-                std::iter::once(shared).chain(events.into_iter().map(of_several)).collect()
+                let of_several = |event| Self::Event {
+                    event,
+                    origin: origin(),
+                    body: Body::Shared(name.clone()),
+                };
+                std::iter::once(shared)
+                    .chain(events.into_iter().map(of_several))
+                    .collect()
             }
         }
     }
@@ -128,17 +146,35 @@ impl Record {
 impl fmt::Debug for Record {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Event { event, origin, body } => {
-                f.debug_struct("Event").field("event", event).field("origin", origin).field("body", body).finish()
-            }
-            Self::Body { provider, delivery, origin, bytes } => f
+            Self::Event {
+                event,
+                origin,
+                body,
+            } => f
+                .debug_struct("Event")
+                .field("event", event)
+                .field("origin", origin)
+                .field("body", body)
+                .finish(),
+            Self::Body {
+                provider,
+                delivery,
+                origin,
+                bytes,
+            } => f
                 .debug_struct("Body")
                 .field("provider", provider)
                 .field("delivery", delivery)
                 .field("origin", origin)
                 .field("bytes", &Bytes(bytes.len()))
                 .finish(),
-            Self::Quarantined { provider, delivery, origin, reason, bytes } => f
+            Self::Quarantined {
+                provider,
+                delivery,
+                origin,
+                reason,
+                bytes,
+            } => f
                 .debug_struct("Quarantined")
                 .field("provider", provider)
                 .field("delivery", delivery)

@@ -47,8 +47,15 @@ mod tests {
         let content = SECRET.as_bytes().to_vec();
         let text = || "x".to_owned();
         [
-            Identity::Body { content: content.clone() },
-            Identity::Item { entity: text(), action: text(), content: content.clone(), beside: text() },
+            Identity::Body {
+                content: content.clone(),
+            },
+            Identity::Item {
+                entity: text(),
+                action: text(),
+                content: content.clone(),
+                beside: text(),
+            },
             Identity::Named {
                 event_id: text(),
                 action: text(),
@@ -62,7 +69,13 @@ mod tests {
     }
 
     fn event() -> Event {
-        Event::new(&delivery(), draft(Identity::Body { content: Vec::new() })).unwrap()
+        Event::new(
+            &delivery(),
+            draft(Identity::Body {
+                content: Vec::new(),
+            }),
+        )
+        .unwrap()
     }
 
     /// As text, and as the numbers that bytes are.
@@ -84,7 +97,10 @@ mod tests {
             assert_hidden(&identity, SECRET.len());
             assert_hidden(&draft(identity), bytes);
         }
-        let other = Delivery { body: format!(" {SECRET}").into_bytes(), ..delivery() };
+        let other = Delivery {
+            body: format!(" {SECRET}").into_bytes(),
+            ..delivery()
+        };
         for (delivery, read) in [
             (delivery(), Ok(vec![event()])),
             (other, Ok(vec![event()])),

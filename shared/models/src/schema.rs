@@ -8,13 +8,17 @@ use serde_json::{Map, Value};
 /// attributes pass: a later version may have them.
 #[must_use]
 pub fn schema() -> Value {
-    let settings = SchemaSettings::draft2020_12().for_serialize().with_transform(RecursiveTransform(constant));
+    let settings = SchemaSettings::draft2020_12()
+        .for_serialize()
+        .with_transform(RecursiveTransform(constant));
     let mut generated = settings.into_generator().into_root_schema_for::<Event>();
     generated.insert("$id".to_owned(), "urn:hookkeeper:event".into());
     generated.insert("title".to_owned(), "An event of Hookkeeper".into());
     let first = ["$schema", "$id", "title", "description"];
-    let mut schema: Map<_, _> =
-        first.into_iter().filter_map(|name| Some((name.to_owned(), generated.remove(name)?))).collect();
+    let mut schema: Map<_, _> = first
+        .into_iter()
+        .filter_map(|name| Some((name.to_owned(), generated.remove(name)?)))
+        .collect();
     schema.extend(generated.ensure_object().clone());
     schema.into()
 }

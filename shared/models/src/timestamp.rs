@@ -64,7 +64,9 @@ impl Timestamp {
     #[must_use]
     pub fn parse(text: &str) -> Option<Self> {
         let time = OffsetDateTime::parse(text, &Rfc3339).ok()?;
-        i64::try_from(time.unix_timestamp_nanos().div_euclid(1_000)).ok().map(Self)
+        i64::try_from(time.unix_timestamp_nanos().div_euclid(1_000))
+            .ok()
+            .map(Self)
     }
 
     fn is_sane(self) -> bool {
@@ -74,7 +76,8 @@ impl Timestamp {
 
 impl fmt::Display for Timestamp {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let time = OffsetDateTime::from_unix_timestamp_nanos(i128::from(self.0) * 1_000).map_err(|_| fmt::Error)?;
+        let time = OffsetDateTime::from_unix_timestamp_nanos(i128::from(self.0) * 1_000)
+            .map_err(|_| fmt::Error)?;
         write!(
             f,
             "{:04}-{:02}-{:02}T{:02}:{:02}:{:02}.{:06}Z",
@@ -118,7 +121,9 @@ impl OwnTime {
     /// Reads RFC 3339, or an epoch in seconds, milli- or microseconds, from a JSON number's digits or a string.
     #[must_use]
     pub fn parse(text: Option<&str>) -> Self {
-        let Some(text) = text else { return Self::Missing };
+        let Some(text) = text else {
+            return Self::Missing;
+        };
         if let Ok(epoch) = text.parse() {
             return Timestamp::from_epoch(epoch).map_or(Self::Absurd, Self::Given);
         }
@@ -132,10 +137,13 @@ impl OwnTime {
     /// The first of several fields that gives a time; without one, why there is none.
     #[must_use]
     pub fn first<'a>(texts: impl IntoIterator<Item = Option<&'a str>>) -> Self {
-        texts.into_iter().map(Self::parse).fold(Self::Missing, |best, next| match (best, next) {
-            (Self::Given(_), _) | (_, Self::Missing) => best,
-            (_, Self::Given(_) | Self::Absurd) => next,
-        })
+        texts
+            .into_iter()
+            .map(Self::parse)
+            .fold(Self::Missing, |best, next| match (best, next) {
+                (Self::Given(_), _) | (_, Self::Missing) => best,
+                (_, Self::Given(_) | Self::Absurd) => next,
+            })
     }
 }
 
@@ -146,24 +154,41 @@ mod tests {
     #[test]
     fn a_number_tells_its_unit() {
         for epoch in ["1669304389", "1669304389000", "1669304389000000"] {
-            let OwnTime::Given(time) = OwnTime::parse(Some(epoch)) else { panic!("{epoch}") };
+            let OwnTime::Given(time) = OwnTime::parse(Some(epoch)) else {
+                panic!("{epoch}")
+            };
             assert_eq!(time.to_string(), "2022-11-24T15:39:49.000000Z");
         }
     }
 
     #[test]
     fn text_needs_an_offset() {
-        let OwnTime::Given(time) = OwnTime::parse(Some("2022-11-24T18:28:13.375+03:00")) else { panic!() };
+        let OwnTime::Given(time) = OwnTime::parse(Some("2022-11-24T18:28:13.375+03:00")) else {
+            panic!()
+        };
         assert_eq!(time.to_string(), "2022-11-24T15:28:13.375000Z");
-        assert_eq!(OwnTime::parse(Some("2024-09-17 13:07:29")), OwnTime::Missing);
-        assert_eq!(OwnTime::parse(Some("2024-09-17T13:07:29")), OwnTime::Missing);
+        assert_eq!(
+            OwnTime::parse(Some("2024-09-17 13:07:29")),
+            OwnTime::Missing
+        );
+        assert_eq!(
+            OwnTime::parse(Some("2024-09-17T13:07:29")),
+            OwnTime::Missing
+        );
         assert_eq!(OwnTime::parse(Some("17265663a90")), OwnTime::Missing);
         assert_eq!(OwnTime::parse(None), OwnTime::Missing);
     }
 
     #[test]
     fn no_crm_reported_anything_then() {
-        for absurd in ["0", "-1", "11111111", "9223372036854775807", "1969-12-31T23:59:59Z", "9999-01-01T00:00:00Z"] {
+        for absurd in [
+            "0",
+            "-1",
+            "11111111",
+            "9223372036854775807",
+            "1969-12-31T23:59:59Z",
+            "9999-01-01T00:00:00Z",
+        ] {
             assert_eq!(OwnTime::parse(Some(absurd)), OwnTime::Absurd, "{absurd}");
         }
     }
@@ -171,8 +196,14 @@ mod tests {
     #[test]
     fn the_first_given_time_counts() {
         let given = OwnTime::parse(Some("1669304389"));
-        assert_eq!(OwnTime::first([None, Some("0"), Some("1669304389"), Some("1669304390")]), given);
-        assert_eq!(OwnTime::first([None, Some("0"), Some("later")]), OwnTime::Absurd);
+        assert_eq!(
+            OwnTime::first([None, Some("0"), Some("1669304389"), Some("1669304390")]),
+            given
+        );
+        assert_eq!(
+            OwnTime::first([None, Some("0"), Some("later")]),
+            OwnTime::Absurd
+        );
         assert_eq!(OwnTime::first([None, Some("later")]), OwnTime::Missing);
     }
 

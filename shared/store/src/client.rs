@@ -37,7 +37,12 @@ impl Client {
             .with_max_attempts(ATTEMPTS)
             .with_initial_backoff(FIRST_WAIT)
             .with_max_backoff(LONGEST_WAIT);
-        Self { http, share: SHARE, attempt: ATTEMPT, retry }
+        Self {
+            http,
+            share: SHARE,
+            attempt: ATTEMPT,
+            retry,
+        }
     }
 
     /// Over the network, for whom no provider waits: a table that is slow is better than none.
@@ -50,8 +55,15 @@ impl Client {
     #[must_use]
     pub fn patient_over(http: SharedHttpClient) -> Self {
         let share = PATIENT_ATTEMPT * ATTEMPTS;
-        let retry = RetryConfig::standard().with_max_attempts(ATTEMPTS).with_initial_backoff(FIRST_WAIT);
-        Self { http, share, attempt: PATIENT_ATTEMPT, retry }
+        let retry = RetryConfig::standard()
+            .with_max_attempts(ATTEMPTS)
+            .with_initial_backoff(FIRST_WAIT);
+        Self {
+            http,
+            share,
+            attempt: PATIENT_ATTEMPT,
+            retry,
+        }
     }
 
     /// The timeouts of a call, given that of one attempt. That of connecting is always the same: connections are shared by
@@ -96,7 +108,9 @@ impl Client {
 /// Retries without the SDK's quota, which two minutes of an outage use up: then the one connection that died in a freeze
 /// would be a failure too. The shares are what spares a store in trouble.
 fn unlimited() -> RetryPartition {
-    RetryPartition::custom("hookkeeper").token_bucket(TokenBucket::unlimited()).build()
+    RetryPartition::custom("hookkeeper")
+        .token_bucket(TokenBucket::unlimited())
+        .build()
 }
 
 impl Default for Client {

@@ -28,27 +28,42 @@ impl Failure {
     /// The store did not answer before the deadline.
     #[must_use]
     pub const fn timeout() -> Self {
-        Self { kind: FailureKind::Timeout, code: None }
+        Self {
+            kind: FailureKind::Timeout,
+            code: None,
+        }
     }
 
     /// The answer of the store does not say that it did what it was asked.
     #[must_use]
     pub(crate) const fn bad_answer() -> Self {
-        Self { kind: FailureKind::BadAnswer, code: None }
+        Self {
+            kind: FailureKind::BadAnswer,
+            code: None,
+        }
     }
 
     /// The store refused, with this error code.
     #[must_use]
     pub(crate) fn refused(code: &str) -> Self {
-        Self { kind: FailureKind::Refused, code: checked_code(code) }
+        Self {
+            kind: FailureKind::Refused,
+            code: checked_code(code),
+        }
     }
 
     /// An answer that the SDK takes for an error: a refusal, or a success that it cannot read.
     fn of_answer(code: Option<&str>, status: u16) -> Self {
         match code.and_then(checked_code) {
-            Some(code) => Self { kind: FailureKind::Refused, code: Some(code) },
+            Some(code) => Self {
+                kind: FailureKind::Refused,
+                code: Some(code),
+            },
             None if status < 300 => Self::bad_answer(),
-            None => Self { kind: FailureKind::Refused, code: Some(format!("http_{status}")) },
+            None => Self {
+                kind: FailureKind::Refused,
+                code: Some(format!("http_{status}")),
+            },
         }
     }
 
@@ -77,7 +92,9 @@ impl Failure {
     pub(crate) fn after(self, earlier: Option<Self>) -> Self {
         let is_end_of_time = self.kind == FailureKind::Timeout;
         match earlier {
-            Some(earlier) if is_end_of_time || (earlier.code.is_some() && self.code.is_none()) => earlier,
+            Some(earlier) if is_end_of_time || (earlier.code.is_some() && self.code.is_none()) => {
+                earlier
+            }
             _ => self,
         }
     }
@@ -102,11 +119,19 @@ impl fmt::Display for Failure {
 impl<E: ProvideErrorMetadata> From<&SdkError<E>> for Failure {
     fn from(error: &SdkError<E>) -> Self {
         match error {
-            SdkError::ServiceError(refusal) => Self::of_answer(refusal.err().code(), refusal.raw().status().as_u16()),
+            SdkError::ServiceError(refusal) => {
+                Self::of_answer(refusal.err().code(), refusal.raw().status().as_u16())
+            }
             SdkError::TimeoutError(_) => Self::timeout(),
-            SdkError::DispatchFailure(_) => Self { kind: FailureKind::Unreachable, code: None },
+            SdkError::DispatchFailure(_) => Self {
+                kind: FailureKind::Unreachable,
+                code: None,
+            },
             SdkError::ResponseError(_) => Self::bad_answer(),
-            _ => Self { kind: FailureKind::NotSent, code: None },
+            _ => Self {
+                kind: FailureKind::NotSent,
+                code: None,
+            },
         }
     }
 }
@@ -126,14 +151,23 @@ mod tests {
     fn a_failure_is_told_in_a_word_and_in_words() {
         let throttled = Failure::refused("ThrottlingException");
         assert_eq!(throttled.word(), "ThrottlingException");
-        assert_eq!(throttled.to_string(), "refused the request (ThrottlingException)");
+        assert_eq!(
+            throttled.to_string(),
+            "refused the request (ThrottlingException)"
+        );
         assert_eq!(Failure::timeout().word(), "timeout");
         assert_eq!(Failure::timeout().to_string(), "did not answer in time");
     }
 
     #[test]
     fn what_is_no_error_code_is_not_told() {
-        for text in ["", "Ada Lovelace", "<html>", "ada@example.com", &"x".repeat(MAX_CODE_BYTES + 1)] {
+        for text in [
+            "",
+            "Ada Lovelace",
+            "<html>",
+            "ada@example.com",
+            &"x".repeat(MAX_CODE_BYTES + 1),
+        ] {
             assert_eq!(Failure::refused(text).word(), "refused", "{text}");
         }
     }

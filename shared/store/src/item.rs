@@ -21,12 +21,15 @@ mod pack;
 
 use aws_sdk_dynamodb::{primitives::Blob, types::AttributeValue};
 use models::{
-    Body, DataContentType, Event, EventId, Origin, Record, SpecVersion, TimeProblem, Timestamp, Unreadable, shard,
+    Body, DataContentType, Event, EventId, Origin, Record, SpecVersion, TimeProblem, Timestamp,
+    Unreadable, shard,
 };
 use serde_json::value::RawValue;
 use std::collections::HashMap;
 
-pub use pack::{MAX_ITEM_BYTES, MAX_PART_BYTES, is_owned_by, is_part, part_keys, parts_of, size, unpack};
+pub use pack::{
+    MAX_ITEM_BYTES, MAX_PART_BYTES, is_owned_by, is_part, part_keys, parts_of, size, unpack,
+};
 
 /// What is stored: attributes by name.
 pub type Item = HashMap<String, AttributeValue>;
@@ -56,11 +59,19 @@ impl Key {
     #[must_use]
     pub fn of(record: &Record) -> Self {
         let (pk, sk) = match record {
-            Record::Event { event, .. } => {
-                (format!("{}#{}", event.source, event.subject), format!("{}#{}", event.time, event.id))
-            }
-            Record::Body { provider, delivery, .. } => return Self::of_body(provider, delivery),
-            Record::Quarantined { provider, delivery, origin, .. } => {
+            Record::Event { event, .. } => (
+                format!("{}#{}", event.source, event.subject),
+                format!("{}#{}", event.time, event.id),
+            ),
+            Record::Body {
+                provider, delivery, ..
+            } => return Self::of_body(provider, delivery),
+            Record::Quarantined {
+                provider,
+                delivery,
+                origin,
+                ..
+            } => {
                 let pk = quarantine_pk(provider, &origin.arrival.day(), shard(delivery));
                 (pk, format!("{}#{delivery}", origin.arrival))
             }
@@ -71,7 +82,10 @@ impl Key {
     /// The key of the body that the events of a delivery share.
     #[must_use]
     pub fn of_body(provider: &str, delivery: &str) -> Self {
-        Self { pk: format!("delivery#{provider}#{delivery}"), sk: BODY.to_owned() }
+        Self {
+            pk: format!("delivery#{provider}#{delivery}"),
+            sk: BODY.to_owned(),
+        }
     }
 }
 
@@ -79,7 +93,10 @@ impl Key {
 #[must_use]
 pub fn key_attributes(key: &Key) -> Item {
     let attribute = |text: &str| AttributeValue::S(text.to_owned());
-    Item::from([("pk".to_owned(), attribute(&key.pk)), ("sk".to_owned(), attribute(&key.sk))])
+    Item::from([
+        ("pk".to_owned(), attribute(&key.pk)),
+        ("sk".to_owned(), attribute(&key.sk)),
+    ])
 }
 
 /// The items of a record, in the order in which they are to be put: the parts of one that is too large, then the item
@@ -91,7 +108,11 @@ pub fn encode(record: Record) -> Vec<Item> {
     text(&mut item, "pk", pk);
     text(&mut item, "sk", sk);
     match record {
-        Record::Event { event, origin, body } => {
+        Record::Event {
+            event,
+            origin,
+            body,
+        } => {
             encode_event(&mut item, event);
             encode_origin(&mut item, origin);
             match body {
@@ -100,17 +121,32 @@ pub fn encode(record: Record) -> Vec<Item> {
                 Body::Shared(delivery) => text(&mut item, "delivery", delivery),
             }
         }
-        Record::Body { provider, delivery, origin, bytes } => {
+        Record::Body {
+            provider,
+            delivery,
+            origin,
+            bytes,
+        } => {
             text(&mut item, "provider", provider);
             text(&mut item, "delivery", delivery);
             encode_origin(&mut item, origin);
             blob(&mut item, "body", bytes);
         }
-        Record::Quarantined { provider, delivery, origin, reason, bytes } => {
+        Record::Quarantined {
+            provider,
+            delivery,
+            origin,
+            reason,
+            bytes,
+        } => {
             text(&mut item, "provider", provider);
             text(&mut item, "delivery", delivery);
             text(&mut item, "reason", reason.reason().to_owned());
-            text(&mut item, "unreadable", serde_json::to_string(&reason).unwrap_or_default());
+            text(
+                &mut item,
+                "unreadable",
+                serde_json::to_string(&reason).unwrap_or_default(),
+            );
             encode_origin(&mut item, origin);
             blob(&mut item, "body", bytes);
         }
@@ -168,7 +204,10 @@ pub(crate) fn is_being_removed(item: &Item) -> bool {
 /// The key of an item.
 pub(crate) fn key(item: &Item) -> Key {
     let text = |name| attribute(item, name).unwrap_or_default().to_owned();
-    Key { pk: text("pk"), sk: text("sk") }
+    Key {
+        pk: text("pk"),
+        sk: text("sk"),
+    }
 }
 
 fn set_expiry(item: &mut Item, expires: Option<i64>) {
@@ -254,11 +293,16 @@ pub fn decode(mut item: Item) -> Result<Record, ItemError> {
         (Err(_), Ok(bytes)) => Body::Here(bytes),
         (Err(_), Err(_)) => Body::Data,
     };
-    Ok(Record::Event { event: decode_event(&mut item)?, origin, body })
+    Ok(Record::Event {
+        event: decode_event(&mut item)?,
+        origin,
+        body,
+    })
 }
 
 fn decode_event(item: &mut Item) -> Result<Event, ItemError> {
-    let data = RawValue::from_string(take(item, "data")?).map_err(|_| ItemError::Attribute("data"))?;
+    let data =
+        RawValue::from_string(take(item, "data")?).map_err(|_| ItemError::Attribute("data"))?;
     Ok(Event {
         specversion: SpecVersion::V1_0,
         id: EventId::stored(take(item, "id")?),
@@ -284,7 +328,9 @@ fn time_problem(problem: TimeProblem) -> &'static str {
 
 fn decode_time_problem(item: &mut Item) -> Option<TimeProblem> {
     let word = take(item, "timeproblem").ok()?;
-    [TimeProblem::Missing, TimeProblem::Absurd].into_iter().find(|problem| time_problem(*problem) == word)
+    [TimeProblem::Missing, TimeProblem::Absurd]
+        .into_iter()
+        .find(|problem| time_problem(*problem) == word)
 }
 
 fn decode_origin(item: &mut Item) -> Result<Origin, ItemError> {
@@ -334,7 +380,10 @@ mod tests {
             arrival: Timestamp::from_epoch(1_795_255_200).unwrap(),
             request_id: "r-1".to_owned(),
         };
-        Record::of("closer", &delivery, read).into_iter().flat_map(encode).collect()
+        Record::of("closer", &delivery, read)
+            .into_iter()
+            .flat_map(encode)
+            .collect()
     }
 
     fn event(id: &str) -> Event {
@@ -351,10 +400,15 @@ mod tests {
         let day = Some(1_795_346_400);
         let expires = |mut item: Item, at| {
             stamp(&mut item, now, at);
-            item.remove("expires").map(|expires| expires.as_n().unwrap().clone())
+            item.remove("expires")
+                .map(|expires| expires.as_n().unwrap().clone())
         };
         for item in items(Ok(vec![event("a"), event("b")])) {
-            assert_eq!(expires(item.clone(), day).as_deref(), Some("1795346400"), "{item:?}");
+            assert_eq!(
+                expires(item.clone(), day).as_deref(),
+                Some("1795346400"),
+                "{item:?}"
+            );
             assert_eq!(expires(item, None), None);
         }
         for item in items(Err(Unreadable::NoEvent)) {
@@ -368,13 +422,23 @@ mod tests {
         let hours = |items: Vec<Item>| -> Vec<Option<String>> {
             let stamped = items.into_iter().map(|mut item| {
                 stamp(&mut item, now, None);
-                assert_eq!(take(&mut item, "kept").unwrap(), "2026-11-21T11:20:00.000000Z");
+                assert_eq!(
+                    take(&mut item, "kept").unwrap(),
+                    "2026-11-21T11:20:00.000000Z"
+                );
                 take(&mut item, "hour").ok()
             });
             stamped.collect()
         };
-        let [None, Some(one), Some(other)] = &hours(items(Ok(vec![event("a"), event("b")])))[..] else { panic!() };
-        assert!(one.starts_with("2026-11-21T11#") && other.starts_with("2026-11-21T11#") && one != other);
+        let [None, Some(one), Some(other)] = &hours(items(Ok(vec![event("a"), event("b")])))[..]
+        else {
+            panic!()
+        };
+        assert!(
+            one.starts_with("2026-11-21T11#")
+                && other.starts_with("2026-11-21T11#")
+                && one != other
+        );
         assert_eq!(hours(items(Err(Unreadable::NoEvent))), [None]);
     }
 }

@@ -49,19 +49,28 @@ impl Entry {
     /// Whose CRM: `pipedrive/7`.
     #[must_use]
     pub fn source(&self) -> &str {
-        self.key.pk.split_once('#').map_or(&*self.key.pk, |(source, _)| source)
+        self.key
+            .pk
+            .split_once('#')
+            .map_or(&*self.key.pk, |(source, _)| source)
     }
 
     /// To what it happened: `deal/42`.
     #[must_use]
     pub fn subject(&self) -> &str {
-        self.key.pk.split_once('#').map_or("", |(_, subject)| subject)
+        self.key
+            .pk
+            .split_once('#')
+            .map_or("", |(_, subject)| subject)
     }
 
     /// When it happened, as RFC 3339.
     #[must_use]
     pub fn time(&self) -> &str {
-        self.key.sk.split_once('#').map_or(&*self.key.sk, |(time, _)| time)
+        self.key
+            .sk
+            .split_once('#')
+            .map_or(&*self.key.sk, |(time, _)| time)
     }
 
     /// Its id.
@@ -73,7 +82,10 @@ impl Entry {
     fn of(item: &Item) -> Result<Self, TableError> {
         let text = |name| item::attribute(item, name).ok_or(OTHER_VERSION);
         Ok(Self {
-            key: Key { pk: text("pk")?.to_owned(), sk: text("sk")?.to_owned() },
+            key: Key {
+                pk: text("pk")?.to_owned(),
+                sk: text("sk")?.to_owned(),
+            },
             r#type: text("type")?.to_owned(),
             kept: Timestamp::parse(text("kept")?).ok_or(OTHER_VERSION)?,
         })
@@ -82,7 +94,11 @@ impl Entry {
 
 impl Table {
     /// The events that were kept in a span of time, in the order of keeping.
-    pub fn kept(&self, span: Range<Timestamp>, order: Order) -> impl Stream<Item = Result<Entry, TableError>> {
+    pub fn kept(
+        &self,
+        span: Range<Timestamp>,
+        order: Order,
+    ) -> impl Stream<Item = Result<Entry, TableError>> {
         let hours = in_order(hours(&span), order);
         stream::iter(hours).flat_map(move |hour| self.kept_in(&hour, &span, order))
     }
@@ -93,8 +109,11 @@ impl Table {
     /// [`TableError`].
     pub async fn sources(&self, span: &Range<Timestamp>) -> Result<BTreeSet<String>, TableError> {
         let hours = hours(span);
-        let shards = hours.iter().flat_map(|hour| SHARDS.map(|shard| (hour, shard)));
-        let of_shards = stream::iter(shards.map(|(hour, shard)| self.sources_in(hour, shard, span)));
+        let shards = hours
+            .iter()
+            .flat_map(|hour| SHARDS.map(|shard| (hour, shard)));
+        let of_shards =
+            stream::iter(shards.map(|(hour, shard)| self.sources_in(hour, shard, span)));
         let mut of_shards = pin!(of_shards.buffer_unordered(CONCURRENT_SHARDS));
         let mut sources = BTreeSet::new();
         while let Some(of_shard) = of_shards.next().await {
@@ -122,9 +141,16 @@ impl Table {
     }
 
     /// Those of one hour (`2026-11-21T20`), of all its shards.
-    fn kept_in(&self, hour: &str, span: &Range<Timestamp>, order: Order) -> BoxStream<'_, Result<Entry, TableError>> {
+    fn kept_in(
+        &self,
+        hour: &str,
+        span: &Range<Timestamp>,
+        order: Order,
+    ) -> BoxStream<'_, Result<Entry, TableError>> {
         let shards = SHARDS.map(|shard| self.shard(hour, shard, span, order));
-        merged(shards.into(), order, |entry| (entry.kept, entry.key.clone()))
+        merged(shards.into(), order, |entry| {
+            (entry.kept, entry.key.clone())
+        })
     }
 
     /// Those of one shard of an hour.
@@ -146,13 +172,21 @@ impl Table {
         let entries = items(query).map(|item| Entry::of(&item?));
         // BETWEEN includes both ends.
         let until = span.end;
-        entries.try_filter(move |entry| ready(entry.kept < until)).boxed()
+        entries
+            .try_filter(move |entry| ready(entry.kept < until))
+            .boxed()
     }
 
     /// Everything that happened to one subject, by its `<source>#<subject>`, in the order of `time`.
-    pub fn history<'a>(&'a self, pk: &str) -> impl Stream<Item = Result<Stored, TableError>> + use<'a> {
-        let query = self.query("pk = :pk", Order::OldestFirst).consistent_read(true);
-        self.stored(query.expression_attribute_values(":pk", AttributeValue::S(pk.to_owned()))).boxed()
+    pub fn history<'a>(
+        &'a self,
+        pk: &str,
+    ) -> impl Stream<Item = Result<Stored, TableError>> + use<'a> {
+        let query = self
+            .query("pk = :pk", Order::OldestFirst)
+            .consistent_read(true);
+        self.stored(query.expression_attribute_values(":pk", AttributeValue::S(pk.to_owned())))
+            .boxed()
     }
 
     /// The quarantined deliveries of a provider that arrived in a span of time.
@@ -183,13 +217,21 @@ impl Table {
             let shards = SHARDS.map(|shard| {
                 let pk = quarantine_pk(provider, &day, shard);
                 let heads = items(self.quarantine_query(pk, &span, Order::OldestFirst));
-                heads.try_filter(|item| ready(item::is_being_removed(item))).map_ok(|item| item::key(&item)).boxed()
+                heads
+                    .try_filter(|item| ready(item::is_being_removed(item)))
+                    .map_ok(|item| item::key(&item))
+                    .boxed()
             });
             stream::iter(shards).flatten()
         })
     }
 
-    fn quarantine_query(&self, pk: String, span: &Range<Timestamp>, order: Order) -> QueryFluentBuilder {
+    fn quarantine_query(
+        &self,
+        pk: String,
+        span: &Range<Timestamp>,
+        order: Order,
+    ) -> QueryFluentBuilder {
         self.query("pk = :pk AND sk BETWEEN :since AND :until", order)
             .expression_attribute_values(":pk", AttributeValue::S(pk))
             .expression_attribute_values(":since", AttributeValue::S(span.start.to_string()))
@@ -198,7 +240,11 @@ impl Table {
     }
 
     fn query(&self, condition: &str, order: Order) -> QueryFluentBuilder {
-        let query = self.client.query().table_name(&self.name).key_condition_expression(condition);
+        let query = self
+            .client
+            .query()
+            .table_name(&self.name)
+            .key_condition_expression(condition);
         query.scan_index_forward(order == Order::OldestFirst)
     }
 
@@ -206,14 +252,18 @@ impl Table {
     /// place of parts.
     fn stored(&self, query: QueryFluentBuilder) -> impl Stream<Item = Result<Stored, TableError>> {
         let heads = items(query).try_filter(|item| ready(!item::is_part(item)));
-        heads.then(async |item| self.whole(item?).await).try_filter_map(async |stored| Ok(stored))
+        heads
+            .then(async |item| self.whole(item?).await)
+            .try_filter_map(async |stored| Ok(stored))
     }
 }
 
 /// What a query finds, page by page.
 fn items(query: QueryFluentBuilder) -> impl Stream<Item = Result<Item, TableError>> {
     let pages = query.into_paginator().items().send();
-    stream::unfold(pages, async |mut pages| Some((pages.next().await?.map_err(TableError::from), pages)))
+    stream::unfold(pages, async |mut pages| {
+        Some((pages.next().await?.map_err(TableError::from), pages))
+    })
 }
 
 /// Several streams that are in order of a key, as one that is.
@@ -226,11 +276,16 @@ fn merged<'a, T: Send + Sync + 'a, K: Ord + 'a>(
     let next = move |mut heads: Vec<Peekable<BoxStream<'a, Result<T, TableError>>>>| async move {
         let peeked = join_all(heads.iter_mut().map(|head| Pin::new(head).peek())).await;
         // An error comes before everything, in either order.
-        let ranked =
-            peeked.into_iter().enumerate().filter_map(|(index, item)| Some((item?.as_ref().ok().map(key), index)));
+        let ranked = peeked
+            .into_iter()
+            .enumerate()
+            .filter_map(|(index, item)| Some((item?.as_ref().ok().map(key), index)));
         let index = match order {
             Order::OldestFirst => ranked.min().map(|(_, index)| index),
-            Order::NewestFirst => ranked.map(|(key, index)| (key.map(Reverse), index)).min().map(|(_, index)| index),
+            Order::NewestFirst => ranked
+                .map(|(key, index)| (key.map(Reverse), index))
+                .min()
+                .map(|(_, index)| index),
         }?;
         let item = heads.get_mut(index)?.next().await?;
         Some((item, heads))
@@ -251,7 +306,8 @@ fn days(span: &Range<Timestamp>) -> Vec<String> {
 /// The beginnings of all spans of so many seconds that a span touches.
 fn touched(span: &Range<Timestamp>, seconds: u64) -> impl Iterator<Item = Timestamp> {
     let of = |time: Timestamp| u64::try_from(time.as_seconds()).unwrap_or_default() / seconds;
-    (of(span.start)..=of(span.end)).map(move |number| Timestamp::from_unix(Duration::from_secs(number * seconds)))
+    (of(span.start)..=of(span.end))
+        .map(move |number| Timestamp::from_unix(Duration::from_secs(number * seconds)))
 }
 
 fn in_order<T>(mut items: Vec<T>, order: Order) -> Vec<T> {
@@ -272,20 +328,40 @@ mod tests {
     #[test]
     fn a_span_touches_the_hours_of_both_its_ends() {
         let span = time("2026-11-21T22:59:59.999999Z")..time("2026-11-22T00:00:00.000000Z");
-        assert_eq!(hours(&span), ["2026-11-21T22", "2026-11-21T23", "2026-11-22T00"]);
+        assert_eq!(
+            hours(&span),
+            ["2026-11-21T22", "2026-11-21T23", "2026-11-22T00"]
+        );
         assert_eq!(days(&span), ["2026-11-21", "2026-11-22"]);
     }
 
     #[tokio::test]
     async fn streams_are_merged_in_order_and_an_error_comes_first() {
         let merged = async |streams: Vec<Vec<Result<u8, TableError>>>, order| -> Vec<Option<u8>> {
-            let streams = streams.into_iter().map(|items| stream::iter(items).boxed()).collect();
-            merged(streams, order, |number: &u8| *number).map(Result::ok).collect().await
+            let streams = streams
+                .into_iter()
+                .map(|items| stream::iter(items).boxed())
+                .collect();
+            merged(streams, order, |number: &u8| *number)
+                .map(Result::ok)
+                .collect()
+                .await
         };
         let streams = || vec![vec![Ok(1), Ok(4)], vec![], vec![Ok(2), Ok(3), Ok(5)]];
-        assert_eq!(merged(streams(), Order::OldestFirst).await, [1, 2, 3, 4, 5].map(Some));
-        let reversed = || streams().into_iter().map(|items: Vec<_>| items.into_iter().rev().collect()).collect();
-        assert_eq!(merged(reversed(), Order::NewestFirst).await, [5, 4, 3, 2, 1].map(Some));
+        assert_eq!(
+            merged(streams(), Order::OldestFirst).await,
+            [1, 2, 3, 4, 5].map(Some)
+        );
+        let reversed = || {
+            streams()
+                .into_iter()
+                .map(|items: Vec<_>| items.into_iter().rev().collect())
+                .collect()
+        };
+        assert_eq!(
+            merged(reversed(), Order::NewestFirst).await,
+            [5, 4, 3, 2, 1].map(Some)
+        );
         for order in [Order::OldestFirst, Order::NewestFirst] {
             let failing = vec![vec![Ok(7)], vec![Err(OTHER_VERSION)]];
             assert_eq!(merged(failing, order).await, [None, Some(7)]);

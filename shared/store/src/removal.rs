@@ -41,7 +41,11 @@ impl Table {
 
     /// Removes the parts of a record that the item under its key does not name: those of another writer, and those of the
     /// item that was there before.
-    pub(crate) async fn remove_other_parts(&self, key: &Key, own: &[Key]) -> Result<(), TableError> {
+    pub(crate) async fn remove_other_parts(
+        &self,
+        key: &Key,
+        own: &[Key],
+    ) -> Result<(), TableError> {
         for part in self.parts_of_all_writers(key).await? {
             if !own.contains(&part) {
                 self.delete(&part).await?;
@@ -88,13 +92,21 @@ impl Table {
             .expression_attribute_values(":removing", AttributeValue::Bool(true));
         match update.send().await {
             Ok(_) => Ok(()),
-            Err(SdkError::ServiceError(error)) if error.err().is_conditional_check_failed_exception() => Ok(()),
+            Err(SdkError::ServiceError(error))
+                if error.err().is_conditional_check_failed_exception() =>
+            {
+                Ok(())
+            }
             Err(error) => Err(error.into()),
         }
     }
 
     async fn delete(&self, key: &Key) -> Result<(), TableError> {
-        let delete = self.client.delete_item().table_name(&self.name).set_key(Some(item::key_attributes(key)));
+        let delete = self
+            .client
+            .delete_item()
+            .table_name(&self.name)
+            .set_key(Some(item::key_attributes(key)));
         delete.send().await?;
         Ok(())
     }

@@ -10,7 +10,8 @@ use crate::{
 };
 use aws_sdk_dynamodb::{primitives::Blob, types::AttributeValue};
 use aws_sdk_sqs::{
-    error::SdkError, operation::send_message_batch::SendMessageBatchError, types::SendMessageBatchRequestEntry,
+    error::SdkError, operation::send_message_batch::SendMessageBatchError,
+    types::SendMessageBatchRequestEntry,
 };
 use base64::{Engine, engine::general_purpose::STANDARD};
 use flate2::{Compression, read::ZlibDecoder, write::ZlibEncoder};
@@ -35,7 +36,8 @@ const MAX_JSON_BYTES: u64 = 8_000_000;
 const CONCURRENT_BATCHES: usize = 8;
 
 const _: () = assert!(
-    ATTEMPT.as_millis() + ATTEMPT_PER_MEGABYTE.as_millis() * CONCURRENT_BATCHES as u128 <= SHARE.as_millis(),
+    ATTEMPT.as_millis() + ATTEMPT_PER_MEGABYTE.as_millis() * CONCURRENT_BATCHES as u128
+        <= SHARE.as_millis(),
     "a share holds the longest attempt"
 );
 
@@ -85,7 +87,10 @@ impl Sent {
 
 impl SentBatch {
     fn failed(failure: Failure) -> Self {
-        Self { taken: Vec::new(), failure: Some(failure) }
+        Self {
+            taken: Vec::new(),
+            failure: Some(failure),
+        }
     }
 }
 
@@ -111,10 +116,17 @@ impl Message {
             AttributeValue::B(blob) => Some(Attribute::B(STANDARD.encode(blob))),
             _ => None,
         };
-        let item: BTreeMap<&str, _> = item.iter().filter_map(|(name, it)| Some((&**name, attribute(it)?))).collect();
+        let item: BTreeMap<&str, _> = item
+            .iter()
+            .filter_map(|(name, it)| Some((&**name, attribute(it)?)))
+            .collect();
         let json = serde_json::to_vec(&item).unwrap_or_default();
         // What is packed would cost time and become no smaller.
-        let compression = if item.contains_key("packed") { Compression::none() } else { Compression::fast() };
+        let compression = if item.contains_key("packed") {
+            Compression::none()
+        } else {
+            Compression::fast()
+        };
         let mut zlib = ZlibEncoder::new(Vec::new(), compression);
         // Writing to memory does not fail.
         zlib.write_all(&json).ok();
@@ -140,16 +152,24 @@ impl Message {
     pub fn item(&self) -> Result<Item, NoItem> {
         let zlib = STANDARD.decode(self.text()).map_err(|_| NoItem)?;
         let mut json = Vec::new();
-        ZlibDecoder::new(&*zlib).take(MAX_JSON_BYTES).read_to_end(&mut json).map_err(|_| NoItem)?;
-        let item: BTreeMap<String, Attribute> = serde_json::from_slice(&json).map_err(|_| NoItem)?;
+        ZlibDecoder::new(&*zlib)
+            .take(MAX_JSON_BYTES)
+            .read_to_end(&mut json)
+            .map_err(|_| NoItem)?;
+        let item: BTreeMap<String, Attribute> =
+            serde_json::from_slice(&json).map_err(|_| NoItem)?;
         let value = |attribute| {
             Ok(match attribute {
                 Attribute::S(text) => AttributeValue::S(text),
                 Attribute::N(number) => AttributeValue::N(number),
-                Attribute::B(base64) => AttributeValue::B(Blob::new(STANDARD.decode(base64).map_err(|_| NoItem)?)),
+                Attribute::B(base64) => {
+                    AttributeValue::B(Blob::new(STANDARD.decode(base64).map_err(|_| NoItem)?))
+                }
             })
         };
-        item.into_iter().map(|(name, attribute)| Ok((name, value(attribute)?))).collect()
+        item.into_iter()
+            .map(|(name, attribute)| Ok((name, value(attribute)?)))
+            .collect()
     }
 }
 
@@ -158,17 +178,27 @@ impl Spool {
     #[must_use]
     pub fn new(client: &Client, settings: &Settings) -> Option<Self> {
         let (url, settings) = (settings.spool.clone()?, settings.clone());
-        Some(Self { connection: client.clone(), settings, client: OnceLock::new(), url })
+        Some(Self {
+            connection: client.clone(),
+            settings,
+            client: OnceLock::new(),
+            url,
+        })
     }
 
     /// Sends messages until a deadline. What fails of a batch that is else taken is sent again at once.
     pub async fn send(&self, messages: &[Message], deadline: Instant) -> Sent {
-        let mut sent = Sent { taken: vec![false; messages.len()], failure: None };
+        let mut sent = Sent {
+            taken: vec![false; messages.len()],
+            failure: None,
+        };
         for _ in 0..ATTEMPTS {
             let batches = batches(messages, &sent.taken);
             let attempt = attempt_to_send(self.connection.attempt, bytes_at_once(&batches));
-            let batches = stream::iter(batches).map(|batch| self.send_until(deadline, attempt, batch));
-            let batches: Vec<SentBatch> = batches.buffer_unordered(CONCURRENT_BATCHES).collect().await;
+            let batches =
+                stream::iter(batches).map(|batch| self.send_until(deadline, attempt, batch));
+            let batches: Vec<SentBatch> =
+                batches.buffer_unordered(CONCURRENT_BATCHES).collect().await;
             let is_none_taken = batches.iter().all(|batch| batch.taken.is_empty());
             for batch in batches {
                 sent.add(batch);
@@ -180,7 +210,12 @@ impl Spool {
         sent
     }
 
-    async fn send_until(&self, deadline: Instant, attempt: Duration, batch: Vec<(usize, Message)>) -> SentBatch {
+    async fn send_until(
+        &self,
+        deadline: Instant,
+        attempt: Duration,
+        batch: Vec<(usize, Message)>,
+    ) -> SentBatch {
         match tokio::time::timeout_at(deadline, self.send_batch(attempt, batch)).await {
             Ok(sent) => sent,
             Err(_) => SentBatch::failed(Failure::timeout()),
@@ -191,21 +226,39 @@ impl Spool {
     async fn send_batch(&self, attempt: Duration, batch: Vec<(usize, Message)>) -> SentBatch {
         let count = batch.len();
         let entries = batch.into_iter().map(|(index, message)| {
-            SendMessageBatchRequestEntry::builder().id(index.to_string()).message_body(message.text()).build()
+            SendMessageBatchRequestEntry::builder()
+                .id(index.to_string())
+                .message_body(message.text())
+                .build()
         });
         let entries = match entries.collect() {
             Ok(entries) => entries,
-            Err(error) => return SentBatch::failed(Failure::from(&SdkError::<SendMessageBatchError>::from(error))),
+            Err(error) => {
+                return SentBatch::failed(Failure::from(&SdkError::<SendMessageBatchError>::from(
+                    error,
+                )));
+            }
         };
-        let client = self.client.get_or_init(|| self.connection.sqs(&self.settings));
-        let send = client.send_message_batch().queue_url(&self.url).set_entries(Some(entries));
+        let client = self
+            .client
+            .get_or_init(|| self.connection.sqs(&self.settings));
+        let send = client
+            .send_message_batch()
+            .queue_url(&self.url)
+            .set_entries(Some(entries));
         let timeout = self.connection.timeout(attempt);
-        let send = send.customize().config_override(aws_sdk_sqs::Config::builder().timeout_config(timeout));
+        let send = send
+            .customize()
+            .config_override(aws_sdk_sqs::Config::builder().timeout_config(timeout));
         let answer = match send.send().await {
             Ok(answer) => answer,
             Err(error) => return SentBatch::failed(Failure::from(&error)),
         };
-        let taken: Vec<usize> = answer.successful.iter().filter_map(|entry| entry.id.parse().ok()).collect();
+        let taken: Vec<usize> = answer
+            .successful
+            .iter()
+            .filter_map(|entry| entry.id.parse().ok())
+            .collect();
         let failure = match answer.failed.first() {
             Some(failed) => Some(Failure::refused(&failed.code)),
             None if taken.len() < count => Some(Failure::bad_answer()),
@@ -239,7 +292,11 @@ fn batches(messages: &[Message], taken: &[bool]) -> Vec<Vec<(usize, Message)>> {
 
 /// The most bytes of these batches that are sent at the same time.
 fn bytes_at_once(batches: &[Vec<(usize, Message)>]) -> usize {
-    let bytes: usize = batches.iter().flatten().map(|(_, message)| message.0.len()).sum();
+    let bytes: usize = batches
+        .iter()
+        .flatten()
+        .map(|(_, message)| message.0.len())
+        .sum();
     bytes.min(CONCURRENT_BATCHES * MAX_BATCH_BYTES)
 }
 
@@ -250,10 +307,19 @@ mod tests {
 
     fn item(data: &str) -> Item {
         Item::from([
-            ("pk".to_owned(), AttributeValue::S("closer#customer/1".to_owned())),
+            (
+                "pk".to_owned(),
+                AttributeValue::S("closer#customer/1".to_owned()),
+            ),
             ("data".to_owned(), AttributeValue::S(data.to_owned())),
-            ("body".to_owned(), AttributeValue::B(Blob::new([0, 255, b'<']))),
-            ("expires".to_owned(), AttributeValue::N("1795255200".to_owned())),
+            (
+                "body".to_owned(),
+                AttributeValue::B(Blob::new([0, 255, b'<'])),
+            ),
+            (
+                "expires".to_owned(),
+                AttributeValue::N("1795255200".to_owned()),
+            ),
         ])
     }
 
@@ -261,10 +327,24 @@ mod tests {
     fn an_item_comes_out_of_a_message_as_it_went_in() {
         let item = item("\u{0} <é> \u{ffff} \u{1f600}");
         let message = Message::of(&item);
-        assert!(message.0.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"+/=".contains(&byte)));
+        assert!(
+            message
+                .0
+                .bytes()
+                .all(|byte| byte.is_ascii_alphanumeric() || b"+/=".contains(&byte))
+        );
         assert_eq!(message.item(), Ok(item));
-        for garbage in ["", "no base64", "YWJj", &STANDARD.encode([0x78, 0x01, 1, 0])] {
-            assert_eq!(Message::received(garbage.to_owned()).item(), Err(NoItem), "{garbage}");
+        for garbage in [
+            "",
+            "no base64",
+            "YWJj",
+            &STANDARD.encode([0x78, 0x01, 1, 0]),
+        ] {
+            assert_eq!(
+                Message::received(garbage.to_owned()).item(),
+                Err(NoItem),
+                "{garbage}"
+            );
         }
     }
 
@@ -281,11 +361,20 @@ mod tests {
     #[test]
     fn batches_are_what_sqs_takes() {
         let sizes = |bodies: &[usize]| -> Vec<usize> {
-            let messages: Vec<_> = bodies.iter().map(|bytes| Message::received("x".repeat(*bytes))).collect();
-            batches(&messages, &vec![false; bodies.len()]).iter().map(Vec::len).collect()
+            let messages: Vec<_> = bodies
+                .iter()
+                .map(|bytes| Message::received("x".repeat(*bytes)))
+                .collect();
+            batches(&messages, &vec![false; bodies.len()])
+                .iter()
+                .map(Vec::len)
+                .collect()
         };
         assert_eq!(sizes(&[1; 25]), [10, 10, 5]);
-        assert_eq!(sizes(&[MAX_BATCH_BYTES / 2, MAX_BATCH_BYTES / 2, 1, MAX_BATCH_BYTES]), [2, 1, 1]);
+        assert_eq!(
+            sizes(&[MAX_BATCH_BYTES / 2, MAX_BATCH_BYTES / 2, 1, MAX_BATCH_BYTES]),
+            [2, 1, 1]
+        );
         assert!(sizes(&[]).is_empty());
 
         let messages = ["a", "b", "c"].map(|text| Message::received(text.to_owned()));

@@ -102,14 +102,17 @@ impl Store {
         let mut outcome = Outcome::default();
         let mut budget = Budget::new(self.share, self.spool.is_some());
         let expires = self.table.expiry();
-        let items = records.into_iter().map(|record| item::encode_with_expiry(record, expires));
+        let items = records
+            .into_iter()
+            .map(|record| item::encode_with_expiry(record, expires));
         let mut left: Vec<Waiting> = items.filter_map(Waiting::new).collect();
         let (order, mut table_limit) = self.order();
         loop {
             for place in order {
                 match place {
                     Place::Table => {
-                        self.put(&mut left, table_limit, &mut budget, &mut outcome).await;
+                        self.put(&mut left, table_limit, &mut budget, &mut outcome)
+                            .await;
                         table_limit = self.share;
                     }
                     Place::Spool => self.send(&mut left, &mut budget, &mut outcome).await,
@@ -134,14 +137,21 @@ impl Store {
     }
 
     /// Puts records into the table, and leaves what it does not take in time.
-    async fn put(&self, left: &mut Vec<Waiting>, limit: Duration, budget: &mut Budget, outcome: &mut Outcome) {
+    async fn put(
+        &self,
+        left: &mut Vec<Waiting>,
+        limit: Duration,
+        budget: &mut Budget,
+        outcome: &mut Outcome,
+    ) {
         let limit = limit.min(budget.for_the_table());
         if left.is_empty() || limit.is_zero() {
             return;
         }
         let started = Instant::now();
         // Boxed, since the compiler does not see otherwise that it may be sent to another thread.
-        let puts = stream::iter(mem::take(left)).map(|waiting| self.put_record(waiting, started + limit).boxed());
+        let puts = stream::iter(mem::take(left))
+            .map(|waiting| self.put_record(waiting, started + limit).boxed());
         let mut puts = puts.buffer_unordered(CONCURRENT_PUTS);
         while let Some(put) = puts.next().await {
             match put {
@@ -160,7 +170,11 @@ impl Store {
 
     /// Puts what is left of one record: its parts, then, once all of them are there, the item itself. Says of an event
     /// whether it is new.
-    async fn put_record(&self, mut waiting: Waiting, deadline: Instant) -> Result<Option<Kept>, Box<NotPut>> {
+    async fn put_record(
+        &self,
+        mut waiting: Waiting,
+        deadline: Instant,
+    ) -> Result<Option<Kept>, Box<NotPut>> {
         let parts = mem::take(&mut waiting.parts);
         let puts = stream::iter(parts).map(|part| self.put_part(part, deadline));
         let mut puts = puts.buffer_unordered(CONCURRENT_PARTS);
@@ -174,11 +188,17 @@ impl Store {
         }
         drop(puts);
         if let Some(failure) = failure {
-            return Err(Box::new(NotPut { left: waiting, failure }));
+            return Err(Box::new(NotPut {
+                left: waiting,
+                failure,
+            }));
         }
         match self.put_item(&waiting.head.item, deadline).await {
             Ok(kept) => Ok(item::is_event(&waiting.head.item).then_some(kept)),
-            Err(failure) => Err(Box::new(NotPut { left: waiting, failure })),
+            Err(failure) => Err(Box::new(NotPut {
+                left: waiting,
+                failure,
+            })),
         }
     }
 
@@ -195,20 +215,27 @@ impl Store {
             return Err(Failure::timeout());
         }
         let put = self.table.try_put(item.clone());
-        tokio::time::timeout_at(deadline, put).await.unwrap_or_else(|_| Err(Failure::timeout()))
+        tokio::time::timeout_at(deadline, put)
+            .await
+            .unwrap_or_else(|_| Err(Failure::timeout()))
     }
 
     /// Sends records to the spool, and leaves those that it does not take whole in time. As in the table, an item comes after
     /// all of its parts: else the drain would wait in vain for the parts of a delivery that was given up.
     async fn send(&self, left: &mut Vec<Waiting>, budget: &mut Budget, outcome: &mut Outcome) {
         let limit = budget.for_the_spool();
-        let Some(spool) = self.spool.as_ref().filter(|_| !limit.is_zero()) else { return };
+        let Some(spool) = self.spool.as_ref().filter(|_| !limit.is_zero()) else {
+            return;
+        };
         // What is computed is no time of the spool's.
         left.iter().for_each(Waiting::encode);
         let started = Instant::now();
         let first = left.iter_mut().flat_map(Waiting::before_its_head).collect();
         send_pieces(spool, first, started + limit, outcome).await;
-        let heads = left.iter_mut().filter_map(Waiting::head_after_its_parts).collect();
+        let heads = left
+            .iter_mut()
+            .filter_map(Waiting::head_after_its_parts)
+            .collect();
         send_pieces(spool, heads, started + limit, outcome).await;
         budget.spend_on_the_spool(started.elapsed());
         let before = left.len();
@@ -217,7 +244,12 @@ impl Store {
     }
 }
 
-async fn send_pieces(spool: &Spool, pieces: Vec<&mut Piece>, deadline: Instant, outcome: &mut Outcome) {
+async fn send_pieces(
+    spool: &Spool,
+    pieces: Vec<&mut Piece>,
+    deadline: Instant,
+    outcome: &mut Outcome,
+) {
     let messages: Vec<_> = pieces.iter().map(|piece| piece.message().clone()).collect();
     let sent = spool.send(&messages, deadline).await;
     for (piece, is_taken) in pieces.into_iter().zip(sent.taken) {

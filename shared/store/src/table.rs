@@ -69,13 +69,21 @@ impl Table {
     /// The table of these settings. Connects at the first use.
     #[must_use]
     pub fn new(client: &Client, settings: &Settings) -> Self {
-        Self::over(client.dynamodb(settings), &settings.table, settings.retention)
+        Self::over(
+            client.dynamodb(settings),
+            &settings.table,
+            settings.retention,
+        )
     }
 
     /// A table behind a client of the SDK's; new events expire after the retention, or never.
     #[must_use]
     pub fn over(client: aws_sdk_dynamodb::Client, name: &str, retention: Option<Duration>) -> Self {
-        Self { client, name: name.to_owned(), retention }
+        Self {
+            client,
+            name: name.to_owned(),
+            retention,
+        }
     }
 
     /// Puts an item, once: a second put of the same key changes nothing. That of a part makes it stay for longer, where it
@@ -97,7 +105,9 @@ impl Table {
         let put = on_condition(self.client.put_item().table_name(&self.name), &item);
         match put.set_item(Some(item)).send().await {
             Ok(_) => Ok(Kept::New),
-            Err(SdkError::ServiceError(error)) if error.err().is_conditional_check_failed_exception() => {
+            Err(SdkError::ServiceError(error))
+                if error.err().is_conditional_check_failed_exception() =>
+            {
                 Ok(Kept::Duplicate)
             }
             Err(error) => Err(Failure::from(&error)),
@@ -110,8 +120,18 @@ impl Table {
         let now = now();
         // Another one each time, since many processes that start together would all go to one partition.
         let key = AttributeValue::S(format!("warm-up#{now}"));
-        let put = self.client.put_item().table_name(&self.name).item("pk", key.clone()).item("sk", key);
-        tokio::time::timeout(ATTEMPT, put.condition_expression("attribute_exists(pk)").send()).await.ok();
+        let put = self
+            .client
+            .put_item()
+            .table_name(&self.name)
+            .item("pk", key.clone())
+            .item("sk", key);
+        tokio::time::timeout(
+            ATTEMPT,
+            put.condition_expression("attribute_exists(pk)").send(),
+        )
+        .await
+        .ok();
     }
 
     /// What is stored under a key, put together from its parts; `None` where there is nothing, or not yet all of it.
@@ -135,7 +155,9 @@ impl Table {
         }
         // An item is put after its parts. So it was replaced or removed since it was read, or DynamoDB deleted the parts
         // of an expired item before the item.
-        let Some(head) = self.item(&item::key(&head)).await? else { return Ok(None) };
+        let Some(head) = self.item(&item::key(&head)).await? else {
+            return Ok(None);
+        };
         if item::is_being_removed(&head) || is_expired(&head) {
             return Ok(None);
         }
@@ -152,9 +174,18 @@ impl Table {
     pub async fn replace(&self, record: Record, expires: Option<i64>) -> Result<(), TableError> {
         let key = Key::of(&record);
         let items = stamped(record, expires);
-        let parts: Vec<Key> = items.iter().filter(|item| item::is_part(item)).map(item::key).collect();
+        let parts: Vec<Key> = items
+            .iter()
+            .filter(|item| item::is_part(item))
+            .map(item::key)
+            .collect();
         for item in items {
-            self.client.put_item().table_name(&self.name).set_item(Some(item)).send().await?;
+            self.client
+                .put_item()
+                .table_name(&self.name)
+                .set_item(Some(item))
+                .send()
+                .await?;
         }
         self.remove_other_parts(&key, &parts).await
     }
@@ -163,7 +194,11 @@ impl Table {
     ///
     /// # Errors
     /// [`TableError`].
-    pub async fn put_until(&self, record: Record, expires: Option<i64>) -> Result<Kept, TableError> {
+    pub async fn put_until(
+        &self,
+        record: Record,
+        expires: Option<i64>,
+    ) -> Result<Kept, TableError> {
         let mut kept = Kept::Duplicate;
         for item in stamped(record, expires) {
             kept = self.put_stamped(item).await.map_err(TableError::Failed)?;
@@ -174,7 +209,11 @@ impl Table {
     /// When an event that is put now goes, in seconds since 1970, where it is not to stay for ever.
     #[must_use]
     pub fn expiry(&self) -> Option<i64> {
-        self.retention.map(|retention| now().as_seconds().saturating_add_unsigned(retention.as_secs()))
+        self.retention.map(|retention| {
+            now()
+                .as_seconds()
+                .saturating_add_unsigned(retention.as_secs())
+        })
     }
 
     /// The parts of an item, in their order; `None` when one of them is not there yet.
@@ -210,13 +249,25 @@ impl Table {
     }
 
     async fn has_part(&self, key: Key) -> Result<bool, TableError> {
-        let get = self.client.get_item().table_name(&self.name).set_key(Some(item::key_attributes(&key)));
-        let answer = get.projection_expression("pk").consistent_read(true).send().await?;
+        let get = self
+            .client
+            .get_item()
+            .table_name(&self.name)
+            .set_key(Some(item::key_attributes(&key)));
+        let answer = get
+            .projection_expression("pk")
+            .consistent_read(true)
+            .send()
+            .await?;
         Ok(answer.item.is_some())
     }
 
     pub(crate) async fn item(&self, key: &Key) -> Result<Option<Item>, TableError> {
-        let get = self.client.get_item().table_name(&self.name).set_key(Some(item::key_attributes(key)));
+        let get = self
+            .client
+            .get_item()
+            .table_name(&self.name)
+            .set_key(Some(item::key_attributes(key)));
         Ok(get.consistent_read(true).send().await?.item)
     }
 
@@ -225,7 +276,11 @@ impl Table {
     /// # Errors
     /// [`TableError`].
     pub async fn records(&self) -> Result<Vec<Record>, TableError> {
-        let scan = self.client.scan().table_name(&self.name).consistent_read(true);
+        let scan = self
+            .client
+            .scan()
+            .table_name(&self.name)
+            .consistent_read(true);
         let mut items = scan.into_paginator().items().send();
         let mut records = Vec::new();
         while let Some(item) = items.next().await {
@@ -254,10 +309,18 @@ pub struct Stored {
 impl Stored {
     fn of(item: Item) -> Result<Self, ItemError> {
         let text = |name| item::attribute(&item, name).ok_or(ItemError::Attribute(name));
-        let key = Key { pk: text("pk")?.to_owned(), sk: text("sk")?.to_owned() };
+        let key = Key {
+            pk: text("pk")?.to_owned(),
+            sk: text("sk")?.to_owned(),
+        };
         let kept = Timestamp::parse(text("kept")?).ok_or(ItemError::Attribute("kept"))?;
         let expires = item::expiry(&item);
-        Ok(Self { key, kept, expires, record: item::decode(item)? })
+        Ok(Self {
+            key,
+            kept,
+            expires,
+            record: item::decode(item)?,
+        })
     }
 }
 

@@ -48,7 +48,8 @@ pub const PATIENT_ATTEMPT: Duration = Duration::from_secs(5);
 pub const SPOOL_FIRST: Duration = Duration::from_secs(5);
 
 const _: () = assert!(
-    ATTEMPT.as_millis() * ATTEMPTS as u128 + FIRST_WAIT.as_millis() + LONGEST_WAIT.as_millis() <= SHARE.as_millis(),
+    ATTEMPT.as_millis() * ATTEMPTS as u128 + FIRST_WAIT.as_millis() + LONGEST_WAIT.as_millis()
+        <= SHARE.as_millis(),
     "a share holds all attempts"
 );
 
@@ -61,5 +62,9 @@ pub(crate) fn attempt_to_send(attempt: Duration, bytes: usize) -> Duration {
 /// The time by this machine's clock.
 #[must_use]
 pub fn now() -> Timestamp {
-    Timestamp::from_unix(SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default())
+    Timestamp::from_unix(
+        SystemTime::now()
+            .duration_since(UNIX_EPOCH)
+            .unwrap_or_default(),
+    )
 }

@@ -13,7 +13,8 @@ use aws_smithy_http_client::{
 use aws_smithy_runtime_api::client::{
     connector_metadata::ConnectorMetadata,
     http::{
-        HttpClient, HttpConnector, HttpConnectorFuture, HttpConnectorSettings, SharedHttpClient, SharedHttpConnector,
+        HttpClient, HttpConnector, HttpConnectorFuture, HttpConnectorSettings, SharedHttpClient,
+        SharedHttpConnector,
     },
     orchestrator::HttpRequest,
     result::ConnectorError,
@@ -36,7 +37,10 @@ const AMAZON: &str = include_str!("amazon.pem");
 #[must_use]
 pub fn network(idle_connections: usize) -> SharedHttpClient {
     let client = |roots| {
-        let context = TlsContext::builder().with_trust_store(roots).build().unwrap_or_default();
+        let context = TlsContext::builder()
+            .with_trust_store(roots)
+            .build()
+            .unwrap_or_default();
         Builder::new()
             .pool_max_idle_per_host(idle_connections)
             .tls_provider(Provider::Rustls(CryptoMode::Ring))
@@ -60,7 +64,11 @@ pub(crate) fn bundle() -> Option<io::Result<String>> {
     let path = env::var_os("AWS_CA_BUNDLE").filter(|path| !path.is_empty())?;
     Some(fs::read_to_string(path).and_then(|pem| {
         let is_pem = pem.contains("-----BEGIN CERTIFICATE-----");
-        if is_pem { Ok(pem) } else { Err(io::Error::other("it has no certificate in PEM")) }
+        if is_pem {
+            Ok(pem)
+        } else {
+            Err(io::Error::other("it has no certificate in PEM"))
+        }
     }))
 }
 
@@ -74,12 +82,19 @@ struct Trusting {
 }
 
 impl HttpClient for Trusting {
-    fn http_connector(&self, settings: &HttpConnectorSettings, components: &RuntimeComponents) -> SharedHttpConnector {
+    fn http_connector(
+        &self,
+        settings: &HttpConnectorSettings,
+        components: &RuntimeComponents,
+    ) -> SharedHttpConnector {
         if self.needs_systems.load(Ordering::Relaxed) {
             return self.systems.http_connector(settings, components);
         }
         let amazons = self.amazons.http_connector(settings, components);
-        SharedHttpConnector::new(Connector { amazons, needs_systems: self.needs_systems.clone() })
+        SharedHttpConnector::new(Connector {
+            amazons,
+            needs_systems: self.needs_systems.clone(),
+        })
     }
 
     fn connector_metadata(&self) -> Option<ConnectorMetadata> {
@@ -117,8 +132,12 @@ fn is_of_unknown_issuer(error: &(dyn Error + 'static)) -> bool {
             return *error == rustls::Error::InvalidCertificate(UnknownIssuer);
         }
         // An io::Error says nothing of what it is made of but by get_ref.
-        let inner = error.downcast_ref::<io::Error>().and_then(io::Error::get_ref);
-        next = inner.map(|inner| inner as &(dyn Error + 'static)).or_else(|| error.source());
+        let inner = error
+            .downcast_ref::<io::Error>()
+            .and_then(io::Error::get_ref);
+        next = inner
+            .map(|inner| inner as &(dyn Error + 'static))
+            .or_else(|| error.source());
     }
     false
 }

@@ -18,7 +18,9 @@ const MAX_BODY_BYTES: usize = 500_000;
 /// reaches what only a long body does.
 #[must_use]
 pub fn stretch(input: &[u8]) -> Vec<u8> {
-    let [0xff, rest @ ..] = input else { return input.to_vec() };
+    let [0xff, rest @ ..] = input else {
+        return input.to_vec();
+    };
     let (mut body, mut rest) = (Vec::new(), rest);
     while let [byte, after @ ..] = rest {
         rest = after;
@@ -37,5 +39,9 @@ pub fn stretch(input: &[u8]) -> Vec<u8> {
 /// Whether libFuzzer may go on from a body: from a long one it would do nothing else, at a hundredth of the speed.
 #[must_use]
 pub fn corpus(body: &[u8]) -> Corpus {
-    if body.len() > 20_000 { Corpus::Reject } else { Corpus::Keep }
+    if body.len() > 20_000 {
+        Corpus::Reject
+    } else {
+        Corpus::Keep
+    }
 }

@@ -10,7 +10,9 @@ use aws_sdk_dynamodb::{
     types::AttributeValue,
 };
 use aws_smithy_runtime_api::{
-    client::http::{HttpConnector, HttpConnectorFuture, HttpConnectorSettings, SharedHttpConnector},
+    client::http::{
+        HttpConnector, HttpConnectorFuture, HttpConnectorSettings, SharedHttpConnector,
+    },
     http::StatusCode,
 };
 use base64::{Engine, engine::general_purpose::STANDARD};
@@ -34,7 +36,10 @@ impl Memory {
     #[must_use]
     pub fn store(&self) -> Store {
         let client = Client::over(SharedHttpClient::new(self.clone()));
-        Store::new(&client, &Settings::local("fuzz", "http://table.invalid".to_owned()))
+        Store::new(
+            &client,
+            &Settings::local("fuzz", "http://table.invalid".to_owned()),
+        )
     }
 
     /// Forgets everything.
@@ -58,9 +63,13 @@ impl Memory {
         let heads = items.values().filter(|item| !item::is_part(item));
         let records = heads.map(|head| {
             let keys = item::part_keys(head).into_iter();
-            let parts = keys.map(|Key { pk, sk }| items[&[pk, sk]].clone()).collect();
+            let parts = keys
+                .map(|Key { pk, sk }| items[&[pk, sk]].clone())
+                .collect();
             let mut head = head.clone();
-            item::unpack(&mut head, parts).and_then(|()| item::decode(head)).expect("an item of ours")
+            item::unpack(&mut head, parts)
+                .and_then(|()| item::decode(head))
+                .expect("an item of ours")
         });
         records.filter_map(bytes).collect()
     }
@@ -71,7 +80,11 @@ impl Memory {
 
     fn put(&self, request: &[u8]) -> Result<(), &'static str> {
         let put: PutItem = serde_json::from_slice(request).expect("a PutItem");
-        let item: Item = put.item.into_iter().map(|(name, value)| (name, value.into())).collect();
+        let item: Item = put
+            .item
+            .into_iter()
+            .map(|(name, value)| (name, value.into()))
+            .collect();
         // Nothing here expires.
         let condition = if item::is_part(&item) {
             "attribute_not_exists(pk) OR attribute_exists(expires)"
@@ -92,9 +105,19 @@ impl Memory {
 
 fn bytes(record: Record) -> Option<Vec<u8>> {
     match record {
-        Record::Event { event, body: Body::Data, .. } => Some(event.data.get().as_bytes().to_vec()),
-        Record::Event { body: Body::Shared(_), .. } => None,
-        Record::Event { body: Body::Here(bytes), .. }
+        Record::Event {
+            event,
+            body: Body::Data,
+            ..
+        } => Some(event.data.get().as_bytes().to_vec()),
+        Record::Event {
+            body: Body::Shared(_),
+            ..
+        } => None,
+        Record::Event {
+            body: Body::Here(bytes),
+            ..
+        }
         | Record::Body { bytes, .. }
         | Record::Quarantined { bytes, .. } => Some(bytes),
     }
@@ -137,7 +160,11 @@ impl HttpConnector for Memory {
 }
 
 impl HttpClient for Memory {
-    fn http_connector(&self, _: &HttpConnectorSettings, _: &RuntimeComponents) -> SharedHttpConnector {
+    fn http_connector(
+        &self,
+        _: &HttpConnectorSettings,
+        _: &RuntimeComponents,
+    ) -> SharedHttpConnector {
         SharedHttpConnector::new(self.clone())
     }
 }

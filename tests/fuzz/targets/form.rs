@@ -25,6 +25,10 @@ fn is_had_back(form: &Form) {
     match form::decode(written.as_bytes()) {
         // A bracket that never closes is one more when it is written.
         Err(Unreadable::TooDeep { .. }) => {}
-        read => assert_eq!(read.map(|decoded| decoded.form).as_ref(), Ok(form), "what is written reads as the form"),
+        read => assert_eq!(
+            read.map(|decoded| decoded.form).as_ref(),
+            Ok(form),
+            "what is written reads as the form"
+        ),
     }
 }

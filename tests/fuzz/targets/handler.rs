@@ -25,8 +25,16 @@ static HANDLER: LazyLock<Handler> = LazyLock::new(|| {
     let providers = [pipedrive::PIPEDRIVE, amocrm::AMOCRM, closer::CLOSER];
     let receivers = providers.map(|provider| Receiver::new(provider, gate.clone(), table.store()));
     // A slow input is no timeout: the clock stands still.
-    let runtime = Builder::new_current_thread().enable_time().start_paused(true).build().expect("a runtime");
-    Handler { table, receivers, runtime }
+    let runtime = Builder::new_current_thread()
+        .enable_time()
+        .start_paused(true)
+        .build()
+        .expect("a runtime");
+    Handler {
+        table,
+        receivers,
+        runtime,
+    }
 });
 
 fuzz_target!(|input: &[u8]| -> Corpus {
@@ -45,15 +53,24 @@ impl Handler {
     fn takes_payload(&self, receiver: &Receiver, payload: &[u8]) {
         self.table.clear();
         let event = parsed(payload);
-        let shown = event.0.headers.get("authorization").is_some_and(|value| value == AUTHORIZATION);
+        let shown = event
+            .0
+            .headers
+            .get("authorization")
+            .is_some_and(|value| value == AUTHORIZATION);
         let looks = ["GET", "HEAD"].contains(&event.0.request_context.http.method.as_str());
-        let near = String::from_utf8_lossy(payload).to_lowercase().contains("authorization");
+        let near = String::from_utf8_lossy(payload)
+            .to_lowercase()
+            .contains("authorization");
         match self.answer(receiver, event) {
             200 => assert!(shown || looks || near, "a stranger came in"),
             401 => assert!(!shown && !looks, "credentials were refused"),
             other => panic!("answered {other}"),
         }
-        assert!(self.table.keys().is_empty() || near && !looks, "what a stranger sent was kept");
+        assert!(
+            self.table.keys().is_empty() || near && !looks,
+            "what a stranger sent was kept"
+        );
     }
 
     /// Any body with credentials is kept, byte for byte, and once however often it is sent.
@@ -68,15 +85,34 @@ impl Handler {
             });
             parsed(payload.to_string().as_bytes())
         };
-        assert_eq!(self.answer(receiver, payload("Basic bG9jYWw6")), 401, "a stranger came in");
-        assert!(self.table.keys().is_empty(), "what a stranger sent was kept");
+        assert_eq!(
+            self.answer(receiver, payload("Basic bG9jYWw6")),
+            401,
+            "a stranger came in"
+        );
+        assert!(
+            self.table.keys().is_empty(),
+            "what a stranger sent was kept"
+        );
 
-        assert_eq!(self.answer(receiver, payload(AUTHORIZATION)), 200, "a delivery was refused");
+        assert_eq!(
+            self.answer(receiver, payload(AUTHORIZATION)),
+            200,
+            "a delivery was refused"
+        );
         let keys = self.table.keys();
-        let bodies = if body.is_empty() { Vec::new() } else { vec![body.to_vec()] };
+        let bodies = if body.is_empty() {
+            Vec::new()
+        } else {
+            vec![body.to_vec()]
+        };
         assert_eq!(self.table.bodies(), bodies, "its exact bytes are not there");
 
-        assert_eq!(self.answer(receiver, payload(AUTHORIZATION)), 200, "the delivery was refused when it came again");
+        assert_eq!(
+            self.answer(receiver, payload(AUTHORIZATION)),
+            200,
+            "the delivery was refused when it came again"
+        );
         assert_eq!(self.table.keys(), keys, "it was kept twice");
     }
 

@@ -85,18 +85,26 @@ impl Version {
 
 fn version() -> Option<Version> {
     let is_there = |path: &str| Path::new(path).exists();
-    if is_there("/sys/fs/cgroup/cpu/cpu.cfs_quota_us") || is_there("/sys/fs/cgroup/cpu/cpu.cfs_period_us") {
+    if is_there("/sys/fs/cgroup/cpu/cpu.cfs_quota_us")
+        || is_there("/sys/fs/cgroup/cpu/cpu.cfs_period_us")
+    {
         return Some(Version::V1("/sys/fs/cgroup/cpu"));
     }
     let controllers = fs::read_to_string("/sys/fs/cgroup/cgroup.subtree_control").ok()?;
-    controllers.split_whitespace().any(|it| it == "cpu").then_some(Version::V2("/sys/fs/cgroup"))
+    controllers
+        .split_whitespace()
+        .any(|it| it == "cpu")
+        .then_some(Version::V2("/sys/fs/cgroup"))
 }
 
 impl Drop for Limit {
     fn drop(&mut self) {
         let Some(group) = &self.0 else { return };
         // A group can be removed once nothing is in it.
-        let (parent, processes) = (group.parent().unwrap(), fs::read_to_string(group.join("cgroup.procs")));
+        let (parent, processes) = (
+            group.parent().unwrap(),
+            fs::read_to_string(group.join("cgroup.procs")),
+        );
         for pid in processes.unwrap_or_default().lines() {
             fs::write(parent.join("cgroup.procs"), pid).ok();
         }

@@ -40,7 +40,9 @@ impl Terminator {
         let mut params = CertificateParams::default();
         params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
         // By another name than what it signs, which OpenSSL would take for self-signed.
-        params.distinguished_name.push(DnType::CommonName, "authority");
+        params
+            .distinguished_name
+            .push(DnType::CommonName, "authority");
         let authority = CertifiedIssuer::self_signed(params, KeyPair::generate().unwrap()).unwrap();
         let key = KeyPair::generate().unwrap();
         let params = CertificateParams::new(["localhost".to_owned()]).unwrap();
@@ -49,7 +51,11 @@ impl Terminator {
         let folder = tempfile::tempdir().unwrap();
         fs::write(folder.path().join("authority.pem"), authority.pem()).unwrap();
         let systems = fs::read_to_string(SYSTEMS).unwrap_or_default();
-        fs::write(folder.path().join("systems.pem"), systems + &authority.pem()).unwrap();
+        fs::write(
+            folder.path().join("systems.pem"),
+            systems + &authority.pem(),
+        )
+        .unwrap();
 
         let chain = vec![certificate.der().clone()];
         let config = ServerConfig::builder_with_provider(Arc::new(default_provider()))
@@ -60,7 +66,10 @@ impl Terminator {
             .unwrap();
         let acceptor = TlsAcceptor::from(Arc::new(config));
         let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await.unwrap();
-        let endpoint = format!("https://localhost:{}", listener.local_addr().unwrap().port());
+        let endpoint = format!(
+            "https://localhost:{}",
+            listener.local_addr().unwrap().port()
+        );
         let connections = Arc::<AtomicUsize>::default();
         let opened = connections.clone();
         let server = tokio::spawn(async move {
@@ -69,14 +78,24 @@ impl Terminator {
                 let acceptor = acceptor.clone();
                 tokio::spawn(async move {
                     client.set_nodelay(true).ok();
-                    let Ok(mut client) = acceptor.accept(client).await else { return };
-                    let Ok(mut server) = TcpStream::connect((Ipv4Addr::LOCALHOST, port)).await else { return };
+                    let Ok(mut client) = acceptor.accept(client).await else {
+                        return;
+                    };
+                    let Ok(mut server) = TcpStream::connect((Ipv4Addr::LOCALHOST, port)).await
+                    else {
+                        return;
+                    };
                     server.set_nodelay(true).ok();
                     io::copy_bidirectional(&mut client, &mut server).await.ok();
                 });
             }
         });
-        Self { endpoint, folder, connections, server }
+        Self {
+            endpoint,
+            folder,
+            connections,
+            server,
+        }
     }
 
     /// Its endpoint: `https://localhost:8443`.

@@ -5,7 +5,9 @@ use clap::Parser;
 use serde::Serialize;
 use std::{fs, path::PathBuf, process::ExitCode};
 use tests::{
-    benchmark::{Calls, Cold, Endpoint, Share, Size, Store, Subject, Warm, build, cold, median, sized},
+    benchmark::{
+        Calls, Cold, Endpoint, Share, Size, Store, Subject, Warm, build, cold, median, sized,
+    },
     request::event,
 };
 
@@ -29,7 +31,11 @@ struct Args {
 fn binary(argument: &str) -> Result<(String, PathBuf), String> {
     let (name, path) = argument.split_once('=').ok_or("it is not NAME=PATH")?;
     let path = PathBuf::from(path);
-    if path.is_file() { Ok((name.to_owned(), path)) } else { Err(format!("{} is no file", path.display())) }
+    if path.is_file() {
+        Ok((name.to_owned(), path))
+    } else {
+        Err(format!("{} is no file", path.display()))
+    }
 }
 
 /// What was measured of a subject.
@@ -70,14 +76,24 @@ async fn run(args: Args) -> Result<(), String> {
     let subjects = build(!args.quick, &args.binary)?;
     let mut shares = vec![Share::FULL];
     if !args.quick && Share::is_permitted() {
-        shares = [512, 256, 128].map(|mb| Share { mb }).into_iter().chain(shares).rev().collect();
+        shares = [512, 256, 128]
+            .map(|mb| Share { mb })
+            .into_iter()
+            .chain(shares)
+            .rev()
+            .collect();
     } else if !args.quick {
-        eprintln!("This machine lets us make no control groups: the shares of a processor are left out.");
+        eprintln!(
+            "This machine lets us make no control groups: the shares of a processor are left out."
+        );
     }
     let mut rows = Vec::new();
     for endpoint in [Endpoint::Http, Endpoint::Tls] {
         for share in &shares {
-            eprintln!("Measuring over {endpoint:?} with the share of {} MB.", share.mb);
+            eprintln!(
+                "Measuring over {endpoint:?} with the share of {} MB.",
+                share.mb
+            );
             rows.extend(measure(&subjects, endpoint, *share, args.quick).await);
         }
     }
@@ -86,8 +102,10 @@ async fn run(args: Args) -> Result<(), String> {
         print_sizes(&subjects).await;
     }
     if let Some(path) = &args.json {
-        let report = serde_json::to_string_pretty(&Report { rows: rows.clone() }).map_err(|error| error.to_string())?;
-        fs::write(path, report).map_err(|error| format!("cannot write {}: {error}", path.display()))?;
+        let report = serde_json::to_string_pretty(&Report { rows: rows.clone() })
+            .map_err(|error| error.to_string())?;
+        fs::write(path, report)
+            .map_err(|error| format!("cannot write {}: {error}", path.display()))?;
     }
     if args.check { check(&rows) } else { Ok(()) }
 }
@@ -100,27 +118,38 @@ async fn measure(subjects: &[Subject], endpoint: Endpoint, share: Share, quick: 
     };
     let starts = cold_starts(subjects, endpoint, share, colds).await;
     let calls = warm_calls(subjects, endpoint, share, warms).await;
-    let rows = subjects.iter().zip(starts).zip(calls).map(|((subject, starts), calls)| {
-        let of = |part: fn(&Cold) -> _| median(starts.iter().map(part).collect()).as_secs_f64() * 1e3;
-        Row {
-            name: subject.name.clone(),
-            endpoint,
-            cpu_share_mb: share.mb,
-            cold_ms: of(|cold| cold.whole),
-            handler_ms: of(|cold| cold.handler),
-            warm_p50_ms: calls.p50.as_secs_f64() * 1e3,
-            warm_p99_ms: calls.p99.as_secs_f64() * 1e3,
-            cpu_ms: calls.cpu.as_secs_f64() * 1e3,
-            #[expect(clippy::cast_precision_loss, reason = "it is shown with one decimal")]
-            rss_mib: calls.peak_memory as f64 / f64::from(1 << 20),
-            zip_bytes: subject.zip_bytes,
-        }
-    });
+    let rows = subjects
+        .iter()
+        .zip(starts)
+        .zip(calls)
+        .map(|((subject, starts), calls)| {
+            let of = |part: fn(&Cold) -> _| {
+                median(starts.iter().map(part).collect()).as_secs_f64() * 1e3
+            };
+            Row {
+                name: subject.name.clone(),
+                endpoint,
+                cpu_share_mb: share.mb,
+                cold_ms: of(|cold| cold.whole),
+                handler_ms: of(|cold| cold.handler),
+                warm_p50_ms: calls.p50.as_secs_f64() * 1e3,
+                warm_p99_ms: calls.p99.as_secs_f64() * 1e3,
+                cpu_ms: calls.cpu.as_secs_f64() * 1e3,
+                #[expect(clippy::cast_precision_loss, reason = "it is shown with one decimal")]
+                rss_mib: calls.peak_memory as f64 / f64::from(1 << 20),
+                zip_bytes: subject.zip_bytes,
+            }
+        });
     rows.collect()
 }
 
 /// So many cold starts of each, in turns of another order each time: what follows a slow one is slower.
-async fn cold_starts(subjects: &[Subject], endpoint: Endpoint, share: Share, turns: u32) -> Vec<Vec<Cold>> {
+async fn cold_starts(
+    subjects: &[Subject],
+    endpoint: Endpoint,
+    share: Share,
+    turns: u32,
+) -> Vec<Vec<Cold>> {
     eprintln!("  {turns} cold starts of each");
     let (store, mut random) = (Store::start().await, fastrand::Rng::with_seed(1));
     let mut order: Vec<_> = (0..subjects.len()).collect();
@@ -140,7 +169,12 @@ async fn cold_starts(subjects: &[Subject], endpoint: Endpoint, share: Share, tur
 }
 
 /// So many warm calls of each, a hundred at a time.
-async fn warm_calls(subjects: &[Subject], endpoint: Endpoint, share: Share, calls: u32) -> Vec<Calls> {
+async fn warm_calls(
+    subjects: &[Subject],
+    endpoint: Endpoint,
+    share: Share,
+    calls: u32,
+) -> Vec<Calls> {
     eprintln!("  {calls} warm calls of each");
     let mut warm = Vec::new();
     for subject in subjects {
@@ -182,15 +216,32 @@ fn print(rows: &[Row]) {
 
 /// What a body's size and a batch's length cost.
 async fn print_sizes(subjects: &[Subject]) {
-    let subject = |name: &str| subjects.iter().find(|it| it.name == name).expect("a receiver is always measured");
+    let subject = |name: &str| {
+        subjects
+            .iter()
+            .find(|it| it.name == name)
+            .expect("a receiver is always measured")
+    };
     let mut sizes = Vec::new();
     for kilobytes in [1, 10, 100, 300, 1_000, 5_000] {
         let text = words(kilobytes * 1_000);
-        let body =
-            |number| event("pipedrive", number).replacen("\"data\":{", &format!("\"data\":{{\"note\":\"{text}\","), 1);
-        sizes.push(("pipedrive, one event", sized(subject("pipedrive"), 20, body).await));
+        let body = |number| {
+            event("pipedrive", number).replacen(
+                "\"data\":{",
+                &format!("\"data\":{{\"note\":\"{text}\","),
+                1,
+            )
+        };
+        sizes.push((
+            "pipedrive, one event",
+            sized(subject("pipedrive"), 20, body).await,
+        ));
     }
-    for (what, events) in [("amocrm, 1 event", 1), ("amocrm, 10 events", 10), ("amocrm, 100 events", 100)] {
+    for (what, events) in [
+        ("amocrm, 1 event", 1),
+        ("amocrm, 10 events", 10),
+        ("amocrm, 100 events", 100),
+    ] {
         let body = |number: u32| {
             let item = |index: u32| {
                 let id = number * events + index;
@@ -203,7 +254,15 @@ async fn print_sizes(subjects: &[Subject]) {
         sizes.push((what, sized(subject("amocrm"), 20, body).await));
     }
     println!("\n| delivery | body | latency, p50 | peak memory |\n|---|--:|--:|--:|");
-    for (what, Size { bytes, p50, peak_memory }) in sizes {
+    for (
+        what,
+        Size {
+            bytes,
+            p50,
+            peak_memory,
+        },
+    ) in sizes
+    {
         let (millis, memory) = (p50.as_secs_f64() * 1e3, peak_memory >> 20);
         println!("| {what} | {bytes} bytes | {millis:.1} ms | {memory} MiB |");
     }
@@ -211,7 +270,16 @@ async fn print_sizes(subjects: &[Subject]) {
 
 /// So many bytes of text, which is compressed as prose is.
 fn words(bytes: usize) -> String {
-    const WORDS: [&str; 8] = ["deal", "pipeline", "stage", "owner", "amount", "expected", "person", "organization"];
+    const WORDS: [&str; 8] = [
+        "deal",
+        "pipeline",
+        "stage",
+        "owner",
+        "amount",
+        "expected",
+        "person",
+        "organization",
+    ];
     let mut random = fastrand::Rng::with_seed(1);
     let mut text = String::with_capacity(bytes + 16);
     while text.len() < bytes {
@@ -224,29 +292,50 @@ fn words(bytes: usize) -> String {
 
 /// The row of another subject, measured under the same conditions.
 fn floor<'a>(rows: &'a [Row], row: &Row, name: &str) -> &'a Row {
-    let same = |it: &&Row| it.name == name && it.endpoint == row.endpoint && it.cpu_share_mb == row.cpu_share_mb;
+    let same = |it: &&Row| {
+        it.name == name && it.endpoint == row.endpoint && it.cpu_share_mb == row.cpu_share_mb
+    };
     rows.iter().find(same).expect("a floor is always measured")
 }
 
 /// The targets, with slack for a machine that does other things besides, and for a harness that is not optimised.
 fn check(rows: &[Row]) -> Result<(), String> {
     let mut wrong = Vec::new();
-    let ours = rows.iter().filter(|row| hookkeeper::PROVIDERS.iter().any(|it| it.name == row.name));
-    for row in ours.filter(|row| row.endpoint == Endpoint::Http && row.cpu_share_mb == Share::FULL.mb) {
+    let ours = rows
+        .iter()
+        .filter(|row| hookkeeper::PROVIDERS.iter().any(|it| it.name == row.name));
+    for row in
+        ours.filter(|row| row.endpoint == Endpoint::Http && row.cpu_share_mb == Share::FULL.mb)
+    {
         let (hello, put) = (floor(rows, row, "hello"), floor(rows, row, "put"));
         let measured = [
             ("the cold start", row.cold_ms / hello.cold_ms, 2.0, 2.0),
-            ("the processor time of a call", row.cpu_ms / put.cpu_ms, 1.25, 2.0),
+            (
+                "the processor time of a call",
+                row.cpu_ms / put.cpu_ms,
+                1.25,
+                2.0,
+            ),
             ("the peak memory", row.rss_mib / put.rss_mib, 1.25, 1.2),
         ];
         for (what, ratio, target, slack) in measured {
             if ratio > target * slack {
-                wrong.push(format!("{what} of {} is {ratio:.2} times the floor's, and not {target}", row.name));
+                wrong.push(format!(
+                    "{what} of {} is {ratio:.2} times the floor's, and not {target}",
+                    row.name
+                ));
             }
         }
         if row.zip_bytes > 3_000_000 {
-            wrong.push(format!("{} is {} bytes as a zip, more than 3 MB", row.name, row.zip_bytes));
+            wrong.push(format!(
+                "{} is {} bytes as a zip, more than 3 MB",
+                row.name, row.zip_bytes
+            ));
         }
     }
-    if wrong.is_empty() { Ok(()) } else { Err(wrong.join("; ")) }
+    if wrong.is_empty() {
+        Ok(())
+    } else {
+        Err(wrong.join("; "))
+    }
 }

@@ -21,12 +21,18 @@ struct Args {
 
 fn main() -> ExitCode {
     let args = Args::parse();
-    if let Some(unknown) = args.scenarios.iter().find(|name| SCENARIOS.iter().all(|it| it.name != **name)) {
+    if let Some(unknown) = args
+        .scenarios
+        .iter()
+        .find(|name| SCENARIOS.iter().all(|it| it.name != **name))
+    {
         let names = SCENARIOS.map(|scenario| scenario.name).join(", ");
         eprintln!("there is no scenario {unknown}: choose of {names}");
         return ExitCode::from(2);
     }
-    let is_chosen = |it: &Scenario| args.scenarios.is_empty() || args.scenarios.iter().any(|name| it.name == name);
+    let is_chosen = |it: &Scenario| {
+        args.scenarios.is_empty() || args.scenarios.iter().any(|name| it.name == name)
+    };
     let chosen: Vec<_> = SCENARIOS.into_iter().filter(is_chosen).collect();
     eprintln!("seed {0} (replay with --seed {0})", args.seed);
     let figures = run_all(&chosen, &[Kind::Hookkeeper, Kind::Naive], args.seed);
@@ -41,7 +47,17 @@ fn main() -> ExitCode {
 fn print_table(figures: &[Figures]) {
     println!("| scenario | receiver | sent | kept | lost | doubled | bans |");
     println!("|---|---|--:|--:|--:|--:|--:|");
-    for Figures { scenario, receiver, sent, kept, lost, doubled, bans, .. } in figures {
+    for Figures {
+        scenario,
+        receiver,
+        sent,
+        kept,
+        lost,
+        doubled,
+        bans,
+        ..
+    } in figures
+    {
         let receiver = format!("{receiver:?}").to_lowercase();
         println!("| {scenario} | {receiver} | {sent} | {kept} | {lost} | {doubled} | {bans} |");
     }

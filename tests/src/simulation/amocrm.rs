@@ -29,14 +29,19 @@ impl Account {
     pub(crate) async fn report(&self, internet: &Internet, happening: &Happening) {
         let mut status = 499;
         for (attempt, wait) in WAITS.into_iter().enumerate() {
-            if attempt >= ATTEMPTS_AFTER_ANY_STATUS && !(status == 499 || (500..600).contains(&status)) {
+            if attempt >= ATTEMPTS_AFTER_ANY_STATUS
+                && !(status == 499 || (500..600).contains(&status))
+            {
                 return;
             }
             tokio::time::sleep(wait).await;
             if self.is_disabled() {
                 return;
             }
-            status = internet.post(request(happening), PATIENCE).await.unwrap_or(499);
+            status = internet
+                .post(request(happening), PATIENCE)
+                .await
+                .unwrap_or(499);
             if (100..300).contains(&status) {
                 return;
             }
@@ -68,13 +73,20 @@ fn request(happening: &Happening) -> Request {
         _ => updated(happening),
     };
     let content_type = "application/x-www-form-urlencoded";
-    Request { provider: "amocrm", password: "old", content_type, body }.of(happening)
+    Request {
+        provider: "amocrm",
+        password: "old",
+        content_type,
+        body,
+    }
+    .of(happening)
 }
 
 /// Leads that somebody changed, several when it was done to a list of them.
 fn updated(happening: &Happening) -> String {
     let mut form = form_urlencoded::Serializer::new(String::new());
-    form.append_pair("account[subdomain]", "example").append_pair("account[id]", "30307558");
+    form.append_pair("account[subdomain]", "example")
+        .append_pair("account[id]", "30307558");
     for (index, mark) in happening.events.clone().enumerate() {
         let mut field = |name: &str, value: &str| {
             form.append_pair(&format!("leads[update][{index}][{name}]"), value);
@@ -82,7 +94,10 @@ fn updated(happening: &Happening) -> String {
         field("id", &(mark % 50).to_string());
         field("name", &format!("Сделка {mark}"));
         field("status_id", "142");
-        field("custom_fields][0][values][0][value", &filler(happening.bytes));
+        field(
+            "custom_fields][0][values][0][value",
+            &filler(happening.bytes),
+        );
         field("created_at", "1705219200");
         field("updated_at", &(happening.epoch_ms() / 1_000).to_string());
     }

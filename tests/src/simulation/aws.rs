@@ -6,8 +6,8 @@ use super::{dynamodb::Table, sqs::Queue, world::World};
 use aws_smithy_runtime_api::{
     client::{
         http::{
-            HttpClient, HttpConnector, HttpConnectorFuture, HttpConnectorSettings, SharedHttpClient,
-            SharedHttpConnector,
+            HttpClient, HttpConnector, HttpConnectorFuture, HttpConnectorSettings,
+            SharedHttpClient, SharedHttpConnector,
         },
         orchestrator::{HttpRequest, HttpResponse},
         result::ConnectorError,
@@ -65,7 +65,10 @@ pub(crate) struct Aws {
 impl Aws {
     fn failure(&self, service: Service) -> Option<&Failure> {
         let now = self.world.now();
-        let fault = self.faults.iter().find(|fault| fault.service == service && fault.during.contains(&now));
+        let fault = self
+            .faults
+            .iter()
+            .find(|fault| fault.service == service && fault.during.contains(&now));
         fault.map(|fault| &fault.failure)
     }
 
@@ -74,7 +77,9 @@ impl Aws {
             Some(Failure::Hangs) => pending().await,
             Some(Failure::Refuses) => {
                 tokio::time::sleep(Duration::from_millis(1)).await;
-                return Err(ConnectorError::io(io::Error::from(io::ErrorKind::ConnectionRefused).into()));
+                return Err(ConnectorError::io(
+                    io::Error::from(io::ErrorKind::ConnectionRefused).into(),
+                ));
             }
             Some(Failure::Slow(latency)) => latency.clone(),
             None if self.world.one_in(1_000) => TAIL,
@@ -85,14 +90,21 @@ impl Aws {
         let served = tokio::spawn(async move {
             tokio::time::sleep(way).await;
             let answer = match call.service {
-                Service::Table => self.table.call(&call.operation, &call.body, self.world.now()),
-                Service::Spool => self.queue.call(&call.operation, &call.body, self.world.now()),
+                Service::Table => self
+                    .table
+                    .call(&call.operation, &call.body, self.world.now()),
+                Service::Spool => self
+                    .queue
+                    .call(&call.operation, &call.body, self.world.now()),
             };
             tokio::time::sleep(way).await;
             answer
         });
         let (status, body) = served.await.unwrap();
-        Ok(HttpResponse::new(StatusCode::try_from(status).unwrap(), SdkBody::from(body.to_string())))
+        Ok(HttpResponse::new(
+            StatusCode::try_from(status).unwrap(),
+            SdkBody::from(body.to_string()),
+        ))
     }
 }
 
@@ -104,10 +116,23 @@ struct Call {
 
 impl Call {
     fn of(request: &HttpRequest) -> Self {
-        let (service, operation) = request.headers().get("x-amz-target").unwrap().split_once('.').unwrap();
-        let service = if service.starts_with("DynamoDB") { Service::Table } else { Service::Spool };
+        let (service, operation) = request
+            .headers()
+            .get("x-amz-target")
+            .unwrap()
+            .split_once('.')
+            .unwrap();
+        let service = if service.starts_with("DynamoDB") {
+            Service::Table
+        } else {
+            Service::Spool
+        };
         let body = serde_json::from_slice(request.body().bytes().unwrap()).unwrap();
-        Self { service, operation: operation.to_owned(), body }
+        Self {
+            service,
+            operation: operation.to_owned(),
+            body,
+        }
     }
 }
 
@@ -121,7 +146,10 @@ pub(crate) struct Connections {
 
 impl Connections {
     pub(crate) fn new(aws: &Arc<Aws>) -> Self {
-        Self { aws: aws.clone(), dead: Arc::default() }
+        Self {
+            aws: aws.clone(),
+            dead: Arc::default(),
+        }
     }
 
     /// Lets the pooled connections die: what is sent over them next gets no answer.
@@ -152,7 +180,11 @@ impl HttpConnector for Connections {
 }
 
 impl HttpClient for Connections {
-    fn http_connector(&self, _: &HttpConnectorSettings, _: &RuntimeComponents) -> SharedHttpConnector {
+    fn http_connector(
+        &self,
+        _: &HttpConnectorSettings,
+        _: &RuntimeComponents,
+    ) -> SharedHttpConnector {
         SharedHttpConnector::new(self.clone())
     }
 }

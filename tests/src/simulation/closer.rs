@@ -22,5 +22,16 @@ pub(crate) async fn report(internet: &Internet, happening: &Happening) {
         "eventType": "ThreadClosedEvent",
     });
     let (content_type, body) = ("application/json", body.to_string());
-    internet.post(Request { provider: "closer", password: "old", content_type, body }.of(happening), PATIENCE).await;
+    internet
+        .post(
+            Request {
+                provider: "closer",
+                password: "old",
+                content_type,
+                body,
+            }
+            .of(happening),
+            PATIENCE,
+        )
+        .await;
 }

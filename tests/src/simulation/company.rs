@@ -39,9 +39,15 @@ impl Company {
                 webhook(3, PipedriveV2, "old", Duration::ZERO..NO_OLD_WEBHOOK),
                 webhook(4, PipedriveV2, "new", NEW_WEBHOOK..Duration::MAX),
             ],
-            _ => vec![webhook(1, PipedriveV1, "old", ever.clone()), webhook(3, PipedriveV2, "old", ever)],
+            _ => vec![
+                webhook(1, PipedriveV1, "old", ever.clone()),
+                webhook(3, PipedriveV2, "old", ever),
+            ],
         };
-        Self { pipedrive, amocrm: amocrm::Account::default() }
+        Self {
+            pipedrive,
+            amocrm: amocrm::Account::default(),
+        }
     }
 
     /// Reports everything that happens, and ends with the last retry.
@@ -67,7 +73,10 @@ impl Company {
     async fn report_one(&self, internet: &Internet, happening: &Happening) {
         match happening.channel {
             PipedriveV1 | PipedriveV2 => {
-                let webhooks = self.pipedrive.iter().filter(|webhook| webhook.channel == happening.channel);
+                let webhooks = self
+                    .pipedrive
+                    .iter()
+                    .filter(|webhook| webhook.channel == happening.channel);
                 let reports = webhooks.map(|webhook| webhook.report(internet, happening));
                 futures_util::future::join_all(reports).await;
             }
@@ -78,16 +87,31 @@ impl Company {
     }
 
     pub(crate) fn punishments(&self) -> usize {
-        let pipedrive = self.pipedrive.iter().map(|webhook| webhook.standing.lock().unwrap().punishments);
+        let pipedrive = self
+            .pipedrive
+            .iter()
+            .map(|webhook| webhook.standing.lock().unwrap().punishments);
         pipedrive.sum::<usize>() + usize::from(self.amocrm.is_disabled())
     }
 }
 
 /// When something is reported: at once, unless everything comes twice and late.
-fn reported(happening: &Happening, scenario: &Scenario, world: &World) -> Vec<(Duration, Happening)> {
+fn reported(
+    happening: &Happening,
+    scenario: &Scenario,
+    world: &World,
+) -> Vec<(Duration, Happening)> {
     if scenario.twist != Some(Twist::Shuffled) {
         return vec![(happening.at, happening.clone())];
     }
-    let late = |is_copy| (happening.at + world.millis(&(0..600_000)), Happening { is_copy, ..happening.clone() });
+    let late = |is_copy| {
+        (
+            happening.at + world.millis(&(0..600_000)),
+            Happening {
+                is_copy,
+                ..happening.clone()
+            },
+        )
+    };
     vec![late(false), late(true)]
 }

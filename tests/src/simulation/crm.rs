@@ -72,8 +72,14 @@ pub(crate) fn happenings(scenario: &Scenario, seed: u64) -> Vec<Happening> {
     for &(channel, count) in scenario.load {
         for _ in 0..count / scenario.thinned {
             let at = scenario.lasts.mul_f64(dice.f64());
-            let together = if channel == Channel::AmocrmAccount && dice.u8(..10) == 0 { 3 } else { 1 };
-            let before = happenings.last().filter(|before| before.channel == channel && dice.u8(..10) == 0);
+            let together = if channel == Channel::AmocrmAccount && dice.u8(..10) == 0 {
+                3
+            } else {
+                1
+            };
+            let before = happenings
+                .last()
+                .filter(|before| before.channel == channel && dice.u8(..10) == 0);
             let events = match before {
                 // A lead that moves to the same stage again: the very same bytes, and yet another event.
                 Some(before) if channel == Channel::AmocrmPipeline => before.events.clone(),
@@ -81,7 +87,14 @@ pub(crate) fn happenings(scenario: &Scenario, seed: u64) -> Vec<Happening> {
             };
             mark = mark.max(events.end);
             let is_unreadable = scenario.twist == Some(Twist::Unreadable);
-            happenings.push(Happening { at, channel, events, bytes: scenario.bytes, is_unreadable, is_copy: false });
+            happenings.push(Happening {
+                at,
+                channel,
+                events,
+                bytes: scenario.bytes,
+                is_unreadable,
+                is_copy: false,
+            });
         }
     }
     happenings.sort_by_key(|happening| happening.at);
@@ -102,10 +115,16 @@ pub(crate) struct Event {
 pub(crate) fn events(happenings: &[Happening]) -> BTreeMap<Mark, Event> {
     let mut events = BTreeMap::new();
     for happening in happenings {
-        let (channel, has_own_time) =
-            (happening.channel, happening.channel != Channel::AmocrmPipeline && !happening.is_unreadable);
+        let (channel, has_own_time) = (
+            happening.channel,
+            happening.channel != Channel::AmocrmPipeline && !happening.is_unreadable,
+        );
         for mark in happening.events.clone() {
-            let event = events.entry(mark).or_insert_with(|| Event { channel, at: Vec::new(), has_own_time });
+            let event = events.entry(mark).or_insert_with(|| Event {
+                channel,
+                at: Vec::new(),
+                has_own_time,
+            });
             event.at.push(happening.at);
         }
     }
@@ -115,7 +134,10 @@ pub(crate) fn events(happenings: &[Happening]) -> BTreeMap<Mark, Event> {
 /// The marks in a text: nine digits between what are none.
 pub(crate) fn marks(text: &str) -> BTreeSet<Mark> {
     let numbers = text.split(|it: char| !it.is_ascii_digit());
-    numbers.filter(|number| number.len() == 9 && number.starts_with('7')).map(|mark| mark.parse().unwrap()).collect()
+    numbers
+        .filter(|number| number.len() == 9 && number.starts_with('7'))
+        .map(|mark| mark.parse().unwrap())
+        .collect()
 }
 
 /// One request of a provider's.
@@ -133,7 +155,10 @@ impl Request {
         if happening.is_unreadable {
             (self.content_type, self.body) = (
                 "application/xml",
-                format!("<webhook v='3'>{:?}</webhook>", happening.events.clone().collect::<Vec<_>>()),
+                format!(
+                    "<webhook v='3'>{:?}</webhook>",
+                    happening.events.clone().collect::<Vec<_>>()
+                ),
             );
         }
         self
@@ -141,12 +166,19 @@ impl Request {
 }
 
 pub(crate) fn basic(password: &str) -> String {
-    format!("Basic {}", STANDARD.encode(format!("hookkeeper:{password}")))
+    format!(
+        "Basic {}",
+        STANDARD.encode(format!("hookkeeper:{password}"))
+    )
 }
 
 /// A text of so many bytes, like a note that somebody wrote.
 pub(crate) fn filler(bytes: usize) -> String {
-    "Asked for a second offer; call back on Monday. ".chars().cycle().take(bytes).collect()
+    "Asked for a second offer; call back on Monday. "
+        .chars()
+        .cycle()
+        .take(bytes)
+        .collect()
 }
 
 /// The internet between the providers and their functions.
@@ -160,7 +192,12 @@ impl Internet {
     /// The status that comes back within a provider's patience. It may stop waiting; the function does not know.
     pub(crate) async fn post(&self, request: Request, patience: Duration) -> Option<u16> {
         let number = self.requests.fetch_add(1, Ordering::Relaxed);
-        let header = |name, value: &str| (HeaderName::from_static(name), HeaderValue::from_str(value).unwrap());
+        let header = |name, value: &str| {
+            (
+                HeaderName::from_static(name),
+                HeaderValue::from_str(value).unwrap(),
+            )
+        };
         let headers = HeaderMap::from_iter([
             header("authorization", &basic(request.password)),
             header("content-type", request.content_type),

@@ -28,15 +28,26 @@ pub(crate) struct Table {
 impl Table {
     /// A table that takes no more than a new one does.
     pub(crate) fn new_on_demand() -> Self {
-        Self { units: Some(Mutex::default()), ..Self::default() }
+        Self {
+            units: Some(Mutex::default()),
+            ..Self::default()
+        }
     }
 
     pub(crate) fn call(&self, operation: &str, request: &Value, now: Duration) -> (u16, Value) {
         match operation {
             "PutItem" => self.put(request, now),
             "GetItem" => {
-                let item = self.items.lock().unwrap().get(&key(&request["Key"])).cloned();
-                (200, item.map_or_else(|| json!({}), |item| json!({ "Item": item })))
+                let item = self
+                    .items
+                    .lock()
+                    .unwrap()
+                    .get(&key(&request["Key"]))
+                    .cloned();
+                (
+                    200,
+                    item.map_or_else(|| json!({}), |item| json!({ "Item": item })),
+                )
             }
             other => panic!("no {other} is known"),
         }
@@ -65,11 +76,15 @@ impl Table {
     }
 
     fn is_throttled(&self, pk: &str, bytes: usize, now: Duration) -> bool {
-        let Some(units) = &self.units else { return false };
+        let Some(units) = &self.units else {
+            return false;
+        };
         let mut hasher = DefaultHasher::new();
         pk.hash(&mut hasher);
         let mut units = units.lock().unwrap();
-        let (left, since) = units.entry(hasher.finish() % PARTITIONS).or_insert((UNITS_PER_SECOND, now));
+        let (left, since) = units
+            .entry(hasher.finish() % PARTITIONS)
+            .or_insert((UNITS_PER_SECOND, now));
         let refilled = *left + UNITS_PER_SECOND * now.saturating_sub(*since).as_secs_f64();
         (*left, *since) = (refilled.min(UNITS_PER_SECOND), now);
         let cost = u32::try_from(bytes.div_ceil(UNIT_BYTES)).unwrap().into();
@@ -94,11 +109,17 @@ fn size(item: &Value) -> usize {
     let attributes = item.as_object().unwrap().iter();
     let bytes = attributes.map(|(name, value)| {
         let text = |kind| value[kind].as_str().map(str::len);
-        name.len() + text("S").or(text("N")).unwrap_or_else(|| text("B").unwrap_or_default() * 3 / 4)
+        name.len()
+            + text("S")
+                .or(text("N"))
+                .unwrap_or_else(|| text("B").unwrap_or_default() * 3 / 4)
     });
     bytes.sum()
 }
 
 fn error(name: &str) -> (u16, Value) {
-    (400, json!({ "__type": format!("com.amazonaws.dynamodb.v20120810#{name}"), "message": name }))
+    (
+        400,
+        json!({ "__type": format!("com.amazonaws.dynamodb.v20120810#{name}"), "message": name }),
+    )
 }

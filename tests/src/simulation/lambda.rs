@@ -43,12 +43,16 @@ pub(crate) struct Room(Arc<Account>);
 
 impl Account {
     pub(crate) fn new(concurrency: usize) -> Self {
-        Self { room: AtomicUsize::new(concurrency) }
+        Self {
+            room: AtomicUsize::new(concurrency),
+        }
     }
 
     pub(crate) fn enter(self: &Arc<Self>) -> Option<Room> {
         let one_less = |room: usize| room.checked_sub(1);
-        self.room.fetch_update(Ordering::Relaxed, Ordering::Relaxed, one_less).ok()?;
+        self.room
+            .fetch_update(Ordering::Relaxed, Ordering::Relaxed, one_less)
+            .ok()?;
         Some(Room(self.clone()))
     }
 }
@@ -68,7 +72,9 @@ pub(crate) enum Handler {
 impl Handler {
     async fn answer(&self, event: ApiGatewayV2httpRequest) -> u16 {
         match self {
-            Self::Hookkeeper(receiver) => u16::try_from(receiver.answer(event).await.status_code).unwrap(),
+            Self::Hookkeeper(receiver) => {
+                u16::try_from(receiver.answer(event).await.status_code).unwrap()
+            }
             Self::Naive(naive) => naive.answer(event).await,
         }
     }
@@ -94,19 +100,28 @@ impl Function {
         account: &Arc<Account>,
         start: impl Fn(&Connections) -> Handler + Send + Sync + 'static,
     ) -> Self {
-        Self { aws: aws.clone(), account: account.clone(), start: Box::new(start), idle: Mutex::default() }
+        Self {
+            aws: aws.clone(),
+            account: account.clone(),
+            start: Box::new(start),
+            idle: Mutex::default(),
+        }
     }
 
     /// The status that the sender gets of API Gateway.
     pub(crate) async fn invoke(&self, event: ApiGatewayV2httpRequest) -> u16 {
         let world = &self.aws.world;
         tokio::time::sleep(world.millis(&WAY)).await;
-        let Some(_room) = self.account.enter() else { return 503 };
+        let Some(_room) = self.account.enter() else {
+            return 503;
+        };
         let mut environment = match self.thaw() {
             Some(environment) => environment,
             None => self.cold_start().await,
         };
-        let Ok(status) = timeout(TIMEOUT, environment.handler.answer(event)).await else { return 500 };
+        let Ok(status) = timeout(TIMEOUT, environment.handler.answer(event)).await else {
+            return 500;
+        };
         environment.frozen = world.now();
         self.idle.lock().unwrap().push(environment);
         status
@@ -128,6 +143,10 @@ impl Function {
         let world = &self.aws.world;
         tokio::time::sleep(world.millis(&COLD_START)).await;
         let connections = Connections::new(&self.aws);
-        Environment { handler: (self.start)(&connections), connections, frozen: world.now() }
+        Environment {
+            handler: (self.start)(&connections),
+            connections,
+            frozen: world.now(),
+        }
     }
 }

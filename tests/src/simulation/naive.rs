@@ -4,7 +4,9 @@
 use super::{aws::Connections, crm};
 use aws_sdk_dynamodb::{
     Client, Config,
-    config::{BehaviorVersion, Credentials, Region, StalledStreamProtectionConfig, retry::RetryPartition},
+    config::{
+        BehaviorVersion, Credentials, Region, StalledStreamProtectionConfig, retry::RetryPartition,
+    },
     error::SdkError,
     types::AttributeValue,
 };
@@ -35,15 +37,27 @@ impl Naive {
             .retry_partition(RetryPartition::custom("environment").build())
             // Watches the flow of long bodies, by the system's clock.
             .stalled_stream_protection(StalledStreamProtectionConfig::disabled());
-        Self { provider, password: Box::new(password), client: Client::from_conf(config.build()) }
+        Self {
+            provider,
+            password: Box::new(password),
+            client: Client::from_conf(config.build()),
+        }
     }
 
     pub(crate) async fn answer(&self, event: ApiGatewayV2httpRequest) -> u16 {
-        if event.headers.get("authorization").is_none_or(|shown| *shown != *crm::basic((self.password)())) {
+        if event
+            .headers
+            .get("authorization")
+            .is_none_or(|shown| *shown != *crm::basic((self.password)()))
+        {
             return 401;
         }
         let body = event.body.unwrap_or_default();
-        let body = if event.is_base64_encoded { STANDARD.decode(body).unwrap() } else { body.into_bytes() };
+        let body = if event.is_base64_encoded {
+            STANDARD.decode(body).unwrap()
+        } else {
+            body.into_bytes()
+        };
         if !self.can_parse(&body) {
             return 400;
         }
@@ -58,7 +72,11 @@ impl Naive {
             .condition_expression("attribute_not_exists(pk)");
         match put.send().await {
             Ok(_) => 200,
-            Err(SdkError::ServiceError(error)) if error.err().is_conditional_check_failed_exception() => 200,
+            Err(SdkError::ServiceError(error))
+                if error.err().is_conditional_check_failed_exception() =>
+            {
+                200
+            }
             Err(_) => 500,
         }
     }
@@ -67,7 +85,11 @@ impl Naive {
         if self.provider == "amocrm" {
             return form_urlencoded::parse(body).any(|(name, _)| name.ends_with("[id]"));
         }
-        let known = if self.provider == "closer" { "eventType" } else { "meta" };
+        let known = if self.provider == "closer" {
+            "eventType"
+        } else {
+            "meta"
+        };
         serde_json::from_slice::<Value>(body).is_ok_and(|body| body.get(known).is_some())
     }
 }

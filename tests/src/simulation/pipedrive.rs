@@ -46,7 +46,12 @@ impl Webhook {
             if self.is_silenced(internet.aws.world.now()) {
                 return;
             }
-            let answer = internet.post(self.request(happening, attempt + u32::from(happening.is_copy)), PATIENCE).await;
+            let answer = internet
+                .post(
+                    self.request(happening, attempt + u32::from(happening.is_copy)),
+                    PATIENCE,
+                )
+                .await;
             let succeeded = answer.is_some_and(|status| (200..300).contains(&status));
             self.learn(&internet.aws.world, attempt, succeeded);
             if succeeded {
@@ -72,7 +77,9 @@ impl Webhook {
             (standing.failures, standing.banned_until) = (0, now + BAN);
             standing.punishments += 1;
         }
-        if !standing.is_deleted && now > standing.succeeded.max(self.exists.start) + DELETED_WITHOUT_SUCCESS_FOR {
+        if !standing.is_deleted
+            && now > standing.succeeded.max(self.exists.start) + DELETED_WITHOUT_SUCCESS_FOR
+        {
             standing.is_deleted = true;
             standing.punishments += 1;
         }

@@ -59,7 +59,13 @@ pub(crate) const NO_OLD_WEBHOOK: Duration = minutes(40);
 const NOTHING_WRONG: Scenario = Scenario {
     name: "calm-week",
     lasts: hours(7 * 24),
-    load: &[(PipedriveV1, 200), (PipedriveV2, 200), (AmocrmAccount, 200), (AmocrmPipeline, 200), (Closer, 200)],
+    load: &[
+        (PipedriveV1, 200),
+        (PipedriveV2, 200),
+        (AmocrmAccount, 200),
+        (AmocrmPipeline, 200),
+        (Closer, 200),
+    ],
     thinned: 1,
     bytes: 1_000,
     faults: &[],
@@ -73,24 +79,41 @@ pub const SCENARIOS: [Scenario; 10] = [
     NOTHING_WRONG,
     Scenario {
         name: "table-outage-hangs",
-        faults: &[Fault { service: Table, during: hours(1)..hours(4), failure: Hangs }],
+        faults: &[Fault {
+            service: Table,
+            during: hours(1)..hours(4),
+            failure: Hangs,
+        }],
         ..OUTAGE
     },
     Scenario {
         name: "table-outage-refuses",
-        faults: &[Fault { service: Table, during: hours(1)..hours(4), failure: Refuses }],
+        faults: &[Fault {
+            service: Table,
+            during: hours(1)..hours(4),
+            failure: Refuses,
+        }],
         ..OUTAGE
     },
     Scenario {
         name: "slow-table",
         lasts: hours(2),
-        faults: &[Fault { service: Table, during: minutes(30)..minutes(90), failure: Slow(500..3_000) }],
+        faults: &[Fault {
+            service: Table,
+            during: minutes(30)..minutes(90),
+            failure: Slow(500..3_000),
+        }],
         ..OUTAGE
     },
     Scenario {
         name: "throttled-burst",
         lasts: seconds(1),
-        load: &[(PipedriveV1, 300), (PipedriveV2, 400), (AmocrmAccount, 150), (Closer, 150)],
+        load: &[
+            (PipedriveV1, 300),
+            (PipedriveV2, 400),
+            (AmocrmAccount, 150),
+            (Closer, 150),
+        ],
         bytes: 7_000,
         has_new_table: true,
         ..NOTHING_WRONG
@@ -98,21 +121,60 @@ pub const SCENARIOS: [Scenario; 10] = [
     Scenario {
         name: "both-down-ten-minutes",
         lasts: hours(2),
-        load: &[(PipedriveV1, 40), (PipedriveV2, 40), (AmocrmAccount, 120), (AmocrmPipeline, 60), (Closer, 60)],
+        load: &[
+            (PipedriveV1, 40),
+            (PipedriveV2, 40),
+            (AmocrmAccount, 120),
+            (AmocrmPipeline, 60),
+            (Closer, 60),
+        ],
         faults: &[
-            Fault { service: Table, during: minutes(30)..minutes(40), failure: Hangs },
-            Fault { service: Spool, during: minutes(30)..minutes(40), failure: Refuses },
+            Fault {
+                service: Table,
+                during: minutes(30)..minutes(40),
+                failure: Hangs,
+            },
+            Fault {
+                service: Spool,
+                during: minutes(30)..minutes(40),
+                failure: Refuses,
+            },
         ],
         ..OUTAGE
     },
-    Scenario { name: "password-rotation", lasts: hours(1), twist: Some(Twist::Rotation), ..OUTAGE },
-    Scenario { name: "reordered-and-duplicated", lasts: hours(1), twist: Some(Twist::Shuffled), ..OUTAGE },
-    Scenario { name: "format-change", lasts: hours(6), twist: Some(Twist::Unreadable), ..OUTAGE },
+    Scenario {
+        name: "password-rotation",
+        lasts: hours(1),
+        twist: Some(Twist::Rotation),
+        ..OUTAGE
+    },
+    Scenario {
+        name: "reordered-and-duplicated",
+        lasts: hours(1),
+        twist: Some(Twist::Shuffled),
+        ..OUTAGE
+    },
+    Scenario {
+        name: "format-change",
+        lasts: hours(6),
+        twist: Some(Twist::Unreadable),
+        ..OUTAGE
+    },
     Scenario {
         name: "small-account",
         lasts: minutes(2),
-        load: &[(PipedriveV1, 150), (PipedriveV2, 150), (AmocrmAccount, 240), (AmocrmPipeline, 150), (Closer, 150)],
-        faults: &[Fault { service: Table, during: seconds(30)..seconds(90), failure: Hangs }],
+        load: &[
+            (PipedriveV1, 150),
+            (PipedriveV2, 150),
+            (AmocrmAccount, 240),
+            (AmocrmPipeline, 150),
+            (Closer, 150),
+        ],
+        faults: &[Fault {
+            service: Table,
+            during: seconds(30)..seconds(90),
+            failure: Hangs,
+        }],
         concurrency: 10,
         ..OUTAGE
     },
@@ -120,6 +182,12 @@ pub const SCENARIOS: [Scenario; 10] = [
 
 const OUTAGE: Scenario = Scenario {
     lasts: hours(6),
-    load: &[(PipedriveV1, 120), (PipedriveV2, 120), (AmocrmAccount, 200), (AmocrmPipeline, 100), (Closer, 100)],
+    load: &[
+        (PipedriveV1, 120),
+        (PipedriveV2, 120),
+        (AmocrmAccount, 200),
+        (AmocrmPipeline, 100),
+        (Closer, 100),
+    ],
     ..NOTHING_WRONG
 };

@@ -53,10 +53,23 @@ impl Queue {
         let mut sent = Vec::new();
         for entry in request["Entries"].as_array().unwrap() {
             let body = entry["MessageBody"].as_str().unwrap().to_owned();
-            assert!(body.len() <= MAX_BYTES && body.is_ascii(), "SQS refuses such a message");
+            assert!(
+                body.len() <= MAX_BYTES && body.is_ascii(),
+                "SQS refuses such a message"
+            );
             let id = messages.last_key_value().map_or(0, |(last, _)| last + 1);
-            messages.insert(id, Message { body, sent: now, visible: now, receives: 0 });
-            sent.push(json!({ "Id": entry["Id"], "MessageId": id.to_string(), "MD5OfMessageBody": "" }));
+            messages.insert(
+                id,
+                Message {
+                    body,
+                    sent: now,
+                    visible: now,
+                    receives: 0,
+                },
+            );
+            sent.push(
+                json!({ "Id": entry["Id"], "MessageId": id.to_string(), "MD5OfMessageBody": "" }),
+            );
         }
         self.arrived.notify_waiters();
         (200, json!({ "Successful": sent, "Failed": [] }))
@@ -69,13 +82,18 @@ impl Queue {
 
     fn receive(&self, now: Duration) -> Vec<SqsMessage> {
         let mut messages = self.messages.lock().unwrap();
-        messages.retain(|_, message| message.receives < MAX_RECEIVES && now < message.sent + RETENTION);
-        let visible = messages.iter_mut().filter(|(_, message)| message.visible <= now).take(BATCH);
+        messages
+            .retain(|_, message| message.receives < MAX_RECEIVES && now < message.sent + RETENTION);
+        let visible = messages
+            .iter_mut()
+            .filter(|(_, message)| message.visible <= now)
+            .take(BATCH);
         let received = visible.map(|(id, message)| {
             message.visible = now + VISIBILITY;
             message.receives += 1;
             let mut received = SqsMessage::default();
-            (received.message_id, received.body) = (Some(id.to_string()), Some(message.body.clone()));
+            (received.message_id, received.body) =
+                (Some(id.to_string()), Some(message.body.clone()));
             received
         });
         received.collect()
@@ -83,7 +101,12 @@ impl Queue {
 
     /// When the next message becomes visible.
     fn next(&self) -> Option<Duration> {
-        self.messages.lock().unwrap().values().map(|message| message.visible).min()
+        self.messages
+            .lock()
+            .unwrap()
+            .values()
+            .map(|message| message.visible)
+            .min()
     }
 
     fn delete<'a>(&self, ids: impl Iterator<Item = &'a String>) {
@@ -97,7 +120,10 @@ impl Queue {
 /// Hands the queue's messages to the drain, for as long as the world lasts.
 pub(crate) fn map_to_drain(aws: &Arc<Aws>, account: &Arc<Account>, settings: &Settings) {
     for _ in 0..MAX_CONCURRENCY {
-        let table = store::Table::new(&Client::patient_over(Connections::new(aws).client()), settings);
+        let table = store::Table::new(
+            &Client::patient_over(Connections::new(aws).client()),
+            settings,
+        );
         let (aws, account) = (aws.clone(), account.clone());
         tokio::spawn(async move {
             let mut wait = Duration::ZERO;
@@ -126,18 +152,38 @@ async fn poll(aws: &Aws, account: &Arc<Account>, table: &store::Table) -> Polled
         match queue.next() {
             None => queue.arrived.notified().await,
             Some(next) => {
-                timeout(next.saturating_sub(aws.world.now()), queue.arrived.notified()).await.ok();
+                timeout(
+                    next.saturating_sub(aws.world.now()),
+                    queue.arrived.notified(),
+                )
+                .await
+                .ok();
             }
         }
         return Polled::Nothing;
     }
     // What the account has no room for, and what is killed, is seen again when it is visible again.
-    let Some(_room) = account.enter() else { return Polled::Failed };
-    let ids: BTreeSet<_> = records.iter().filter_map(|record| record.message_id.clone()).collect();
+    let Some(_room) = account.enter() else {
+        return Polled::Failed;
+    };
+    let ids: BTreeSet<_> = records
+        .iter()
+        .filter_map(|record| record.message_id.clone())
+        .collect();
     let mut event = SqsEvent::default();
     event.records = records;
-    let Ok(drained) = timeout(DRAIN_TIMEOUT, drain::drain(table, event)).await else { return Polled::Failed };
-    let failed = drained.left.into_iter().map(|left| left.message_id).collect();
+    let Ok(drained) = timeout(DRAIN_TIMEOUT, drain::drain(table, event)).await else {
+        return Polled::Failed;
+    };
+    let failed = drained
+        .left
+        .into_iter()
+        .map(|left| left.message_id)
+        .collect();
     queue.delete(ids.difference(&failed));
-    if failed == ids { Polled::Failed } else { Polled::Drained }
+    if failed == ids {
+        Polled::Failed
+    } else {
+        Polled::Drained
+    }
 }

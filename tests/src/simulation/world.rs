@@ -19,7 +19,10 @@ pub(crate) struct World {
 
 impl World {
     pub(crate) fn new(seed: u64) -> Self {
-        Self { beginning: Instant::now(), dice: Mutex::new(Rng::with_seed(seed)) }
+        Self {
+            beginning: Instant::now(),
+            dice: Mutex::new(Rng::with_seed(seed)),
+        }
     }
 
     /// The time since the beginning.

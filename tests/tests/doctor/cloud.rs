@@ -63,7 +63,12 @@ impl Cloud {
         table["GlobalSecondaryIndexes"][0]["IndexStatus"] = json!("ACTIVE");
         Self {
             status: "UPDATE_COMPLETE",
-            parameters: [("PipedriveCredentials", "a:b"), ("AmocrmCredentials", ""), ("AmocrmKeys", "a:b")].into(),
+            parameters: [
+                ("PipedriveCredentials", "a:b"),
+                ("AmocrmCredentials", ""),
+                ("AmocrmKeys", "a:b"),
+            ]
+            .into(),
             conditions: ["UsePipedrive", "UseAmocrm"].into(),
             template: TEMPLATE.to_owned(),
             missing: BTreeSet::new(),
@@ -83,7 +88,9 @@ impl Cloud {
     pub(crate) async fn start(self) -> Running {
         let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await.unwrap();
         let endpoint = format!("http://{}", listener.local_addr().unwrap());
-        let app = Router::new().fallback(answer).with_state(std::sync::Arc::new(self));
+        let app = Router::new()
+            .fallback(answer)
+            .with_state(std::sync::Arc::new(self));
         let server = tokio::spawn(async move { axum::serve(listener, app).await.unwrap() });
         Running { endpoint, server }
     }
@@ -101,7 +108,9 @@ impl Cloud {
             ("DeadLettersUrl", url("1/dead")),
         ];
         let outputs = outputs.map(|(name, value)| {
-            format!("<member><OutputKey>{name}</OutputKey><OutputValue>{value}</OutputValue></member>")
+            format!(
+                "<member><OutputKey>{name}</OutputKey><OutputValue>{value}</OutputValue></member>"
+            )
         });
         format!(
             "<Stacks><member><StackName>hookkeeper</StackName><CreationTime>2026-11-21T10:00:00Z</CreationTime>\
@@ -115,9 +124,16 @@ impl Cloud {
     /// A page of what is there: what the template makes where its conditions hold, and what the transform adds.
     fn resources(&self, page: usize) -> String {
         let template = parse(TEMPLATE).unwrap();
-        let holds = |it: &Value| it["Condition"].as_str().is_none_or(|name| self.conditions.contains(name));
+        let holds = |it: &Value| {
+            it["Condition"]
+                .as_str()
+                .is_none_or(|name| self.conditions.contains(name))
+        };
         let resources = template["Resources"].as_object().unwrap().iter();
-        let made = resources.filter(|(_, it)| holds(it)).map(|(id, _)| &**id).chain(["DrainFunctionSpool"]);
+        let made = resources
+            .filter(|(_, it)| holds(it))
+            .map(|(id, _)| &**id)
+            .chain(["DrainFunctionSpool"]);
         let there: Vec<_> = made.filter(|id| !self.missing.contains(id)).collect();
         let members = there.iter().skip(page * PAGE).take(PAGE).map(|id| {
             format!(
@@ -128,7 +144,11 @@ impl Cloud {
         });
         let members: String = members.collect();
         let is_last = (page + 1) * PAGE >= there.len();
-        let next = if is_last { String::new() } else { format!("<NextToken>{}</NextToken>", page + 1) };
+        let next = if is_last {
+            String::new()
+        } else {
+            format!("<NextToken>{}</NextToken>", page + 1)
+        };
         format!("<StackResourceSummaries>{members}</StackResourceSummaries>{next}")
     }
 
@@ -146,13 +166,22 @@ impl Cloud {
             "DescribeStacks" => self.stack(endpoint),
             "GetTemplate" => {
                 assert_eq!(request["TemplateStage"], "Original");
-                let escaped = self.template.replace('&', "&amp;").replace('<', "&lt;").replace('>', "&gt;");
+                let escaped = self
+                    .template
+                    .replace('&', "&amp;")
+                    .replace('<', "&lt;")
+                    .replace('>', "&gt;");
                 format!("<TemplateBody>{escaped}</TemplateBody>")
             }
-            "ListStackResources" => self.resources(request.get("NextToken").map_or(0, |page| page.parse().unwrap())),
+            "ListStackResources" => self.resources(
+                request
+                    .get("NextToken")
+                    .map_or(0, |page| page.parse().unwrap()),
+            ),
             other => panic!("nobody asks CloudFormation for {other}"),
         };
-        format!("<{action}Response><{action}Result>{result}</{action}Result></{action}Response>").into_response()
+        format!("<{action}Response><{action}Result>{result}</{action}Result></{action}Response>")
+            .into_response()
     }
 
     fn dynamodb(&self, operation: &str, request: &Value) -> Response {
@@ -173,14 +202,30 @@ impl Cloud {
 
     fn sqs(&self, request: &Value) -> Response {
         let is_spool = request["QueueUrl"].as_str().unwrap().ends_with("/spool");
-        let names = ["", "NotVisible", "Delayed"].map(|suffix| format!("ApproximateNumberOfMessages{suffix}"));
+        let names = ["", "NotVisible", "Delayed"]
+            .map(|suffix| format!("ApproximateNumberOfMessages{suffix}"));
         assert_eq!(request["AttributeNames"], json!(names));
-        let counts = if is_spool { self.spool } else { self.dead_letters };
-        let attributes: BTreeMap<_, _> = names.into_iter().zip(counts.map(|count| count.to_string())).collect();
-        json!({ "Attributes": attributes }).to_string().into_response()
+        let counts = if is_spool {
+            self.spool
+        } else {
+            self.dead_letters
+        };
+        let attributes: BTreeMap<_, _> = names
+            .into_iter()
+            .zip(counts.map(|count| count.to_string()))
+            .collect();
+        json!({ "Attributes": attributes })
+            .to_string()
+            .into_response()
     }
 
-    async fn receiver(&self, provider: &str, method: &Method, uri: &Uri, headers: &HeaderMap) -> StatusCode {
+    async fn receiver(
+        &self,
+        provider: &str,
+        method: &Method,
+        uri: &Uri,
+        headers: &HeaderMap,
+    ) -> StatusCode {
         let delay = self
             .delays
             .lock()
@@ -188,7 +233,9 @@ impl Cloud {
             .get_mut(provider)
             .and_then(|delays| (!delays.is_empty()).then(|| delays.remove(0)));
         tokio::time::sleep(delay.unwrap_or_default()).await;
-        let is_known = headers.get(header::AUTHORIZATION).is_some_and(|it| *it == basic(CREDENTIALS))
+        let is_known = headers
+            .get(header::AUTHORIZATION)
+            .is_some_and(|it| *it == basic(CREDENTIALS))
             || (provider != "pipedrive" && uri.query() == Some(&format!("key={KEY}")));
         let status = match (is_known, method) {
             (true, _) | (_, &Method::GET) => self.status_of.get(provider).copied().unwrap_or(200),
@@ -198,8 +245,13 @@ impl Cloud {
     }
 
     fn date(&self) -> String {
-        let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap().as_secs();
-        DateTime::from_secs(i64::try_from(now).unwrap() - self.behind).fmt(Format::HttpDate).unwrap()
+        let now = SystemTime::now()
+            .duration_since(UNIX_EPOCH)
+            .unwrap()
+            .as_secs();
+        DateTime::from_secs(i64::try_from(now).unwrap() - self.behind)
+            .fmt(Format::HttpDate)
+            .unwrap()
     }
 }
 
@@ -211,7 +263,9 @@ async fn answer(
     body: Bytes,
 ) -> impl IntoResponse {
     let endpoint = format!("http://{}", headers["host"].to_str().unwrap());
-    let target = headers.get("x-amz-target").map(|it| it.to_str().unwrap().rsplit_once('.').unwrap());
+    let target = headers
+        .get("x-amz-target")
+        .map(|it| it.to_str().unwrap().rsplit_once('.').unwrap());
     let json = || serde_json::from_slice(&body).unwrap();
     let response = match (target, uri.path()) {
         (Some(("DynamoDB_20120810", operation)), _) => cloud.dynamodb(operation, &json()),
@@ -219,7 +273,10 @@ async fn answer(
         (None, "/") if method == Method::POST => cloud.cloud_formation(&endpoint, &body),
         (None, path) => {
             assert!(body.is_empty(), "a probe has no body");
-            cloud.receiver(path.trim_start_matches('/'), &method, &uri, &headers).await.into_response()
+            cloud
+                .receiver(path.trim_start_matches('/'), &method, &uri, &headers)
+                .await
+                .into_response()
         }
         other => panic!("nobody asks for {other:?}"),
     };

@@ -23,7 +23,10 @@ struct Said {
 impl Said {
     /// The lines that say that something fails.
     fn failing(&self) -> Vec<&str> {
-        self.stdout.lines().filter(|line| line.starts_with("FAIL")).collect()
+        self.stdout
+            .lines()
+            .filter(|line| line.starts_with("FAIL"))
+            .collect()
     }
 }
 
@@ -40,29 +43,45 @@ fn doctor(arguments: &[&str]) -> Command {
 }
 
 async fn run(mut command: Command) -> Said {
-    let output = spawn_blocking(move || command.output().unwrap()).await.unwrap();
+    let output = spawn_blocking(move || command.output().unwrap())
+        .await
+        .unwrap();
     let text = |bytes| String::from_utf8(bytes).unwrap();
-    Said { stdout: text(output.stdout), stderr: text(output.stderr), code: output.status.code() }
+    Said {
+        stdout: text(output.stdout),
+        stderr: text(output.stderr),
+        code: output.status.code(),
+    }
 }
 
 /// What is said of an AWS.
 async fn seen(cloud: Cloud, arguments: &[&str]) -> Said {
     let running = cloud.start().await;
     let mut command = doctor(&["--endpoint-url", &running.endpoint]);
-    command.args(arguments).env("AWS_ACCESS_KEY_ID", "id").env("AWS_SECRET_ACCESS_KEY", "secret");
+    command
+        .args(arguments)
+        .env("AWS_ACCESS_KEY_ID", "id")
+        .env("AWS_SECRET_ACCESS_KEY", "secret");
     run(command).await
 }
 
 /// The same, with what the receivers accept.
 async fn seen_by_the_owner(cloud: Cloud) -> Said {
     let [pipedrive, amocrm] = [format!("pipedrive={CREDENTIALS}"), format!("amocrm={KEY}")];
-    seen(cloud, &["--credential", &pipedrive, "--credential", &amocrm]).await
+    seen(
+        cloud,
+        &["--credential", &pipedrive, "--credential", &amocrm],
+    )
+    .await
 }
 
 #[tokio::test]
 async fn all_is_well_on_this_machine() {
     let dev = Dev::start("memory");
-    let [local, port] = [format!("--local={}", dev.dynamodb_port()), format!("--gateway-port={}", dev.port())];
+    let [local, port] = [
+        format!("--local={}", dev.dynamodb_port()),
+        format!("--gateway-port={}", dev.port()),
+    ];
     let said = run(doctor(&[&local, &port])).await;
     assert_data_eq!(
         said.stdout,
@@ -81,14 +100,49 @@ ok    clock         ours is [..] s ahead
     );
     assert_eq!((said.code, &*said.stderr), (Some(0), ""));
 
-    let said = run(doctor(&[&local, &port, "--output", "json", "--credential", "amocrm=another:one"])).await;
-    let lines: Vec<Value> = said.stdout.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
-    assert_eq!(lines[0], json!({ "check": "stack", "verdict": "skip", "text": "`cargo dev` has none" }));
-    assert_eq!((&lines[5]["check"], &lines[5]["verdict"]), (&json!("pipedrive"), &json!("ok")));
-    assert_eq!((&lines[6]["check"], &lines[6]["verdict"]), (&json!("amocrm"), &json!("fail")));
-    assert!(lines[6]["advice"].as_str().unwrap().contains("--credential amocrm=..."));
-    assert_eq!((said.code, &*said.stderr), (Some(1), "error: 1 of 9 checks fail: what to do stands beside each\n"));
-    assert!(dev.table().records().await.unwrap().is_empty(), "a probe is kept");
+    let said = run(doctor(&[
+        &local,
+        &port,
+        "--output",
+        "json",
+        "--credential",
+        "amocrm=another:one",
+    ]))
+    .await;
+    let lines: Vec<Value> = said
+        .stdout
+        .lines()
+        .map(|line| serde_json::from_str(line).unwrap())
+        .collect();
+    assert_eq!(
+        lines[0],
+        json!({ "check": "stack", "verdict": "skip", "text": "`cargo dev` has none" })
+    );
+    assert_eq!(
+        (&lines[5]["check"], &lines[5]["verdict"]),
+        (&json!("pipedrive"), &json!("ok"))
+    );
+    assert_eq!(
+        (&lines[6]["check"], &lines[6]["verdict"]),
+        (&json!("amocrm"), &json!("fail"))
+    );
+    assert!(
+        lines[6]["advice"]
+            .as_str()
+            .unwrap()
+            .contains("--credential amocrm=...")
+    );
+    assert_eq!(
+        (said.code, &*said.stderr),
+        (
+            Some(1),
+            "error: 1 of 9 checks fail: what to do stands beside each\n"
+        )
+    );
+    assert!(
+        dev.table().records().await.unwrap().is_empty(),
+        "a probe is kept"
+    );
 }
 
 #[tokio::test]
@@ -109,10 +163,21 @@ skip  clock         (nobody tells the time)
 
 "]]
     );
-    assert_eq!((said.code, &*said.stderr), (Some(1), "error: 4 of 9 checks fail: what to do stands beside each\n"));
+    assert_eq!(
+        (said.code, &*said.stderr),
+        (
+            Some(1),
+            "error: 4 of 9 checks fail: what to do stands beside each\n"
+        )
+    );
 
     // AWS without credentials. Its clock is asked all the same: a clock that is off looks like wrong credentials.
-    let cloud = Cloud { behind: 301, ..Cloud::healthy() }.start().await;
+    let cloud = Cloud {
+        behind: 301,
+        ..Cloud::healthy()
+    }
+    .start()
+    .await;
     let said = run(doctor(&["--endpoint-url", &cloud.endpoint])).await;
     assert_data_eq!(
         said.stdout,
@@ -169,12 +234,29 @@ async fn without_credentials_a_url_is_looked_at_from_outside() {
 #[tokio::test]
 async fn credentials_come_by_the_environment_too() {
     let cloud = Cloud::healthy().start().await;
-    let mut command = doctor(&["--endpoint-url", &cloud.endpoint, "--credential", "amocrm=user:pass"]);
-    command.envs([("AWS_ACCESS_KEY_ID", "id"), ("AWS_SECRET_ACCESS_KEY", "secret")]);
-    command.envs([("HOOKKEEPER_PIPEDRIVE", "user:wrong"), ("HOOKKEEPER_AMOCRM", "wrong"), ("HOOKKEEPER_CLOSER", "")]);
+    let mut command = doctor(&[
+        "--endpoint-url",
+        &cloud.endpoint,
+        "--credential",
+        "amocrm=user:pass",
+    ]);
+    command.envs([
+        ("AWS_ACCESS_KEY_ID", "id"),
+        ("AWS_SECRET_ACCESS_KEY", "secret"),
+    ]);
+    command.envs([
+        ("HOOKKEEPER_PIPEDRIVE", "user:wrong"),
+        ("HOOKKEEPER_AMOCRM", "wrong"),
+        ("HOOKKEEPER_CLOSER", ""),
+    ]);
     let said = run(command).await;
-    let [failing] = said.failing()[..] else { panic!("{said:?}") };
-    assert!(failing.contains("/pipedrive answers 401 to a signed probe"), "{failing}");
+    let [failing] = said.failing()[..] else {
+        panic!("{said:?}")
+    };
+    assert!(
+        failing.contains("/pipedrive answers 401 to a signed probe"),
+        "{failing}"
+    );
     assert!(!said.stdout.contains("wrong"), "a secret is printed");
 }
 
@@ -204,27 +286,48 @@ async fn each_trouble_is_said_with_what_to_do() {
         let mut cloud = Cloud::healthy();
         make(&mut cloud);
         let said = seen_by_the_owner(cloud).await;
-        let [failing] = said.failing()[..] else { panic!("{expected}: {said:?}") };
+        let [failing] = said.failing()[..] else {
+            panic!("{expected}: {said:?}")
+        };
         assert_data_eq!(failing.to_owned(), expected.to_owned());
         assert_eq!(said.code, Some(1), "{expected}");
-        assert!(said.stderr.starts_with("error: 1 of ") && said.stderr.lines().count() == 1, "{}", said.stderr);
+        assert!(
+            said.stderr.starts_with("error: 1 of ") && said.stderr.lines().count() == 1,
+            "{}",
+            said.stderr
+        );
     }
 }
 
 #[tokio::test]
 async fn an_open_gate_is_said_of_every_url() {
-    let said = seen(Cloud { stranger: 200, ..Cloud::healthy() }, &[]).await;
-    let [pipedrive, amocrm] = said.failing()[..] else { panic!("{said:?}") };
+    let said = seen(
+        Cloud {
+            stranger: 200,
+            ..Cloud::healthy()
+        },
+        &[],
+    )
+    .await;
+    let [pipedrive, amocrm] = said.failing()[..] else {
+        panic!("{said:?}")
+    };
     assert!(amocrm.contains(
         "/amocrm answers 200, and not 401, to a POST without credentials: whoever finds it may deliver there"
     ));
-    assert!(pipedrive.contains("/pipedrive answers 200, and not 401, to a POST without credentials"));
+    assert!(
+        pipedrive.contains("/pipedrive answers 200, and not 401, to a POST without credentials")
+    );
 }
 
 #[tokio::test]
 async fn a_slow_start_is_no_trouble() {
     let mut cloud = Cloud::healthy();
-    cloud.delays.get_mut().unwrap().insert("amocrm", vec![Duration::from_millis(700)]);
+    cloud
+        .delays
+        .get_mut()
+        .unwrap()
+        .insert("amocrm", vec![Duration::from_millis(700)]);
     let said = seen_by_the_owner(cloud).await;
     assert_eq!(said.code, Some(0), "{said:?}");
     let line = said.stdout.lines().nth(8).unwrap();
@@ -250,9 +353,18 @@ async fn a_stack_that_is_not_there_is_said_so() {
 #[tokio::test]
 async fn what_is_asked_for_wrongly_is_one_sentence() {
     let table: [(&[&str], &str); 4] = [
-        (&["--credential", "salesforce=a:b"], "it is one of pipedrive, amocrm, closer"),
-        (&["--credential", "pipedrive"], "it is PROVIDER=USER:PASSWORD, or PROVIDER=KEY"),
-        (&["--credential", "pipedrive=key"], "pipedrive shows USER:PASSWORD, and no key"),
+        (
+            &["--credential", "salesforce=a:b"],
+            "it is one of pipedrive, amocrm, closer",
+        ),
+        (
+            &["--credential", "pipedrive"],
+            "it is PROVIDER=USER:PASSWORD, or PROVIDER=KEY",
+        ),
+        (
+            &["--credential", "pipedrive=key"],
+            "pipedrive shows USER:PASSWORD, and no key",
+        ),
         (&["--gateway-port", "9000"], "--local"),
     ];
     for (arguments, sentence) in table {

@@ -13,16 +13,24 @@ pub(crate) const TROUBLES: [Trouble; 20] = [
         |it| it.status = "UPDATE_ROLLBACK_COMPLETE",
         "FAIL  stack         hookkeeper is UPDATE_ROLLBACK_COMPLETE, its last deployment undone: `aws cloudformation describe-stack-events --stack-name hookkeeper` says why; mend it, and deploy again",
     ),
-    (|it| it.status = "ROLLBACK_COMPLETE", "FAIL  stack         hookkeeper is ROLLBACK_COMPLETE, never deployed: [..]"),
+    (
+        |it| it.status = "ROLLBACK_COMPLETE",
+        "FAIL  stack         hookkeeper is ROLLBACK_COMPLETE, never deployed: [..]",
+    ),
     (
         |it| it.status = "UPDATE_IN_PROGRESS",
         "FAIL  stack         hookkeeper is UPDATE_IN_PROGRESS: wait until that has ended, and ask again",
     ),
-    (|it| it.status = "UPDATE_ROLLBACK_FAILED", "FAIL  stack         hookkeeper is UPDATE_ROLLBACK_FAILED: [..]"),
+    (
+        |it| it.status = "UPDATE_ROLLBACK_FAILED",
+        "FAIL  stack         hookkeeper is UPDATE_ROLLBACK_FAILED: [..]",
+    ),
     (
         |it| {
-            it.template =
-                TEMPLATE.replace("  Spool:\n    Type: AWS::SQS::Queue", "  Queue:\n    Type: AWS::SQS::Queue");
+            it.template = TEMPLATE.replace(
+                "  Spool:\n    Type: AWS::SQS::Queue",
+                "  Queue:\n    Type: AWS::SQS::Queue",
+            );
         },
         "FAIL  template      it is not that of version [..] (without Spool; with Queue): deploy this version (`sam build`, `sam deploy`), or use the version that was deployed",
     ),
@@ -53,7 +61,9 @@ pub(crate) const TROUBLES: [Trouble; 20] = [
         "FAIL  table         there is no table gone: deploy again, or restore it (README, Runbook), or name another with --table",
     ),
     (
-        |it| it.time_to_live = json!({ "TimeToLiveStatus": "DISABLING", "AttributeName": "expires" }),
+        |it| {
+            it.time_to_live = json!({ "TimeToLiveStatus": "DISABLING", "AttributeName": "expires" })
+        },
         "FAIL  expiry        hookkeeper-Table does not expire items by expires: deploy this version again",
     ),
     (
@@ -82,13 +92,19 @@ pub(crate) const TROUBLES: [Trouble; 20] = [
     ),
     (
         |it| {
-            it.delays.get_mut().unwrap().insert("amocrm", vec![Duration::ZERO, Duration::from_millis(700)]);
+            it.delays
+                .get_mut()
+                .unwrap()
+                .insert("amocrm", vec![Duration::ZERO, Duration::from_millis(700)]);
         },
         "FAIL  amocrm        [..]/amocrm answers a signed probe in 7[..] ms (the first in [..] ms), more than a third of the 2 s that amocrm waits: the dashboard shows whether the table is slow, or functions start too often",
     ),
     (
         |it| {
-            it.delays.get_mut().unwrap().insert("amocrm", vec![Duration::from_mins(1)]);
+            it.delays
+                .get_mut()
+                .unwrap()
+                .insert("amocrm", vec![Duration::from_mins(1)]);
         },
         "FAIL  amocrm        [..]/amocrm gives no answer (not within 2 s): look at the URL, its DNS and the network; then at the function's log",
     ),

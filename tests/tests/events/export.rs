@@ -20,7 +20,8 @@ use tokio::{task::block_in_place, time::sleep};
 async fn site() -> Site {
     let site = Site::start().await;
     for number in 0..50 {
-        site.put(&records(&closer::CLOSER, &event("closer", number)), None).await;
+        site.put(&records(&closer::CLOSER, &event("closer", number)), None)
+            .await;
     }
     site
 }
@@ -28,7 +29,9 @@ async fn site() -> Site {
 /// The names in a folder, in order.
 fn names(folder: &Path) -> Vec<String> {
     let entries = fs::read_dir(folder).unwrap();
-    let mut names: Vec<_> = entries.map(|entry| entry.unwrap().file_name().into_string().unwrap()).collect();
+    let mut names: Vec<_> = entries
+        .map(|entry| entry.unwrap().file_name().into_string().unwrap())
+        .collect();
     names.sort();
     names
 }
@@ -52,7 +55,13 @@ async fn only_its_owner_may_read_it() {
     fs::write(&file, "old").unwrap();
     fs::set_permissions(&file, Permissions::from_mode(0o644)).unwrap();
     assert_eq!(site.run(&["export", text(&file)]), "");
-    assert_eq!((mode(&file), fs::read_to_string(&file).unwrap().lines().count()), (0o600, 50));
+    assert_eq!(
+        (
+            mode(&file),
+            fs::read_to_string(&file).unwrap().lines().count()
+        ),
+        (0o600, 50)
+    );
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -71,10 +80,22 @@ async fn it_is_not_written_through_a_link() {
     let link = folder.path().join("link.jsonl");
     symlink(&victim, &link).unwrap();
     let (code, error) = site.fail(&["export", text(&link)]);
-    assert_eq!((code, &*error), (1, &*format!("error: {} is a symbolic link: name a file\n", link.display())));
+    assert_eq!(
+        (code, &*error),
+        (
+            1,
+            &*format!(
+                "error: {} is a symbolic link: name a file\n",
+                link.display()
+            )
+        )
+    );
     assert_eq!(fs::read_to_string(&victim).unwrap(), "precious");
     assert!(fs::symlink_metadata(&link).unwrap().is_symlink());
-    assert_eq!(names(folder.path()), ["all.jsonl", "all.jsonl.partial", "link.jsonl", "victim"]);
+    assert_eq!(
+        names(folder.path()),
+        ["all.jsonl", "all.jsonl.partial", "link.jsonl", "victim"]
+    );
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -88,18 +109,30 @@ async fn where_it_cannot_be_written_is_one_sentence_before_anything_is_read() {
     let nowhere = folder.path().join("nowhere/all.jsonl");
     for (path, said) in [
         (&*a_folder, "is a directory: name a file"),
-        (Path::new("/dev/null"), "is not a regular file: name another one, or none for the standard output"),
+        (
+            Path::new("/dev/null"),
+            "is not a regular file: name another one, or none for the standard output",
+        ),
         (&in_a_file, "cannot write"),
         (&nowhere, "cannot write"),
         // Where even root may not make a file.
-        (Path::new("/proc/all.jsonl"), "cannot write /proc/all.jsonl ("),
+        (
+            Path::new("/proc/all.jsonl"),
+            "cannot write /proc/all.jsonl (",
+        ),
     ] {
         // No table is needed to find that out.
         let mut command = Command::new(binary("hookkeeper"));
-        let output = command.args(["export", "--local=1", text(path)]).output().unwrap();
+        let output = command
+            .args(["export", "--local=1", text(path)])
+            .output()
+            .unwrap();
         let error = String::from_utf8(output.stderr).unwrap();
         assert_eq!(output.status.code(), Some(1), "{error}");
-        assert!(error.contains(said) && error.lines().count() == 1, "{error}");
+        assert!(
+            error.contains(said) && error.lines().count() == 1,
+            "{error}"
+        );
     }
     assert_eq!(names(folder.path()), ["file", "folder"]);
     assert!(names(&a_folder).is_empty());
@@ -117,21 +150,41 @@ async fn nothing_is_left_of_an_export_that_fails() {
     let port = proxy.endpoint().replace("http://127.0.0.1:", "--local=");
     proxy.set_after(40, Fault::InternalError).await;
     let mut command = Command::new(binary("hookkeeper"));
-    let output = block_in_place(|| command.args(["export", &port, text(&file)]).output().unwrap());
+    let output = block_in_place(|| {
+        command
+            .args(["export", &port, text(&file)])
+            .output()
+            .unwrap()
+    });
     let error = String::from_utf8(output.stderr).unwrap();
-    assert!(output.status.code() == Some(1) && error.contains("the table refused the request"), "{error}");
-    assert_eq!((names(folder.path()), &*fs::read_to_string(&file).unwrap()), (vec!["all.jsonl".to_owned()], "old"));
+    assert!(
+        output.status.code() == Some(1) && error.contains("the table refused the request"),
+        "{error}"
+    );
+    assert_eq!(
+        (names(folder.path()), &*fs::read_to_string(&file).unwrap()),
+        (vec!["all.jsonl".to_owned()], "old")
+    );
 
     // A disk that is full: here, a limit on how large a file may be.
     let script = "trap '' XFSZ; ulimit -f 1; exec \"$0\" export \"$@\"";
     let mut command = Command::new("sh");
     let local = format!("--local={}", site.port());
-    let command = command.args(["-c", script]).arg(binary("hookkeeper")).args([&*local, text(&file)]);
+    let command = command
+        .args(["-c", script])
+        .arg(binary("hookkeeper"))
+        .args([&*local, text(&file)]);
     let output = block_in_place(|| command.output().unwrap());
     let error = String::from_utf8(output.stderr).unwrap();
     let said = format!("error: cannot write {} (", file.display());
-    assert!(output.status.code() == Some(1) && error.starts_with(&said), "{error}");
-    assert_eq!((names(folder.path()), &*fs::read_to_string(&file).unwrap()), (vec!["all.jsonl".to_owned()], "old"));
+    assert!(
+        output.status.code() == Some(1) && error.starts_with(&said),
+        "{error}"
+    );
+    assert_eq!(
+        (names(folder.path()), &*fs::read_to_string(&file).unwrap()),
+        (vec!["all.jsonl".to_owned()], "old")
+    );
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -143,23 +196,39 @@ async fn nothing_is_left_of_an_export_that_is_interrupted() {
     proxy.set_after(40, Fault::Hang).await;
     for signal in ["-INT", "-TERM"] {
         let mut command = Command::new(binary("hookkeeper"));
-        let command = command.args(["export", &port, text(&folder.path().join("all.jsonl"))]).stderr(Stdio::piped());
+        let command = command
+            .args(["export", &port, text(&folder.path().join("all.jsonl"))])
+            .stderr(Stdio::piped());
         let mut process = super::Killed(command.spawn().unwrap());
         while names(folder.path()).is_empty() {
             sleep(Duration::from_millis(10)).await;
         }
-        assert!(Command::new("kill").args([signal, &process.0.id().to_string()]).status().unwrap().success());
+        assert!(
+            Command::new("kill")
+                .args([signal, &process.0.id().to_string()])
+                .status()
+                .unwrap()
+                .success()
+        );
         assert_eq!(wait(&mut process).code(), Some(1), "{signal}");
-        assert!(names(folder.path()).is_empty(), "{signal}: {:?}", names(folder.path()));
+        assert!(
+            names(folder.path()).is_empty(),
+            "{signal}: {:?}",
+            names(folder.path())
+        );
     }
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_full_standard_output_is_one_sentence() {
     let site = site().await;
-    let full = fs::OpenOptions::new().write(true).open("/dev/full").unwrap();
+    let full = fs::OpenOptions::new()
+        .write(true)
+        .open("/dev/full")
+        .unwrap();
     let output = block_in_place(|| site.command(&["export"]).stdout(full).output().unwrap());
     let error = String::from_utf8(output.stderr).unwrap();
-    let is_said = error.starts_with("error: cannot write the standard output (") && error.lines().count() == 1;
+    let is_said = error.starts_with("error: cannot write the standard output (")
+        && error.lines().count() == 1;
     assert!(output.status.code() == Some(1) && is_said, "{error}");
 }

@@ -18,11 +18,19 @@ const AT_ONCE: Duration = Duration::from_secs(2);
 async fn ends_by(signal: &str, fault: Fault) {
     let site = Site::start().await;
     let proxy = Proxy::start(&format!("http://127.0.0.1:{}", site.port()));
-    let (_, port) = proxy.endpoint().rsplit_once(':').map(|(host, port)| (host.to_owned(), port.to_owned())).unwrap();
+    let (_, port) = proxy
+        .endpoint()
+        .rsplit_once(':')
+        .map(|(host, port)| (host.to_owned(), port.to_owned()))
+        .unwrap();
     let mut command = hookkeeper(&["events", "follow", &format!("--local={port}")]);
     let mut process = Killed(command.stdout(Stdio::piped()).spawn().unwrap());
     let lines = lines_of(&mut process);
-    assert!(tokio::task::block_in_place(|| lines.recv_timeout(PATIENCE)).unwrap().starts_with("HANDLE"));
+    assert!(
+        tokio::task::block_in_place(|| lines.recv_timeout(PATIENCE))
+            .unwrap()
+            .starts_with("HANDLE")
+    );
     // A whole look has been answered, so that its waiting for Ctrl-C has begun.
     let looked = proxy.requests() + 32;
     while proxy.requests() < looked {
@@ -34,7 +42,13 @@ async fn ends_by(signal: &str, fault: Fault) {
         sleep(Duration::from_millis(10)).await;
     }
     let pid = process.0.id().to_string();
-    assert!(Command::new("kill").args([signal, &pid]).status().unwrap().success());
+    assert!(
+        Command::new("kill")
+            .args([signal, &pid])
+            .status()
+            .unwrap()
+            .success()
+    );
     let signalled = Instant::now();
     let status = loop {
         match process.0.try_wait().unwrap() {

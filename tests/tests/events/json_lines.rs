@@ -17,7 +17,10 @@ static RUNTIME: LazyLock<Runtime> = LazyLock::new(|| Runtime::new().unwrap());
 /// A Pipedrive webhook that has a complete event of amoCRM on a line of its own, between two JSON tokens.
 fn forging() -> String {
     let forged = r#"{"specversion":"1.0","id":"forged","source":"amocrm/1001","type":"com.amocrm.lead.deleted"}"#;
-    event("pipedrive", 43).replace("{\"id\":43}", &format!("{{\"id\":43,\"x\":[\r\n{forged}\r\n]}}"))
+    event("pipedrive", 43).replace(
+        "{\"id\":43}",
+        &format!("{{\"id\":43,\"x\":[\r\n{forged}\r\n]}}"),
+    )
 }
 
 /// The one line of an output, as JSON.
@@ -42,10 +45,14 @@ async fn a_payload_cannot_forge_a_line() {
         &["events", "history", "deal/43", "--output", "json"],
     ] {
         let event = only_line(&site.run(arguments));
-        assert_eq!((&event["source"], &event["data"]["data"]["x"][0]["id"]), (&json!("pipedrive/7"), &json!("forged")));
+        assert_eq!(
+            (&event["source"], &event["data"]["data"]["x"][0]["id"]),
+            (&json!("pipedrive/7"), &json!("forged"))
+        );
     }
     loop {
-        site.put(&records(&PIPEDRIVE, &forging().replace("43", "44")), None).await;
+        site.put(&records(&PIPEDRIVE, &forging().replace("43", "44")), None)
+            .await;
         let followed = block_in_place(|| lines.recv_timeout(super::PATIENCE).unwrap());
         if only_line(&followed)["subject"] == "deal/44" {
             break;
@@ -55,7 +62,10 @@ async fn a_payload_cannot_forge_a_line() {
 
 /// JSON of any content, with any white space between its tokens.
 fn payload() -> impl Strategy<Value = String> {
-    let text = prop_oneof![any::<String>(), "[\"\\\\\u{0}-\u{1f}\u{7f}-\u{9f}\u{200b}\u{2028}\u{202e}\u{feff}]{0,6}"];
+    let text = prop_oneof![
+        any::<String>(),
+        "[\"\\\\\u{0}-\u{1f}\u{7f}-\u{9f}\u{200b}\u{2028}\u{202e}\u{feff}]{0,6}"
+    ];
     let leaf = prop_oneof![
         any::<i64>().prop_map(Value::from),
         any::<bool>().prop_map(Value::from),
@@ -64,12 +74,16 @@ fn payload() -> impl Strategy<Value = String> {
     let value = leaf.prop_recursive(4, 24, 4, move |inner| {
         prop_oneof![
             vec(inner.clone(), 0..4).prop_map(Value::from),
-            vec((text.clone(), inner), 0..4).prop_map(|members| Value::Object(members.into_iter().collect())),
+            vec((text.clone(), inner), 0..4)
+                .prop_map(|members| Value::Object(members.into_iter().collect())),
         ]
     });
     // Pretty-printed JSON has line feeds between tokens only.
-    (value, "[ \t\r\n]{1,4}")
-        .prop_map(|(value, space)| serde_json::to_string_pretty(&value).unwrap().replace('\n', &space))
+    (value, "[ \t\r\n]{1,4}").prop_map(|(value, space)| {
+        serde_json::to_string_pretty(&value)
+            .unwrap()
+            .replace('\n', &space)
+    })
 }
 
 proptest! {
@@ -85,10 +99,15 @@ async fn one_line_an_event(payloads: &[String]) -> Result<(), TestCaseError> {
     let site = Site::start().await;
     let mut expected: Vec<Value> = Vec::new();
     for (number, payload) in (1..).zip(payloads) {
-        let body = event("pipedrive", number).replace(&format!("\"entity_id\":\"{number}\""), "\"entity_id\":\"1\"");
+        let body = event("pipedrive", number).replace(
+            &format!("\"entity_id\":\"{number}\""),
+            "\"entity_id\":\"1\"",
+        );
         let body = body.replace(&format!("{{\"id\":{number}}}"), payload);
         let records = records(&PIPEDRIVE, &body);
-        let Record::Event { event, .. } = &records[0] else { panic!("{body}") };
+        let Record::Event { event, .. } = &records[0] else {
+            panic!("{body}")
+        };
         expected.push(serde_json::from_str(&serde_json::to_string(event).unwrap()).unwrap());
         site.put(&records, None).await;
     }
@@ -96,13 +115,21 @@ async fn one_line_an_event(payloads: &[String]) -> Result<(), TestCaseError> {
         let printed = site.run(arguments);
         // `str::lines` alone would not see a carriage return.
         let lines = printed.split_terminator(['\n', '\r']);
-        lines.map(serde_json::from_str).collect::<Result<Vec<Value>, _>>()
+        lines
+            .map(serde_json::from_str)
+            .collect::<Result<Vec<Value>, _>>()
     };
     prop_assert_eq!(printed(&["export"]).unwrap(), expected.clone());
     let newest_first: Vec<Value> = expected.iter().rev().cloned().collect();
-    prop_assert_eq!(printed(&["events", "--limit", "100", "--output", "json"]).unwrap(), newest_first);
+    prop_assert_eq!(
+        printed(&["events", "--limit", "100", "--output", "json"]).unwrap(),
+        newest_first
+    );
     // All have one time, so the history is in the order of their ids.
     expected.sort_by_key(|event| event["id"].to_string());
-    prop_assert_eq!(printed(&["events", "history", "deal/1", "--output", "json"]).unwrap(), expected);
+    prop_assert_eq!(
+        printed(&["events", "history", "deal/1", "--output", "json"]).unwrap(),
+        expected
+    );
     Ok(())
 }

@@ -35,15 +35,26 @@ const NOTE: &str = "leads[note][0][note][element_id]=42&leads[note][0][note][cre
 /// A site with an event of each provider: the deal 1, the customer 2, and a note of the lead 42.
 async fn site() -> Site {
     let site = Site::start().await;
-    site.put(&records(&pipedrive::PIPEDRIVE, &event("pipedrive", 1)), None).await;
-    site.put(&records(&closer::CLOSER, &event("closer", 2)), Some(4_102_444_800)).await;
+    site.put(
+        &records(&pipedrive::PIPEDRIVE, &event("pipedrive", 1)),
+        None,
+    )
+    .await;
+    site.put(
+        &records(&closer::CLOSER, &event("closer", 2)),
+        Some(4_102_444_800),
+    )
+    .await;
     site.put(&records(&amocrm::AMOCRM, NOTE), None).await;
     site
 }
 
 /// The handles in a list.
 fn handles(list: &str) -> Vec<String> {
-    list.lines().skip(1).map_while(|line| Some(line.split_once(' ')?.0.to_owned())).collect()
+    list.lines()
+        .skip(1)
+        .map_while(|line| Some(line.split_once(' ')?.0.to_owned()))
+        .collect()
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -102,16 +113,24 @@ async fn json_is_a_cloudevent_a_line_with_the_data_as_it_was_sent() {
     let site = site().await;
     let printed = site.run(&["events", "--output", "json", "--provider", "pipedrive"]);
     let body = event("pipedrive", 1);
-    assert!(printed.ends_with(&format!("\"data\":{body}}}\n")), "{printed}");
+    assert!(
+        printed.ends_with(&format!("\"data\":{body}}}\n")),
+        "{printed}"
+    );
     let event: Value = serde_json::from_str(&printed).unwrap();
-    assert_eq!((&event["specversion"], &event["subject"]), (&"1.0".into(), &"deal/1".into()));
+    assert_eq!(
+        (&event["specversion"], &event["subject"]),
+        (&"1.0".into(), &"deal/1".into())
+    );
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_handle_shows_its_event() {
     let site = site().await;
     let list = site.run(&["events"]);
-    let [_, closer, _] = &handles(&list)[..] else { panic!("{list}") };
+    let [_, closer, _] = &handles(&list)[..] else {
+        panic!("{list}")
+    };
     assert_data_eq!(
         site.run(&["events", "show", closer]),
         str![[r#"
@@ -137,25 +156,41 @@ expires       2100-01-01T00:00:00Z
 
 "#]]
     );
-    assert!(site.run(&["events", "show", closer, "--output", "json"]).starts_with("{\"specversion\""));
+    assert!(
+        site.run(&["events", "show", closer, "--output", "json"])
+            .starts_with("{\"specversion\"")
+    );
     let shown = site.run(&["events", "show", closer]);
-    assert_eq!(site.run(&["events", "show", &closer.to_uppercase()]), shown, "letters may be in either case");
+    assert_eq!(
+        site.run(&["events", "show", &closer.to_uppercase()]),
+        shown,
+        "letters may be in either case"
+    );
     let (second, _) = closer.split_once('-').unwrap();
     for (handle, code, said) in [
-        ("zzzzzz-0", 1, "no event has the handle zzzzzz-0: `hookkeeper events` lists them"),
+        (
+            "zzzzzz-0",
+            1,
+            "no event has the handle zzzzzz-0: `hookkeeper events` lists them",
+        ),
         ("nothing", 2, "not a handle as the list prints it"),
     ] {
         let (status, error) = site.fail(&["events", "show", handle]);
         assert!(status == code && error.contains(said), "{error}");
     }
     // What was kept in one second has one handle but for the id.
-    site.put(&records(&closer::CLOSER, &event("closer", 3)), None).await;
-    site.put(&records(&closer::CLOSER, &event("closer", 4)), None).await;
+    site.put(&records(&closer::CLOSER, &event("closer", 3)), None)
+        .await;
+    site.put(&records(&closer::CLOSER, &event("closer", 4)), None)
+        .await;
     let list = handles(&site.run(&["events"]));
     let alike = list.iter().filter(|it| it.starts_with(second)).count();
     if alike > 1 {
         let (code, error) = site.fail(&["events", "show", &format!("{second}-")]);
-        assert!(code == 1 && error.contains("give more of the id"), "{error}");
+        assert!(
+            code == 1 && error.contains("give more of the id"),
+            "{error}"
+        );
     }
 }
 
@@ -174,7 +209,10 @@ HANDLE         TIME                  TYPE                                      S
 
 "#]]
     );
-    assert_eq!(site.run(&["events", "history", "lead/42", "--source", "amocrm/1001"]), history);
+    assert_eq!(
+        site.run(&["events", "history", "lead/42", "--source", "amocrm/1001"]),
+        history
+    );
     let json = site.run(&["events", "history", "lead/42", "--output", "json"]);
     assert_eq!(json.lines().count(), 2);
 }
@@ -184,12 +222,20 @@ async fn more_than_a_page_is_read_to_its_end() {
     let site = Site::start().await;
     let large = "x".repeat(300_000);
     for number in 0..9 {
-        let body =
-            event("pipedrive", number).replace("\"entity_id\":", &format!("\"note\":\"{large}\",\"entity_id\":"));
-        let body = body.replace(&format!("\"entity_id\":\"{number}\""), "\"entity_id\":\"1\"");
+        let body = event("pipedrive", number).replace(
+            "\"entity_id\":",
+            &format!("\"note\":\"{large}\",\"entity_id\":"),
+        );
+        let body = body.replace(
+            &format!("\"entity_id\":\"{number}\""),
+            "\"entity_id\":\"1\"",
+        );
         site.put(&records(&pipedrive::PIPEDRIVE, &body), None).await;
     }
-    assert_eq!(handles(&site.run(&["events", "history", "deal/1"])).len(), 9);
+    assert_eq!(
+        handles(&site.run(&["events", "history", "deal/1"])).len(),
+        9
+    );
     assert_eq!(site.run(&["export"]).lines().count(), 9);
 }
 
@@ -197,7 +243,8 @@ async fn more_than_a_page_is_read_to_its_end() {
 async fn an_export_is_complete_in_the_order_of_keeping_or_not_there() {
     let site = Site::start().await;
     for number in 0..100 {
-        site.put(&records(&closer::CLOSER, &event("closer", number)), None).await;
+        site.put(&records(&closer::CLOSER, &event("closer", number)), None)
+            .await;
     }
     let folder = tempfile::tempdir().unwrap();
     let file = folder.path().join("all.jsonl");
@@ -205,13 +252,30 @@ async fn an_export_is_complete_in_the_order_of_keeping_or_not_there() {
     let exported = fs::read_to_string(&file).unwrap();
     let subjects: Vec<String> = exported
         .lines()
-        .map(|line| serde_json::from_str::<Value>(line).unwrap()["subject"].as_str().unwrap().to_owned())
+        .map(|line| {
+            serde_json::from_str::<Value>(line).unwrap()["subject"]
+                .as_str()
+                .unwrap()
+                .to_owned()
+        })
         .collect();
-    assert_eq!(subjects, (0..100).map(|number| format!("customer/{number}")).collect::<Vec<_>>());
+    assert_eq!(
+        subjects,
+        (0..100)
+            .map(|number| format!("customer/{number}"))
+            .collect::<Vec<_>>()
+    );
     assert_eq!(site.run(&["export"]), exported);
     let newest_first = site.run(&["events", "--limit", "100", "--output", "json"]);
-    assert!(newest_first.lines().rev().eq(exported.lines()), "{newest_first}");
-    assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 1, "what is partial goes");
+    assert!(
+        newest_first.lines().rev().eq(exported.lines()),
+        "{newest_first}"
+    );
+    assert_eq!(
+        fs::read_dir(folder.path()).unwrap().count(),
+        1,
+        "what is partial goes"
+    );
 
     let nowhere = folder.path().join("nowhere/all.jsonl");
     let (code, error) = site.fail(&["export", nowhere.to_str().unwrap()]);
@@ -222,15 +286,28 @@ async fn an_export_is_complete_in_the_order_of_keeping_or_not_there() {
 async fn who_reads_no_further_ends_the_command_without_a_word() {
     let site = Site::start().await;
     for number in 0..2_000 {
-        site.put(&records(&closer::CLOSER, &event("closer", number)), None).await;
+        site.put(&records(&closer::CLOSER, &event("closer", number)), None)
+            .await;
     }
-    let mut process = site.command(&["export"]).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+    let mut process = site
+        .command(&["export"])
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap();
     let (status, error) = block_in_place(|| {
         let mut line = String::new();
-        BufReader::new(process.stdout.take().unwrap()).read_line(&mut line).unwrap();
+        BufReader::new(process.stdout.take().unwrap())
+            .read_line(&mut line)
+            .unwrap();
         let status = process.wait().unwrap();
         let mut error = String::new();
-        process.stderr.take().unwrap().read_to_string(&mut error).unwrap();
+        process
+            .stderr
+            .take()
+            .unwrap()
+            .read_to_string(&mut error)
+            .unwrap();
         (status, error)
     });
     assert!(status.success() && error.is_empty(), "{error}");
@@ -242,7 +319,13 @@ async fn put_late(site: &Site, record: &Record, ago: Duration) {
     let mut item = item::encode(record.clone()).pop().unwrap();
     item::stamp(&mut item, Timestamp::from_unix(now - ago), None);
     let client = site.client();
-    client.put_item().table_name(hookkeeper::local::TABLE).set_item(Some(item)).send().await.unwrap();
+    client
+        .put_item()
+        .table_name(hookkeeper::local::TABLE)
+        .set_item(Some(item))
+        .send()
+        .await
+        .unwrap();
 }
 
 /// A process that does not outlive its test.
@@ -262,7 +345,11 @@ const PATIENCE: Duration = Duration::from_secs(30);
 fn lines_of(process: &mut Killed) -> Receiver<String> {
     let (sender, lines) = mpsc::channel();
     let stdout = BufReader::new(process.0.stdout.take().unwrap());
-    thread::spawn(move || stdout.lines().try_for_each(|line| sender.send(line.unwrap())));
+    thread::spawn(move || {
+        stdout
+            .lines()
+            .try_for_each(|line| sender.send(line.unwrap()))
+    });
     lines
 }
 
@@ -281,81 +368,216 @@ fn wait(process: &mut Killed) -> ExitStatus {
 #[tokio::test(flavor = "multi_thread")]
 async fn who_follows_misses_nothing_and_sees_nothing_twice() {
     let site = site().await;
-    let mut process = Killed(site.command(&["events", "follow"]).stdout(Stdio::piped()).spawn().unwrap());
+    let mut process = Killed(
+        site.command(&["events", "follow"])
+            .stdout(Stdio::piped())
+            .spawn()
+            .unwrap(),
+    );
     let lines = lines_of(&mut process);
     let next = || block_in_place(|| lines.recv_timeout(PATIENCE).unwrap());
-    assert!(next().starts_with("HANDLE"), "what was there is not printed");
-    site.put(&records(&pipedrive::PIPEDRIVE, &event("pipedrive", 10)), None).await;
+    assert!(
+        next().starts_with("HANDLE"),
+        "what was there is not printed"
+    );
+    site.put(
+        &records(&pipedrive::PIPEDRIVE, &event("pipedrive", 10)),
+        None,
+    )
+    .await;
     assert!(next().ends_with("deal/10"));
     // The drain's put took long, or the index did.
-    put_late(&site, &records(&pipedrive::PIPEDRIVE, &event("pipedrive", 11))[0], Duration::from_secs(40)).await;
+    put_late(
+        &site,
+        &records(&pipedrive::PIPEDRIVE, &event("pipedrive", 11))[0],
+        Duration::from_secs(40),
+    )
+    .await;
     assert!(next().ends_with("deal/11"));
     for number in 12..15 {
-        site.put(&records(&pipedrive::PIPEDRIVE, &event("pipedrive", number)), None).await;
-        assert!(next().ends_with(&format!("deal/{number}")), "once, and in order");
+        site.put(
+            &records(&pipedrive::PIPEDRIVE, &event("pipedrive", number)),
+            None,
+        )
+        .await;
+        assert!(
+            next().ends_with(&format!("deal/{number}")),
+            "once, and in order"
+        );
     }
     let pid = process.0.id().to_string();
-    assert!(Command::new("kill").args(["-INT", &pid]).status().unwrap().success());
+    assert!(
+        Command::new("kill")
+            .args(["-INT", &pid])
+            .status()
+            .unwrap()
+            .success()
+    );
     assert!(wait(&mut process).success());
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn what_a_sender_wrote_is_no_command_to_the_terminal() {
     let site = Site::start().await;
-    let [record] = &records(&closer::CLOSER, &event("closer", 1))[..] else { panic!() };
-    let evil = altered(record, |event| event.subject = "customer/\u{1b}]0;owned\u{7}".to_owned());
+    let [record] = &records(&closer::CLOSER, &event("closer", 1))[..] else {
+        panic!()
+    };
+    let evil = altered(record, |event| {
+        event.subject = "customer/\u{1b}]0;owned\u{7}".to_owned()
+    });
     site.put(&[evil], None).await;
     let list = site.run(&["events"]);
-    assert!(list.contains("customer/\u{fffd}]0;owned\u{fffd}"), "{list:?}");
+    assert!(
+        list.contains("customer/\u{fffd}]0;owned\u{fffd}"),
+        "{list:?}"
+    );
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn another_version_is_said_so() {
     let site = Site::start().await;
-    let key = Key { pk: "closer#customer/1".to_owned(), sk: "2026#1".to_owned() };
+    let key = Key {
+        pk: "closer#customer/1".to_owned(),
+        sk: "2026#1".to_owned(),
+    };
     let now = Timestamp::from_unix(SystemTime::now().duration_since(UNIX_EPOCH).unwrap());
     let text = |text: &str| aws_sdk_dynamodb::types::AttributeValue::S(text.to_owned());
-    let item = [("pk", &*key.pk), ("sk", &key.sk), ("hour", &format!("{}#0", now.hour())), ("kept", &now.to_string())];
+    let item = [
+        ("pk", &*key.pk),
+        ("sk", &key.sk),
+        ("hour", &format!("{}#0", now.hour())),
+        ("kept", &now.to_string()),
+    ];
     let item = item.map(|(name, value)| (name.to_owned(), text(value)));
-    let put = site.client().put_item().table_name(hookkeeper::local::TABLE);
+    let put = site
+        .client()
+        .put_item()
+        .table_name(hookkeeper::local::TABLE);
     put.set_item(Some(item.into())).send().await.unwrap();
     let (code, error) = site.fail(&["events"]);
-    assert_eq!((code, &*error), (1, "error: the item was not written by this version of Hookkeeper\n"));
+    assert_eq!(
+        (code, &*error),
+        (
+            1,
+            "error: the item was not written by this version of Hookkeeper\n"
+        )
+    );
 
-    let other = DynamoDb::start(&Data::Memory, 0, &TEMPLATE.replace("sk", "other")).await.unwrap();
+    let other = DynamoDb::start(&Data::Memory, 0, &TEMPLATE.replace("sk", "other"))
+        .await
+        .unwrap();
     let mut command = hookkeeper(&["events", &format!("--local={}", other.port())]);
     let error = String::from_utf8(block_in_place(|| command.output()).unwrap().stderr).unwrap();
-    assert!(error.starts_with("error: the table hookkeeper is not one of Hookkeeper"), "{error}");
+    assert!(
+        error.starts_with("error: the table hookkeeper is not one of Hookkeeper"),
+        "{error}"
+    );
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn what_is_wrong_is_one_sentence() {
-    let free = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
+    let free = TcpListener::bind("127.0.0.1:0")
+        .unwrap()
+        .local_addr()
+        .unwrap()
+        .port();
     let local = format!("--local={free}");
     let run = |arguments: &[&str]| {
         let mut command = hookkeeper(arguments);
-        command.env("AWS_REGION", "us-east-1").env("AWS_ENDPOINT_URL", format!("http://127.0.0.1:{free}"));
-        let output = command.env("AWS_ACCESS_KEY_ID", "a").env("AWS_SECRET_ACCESS_KEY", "b").output().unwrap();
-        (output.status.code().unwrap(), String::from_utf8(output.stderr).unwrap())
+        command
+            .env("AWS_REGION", "us-east-1")
+            .env("AWS_ENDPOINT_URL", format!("http://127.0.0.1:{free}"));
+        let output = command
+            .env("AWS_ACCESS_KEY_ID", "a")
+            .env("AWS_SECRET_ACCESS_KEY", "b")
+            .output()
+            .unwrap();
+        (
+            output.status.code().unwrap(),
+            String::from_utf8(output.stderr).unwrap(),
+        )
     };
     for (arguments, code, said) in [
         (&["events", &local][..], 1, "is `cargo dev` running?"),
-        (&["events", "--table", "t"], 1, "the table t cannot be used ("),
-        (&["events"], 1, "the stack hookkeeper cannot be asked: name another with --stack"),
-        (&["events", "--local", "--table", "t"], 2, "cannot be used with"),
-        (&["events", "--since", "yesterday", "--local"], 2, "it is none of 30s, 15m, 2h, 7d"),
-        (&["events", "--provider", "salesforce", "--local"], 2, "it is one of pipedrive, amocrm, closer"),
-        (&["events", &local, "--since", "1h", "--until", "2h"], 2, "--since is later than --until"),
-        (&["events", &local, "--since", "2090-01-01"], 2, "--since is in the future"),
-        (&["export", &local, "--since", "1h", "--until", "2h"], 2, "--since is later than --until"),
-        (&["replay", &local, "--since", "1h", "--until", "2h"], 2, "--since is later than --until"),
-        (&["quarantine", &local, "--since", "1h", "--until", "2h"], 2, "--since is later than --until"),
-        (&["quarantine", "replay", &local, "--since", "1h", "--until", "2h"], 2, "--since is later than --until"),
-        (&["events", &local, "--limit", "0"], 2, "it is a number from 1 on"),
-        (&["quarantine", &local, "--limit", "0"], 2, "it is a number from 1 on"),
+        (
+            &["events", "--table", "t"],
+            1,
+            "the table t cannot be used (",
+        ),
+        (
+            &["events"],
+            1,
+            "the stack hookkeeper cannot be asked: name another with --stack",
+        ),
+        (
+            &["events", "--local", "--table", "t"],
+            2,
+            "cannot be used with",
+        ),
+        (
+            &["events", "--since", "yesterday", "--local"],
+            2,
+            "it is none of 30s, 15m, 2h, 7d",
+        ),
+        (
+            &["events", "--provider", "salesforce", "--local"],
+            2,
+            "it is one of pipedrive, amocrm, closer",
+        ),
+        (
+            &["events", &local, "--since", "1h", "--until", "2h"],
+            2,
+            "--since is later than --until",
+        ),
+        (
+            &["events", &local, "--since", "2090-01-01"],
+            2,
+            "--since is in the future",
+        ),
+        (
+            &["export", &local, "--since", "1h", "--until", "2h"],
+            2,
+            "--since is later than --until",
+        ),
+        (
+            &["replay", &local, "--since", "1h", "--until", "2h"],
+            2,
+            "--since is later than --until",
+        ),
+        (
+            &["quarantine", &local, "--since", "1h", "--until", "2h"],
+            2,
+            "--since is later than --until",
+        ),
+        (
+            &[
+                "quarantine",
+                "replay",
+                &local,
+                "--since",
+                "1h",
+                "--until",
+                "2h",
+            ],
+            2,
+            "--since is later than --until",
+        ),
+        (
+            &["events", &local, "--limit", "0"],
+            2,
+            "it is a number from 1 on",
+        ),
+        (
+            &["quarantine", &local, "--limit", "0"],
+            2,
+            "it is a number from 1 on",
+        ),
     ] {
         let (status, error) = run(arguments);
-        assert!(status == code && error.contains(said), "{arguments:?}: {status} {error}");
+        assert!(
+            status == code && error.contains(said),
+            "{arguments:?}: {status} {error}"
+        );
         assert!(code == 2 || error.lines().count() == 1, "{error}");
     }
 }

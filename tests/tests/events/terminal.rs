@@ -57,7 +57,9 @@ fn record() -> Record {
 }
 
 fn event() -> Event {
-    let Record::Event { event, .. } = record() else { panic!("it is an event") };
+    let Record::Event { event, .. } = record() else {
+        panic!("it is an event")
+    };
     event
 }
 
@@ -76,9 +78,16 @@ fn assert_text(arguments: &[&str], output: &[u8]) {
         (char.is_control() && !matches!(char, '\n' | '\t'))
             || matches!(char, '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2060}'..='\u{2069}' | '\u{feff}')
     };
-    assert_eq!(text.chars().find(is_forbidden), None, "{arguments:?} printed {text:?}");
+    assert_eq!(
+        text.chars().find(is_forbidden),
+        None,
+        "{arguments:?} printed {text:?}"
+    );
     for forged in ["\n\t", "\tFORGED"] {
-        assert!(!text.contains(forged), "{arguments:?} printed a line of the sender's: {text:?}");
+        assert!(
+            !text.contains(forged),
+            "{arguments:?} printed a line of the sender's: {text:?}"
+        );
     }
 }
 
@@ -86,7 +95,10 @@ fn assert_text(arguments: &[&str], output: &[u8]) {
 fn check(site: &Site, arguments: &[&str]) {
     let mut command = site.command(arguments);
     let output = block_in_place(|| command.env("CLICOLOR_FORCE", "1").output().unwrap());
-    assert!(!output.stdout.is_empty() || !output.stderr.is_empty(), "{arguments:?} prints nothing");
+    assert!(
+        !output.stdout.is_empty() || !output.stderr.is_empty(),
+        "{arguments:?} prints nothing"
+    );
     assert_text(arguments, &output.stdout);
     assert_text(arguments, &output.stderr);
 }
@@ -94,7 +106,15 @@ fn check(site: &Site, arguments: &[&str]) {
 #[tokio::test(flavor = "multi_thread")]
 async fn no_list_or_error_prints_a_control_character_of_a_sender() {
     let site = Site::start().await;
-    site.put(&[record(), quarantined(&body()), quarantined(&format!("no JSON {MARKER}"))], None).await;
+    site.put(
+        &[
+            record(),
+            quarantined(&body()),
+            quarantined(&format!("no JSON {MARKER}")),
+        ],
+        None,
+    )
+    .await;
     let event = handles(&site.run(&["events"])).remove(0);
     let deliveries = handles(&site.run(&[&["quarantine"], &SPAN[..]].concat()));
     let subject = self::event().subject;
@@ -105,18 +125,42 @@ async fn no_list_or_error_prints_a_control_character_of_a_sender() {
     check(&site, &["events", "show", &event, "--output", "json"]);
     check(&site, &["events", "history", &subject]);
     check(&site, &["events", "history", &subject, "--output", "json"]);
-    check(&site, &["events", "history", &subject, "--source", &marked("pipedrive/8")]);
+    check(
+        &site,
+        &[
+            "events",
+            "history",
+            &subject,
+            "--source",
+            &marked("pipedrive/8"),
+        ],
+    );
     check(&site, &["events", "history", "deal/none"]);
     check(&site, &["export"]);
     check(&site, &[&["quarantine"], &SPAN[..]].concat());
-    check(&site, &[&["quarantine", "--output", "json"], &SPAN[..]].concat());
+    check(
+        &site,
+        &[&["quarantine", "--output", "json"], &SPAN[..]].concat(),
+    );
     for delivery in &deliveries {
         check(&site, &["quarantine", "show", delivery]);
         check(&site, &["quarantine", "show", delivery, "--hex"]);
         check(&site, &["quarantine", "drop", delivery]);
     }
-    check(&site, &[&["quarantine", "replay", "--dry-run"], &SPAN[..]].concat());
-    check(&site, &["quarantine", "drop", &deliveries[0], &deliveries[1], "--yes"]);
+    check(
+        &site,
+        &[&["quarantine", "replay", "--dry-run"], &SPAN[..]].concat(),
+    );
+    check(
+        &site,
+        &[
+            "quarantine",
+            "drop",
+            &deliveries[0],
+            &deliveries[1],
+            "--yes",
+        ],
+    );
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -148,9 +192,15 @@ async fn no_follower_prints_a_control_character_of_a_sender() {
         let mut printed = String::new();
         for number in 0.. {
             // An event that is there when the follower starts is not printed.
-            let record = altered(&record(), |event| event.subject = format!("{output}{number}{}", event.subject));
+            let record = altered(&record(), |event| {
+                event.subject = format!("{output}{number}{}", event.subject)
+            });
             site.put(&[record], None).await;
-            let wait = if number < 60 { Duration::from_secs(1) } else { PATIENCE };
+            let wait = if number < 60 {
+                Duration::from_secs(1)
+            } else {
+                PATIENCE
+            };
             printed.extend(block_in_place(|| lines.recv_timeout(wait)).map(|line| line + "\n"));
             if printed.contains(output) {
                 break;
@@ -169,7 +219,16 @@ async fn no_report_of_what_was_sent_prints_a_control_character_of_a_sender() {
         let sink = Sink::start(status, Duration::ZERO).await;
         for output in ["table", "json"] {
             let url = sink.url("pipedrive");
-            let arguments = ["send", "pipedrive", "--file", file.to_str().unwrap(), "--url", &url, "--output", output];
+            let arguments = [
+                "send",
+                "pipedrive",
+                "--file",
+                file.to_str().unwrap(),
+                "--url",
+                &url,
+                "--output",
+                output,
+            ];
             let mut command = hookkeeper(&arguments);
             let printed = block_in_place(|| command.env("CLICOLOR_FORCE", "1").output().unwrap());
             assert!(!printed.stdout.is_empty());

@@ -11,10 +11,20 @@ use tests::dev::Dev;
 fn the_list_has_every_sample() {
     for provider in PROVIDERS {
         let listed = sent(&["--list", provider.name]);
-        let names: Vec<_> = listed.iter().map(|row| row["name"].as_str().unwrap().to_owned()).collect();
-        let expected: Vec<_> = samples(provider.name).into_iter().map(|(name, ..)| name).collect();
+        let names: Vec<_> = listed
+            .iter()
+            .map(|row| row["name"].as_str().unwrap().to_owned())
+            .collect();
+        let expected: Vec<_> = samples(provider.name)
+            .into_iter()
+            .map(|(name, ..)| name)
+            .collect();
         assert_eq!(names, expected, "{}", provider.name);
-        assert!(listed.iter().all(|row| row["provider"] == provider.name && is_told(row)));
+        assert!(
+            listed
+                .iter()
+                .all(|row| row["provider"] == provider.name && is_told(row))
+        );
     }
 }
 
@@ -30,8 +40,14 @@ async fn all_that_is_listed_ends_as_its_name_says() {
     for provider in PROVIDERS {
         for (name, verdict, _) in samples(provider.name) {
             let lines = sent(&[provider.name, &name, &local]);
-            let [line] = &lines[..] else { panic!("{name}: {lines:?}") };
-            assert_eq!((&line["status"], &line["attempt"]), (&json!(200), &json!(1)), "{name}");
+            let [line] = &lines[..] else {
+                panic!("{name}: {lines:?}")
+            };
+            assert_eq!(
+                (&line["status"], &line["attempt"]),
+                (&json!(200), &json!(1)),
+                "{name}"
+            );
             let events = line["events"].as_array().unwrap();
             let ended = match (line["quarantined"].as_str(), events.len()) {
                 (Some(reason), 0) => format!("quarantined.{reason}"),
@@ -44,20 +60,38 @@ async fn all_that_is_listed_ends_as_its_name_says() {
         }
     }
     let records = dev.table().records().await.unwrap();
-    let quarantined = records.iter().filter_map(Record::unreadable).map(|reason| reason.reason().to_owned());
+    let quarantined = records
+        .iter()
+        .filter_map(Record::unreadable)
+        .map(|reason| reason.reason().to_owned());
     assert_eq!(sorted(quarantined), sorted(reasons));
     assert_are_kept(&told, &events(records));
 }
 
 /// Asserts that what the command told of its deliveries is what became of them.
 fn assert_are_kept(told: &[Value], kept: &[Event]) {
-    let names = |event: &Event| (event.r#type.clone(), event.source.clone(), event.subject.clone());
+    let names = |event: &Event| {
+        (
+            event.r#type.clone(),
+            event.source.clone(),
+            event.subject.clone(),
+        )
+    };
     let word = |event: &Value, name: &str| event[name].as_str().unwrap().to_owned();
-    let told_names = told.iter().map(|event| (word(event, "type"), word(event, "source"), word(event, "subject")));
+    let told_names = told.iter().map(|event| {
+        (
+            word(event, "type"),
+            word(event, "source"),
+            word(event, "subject"),
+        )
+    });
     assert_eq!(sorted(kept.iter().map(names)), sorted(told_names));
     let ids: BTreeSet<_> = kept.iter().map(|event| event.id.as_str()).collect();
     for event in told {
-        assert!(event["id"].as_str().is_none_or(|id| ids.contains(id)), "{event} is kept under another id");
+        assert!(
+            event["id"].as_str().is_none_or(|id| ids.contains(id)),
+            "{event} is kept under another id"
+        );
     }
     assert!(told.iter().filter(|event| event["id"].is_string()).count() > 100);
 }
@@ -82,7 +116,11 @@ async fn what_is_sent_twice_is_kept_once() {
     assert_eq!(kept.len(), 2 * names.len(), "{kept:#?}");
     sent(&["amocrm", "dp_status", "--duplicate", &local]);
     let kept = events(dev.table().records().await.unwrap());
-    assert_eq!(kept.len(), 2 * names.len() + 2, "what has no time of its own is kept at least once");
+    assert_eq!(
+        kept.len(),
+        2 * names.len() + 2,
+        "what has no time of its own is kept at least once"
+    );
 }
 
 #[tokio::test]
@@ -90,13 +128,41 @@ async fn a_batch_is_several_items_in_one_delivery() {
     let dev = Dev::start("memory");
     let local = format!("--local={}", dev.port());
     let lines = sent(&["amocrm", "leads_add", "--batch", "3", &local]);
-    assert_eq!((lines.len(), lines[0]["events"].as_array().unwrap().len()), (1, 3));
+    assert_eq!(
+        (lines.len(), lines[0]["events"].as_array().unwrap().len()),
+        (1, 3)
+    );
     let records = dev.table().records().await.unwrap();
-    assert_eq!(records.iter().filter(|record| matches!(record, Record::Body { .. })).count(), 1, "one delivery");
-    let subjects: BTreeSet<_> = events(records).into_iter().map(|event| event.subject).collect();
+    assert_eq!(
+        records
+            .iter()
+            .filter(|record| matches!(record, Record::Body { .. }))
+            .count(),
+        1,
+        "one delivery"
+    );
+    let subjects: BTreeSet<_> = events(records)
+        .into_iter()
+        .map(|event| event.subject)
+        .collect();
     assert_eq!(subjects.len(), 3);
-    let set = sent(&["amocrm", "leads_add", "--batch", "2", "--set", "lead.id=42", &local]);
-    assert!(set[0]["events"].as_array().unwrap().iter().all(|event| event["subject"] == "lead/42"), "{set:?}");
+    let set = sent(&[
+        "amocrm",
+        "leads_add",
+        "--batch",
+        "2",
+        "--set",
+        "lead.id=42",
+        &local,
+    ]);
+    assert!(
+        set[0]["events"]
+            .as_array()
+            .unwrap()
+            .iter()
+            .all(|event| event["subject"] == "lead/42"),
+        "{set:?}"
+    );
 }
 
 fn events(records: Vec<Record>) -> Vec<Event> {

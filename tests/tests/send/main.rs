@@ -17,14 +17,26 @@ use tests::{
 };
 
 fn send(arguments: &[&str]) -> Output {
-    hookkeeper(&["send"]).args(arguments).env_remove("HOOKKEEPER_USER").env_remove("HOOKKEEPER_KEY").output().unwrap()
+    hookkeeper(&["send"])
+        .args(arguments)
+        .env_remove("HOOKKEEPER_USER")
+        .env_remove("HOOKKEEPER_KEY")
+        .output()
+        .unwrap()
 }
 
 /// What it prints for a program, where all goes well.
 fn sent(arguments: &[&str]) -> Vec<Value> {
     let output = send(&[arguments, &["--output", "json"]].concat());
-    assert!(output.status.success(), "{arguments:?}: {}", text(&output.stderr));
-    text(&output.stdout).lines().map(|line| serde_json::from_str(line).unwrap()).collect()
+    assert!(
+        output.status.success(),
+        "{arguments:?}: {}",
+        text(&output.stderr)
+    );
+    text(&output.stdout)
+        .lines()
+        .map(|line| serde_json::from_str(line).unwrap())
+        .collect()
 }
 
 fn text(bytes: &[u8]) -> String {
@@ -63,14 +75,23 @@ fn samples(provider: &str) -> Vec<(String, String, Value)> {
 /// What a provider's reader makes of a body.
 fn read(provider: &str, body: &[u8]) -> Vec<Event> {
     let arrival = Timestamp::parse("2030-01-01T00:00:00Z").unwrap();
-    let delivery = Delivery { body: body.to_vec(), content_type: None, arrival, request_id: "r".to_owned() };
+    let delivery = Delivery {
+        body: body.to_vec(),
+        content_type: None,
+        arrival,
+        request_id: "r".to_owned(),
+    };
     (provider_of(provider).read)(&delivery).unwrap()
 }
 
 /// The body of a sample.
 fn body_of(event: &Value) -> Vec<u8> {
     let body = event["body"].as_str().unwrap();
-    if event["isBase64Encoded"] == json!(true) { STANDARD.decode(body).unwrap() } else { body.into() }
+    if event["isBase64Encoded"] == json!(true) {
+        STANDARD.decode(body).unwrap()
+    } else {
+        body.into()
+    }
 }
 
 fn sorted<T: Ord>(items: impl IntoIterator<Item = T>) -> Vec<T> {

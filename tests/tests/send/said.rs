@@ -14,18 +14,31 @@ fn transcript<'a>(commands: impl IntoIterator<Item = &'a str>) -> String {
     let one = |command: &str| {
         let arguments: Vec<_> = command.split(' ').collect();
         let mut command_line = hookkeeper(&arguments);
-        let output = command_line.env_remove("HOOKKEEPER_USER").env_remove("HOOKKEEPER_KEY").output().unwrap();
+        let output = command_line
+            .env_remove("HOOKKEEPER_USER")
+            .env_remove("HOOKKEEPER_KEY")
+            .output()
+            .unwrap();
         let printed = text(&output.stdout) + &text(&output.stderr);
         let printed: Vec<_> = printed.lines().map(str::trim_end).collect();
-        format!("$ hookkeeper {command}\n{}\n[exit code {}]\n", printed.join("\n"), output.status.code().unwrap())
+        format!(
+            "$ hookkeeper {command}\n{}\n[exit code {}]\n",
+            printed.join("\n"),
+            output.status.code().unwrap()
+        )
     };
     commands.into_iter().map(one).collect::<Vec<_>>().join("\n")
 }
 
 /// Compares it. What is another one each time is `[..]` there, and stays so when it is written anew.
 fn assert_is(transcript: &str, snapshot: &str) {
-    let expected = Data::read_from(&workspace(format!("tests/snapshots/send/{snapshot}.txt")), None);
-    Assert::new().action_env("SNAPSHOTS").eq(transcript, expected);
+    let expected = Data::read_from(
+        &workspace(format!("tests/snapshots/send/{snapshot}.txt")),
+        None,
+    );
+    Assert::new()
+        .action_env("SNAPSHOTS")
+        .eq(transcript, expected);
 }
 
 #[test]
@@ -35,8 +48,14 @@ fn help() {
 
 #[test]
 fn the_list() {
-    assert_is(&transcript(["send --list closer", "send --list closer --output json"]), "list");
-    assert!(transcript(["send --list"]).contains("v2_delete_person"), "what else Pipedrive sends");
+    assert_is(
+        &transcript(["send --list closer", "send --list closer --output json"]),
+        "list",
+    );
+    assert!(
+        transcript(["send --list"]).contains("v2_delete_person"),
+        "what else Pipedrive sends"
+    );
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -59,7 +78,10 @@ async fn what_is_taken() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn what_is_not_taken_is_one_sentence_and_exit_code_1() {
-    let free = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+    let free = TcpListener::bind("127.0.0.1:0")
+        .unwrap()
+        .local_addr()
+        .unwrap();
     let dev = Dev::start("memory");
     let nobody = format!("--url http://{free}/closer?token=SECRET");
     let stranger = format!("--url http://127.0.0.1:{}/closer", dev.port());
@@ -74,12 +96,23 @@ async fn what_is_not_taken_is_one_sentence_and_exit_code_1() {
     let mut sinks = Vec::new();
     for status in [401, 404, 413, 503, 500] {
         let sink = Sink::start(status, Duration::ZERO).await;
-        commands.push(format!("{closed} --duplicate --key SECRET --url {}", sink.url("closer")));
+        commands.push(format!(
+            "{closed} --duplicate --key SECRET --url {}",
+            sink.url("closer")
+        ));
         sinks.push(sink);
     }
     let mut said = transcript(commands.iter().map(|command| &**command));
-    assert!(said.lines().all(|line| line.starts_with('$') || !line.contains("SECRET")), "{said}");
-    for port in sinks.iter().map(Sink::port).chain([free.port(), dev.port()]) {
+    assert!(
+        said.lines()
+            .all(|line| line.starts_with('$') || !line.contains("SECRET")),
+        "{said}"
+    );
+    for port in sinks
+        .iter()
+        .map(Sink::port)
+        .chain([free.port(), dev.port()])
+    {
         said = said.replace(&port.to_string(), "9000");
     }
     assert_is(&said, "failed");

@@ -14,21 +14,42 @@ type Types = BTreeMap<String, BTreeSet<&'static str>>;
 #[tokio::test(flavor = "multi_thread")]
 async fn json_has_the_members_and_the_types_that_were_seen() {
     let Some(rows) = corpus::rows() else { return };
-    let rows: Vec<&Row> = rows.iter().filter(|row| row.is_faithful() && row.provider != "amocrm").collect();
+    let rows: Vec<&Row> = rows
+        .iter()
+        .filter(|row| row.is_faithful() && row.provider != "amocrm")
+        .collect();
     let sink = sink().await;
     let mut wrong = BTreeSet::new();
     for row in &rows {
         let ours = types_of(&serde_json::from_slice(&sent_as(&sink, row)).unwrap());
-        let of_version: Vec<&Row> = rows.iter().copied().filter(|it| family(it) == family(row)).collect();
+        let of_version: Vec<&Row> = rows
+            .iter()
+            .copied()
+            .filter(|it| family(it) == family(row))
+            .collect();
         let envelopes: Vec<Types> = of_version.iter().map(|it| types_in(it)).collect();
         let objects = of_version.iter().filter(|it| it.entity == row.entity);
         let objects: Vec<Types> = objects.map(|it| types_in(it)).collect();
-        wrong.extend(missing(&ours, &envelopes).map(|path| format!("{} has no {path}", name_of(row))));
+        wrong.extend(
+            missing(&ours, &envelopes).map(|path| format!("{} has no {path}", name_of(row))),
+        );
         for (path, kinds) in &ours {
-            let seen = if path.starts_with("object.") { &objects } else { &envelopes };
-            let seen: BTreeSet<_> = seen.iter().filter_map(|types| types.get(path)).flatten().copied().collect();
+            let seen = if path.starts_with("object.") {
+                &objects
+            } else {
+                &envelopes
+            };
+            let seen: BTreeSet<_> = seen
+                .iter()
+                .filter_map(|types| types.get(path))
+                .flatten()
+                .copied()
+                .collect();
             if is_unlike(kinds, &seen) {
-                wrong.insert(format!("{}: {path} is {kinds:?}, and was seen as {seen:?}", name_of(row)));
+                wrong.insert(format!(
+                    "{}: {path} is {kinds:?}, and was seen as {seen:?}",
+                    name_of(row)
+                ));
             }
         }
     }
@@ -38,7 +59,9 @@ async fn json_has_the_members_and_the_types_that_were_seen() {
 
 /// The body of the same that is sent.
 fn sent_as(sink: &Sink, row: &Row) -> Vec<u8> {
-    over_the_wire(sink, &[&row.provider, &name_of(row)]).remove(0).body
+    over_the_wire(sink, &[&row.provider, &name_of(row)])
+        .remove(0)
+        .body
 }
 
 /// What `hookkeeper send` calls the same.
@@ -47,7 +70,12 @@ fn name_of(row: &Row) -> String {
     let kind = row.expected().0;
     let kind = kind.splitn(3, '.').last().unwrap();
     match &*row.provider {
-        "pipedrive" => format!("v{}_{}_{}", row.version.split('.').next().unwrap(), row.action, row.entity),
+        "pipedrive" => format!(
+            "v{}_{}_{}",
+            row.version.split('.').next().unwrap(),
+            row.action,
+            row.entity
+        ),
         // What its documentation only drafts has a type that another shape has as well.
         "closer" if row.version.starts_with("draft") => kind.replace('.', "_"),
         "amocrm" if digital => format!("dp_{}", row.action.split(' ').next().unwrap()),
@@ -62,14 +90,23 @@ fn family(row: &Row) -> (&str, &str) {
 
 /// What all others have but one, around its object: that has other fields in other accounts.
 fn missing<'a>(ours: &'a Types, others: &'a [Types]) -> impl Iterator<Item = &'a String> {
-    let seen = others.first().unwrap().keys().filter(|path| !path.starts_with("object."));
-    seen.filter(|path| others.iter().all(|types| types.contains_key(*path)) && !ours.contains_key(*path))
+    let seen = others
+        .first()
+        .unwrap()
+        .keys()
+        .filter(|path| !path.starts_with("object."));
+    seen.filter(|path| {
+        others.iter().all(|types| types.contains_key(*path)) && !ours.contains_key(*path)
+    })
 }
 
 /// Whether a value is of a type that was never seen there, where any was.
 fn is_unlike(kinds: &BTreeSet<&str>, seen: &BTreeSet<&str>) -> bool {
     let is_known = seen.iter().any(|kind| *kind != "null");
-    is_known && !kinds.iter().all(|kind| *kind == "null" || seen.contains(kind))
+    is_known
+        && !kinds
+            .iter()
+            .all(|kind| *kind == "null" || seen.contains(kind))
 }
 
 fn types_in(row: &Row) -> Types {
@@ -81,11 +118,23 @@ fn types_of(body: &Value) -> Types {
     let mut types = Types::new();
     for (name, value) in body.as_object().unwrap() {
         types.entry(name.clone()).or_default().insert(kind(value));
-        let prefix = if ["data", "current", "previous"].contains(&&**name) { "object" } else { name };
+        let prefix = if ["data", "current", "previous"].contains(&&**name) {
+            "object"
+        } else {
+            name
+        };
         // A user stands in a list of one.
-        let members = value.get(0).unwrap_or(value).as_object().into_iter().flatten();
+        let members = value
+            .get(0)
+            .unwrap_or(value)
+            .as_object()
+            .into_iter()
+            .flatten();
         for (name, value) in members {
-            types.entry(format!("{prefix}.{name}")).or_default().insert(kind(value));
+            types
+                .entry(format!("{prefix}.{name}"))
+                .or_default()
+                .insert(kind(value));
         }
     }
     types
@@ -105,20 +154,33 @@ fn kind(value: &Value) -> &'static str {
 #[tokio::test(flavor = "multi_thread")]
 async fn forms_have_the_fields_that_were_seen() {
     let Some(rows) = corpus::rows() else { return };
-    let is_one = |row: &&Row| row.provider == "amocrm" && row.is_faithful() && !row.action.contains([',', '/', 'x']);
-    let rows: Vec<&Row> = rows.iter().filter(is_one).filter(|row| is_of_today(row)).collect();
+    let is_one = |row: &&Row| {
+        row.provider == "amocrm" && row.is_faithful() && !row.action.contains([',', '/', 'x'])
+    };
+    let rows: Vec<&Row> = rows
+        .iter()
+        .filter(is_one)
+        .filter(|row| is_of_today(row))
+        .collect();
     let sink = sink().await;
     let mut wrong = BTreeSet::new();
     for row in &rows {
         let (ours, theirs) = (fields_of(&sent_as(&sink, row)), fields_of(&row.body));
         let alike = rows.iter().filter(|it| name_of(it) == name_of(row));
         let alike: Vec<_> = alike.map(|it| fields_of(&it.body)).collect();
-        let of_all = theirs.iter().filter(|field| alike.iter().all(|fields| fields.contains(*field)));
+        let of_all = theirs
+            .iter()
+            .filter(|field| alike.iter().all(|fields| fields.contains(*field)));
         let missing = of_all.filter(|field| !ours.contains(*field));
         wrong.extend(missing.map(|field| format!("{} has no {field}", name_of(row))));
         for (one, other) in [(&ours, &theirs), (&theirs, &ours)] {
-            let holds_more = |field: &&String| other.iter().any(|it| it.starts_with(&format!("{field}[")));
-            wrong.extend(one.iter().filter(holds_more).map(|field| format!("{}: {field} is text", name_of(row))));
+            let holds_more =
+                |field: &&String| other.iter().any(|it| it.starts_with(&format!("{field}[")));
+            wrong.extend(
+                one.iter()
+                    .filter(holds_more)
+                    .map(|field| format!("{}: {field} is text", name_of(row))),
+            );
         }
     }
     println!("{} forms compared", rows.len());
@@ -127,22 +189,42 @@ async fn forms_have_the_fields_that_were_seen() {
 
 /// Since 2020 the account's webhooks have the envelope that they have now.
 fn is_of_today(row: &Row) -> bool {
-    let year = row.version.find("20").and_then(|at| row.version.get(at..at + 4)?.parse::<u16>().ok());
+    let year = row
+        .version
+        .find("20")
+        .and_then(|at| row.version.get(at..at + 4)?.parse::<u16>().ok());
     year.is_none_or(|year| year >= 2020)
 }
 
 /// What holds other fields in each account, or for each thing.
-const OF_ONE_ACCOUNT: [&str; 7] =
-    ["accept_result", "custom_fields", "data", "decline_result", "linked_leads_id", "source_data", "tags"];
+const OF_ONE_ACCOUNT: [&str; 7] = [
+    "accept_result",
+    "custom_fields",
+    "data",
+    "decline_result",
+    "linked_leads_id",
+    "source_data",
+    "tags",
+];
 
 /// The names of the fields, whatever the numbers in them are.
 fn fields_of(form: &[u8]) -> BTreeSet<String> {
     let is_number = |part: &str| part.bytes().all(|byte| byte.is_ascii_digit());
     let unnumbered = |name: &str| {
         let name = name.replace(']', "");
-        let parts: Vec<_> = name.split('[').map(|part| if is_number(part) { "0" } else { part }).collect();
+        let parts: Vec<_> = name
+            .split('[')
+            .map(|part| if is_number(part) { "0" } else { part })
+            .collect();
         parts.join("[")
     };
-    let is_everybodys = |name: &String| !OF_ONE_ACCOUNT.iter().any(|part| name.split('[').any(|it| it == *part));
-    form_urlencoded::parse(form).map(|(name, _)| unnumbered(&name)).filter(is_everybodys).collect()
+    let is_everybodys = |name: &String| {
+        !OF_ONE_ACCOUNT
+            .iter()
+            .any(|part| name.split('[').any(|it| it == *part))
+    };
+    form_urlencoded::parse(form)
+        .map(|(name, _)| unnumbered(&name))
+        .filter(is_everybodys)
+        .collect()
 }

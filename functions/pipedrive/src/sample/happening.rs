@@ -23,7 +23,8 @@ impl Happening {
                 _ => "",
             };
             let v1 = if word == "created" { "added" } else { word };
-            return Self::told(Version::V2, v2, object).or_else(|| Self::told(Version::V1, v1, object));
+            return Self::told(Version::V2, v2, object)
+                .or_else(|| Self::told(Version::V1, v1, object));
         }
         let (version, rest) = name.split_once('_')?;
         let (action, object) = rest.split_once('_')?;
@@ -38,7 +39,13 @@ impl Happening {
     pub fn all() -> impl Iterator<Item = Self> {
         [Version::V1, Version::V2].into_iter().flat_map(|version| {
             let (actions, objects) = version.words();
-            let of_action = move |action| objects.iter().map(move |object| Self { version, action, object });
+            let of_action = move |action| {
+                objects.iter().map(move |object| Self {
+                    version,
+                    action,
+                    object,
+                })
+            };
             actions.iter().copied().flat_map(of_action)
         })
     }
@@ -48,13 +55,21 @@ impl Happening {
         let plain = |name: &str| name.replace('_', "").to_ascii_lowercase();
         let action = actions.iter().find(|it| **it == action)?;
         let object = objects.iter().find(|it| plain(it) == plain(object))?;
-        Some(Self { version, action, object })
+        Some(Self {
+            version,
+            action,
+            object,
+        })
     }
 
     /// Its name: `v2_delete_person`.
     #[must_use]
     pub fn name(&self) -> String {
-        let version = if self.version == Version::V1 { "v1" } else { "v2" };
+        let version = if self.version == Version::V1 {
+            "v1"
+        } else {
+            "v2"
+        };
         format!("{version}_{}_{}", self.action, self.object)
     }
 
@@ -62,12 +77,19 @@ impl Happening {
     /// such an object, in the envelope of the nearest one.
     #[must_use]
     pub fn webhook(&self, samples: &[Value]) -> Option<Value> {
-        let of_version = samples.iter().filter(|sample| Version::of(sample) == self.version);
+        let of_version = samples
+            .iter()
+            .filter(|sample| Version::of(sample) == self.version);
         let differs = |sample: &&Value, name: &str, word: &str| meta(sample, name) != Some(word);
         let nearest = of_version.min_by_key(|sample| {
-            (differs(sample, self.version.object(), self.object), differs(sample, "action", self.action))
+            (
+                differs(sample, self.version.object(), self.object),
+                differs(sample, "action", self.action),
+            )
         })?;
-        if meta(nearest, self.version.object()) == Some(self.object) && meta(nearest, "action") == Some(self.action) {
+        if meta(nearest, self.version.object()) == Some(self.object)
+            && meta(nearest, "action") == Some(self.action)
+        {
             return Some(nearest.clone());
         }
         let object = self.object(samples);
@@ -78,12 +100,20 @@ impl Happening {
     }
 
     fn v2(&self, nearest: &Value, object: Map<String, Value>) -> Value {
-        let mut meta = nearest.get("meta").and_then(Value::as_object).cloned().unwrap_or_default();
+        let mut meta = nearest
+            .get("meta")
+            .and_then(Value::as_object)
+            .cloned()
+            .unwrap_or_default();
         for other in ["merged_from_id", "merged_to_id"] {
             meta.remove(other);
         }
         let id = object.get("id").map(text).unwrap_or_default();
-        for (name, value) in [("action", self.action), ("entity", self.object), ("entity_id", &*id)] {
+        for (name, value) in [
+            ("action", self.action),
+            ("entity", self.object),
+            ("entity_id", &*id),
+        ] {
             meta.insert(name.to_owned(), value.into());
         }
         let (data, previous) = match self.action {
@@ -91,7 +121,10 @@ impl Happening {
             "delete" => (Value::Null, object.into()),
             _ => {
                 let previous = changed(&object);
-                (object.into(), previous.into_iter().collect::<Map<_, _>>().into())
+                (
+                    object.into(),
+                    previous.into_iter().collect::<Map<_, _>>().into(),
+                )
             }
         };
         json!({ "data": data, "previous": previous, "meta": meta })
@@ -102,7 +135,13 @@ impl Happening {
         let mut before = object.clone();
         before.extend(changed(&object));
         let id = object.get("id").cloned().unwrap_or_default();
-        let whole = |object: Map<String, Value>| if self.object == "user" { json!([object]) } else { object.into() };
+        let whole = |object: Map<String, Value>| {
+            if self.object == "user" {
+                json!([object])
+            } else {
+                object.into()
+            }
+        };
         let (current, previous) = match self.action {
             "added" => (whole(object), Value::Null),
             "deleted" => (Value::Null, whole(object)),
@@ -118,7 +157,11 @@ impl Happening {
         }
         let event = format!("{}.{}", self.action, self.object).into();
         if let Some(webhook) = webhook.as_object_mut() {
-            for (name, value) in [("current", current), ("previous", previous), ("event", event)] {
+            for (name, value) in [
+                ("current", current),
+                ("previous", previous),
+                ("event", event),
+            ] {
                 webhook.insert(name.to_owned(), value);
             }
         }
@@ -135,16 +178,31 @@ impl Happening {
             if meta(sample, version.object()) != Some(self.object) {
                 continue;
             }
-            let fields = if version == self.version { &mut of_version } else { &mut of_other };
+            let fields = if version == self.version {
+                &mut of_version
+            } else {
+                &mut of_other
+            };
             for part in ["data", "current", "previous"] {
-                let part = sample.get(part).map(|part| part.get(0).unwrap_or(part)).and_then(Value::as_object);
+                let part = sample
+                    .get(part)
+                    .map(|part| part.get(0).unwrap_or(part))
+                    .and_then(Value::as_object);
                 for (name, value) in part.into_iter().flatten() {
                     fields.entry(name).or_insert_with(|| value.clone());
                 }
             }
         }
-        let fewest = || Map::from_iter([("id".to_owned(), json!(31)), ("name".to_owned(), json!("Winter refit"))]);
-        [of_version, of_other].into_iter().find(|fields| !fields.is_empty()).unwrap_or_else(fewest)
+        let fewest = || {
+            Map::from_iter([
+                ("id".to_owned(), json!(31)),
+                ("name".to_owned(), json!("Winter refit")),
+            ])
+        };
+        [of_version, of_other]
+            .into_iter()
+            .find(|fields| !fields.is_empty())
+            .unwrap_or_else(fewest)
     }
 }
 
@@ -213,14 +271,24 @@ impl Version {
 }
 
 /// What `meta` has of activities alone.
-const OF_ACTIVITIES: [&str; 2] = ["send_activity_notifications", "activity_notifications_language"];
+const OF_ACTIVITIES: [&str; 2] = [
+    "send_activity_notifications",
+    "activity_notifications_language",
+];
 
 /// A field of an object that has been changed, as it was before.
 fn changed(object: &Map<String, Value>) -> Option<(String, Value)> {
     let names = ["title", "name", "subject", "content"].into_iter();
-    let text = names.clone().find(|name| object.get(*name).is_some_and(Value::is_string));
+    let text = names
+        .clone()
+        .find(|name| object.get(*name).is_some_and(Value::is_string));
     let text = text.map(|name| (name.to_owned(), json!("Untitled")));
-    let number = || object.iter().rev().find(|(name, value)| *name != "id" && value.is_number());
+    let number = || {
+        object
+            .iter()
+            .rev()
+            .find(|(name, value)| *name != "id" && value.is_number())
+    };
     text.or_else(|| number().map(|(name, _)| (name.clone(), json!(0))))
 }
 

@@ -43,7 +43,10 @@ pub(super) fn fit(mut item: Item) -> Vec<Item> {
         let key = part_key(&key(&item), &name, number);
         items.push(part(key, bytes, never_expires));
     }
-    item.insert("parts".to_owned(), AttributeValue::N(items.len().to_string()));
+    item.insert(
+        "parts".to_owned(),
+        AttributeValue::N(items.len().to_string()),
+    );
     text(&mut item, "packedhash", name);
     items.push(item);
     items
@@ -79,20 +82,30 @@ fn parts_pk(pk: &str) -> String {
 
 /// The key of one part of an item. Neither a hash nor a number contains `#`, so each key of a part has one owner.
 fn part_key(owner: &Key, hash: &str, number: usize) -> Key {
-    Key { pk: parts_pk(&owner.pk), sk: format!("{}#{hash}#{number:04}", owner.sk) }
+    Key {
+        pk: parts_pk(&owner.pk),
+        sk: format!("{}#{hash}#{number:04}", owner.sk),
+    }
 }
 
 /// The partition of all parts that any writer put for the item of a key, and how their sort keys begin.
 #[must_use]
 pub fn parts_of(owner: &Key) -> Key {
-    Key { pk: parts_pk(&owner.pk), sk: format!("{}#", owner.sk) }
+    Key {
+        pk: parts_pk(&owner.pk),
+        sk: format!("{}#", owner.sk),
+    }
 }
 
 /// Whether the key of a part names the item of another key as its owner.
 #[must_use]
 pub fn is_owned_by(part: &Key, owner: &Key) -> bool {
     let mut from_the_end = part.sk.rsplitn(3, '#');
-    let (Some(_number), Some(_hash), Some(sk)) = (from_the_end.next(), from_the_end.next(), from_the_end.next()) else {
+    let (Some(_number), Some(_hash), Some(sk)) = (
+        from_the_end.next(),
+        from_the_end.next(),
+        from_the_end.next(),
+    ) else {
         return false;
     };
     part.pk == parts_pk(&owner.pk) && sk == owner.sk
@@ -102,9 +115,14 @@ pub fn is_owned_by(part: &Key, owner: &Key) -> bool {
 #[must_use]
 pub fn part_keys(item: &Item) -> Vec<Key> {
     let hash = attribute(item, "packedhash").unwrap_or_default();
-    let parts = item.get("parts").and_then(|parts| parts.as_n().ok()?.parse().ok()).unwrap_or(0);
+    let parts = item
+        .get("parts")
+        .and_then(|parts| parts.as_n().ok()?.parse().ok())
+        .unwrap_or(0);
     let owner = key(item);
-    (0..parts).map(|number| part_key(&owner, hash, number)).collect()
+    (0..parts)
+        .map(|number| part_key(&owner, hash, number))
+        .collect()
 }
 
 fn pack(item: &mut Item) -> Vec<u8> {
@@ -113,7 +131,10 @@ fn pack(item: &mut Item) -> Vec<u8> {
     let mut zlib = ZlibEncoder::new(Vec::new(), Compression::fast());
     let length = u64::try_from(data.len()).unwrap_or(u64::MAX).to_le_bytes();
     // Writing to memory does not fail.
-    [&length, data.as_bytes(), &body].into_iter().try_for_each(|part| zlib.write_all(part)).ok();
+    [&length, data.as_bytes(), &body]
+        .into_iter()
+        .try_for_each(|part| zlib.write_all(part))
+        .ok();
     zlib.finish().unwrap_or_default()
 }
 
@@ -134,12 +155,18 @@ pub fn unpack(item: &mut Item, parts: Vec<Item>) -> Result<(), ItemError> {
         return Err(BROKEN);
     }
     let mut bytes = Vec::new();
-    ZlibDecoder::new(&*packed).read_to_end(&mut bytes).map_err(|_| BROKEN)?;
+    ZlibDecoder::new(&*packed)
+        .read_to_end(&mut bytes)
+        .map_err(|_| BROKEN)?;
     let (length, rest) = bytes.split_first_chunk().ok_or(BROKEN)?;
     let length = usize::try_from(u64::from_le_bytes(*length)).map_err(|_| BROKEN)?;
     let (data, body) = rest.split_at_checked(length).ok_or(BROKEN)?;
     if !data.is_empty() {
-        text(item, "data", String::from_utf8(data.to_vec()).map_err(|_| BROKEN)?);
+        text(
+            item,
+            "data",
+            String::from_utf8(data.to_vec()).map_err(|_| BROKEN)?,
+        );
     }
     if !body.is_empty() {
         blob(item, "body", body.to_vec());
@@ -151,14 +178,18 @@ pub fn unpack(item: &mut Item, parts: Vec<Item>) -> Result<(), ItemError> {
 mod tests {
     use super::*;
     use crate::item::{decode, encode, is_event};
-    use models::{Body, Delivery, MAX_SOURCE_BYTES, MAX_SUBJECT_BYTES, Origin, Record, Timestamp, Unreadable};
+    use models::{
+        Body, Delivery, MAX_SOURCE_BYTES, MAX_SUBJECT_BYTES, Origin, Record, Timestamp, Unreadable,
+    };
     use serde_json::json;
 
     /// Bytes that zlib makes no smaller.
     fn noise(bytes: usize) -> Vec<u8> {
         let mut state = 1_u64;
         let mut next = || {
-            state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+            state = state
+                .wrapping_mul(6_364_136_223_846_793_005)
+                .wrapping_add(1_442_695_040_888_963_407);
             (state >> 56).to_le_bytes()[0]
         };
         (0..bytes).map(|_| next()).collect()
@@ -188,10 +219,19 @@ mod tests {
     fn an_item_of_any_size_fits_and_is_had_back() {
         let overhead = size(&quarantined(Vec::new())[0]);
         let whole = MAX_ITEM_BYTES - overhead;
-        for (bytes, items) in [(0, 1), (whole, 1), (whole + 1, 3), (MAX_PART_BYTES * 3, 5), (6_000_000, 17)] {
+        for (bytes, items) in [
+            (0, 1),
+            (whole, 1),
+            (whole + 1, 3),
+            (MAX_PART_BYTES * 3, 5),
+            (6_000_000, 17),
+        ] {
             let stored = quarantined(noise(bytes));
             assert_eq!(stored.len(), items, "{bytes} bytes");
-            assert!(stored.iter().all(|item| size(item) <= MAX_ITEM_BYTES), "{bytes} bytes");
+            assert!(
+                stored.iter().all(|item| size(item) <= MAX_ITEM_BYTES),
+                "{bytes} bytes"
+            );
             assert_eq!(body(stored), noise(bytes), "{bytes} bytes");
         }
         let text = "{\"deal\":42}".repeat(400_000).into_bytes();
@@ -219,14 +259,29 @@ mod tests {
         let prefix = parts_of(&head);
         for part in &items {
             let part = key(part);
-            assert!(part.pk == prefix.pk && part.sk.starts_with(&prefix.sk), "a query for the parts finds {part:?}");
+            assert!(
+                part.pk == prefix.pk && part.sk.starts_with(&prefix.sk),
+                "a query for the parts finds {part:?}"
+            );
             assert!(is_owned_by(&part, &head));
             for other in [
-                Key { sk: format!("{}#x", head.sk), ..head.clone() },
-                Key { sk: head.sk.split_once('#').unwrap().0.to_owned(), ..head.clone() },
-                Key { pk: format!("{}#x", head.pk), ..head.clone() },
+                Key {
+                    sk: format!("{}#x", head.sk),
+                    ..head.clone()
+                },
+                Key {
+                    sk: head.sk.split_once('#').unwrap().0.to_owned(),
+                    ..head.clone()
+                },
+                Key {
+                    pk: format!("{}#x", head.pk),
+                    ..head.clone()
+                },
             ] {
-                assert!(!is_owned_by(&part, &other), "{part:?} is no part of {other:?}");
+                assert!(
+                    !is_owned_by(&part, &other),
+                    "{part:?} is no part of {other:?}"
+                );
             }
         }
         assert!(!is_owned_by(&head, &head));
@@ -252,12 +307,19 @@ mod tests {
             content_type: None,
         };
         let event = serde_json::from_str(&event.to_string()).unwrap();
-        let mut items = encode(Record::Event { event, origin, body: Body::Here(noise(6_000_000)) });
+        let mut items = encode(Record::Event {
+            event,
+            origin,
+            body: Body::Here(noise(6_000_000)),
+        });
         items.extend(quarantined(noise(6_000_000)));
         assert!(items.iter().filter(|item| is_part(item)).count() > 30);
         for key in items.iter().map(key) {
             let (pk, sk) = (key.pk.len(), key.sk.len());
-            assert!(pk <= MAX_PK_BYTES && sk <= MAX_SK_BYTES, "{pk} and {sk} bytes");
+            assert!(
+                pk <= MAX_PK_BYTES && sk <= MAX_SK_BYTES,
+                "{pk} and {sk} bytes"
+            );
         }
     }
 
@@ -266,9 +328,15 @@ mod tests {
         let mut items = quarantined(noise(1_000_000));
         let mut head = items.pop().unwrap();
         items.swap(0, 1);
-        assert_eq!(unpack(&mut head.clone(), items.clone()), Err(ItemError::Attribute("packed")));
+        assert_eq!(
+            unpack(&mut head.clone(), items.clone()),
+            Err(ItemError::Attribute("packed"))
+        );
         items.swap(0, 1);
-        assert_eq!(unpack(&mut head.clone(), items[1..].to_vec()), Err(ItemError::Attribute("packed")));
+        assert_eq!(
+            unpack(&mut head.clone(), items[1..].to_vec()),
+            Err(ItemError::Attribute("packed"))
+        );
         assert_eq!(unpack(&mut head, items), Ok(()));
     }
 }

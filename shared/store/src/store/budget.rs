@@ -15,7 +15,11 @@ impl Budget {
     /// A share for each store.
     pub(super) fn new(share: Duration, has_spool: bool) -> Self {
         let spool = if has_spool { share } else { Duration::ZERO };
-        Self { table: share, spool, total: share + spool }
+        Self {
+            table: share,
+            spool,
+            total: share + spool,
+        }
     }
 
     pub(super) fn for_the_table(&self) -> Duration {

@@ -41,7 +41,10 @@ impl Waiting {
         if self.parts.is_empty() {
             return vec![&mut self.head];
         }
-        self.parts.iter_mut().filter(|part| !part.is_spooled).collect()
+        self.parts
+            .iter_mut()
+            .filter(|part| !part.is_spooled)
+            .collect()
     }
 
     /// What is sent then: the item itself, where the spool has all the parts that the table does not have.
@@ -58,7 +61,11 @@ impl Waiting {
 
 impl Piece {
     fn new(item: Item) -> Self {
-        Self { item, message: OnceLock::new(), is_spooled: false }
+        Self {
+            item,
+            message: OnceLock::new(),
+            is_spooled: false,
+        }
     }
 
     /// Its message, made once.

@@ -33,12 +33,28 @@ fn main() -> io::Result<()> {
     for provider in PROVIDERS {
         for sample in files(&workspace.join("events").join(provider))? {
             seed(&["handler"], &sample)?;
-            let Ok(Payload(event)) = serde_json::from_slice(&sample) else { continue };
+            let Ok(Payload(event)) = serde_json::from_slice(&sample) else {
+                continue;
+            };
             let body = event.body.unwrap_or_default();
-            let decoded = event.is_base64_encoded.then(|| STANDARD.decode(&body).ok()).flatten();
+            let decoded = event
+                .is_base64_encoded
+                .then(|| STANDARD.decode(&body).ok())
+                .flatten();
             seed(&of(provider), &decoded.unwrap_or_else(|| body.into_bytes()))?;
-            let shown = event.headers.get("authorization").map_or(&b""[..], |value| value.as_bytes());
-            seed(&["gate"], &[shown, b"\n", event.raw_query_string.unwrap_or_default().as_bytes()].concat())?;
+            let shown = event
+                .headers
+                .get("authorization")
+                .map_or(&b""[..], |value| value.as_bytes());
+            seed(
+                &["gate"],
+                &[
+                    shown,
+                    b"\n",
+                    event.raw_query_string.unwrap_or_default().as_bytes(),
+                ]
+                .concat(),
+            )?;
         }
         if let Some(corpus) = env::var_os("WEBHOOK_CORPUS") {
             for body in files(&workspace.join(corpus).join(provider))? {
@@ -46,24 +62,42 @@ fn main() -> io::Result<()> {
             }
         }
     }
-    for (stretched, power) in STRETCHED.iter().flat_map(|stretched| [5, 9, 19].map(|power| (stretched, power))) {
-        let input: Vec<u8> = stretched.iter().map(|byte| if *byte == 0xfe { power } else { *byte }).collect();
-        seed(&["form", "pipedrive", "amocrm", "closer", "handler"], &input)?;
+    for (stretched, power) in STRETCHED
+        .iter()
+        .flat_map(|stretched| [5, 9, 19].map(|power| (stretched, power)))
+    {
+        let input: Vec<u8> = stretched
+            .iter()
+            .map(|byte| if *byte == 0xfe { power } else { *byte })
+            .collect();
+        seed(
+            &["form", "pipedrive", "amocrm", "closer", "handler"],
+            &input,
+        )?;
     }
     let secret = STANDARD.encode(fuzz::SECRET);
-    seed(&["gate"], format!("Basic {secret}\nkey={}", fuzz::KEY).as_bytes())
+    seed(
+        &["gate"],
+        format!("Basic {secret}\nkey={}", fuzz::KEY).as_bytes(),
+    )
 }
 
 /// The targets that take a provider's bodies.
 fn of(provider: &'static str) -> Vec<&'static str> {
-    if provider == "amocrm" { vec!["form", "amocrm", "handler"] } else { vec![provider, "handler"] }
+    if provider == "amocrm" {
+        vec!["form", "amocrm", "handler"]
+    } else {
+        vec![provider, "handler"]
+    }
 }
 
 fn seed(targets: &[&str], input: &[u8]) -> io::Result<()> {
     let mut hasher = DefaultHasher::new();
     input.hash(&mut hasher);
     for target in targets {
-        let folder = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("corpus").join(target);
+        let folder = PathBuf::from(env!("CARGO_MANIFEST_DIR"))
+            .join("corpus")
+            .join(target);
         fs::create_dir_all(&folder)?;
         fs::write(folder.join(format!("{:016x}", hasher.finish())), input)?;
     }
@@ -73,5 +107,8 @@ fn seed(targets: &[&str], input: &[u8]) -> io::Result<()> {
 /// The contents of a folder's files.
 fn files(folder: &Path) -> io::Result<Vec<Vec<u8>>> {
     let entries = fs::read_dir(folder)?.collect::<Result<Vec<_>, _>>()?;
-    entries.into_iter().map(|entry| fs::read(entry.path())).collect()
+    entries
+        .into_iter()
+        .map(|entry| fs::read(entry.path()))
+        .collect()
 }
