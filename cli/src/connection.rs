@@ -12,12 +12,12 @@ use aws_sdk_dynamodb::{
 use aws_types::os_shim_internal::{Env, Fs};
 use clap::Args;
 use hookkeeper::{
-    local::TABLE,
+    dev::TABLE,
     template::{TEMPLATE, has_keys, table_schema},
 };
 use serde_json::{Value, json};
 use std::{env, error::Error, iter, time::Duration};
-use store::Table;
+use storage::Table;
 
 /// Where the table and the queues are.
 #[derive(Args, Clone)]
@@ -124,7 +124,7 @@ impl Aws {
 }
 
 fn loader() -> ConfigLoader {
-    aws_config::defaults(BehaviorVersion::latest()).http_client(store::network(IDLE_CONNECTIONS))
+    aws_config::defaults(BehaviorVersion::latest()).http_client(storage::network(IDLE_CONNECTIONS))
 }
 
 impl Connection {

@@ -6,11 +6,10 @@ use crate::{
     span::{A_DAY, Span},
 };
 use clap::Args;
-use hookkeeper::PROVIDERS;
-use intake::Provider;
 use models::Timestamp;
+use providers::Provider;
 use std::ops::Range;
-use store::{Entry, Table};
+use storage::{Entry, Table};
 
 /// Which events.
 #[derive(Args, Clone)]
@@ -47,8 +46,8 @@ impl Selection {
 
 /// A provider by its name.
 pub(crate) fn provider(name: &str) -> Result<Provider, String> {
-    let names = || PROVIDERS.map(|provider| provider.name).join(", ");
-    PROVIDERS
+    let names = || providers::ALL.map(|provider| provider.name).join(", ");
+    providers::ALL
         .into_iter()
         .find(|it| it.name == name)
         .ok_or_else(|| format!("it is one of {}", names()))
@@ -79,7 +78,7 @@ impl Filter {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use store::Key;
+    use storage::Key;
 
     #[test]
     fn a_filter_takes_whole_words() {

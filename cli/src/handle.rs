@@ -3,7 +3,7 @@
 
 use models::Timestamp;
 use std::{fmt, ops::Range, str::FromStr, time::Duration};
-use store::{Entry, Key, Stored};
+use storage::{Entry, Key, Stored};
 
 const DIGITS: u32 = 36;
 /// How much of the id is shown; more may be given.

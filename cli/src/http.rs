@@ -8,7 +8,7 @@ use aws_smithy_http_client::{
 use aws_smithy_runtime_api::client::{http::HttpConnector, orchestrator::HttpRequest};
 use base64::{Engine, engine::general_purpose::STANDARD};
 use form_urlencoded::byte_serialize;
-use intake::{Credentials, Provider};
+use providers::{Credentials, Provider};
 use std::{
     error::Error,
     iter,

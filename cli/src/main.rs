@@ -1,24 +1,17 @@
 //! The `hookkeeper` command.
 
+mod commands;
 mod connection;
-mod credentials;
-mod dev;
-mod doctor;
-mod events;
-mod export;
 mod filter;
 mod handle;
 mod http;
 mod output;
-mod quarantine;
 mod reading;
-mod replay;
-mod schema;
-mod send;
 mod signal;
 mod span;
 
 use clap::{CommandFactory, Parser, Subcommand, error::ErrorKind};
+use commands::{credentials, dev, doctor, events, export, quarantine, replay, schema, send};
 use output::cell;
 use std::{io, process::ExitCode};
 

@@ -1,10 +1,10 @@
 //! Reading again what was kept, with the readers of this version.
 
 use crate::Failure;
-use intake::Provider;
 use models::{Body, Delivery, Event, Origin, Record, Unreadable};
+use providers::Provider;
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use store::{Key, Table};
+use storage::{Key, Table};
 
 /// What this version stores of a delivery that arrived then, with that request id: the same records each time.
 pub(crate) fn read(

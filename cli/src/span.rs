@@ -4,7 +4,7 @@ use crate::Usage;
 use clap::Args;
 use models::Timestamp;
 use std::{ops::Range, time::Duration};
-use store::time::now;
+use storage::budget::now;
 
 /// A span of time, by when events were kept or deliveries arrived.
 #[derive(Args, Clone)]

@@ -1,9 +1,9 @@
 //! A function whose reader panics on a body that asks for it, and reads any other as Pipedrive's: what a defect of ours
 //! must not cost. An example, so that no tool takes it for one of the functions.
 
-use intake::Provider;
 use models::{Delivery, Event, Unreadable};
-use pipedrive::PIPEDRIVE;
+use providers::PIPEDRIVE;
+use providers::Provider;
 use std::process::ExitCode;
 
 /// What the reader panics on, and quotes in its message.
@@ -17,5 +17,5 @@ fn read(delivery: &Delivery) -> Result<Vec<Event>, Unreadable> {
 
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> ExitCode {
-    intake::run(Provider { read, ..PIPEDRIVE }).await
+    ingest::run(Provider { read, ..PIPEDRIVE }).await
 }

@@ -2,19 +2,18 @@
 
 use axum::body::Bytes;
 use hookkeeper::{
-    PROVIDERS,
-    local::{Data, DynamoDb},
+    dev::{Data, DynamoDb},
     template::TEMPLATE,
 };
-use intake::Credentials;
 use models::{Record, Unreadable};
+use providers::Credentials;
 use serde_json::{Value, json};
 use std::{
     net::{Ipv4Addr, TcpListener},
     time::{Duration, Instant},
 };
-use store::{Client, Table};
-use tests::{
+use storage::{Client, Table};
+use testkit::{
     kept::bodies,
     proxy::Fault,
     request::{CREDENTIALS, KEY, Request, accepted, basic, event},
@@ -314,7 +313,7 @@ fn told(line: &Value) -> &str {
 
 #[tokio::test]
 async fn every_case_ends_as_it_must_and_the_process_lives() {
-    for provider in PROVIDERS.map(|provider| provider.name) {
+    for provider in providers::ALL.map(|provider| provider.name) {
         let mut subject = Subject::start(provider, open(provider)).await;
         let pid = subject.function.pid();
         let mut expected = Vec::new();
@@ -405,7 +404,7 @@ async fn an_old_password_and_a_new_one_are_told_apart() {
 
 #[tokio::test]
 async fn a_key_in_the_url_lets_in_who_has_no_password_field() {
-    for provider in PROVIDERS {
+    for provider in providers::ALL {
         let keys = variable(provider.name, "KEYS");
         let with_key = |environment: Environment| environment.with(&keys, accepted("url", KEY));
         if provider.credentials == Credentials::Basic {
@@ -545,7 +544,7 @@ async fn a_table_that_does_not_answer_is_a_503_within_a_second() {
         .local_addr()
         .unwrap();
     for (address, reason) in [(refusing, "unreachable"), (silent, "timeout")] {
-        for provider in PROVIDERS.map(|provider| provider.name) {
+        for provider in providers::ALL.map(|provider| provider.name) {
             let endpoint = format!("http://{address}");
             let mut subject = Subject::start(provider, |environment| {
                 open(provider)(environment).with("AWS_ENDPOINT_URL_DYNAMODB", endpoint)
@@ -587,7 +586,7 @@ async fn delivered(world: &World, function: &mut Function, body: &str) -> (u64, 
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_503_says_how_each_store_failed() {
-    let world = World::of(closer::CLOSER).await;
+    let world = World::of(providers::CLOSER).await;
     let throttled = [
         "ProvisionedThroughputExceededException",
         "ThrottlingException",
@@ -630,7 +629,7 @@ async fn a_503_says_how_each_store_failed() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_spooled_delivery_says_what_the_table_had() {
-    let world = World::of(amocrm::AMOCRM).await;
+    let world = World::of(providers::AMOCRM).await;
     let mut function = Function::spawn(binary("amocrm"), &world.environment()).await;
     let body = delivery(&world.provider, 1, 20);
     assert_eq!(delivered(&world, &mut function, &body).await.0, 200);

@@ -6,7 +6,7 @@ use axum::{
     response::IntoResponse,
 };
 use std::{fs, net::Ipv4Addr, path::PathBuf, process::Command};
-use tests::dev::hookkeeper;
+use testkit::dev::hookkeeper;
 use tokio::net::TcpListener;
 
 /// A home without any configuration of AWS, or with that of a test.

@@ -1,15 +1,15 @@
 //! Webhooks that nobody here wrote, read as what their index says that they are.
 //!
-//! See [`tests::corpus`] for where they are. `cargo test -- --nocapture` prints how many were read.
+//! See [`testkit::corpus`] for where they are. `cargo test -- --nocapture` prints how many were read.
 
-use hookkeeper::gateway;
+use hookkeeper::dev::gateway;
 use indexmap::IndexMap;
-use intake::Verdict;
+use ingest::Verdict;
 use lambda_http::http::{HeaderMap, HeaderValue, Method, Uri, header};
 use models::{Event, Record};
 use serde_json::value::{RawValue, to_raw_value};
 use std::collections::BTreeMap;
-use tests::{
+use testkit::{
     corpus::{self, Row},
     house::{bytes, deliver, provider},
 };

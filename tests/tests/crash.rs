@@ -1,9 +1,8 @@
 //! `kill -9` of the real binaries at random moments: what they answered 2xx is kept.
 
-use hookkeeper::PROVIDERS;
 use models::Record;
 use std::time::{Duration, Instant};
-use tests::{
+use testkit::{
     kept::bodies,
     proxy::Fault,
     request::{Request, event},
@@ -24,7 +23,7 @@ const SEED: u64 = 20_261_121;
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn what_was_answered_2xx_outlives_the_process() {
     let (started, mut random) = (Instant::now(), Random(SEED));
-    for provider in PROVIDERS {
+    for provider in providers::ALL {
         let (world, binary) = (World::of(provider).await, binary(provider.name));
         let mut function = Function::spawn(binary, &world.environment()).await;
         let (mut answered, mut killed) = (Vec::new(), 0);

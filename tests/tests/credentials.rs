@@ -1,14 +1,14 @@
 //! `hookkeeper credentials`: what it says to paste is what the digests that it says to deploy let in.
 
-use hookkeeper::PROVIDERS;
-use intake::{Credentials, Gate};
+use ingest::Gate;
 use lambda_http::http::HeaderMap;
 use models::{Delivery, Timestamp};
+use providers::Credentials;
 use std::{
     process::{Command, Output},
     time::Duration,
 };
-use tests::{house::provider as provider_of, request::basic, runtime_api::binary};
+use testkit::{house::provider as provider_of, request::basic, runtime_api::binary};
 
 fn run(arguments: &[&str]) -> Output {
     Command::new(binary("hookkeeper"))
@@ -99,7 +99,7 @@ fn label(provider: &str, shown: &Shown, list: &str) -> Option<String> {
 
 #[test]
 fn what_it_makes_opens_the_gate() {
-    for provider in PROVIDERS {
+    for provider in providers::ALL {
         let new = printed(&[provider.name, "--label", "new"]);
         let has_key = provider.credentials == Credentials::BasicOrKey;
         assert_eq!(matches!(new.shown, Shown::Key(_)), has_key);

@@ -9,7 +9,7 @@ use std::{
     thread::sleep,
     time::{Duration, Instant},
 };
-use tests::{
+use testkit::{
     dev::{Dev, hookkeeper},
     request::basic,
 };
@@ -48,7 +48,7 @@ fn what_it_prints_works_when_pasted_and_is_there_after_a_restart() {
     let data = folder.path().join("dev").to_string_lossy().into_owned();
     let dev = Dev::start(&data);
     let lines = dev.curl_lines();
-    assert_eq!(lines.len(), hookkeeper::PROVIDERS.len());
+    assert_eq!(lines.len(), providers::ALL.len());
     for line in &lines {
         assert!(line.contains("-u local:local "), "{line}");
         assert_eq!(paste(line), "HTTP/1.1 200 OK", "{line}");
@@ -192,7 +192,7 @@ fn a_web_page_cannot_deliver_and_a_tunnel_can() {
 fn a_credential_of_ones_own_is_taken_in_place_of_the_known_one() {
     let dev = Dev::start_with("memory", &["--user", "ada:love-lace"]);
     let lines = dev.curl_lines();
-    assert_eq!(lines.len(), hookkeeper::PROVIDERS.len());
+    assert_eq!(lines.len(), providers::ALL.len());
     for line in lines {
         assert_eq!(paste(line), "HTTP/1.1 200 OK", "{line}");
         assert_eq!(

@@ -4,11 +4,11 @@ use models::{Record, Timestamp, Unreadable};
 use serde_json::{Value, json};
 use sha2::{Digest, Sha256};
 use std::fs::File;
-use store::{
+use storage::{
     Key, Message,
-    item::{MAX_PART_BYTES, encode},
+    schema::{MAX_PART_BYTES, encode},
 };
-use tests::{
+use testkit::{
     proxy::Fault,
     runtime_api::{Answer, Function, binary},
     world::World,
@@ -77,7 +77,7 @@ fn hash(key: &Key) -> String {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn each_message_that_is_left_has_a_line_that_says_why() {
-    let world = World::of(closer::CLOSER).await;
+    let world = World::of(providers::CLOSER).await;
     let mut function = Function::spawn(binary("drain"), &world.environment()).await;
     let (small, large) = (record(b"small".to_vec()), record(noise(3 * MAX_PART_BYTES)));
     let (small_message, large_message) = (head(&small), head(&large));
@@ -126,7 +126,7 @@ async fn each_message_that_is_left_has_a_line_that_says_why() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_log_that_takes_nothing_ends_no_drain() {
-    let world = World::of(closer::CLOSER).await;
+    let world = World::of(providers::CLOSER).await;
     let full = File::options().write(true).open("/dev/full").unwrap();
     let mut function =
         Function::spawn_printing_to(full, binary("drain"), &world.environment()).await;

@@ -2,15 +2,14 @@
 //! answered 2xx in time.
 
 use futures_util::{StreamExt, stream};
-use hookkeeper::PROVIDERS;
-use intake::Provider;
+use providers::Provider;
 use std::{
     collections::BTreeMap,
     fmt::Write,
     time::{Duration, Instant},
 };
-use store::time::{ATTEMPT, ATTEMPTS, SHARE, SPOOL_FIRST};
-use tests::{
+use storage::budget::{ATTEMPT, ATTEMPTS, SHARE, SPOOL_FIRST};
+use testkit::{
     proxy::Fault,
     request::event,
     world::{Place, World, delivery},
@@ -28,8 +27,8 @@ static ALONE: Mutex<()> = Mutex::const_new(());
 /// The shapes of deliveries, and how many worlds of them are tried at the same time: one event waits more than it computes.
 fn shapes() -> [(Vec<(Provider, u32)>, usize); 2] {
     [
-        (PROVIDERS.map(|provider| (provider, 1)).to_vec(), 4),
-        (vec![(amocrm::AMOCRM, 20)], 1),
+        (providers::ALL.map(|provider| (provider, 1)).to_vec(), 4),
+        (vec![(providers::AMOCRM, 20)], 1),
     ]
 }
 
@@ -165,7 +164,7 @@ fn name(fault: Fault) -> &'static str {
 #[tokio::test]
 async fn an_environment_that_saw_the_table_fail_goes_to_the_spool_first_and_then_tries_again() {
     let _alone = ALONE.lock().await;
-    let world = World::of(closer::CLOSER).await;
+    let world = World::of(providers::CLOSER).await;
     world.table.set(Fault::Hang).await;
     let first = world.send(&event("closer", 0)).await;
     assert!(first.after >= ATTEMPT * ATTEMPTS, "{first:?}");
@@ -201,14 +200,14 @@ async fn an_environment_that_saw_the_table_fail_goes_to_the_spool_first_and_then
 #[tokio::test]
 async fn what_was_put_of_a_delivery_is_completed_and_not_doubled() {
     let _alone = ALONE.lock().await;
-    let world = World::of(amocrm::AMOCRM).await;
+    let world = World::of(providers::AMOCRM).await;
     let body = delivery(&world.provider, 1, 20);
     for (put, fault) in [
         (1, Fault::Hang),
         (8, Fault::ResetAfter),
         (17, Fault::ResetBefore),
     ] {
-        let world = World::of(amocrm::AMOCRM).await;
+        let world = World::of(providers::AMOCRM).await;
         world.table.set_after(put, fault).await;
         assert_eq!(world.send(&body).await.status, 200);
         let waiting = world.sqs.messages().len();
@@ -233,7 +232,7 @@ async fn what_was_put_of_a_delivery_is_completed_and_not_doubled() {
 #[tokio::test]
 async fn what_the_spool_fails_of_a_batch_is_sent_again() {
     let _alone = ALONE.lock().await;
-    let world = World::of(amocrm::AMOCRM).await;
+    let world = World::of(providers::AMOCRM).await;
     let body = delivery(&world.provider, 1, 40);
     world.table.set(Fault::Refused).await;
     world.sqs.fail_one_of(7);
@@ -246,7 +245,7 @@ async fn what_the_spool_fails_of_a_batch_is_sent_again() {
 async fn connections_that_died_in_a_freeze_cost_neither_the_delivery_nor_a_share() {
     let _alone = ALONE.lock().await;
     for (fault, at_most) in [(Fault::Stale, AT_ONCE), (Fault::Silent, SHARE)] {
-        let world = World::of(amocrm::AMOCRM).await;
+        let world = World::of(providers::AMOCRM).await;
         assert_eq!(
             world.send(&delivery(&world.provider, 1, 8)).await.status,
             200
@@ -262,7 +261,7 @@ async fn connections_that_died_in_a_freeze_cost_neither_the_delivery_nor_a_share
             "{fault:?}: the table's share was not enough"
         );
 
-        let world = World::of(amocrm::AMOCRM).await;
+        let world = World::of(providers::AMOCRM).await;
         world.table.set(Fault::Refused).await;
         assert_eq!(
             world.send(&delivery(&world.provider, 1, 80)).await.status,

@@ -3,13 +3,13 @@
 //! `tests/golden/php.json` was printed by PHP 8.2: of trees of our own, what `http_build_query` makes of them; of odd queries
 //! of our own, what `parse_str` does.
 
-use amocrm::form::{self, Decoded, Form, MAX_DEPTH, MAX_FIELDS, encode};
 use indexmap::IndexMap;
 use models::Unreadable;
 use proptest::prelude::*;
+use providers::amocrm::form::{self, Decoded, Form, MAX_DEPTH, MAX_FIELDS, encode};
 use serde::Deserialize;
 use std::fs;
-use tests::workspace;
+use testkit::workspace;
 
 #[derive(Deserialize)]
 struct Php {

@@ -1,17 +1,17 @@
 //! The gate's table: what lets a delivery in, and by which label.
 
 use base64::{Engine, engine::general_purpose::STANDARD};
-use hookkeeper::PROVIDERS;
-use intake::{Credentials, Gate, GateError, Provider};
+use ingest::{Gate, GateError};
 use lambda_http::http::{HeaderMap, HeaderValue, header::AUTHORIZATION};
 use models::{Delivery, Timestamp};
+use providers::{Credentials, Provider};
 use std::time::Duration;
-use tests::request::{accepted, basic};
+use testkit::request::{accepted, basic};
 
 /// A provider that may send a key, and one that may not.
 fn providers() -> [Provider; 2] {
     [Credentials::BasicOrKey, Credentials::Basic].map(|credentials| {
-        *PROVIDERS
+        *providers::ALL
             .iter()
             .find(|provider| provider.credentials == credentials)
             .unwrap()

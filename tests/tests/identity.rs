@@ -1,11 +1,11 @@
 //! The rule of `models::identity`: two different contents never have one id, and a retry or the copy of a second webhook
 //! has the id of the first.
 
-use amocrm::AMOCRM;
-use closer::CLOSER;
-use intake::Provider;
 use models::{Delivery, Event, MAX_EVENTS, Timestamp, Unreadable};
-use pipedrive::PIPEDRIVE;
+use providers::AMOCRM;
+use providers::CLOSER;
+use providers::PIPEDRIVE;
+use providers::Provider;
 use serde_json::{Value, json};
 
 const FIRST_REQUEST: &str = "first request";

@@ -1,7 +1,7 @@
 //! The layout: whatever names one provider names them all, and dependencies point one way.
 
-use hookkeeper::{PROVIDERS, template::TEMPLATE};
-use intake::{Credentials, Provider};
+use hookkeeper::template::TEMPLATE;
+use providers::{Credentials, Provider};
 use serde::Deserialize;
 use serde_norway::Value;
 use std::{
@@ -10,7 +10,7 @@ use std::{
     path::{Path, PathBuf},
     process::Command,
 };
-use tests::workspace;
+use testkit::workspace;
 
 /// Functions that know no provider.
 const OTHER_FUNCTIONS: [&str; 1] = ["drain"];
@@ -22,7 +22,9 @@ fn no_place_forgets_a_provider() {
     let [functions, events, listed, deployed] = [
         folders("functions"),
         folders("events"),
-        PROVIDERS.map(|provider| provider.name.to_owned()).into(),
+        providers::ALL
+            .map(|provider| provider.name.to_owned())
+            .into(),
         resources(&template)
             .filter_map(|resource| name(resource).map(str::to_owned))
             .collect(),
@@ -43,7 +45,7 @@ fn no_place_forgets_a_provider() {
             ),
             (format!("samples in events/{name}"), has_samples(name)),
             (
-                format!("a row of PROVIDERS in cli/src/lib.rs for {name}"),
+                format!("a row of ALL in shared/providers/src/lib.rs for {name}"),
                 listed.contains(name),
             ),
             (
@@ -69,7 +71,7 @@ fn no_place_forgets_a_provider() {
 fn the_template_runs_each_provider_under_its_name() {
     let template: Value = serde_norway::from_str(TEMPLATE).unwrap();
     let mut wrong = Vec::new();
-    for provider in PROVIDERS {
+    for provider in providers::ALL {
         let function = resources(&template).find(|resource| name(resource) == Some(provider.name));
         let routes: Vec<_> = resources(&template)
             .filter_map(|resource| resource["Properties"]["RouteKey"].as_str())
@@ -141,19 +143,27 @@ fn name(resource: &Value) -> Option<&str> {
 }
 
 /// Which crates may name which: a crate those before it alone, and a function no other.
-const LAYERS: [&str; 6] = [
+const LAYERS: [&str; 8] = [
     "shared/models",
-    "shared/store",
-    "shared/intake",
+    "shared/providers",
+    "shared/storage",
+    "shared/ingest",
     "functions",
     "cli",
+    "tests/testkit",
     "tests",
 ];
 
 /// What only some may name, and who.
 const RESERVED: [(&str, &[&str]); 2] = [
-    ("aws-sdk-", &["shared/store", "cli", "tests"]),
-    ("lambda_http", &["shared/intake", "cli", "tests"]),
+    (
+        "aws-sdk-",
+        &["shared/storage", "cli", "tests", "tests/testkit"],
+    ),
+    (
+        "lambda_http",
+        &["shared/ingest", "cli", "tests", "tests/testkit"],
+    ),
 ];
 
 #[derive(Deserialize)]
@@ -237,7 +247,7 @@ const TOO_MUCH: [&str; 7] = [
 #[test]
 fn what_is_shipped_stays_small() {
     let cargo = env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
-    for function in PROVIDERS
+    for function in providers::ALL
         .map(|provider| provider.name)
         .iter()
         .chain(&OTHER_FUNCTIONS)

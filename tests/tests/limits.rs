@@ -4,21 +4,21 @@ use aws_smithy_runtime_api::client::{
     http::{HttpClient, HttpConnectorSettings, SharedHttpClient, SharedHttpConnector},
     runtime_components::RuntimeComponents,
 };
-use intake::Provider;
 use models::{
     Body, MAX_EVENTS, MAX_SOURCE_BYTES, MAX_SUBJECT_BYTES, MAX_TYPE_BYTES, Origin, Record,
     Timestamp, Unreadable, json,
 };
+use providers::Provider;
 use std::{
     fmt::Write,
     sync::atomic::{AtomicUsize, Ordering},
     time::Duration,
 };
-use store::{
+use storage::{
     Client, Kept, Key, Message, Settings,
-    item::{MAX_PART_BYTES, encode, expiry},
+    schema::{MAX_PART_BYTES, encode, expiry},
 };
-use tests::{
+use testkit::{
     proxy::Fault,
     request::{Request, event},
     runtime_api::{Function, binary},
@@ -84,24 +84,24 @@ async fn a_body_of_any_size_that_lambda_lets_through_is_had_back_byte_for_byte()
     let _alone = ALONE.lock().await;
     let bodies = [
         (
-            pipedrive::PIPEDRIVE,
+            providers::PIPEDRIVE,
             with_text("pipedrive", &prose(59 * MEGABYTE / 10)),
             1,
         ),
         (
-            pipedrive::PIPEDRIVE,
+            providers::PIPEDRIVE,
             with_text("pipedrive", &noise(59 * MEGABYTE / 10)),
             12,
         ),
-        (closer::CLOSER, with_text("closer", &noise(MEGABYTE)), 3),
-        (closer::CLOSER, noise(59 * MEGABYTE / 10), 12),
+        (providers::CLOSER, with_text("closer", &noise(MEGABYTE)), 3),
+        (providers::CLOSER, noise(59 * MEGABYTE / 10), 12),
         (
-            amocrm::AMOCRM,
+            providers::AMOCRM,
             with_text("amocrm", &prose(45 * MEGABYTE / 10)),
             1,
         ),
         (
-            amocrm::AMOCRM,
+            providers::AMOCRM,
             with_text("amocrm", &noise(45 * MEGABYTE / 10)),
             18,
         ),
@@ -157,7 +157,7 @@ async fn what_is_half_written_is_not_there_and_an_item_without_its_parts_is_an_e
     let items = encode(large());
     let key = Key::of(&large());
     for missing in 0..items.len() {
-        let world = World::of(closer::CLOSER).await;
+        let world = World::of(providers::CLOSER).await;
         let table = &world.kept;
         for (_, item) in items
             .iter()
@@ -194,7 +194,7 @@ async fn what_is_half_written_is_not_there_and_an_item_without_its_parts_is_an_e
 async fn an_item_is_put_after_its_parts() {
     let parts = encode(large()).len() - 1;
     for put in 0..parts {
-        let world = World::of(closer::CLOSER).await;
+        let world = World::of(providers::CLOSER).await;
         world.table.set_after(put, Fault::ResetBefore).await;
         assert_eq!(world.send(bytes(&large())).await.status, 200);
         let spooled = world
@@ -218,7 +218,7 @@ async fn an_item_is_put_after_its_parts() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn all_items_of_a_record_expire_at_the_time_that_was_set_when_it_was_received() {
     let retention = Some(Duration::from_hours(24));
-    let world = World::with(closer::CLOSER, &CLIENT, |settings| Settings {
+    let world = World::with(providers::CLOSER, &CLIENT, |settings| Settings {
         retention,
         ..settings
     })
@@ -243,7 +243,7 @@ async fn all_items_of_a_record_expire_at_the_time_that_was_set_when_it_was_recei
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn the_drain_places_an_item_once_its_parts_are_there_and_leaves_what_is_none() {
-    let broken = World::of(closer::CLOSER).await;
+    let broken = World::of(providers::CLOSER).await;
     broken.table.set(Fault::Refused).await;
     assert_eq!(broken.send(bytes(&large())).await.status, 200);
     let is_head = |body: &String| {
@@ -259,7 +259,7 @@ async fn the_drain_places_an_item_once_its_parts_are_there_and_leaves_what_is_no
         .map(|message| message.body);
     let (heads, parts): (Vec<_>, Vec<_>) = spooled.partition(is_head);
 
-    let world = World::of(closer::CLOSER).await;
+    let world = World::of(providers::CLOSER).await;
     let World { sqs, kept, .. } = &world;
     let drain_all = async || {
         sqs.deliver(10, async |event| drain::drain(kept, event).await)
@@ -302,60 +302,65 @@ type Make = fn(&Provider, usize) -> String;
 
 /// What limits a body: whose, how much, of what, and the reason that names it.
 const LIMITS: [(Provider, usize, Make, &str); 13] = [
-    (pipedrive::PIPEDRIVE, json::MAX_DEPTH, nested, "too_deep"),
-    (closer::CLOSER, json::MAX_DEPTH, nested, "too_deep"),
+    (providers::PIPEDRIVE, json::MAX_DEPTH, nested, "too_deep"),
+    (providers::CLOSER, json::MAX_DEPTH, nested, "too_deep"),
     (
-        amocrm::AMOCRM,
-        amocrm::form::MAX_DEPTH,
+        providers::AMOCRM,
+        providers::amocrm::form::MAX_DEPTH,
         brackets,
         "too_deep",
     ),
-    (amocrm::AMOCRM, amocrm::form::MAX_DEPTH, nested, "too_deep"),
     (
-        amocrm::AMOCRM,
-        amocrm::form::MAX_FIELDS,
+        providers::AMOCRM,
+        providers::amocrm::form::MAX_DEPTH,
+        nested,
+        "too_deep",
+    ),
+    (
+        providers::AMOCRM,
+        providers::amocrm::form::MAX_FIELDS,
         fields,
         "too_many_fields",
     ),
-    (amocrm::AMOCRM, MAX_EVENTS, form_of, "too_many_events"),
+    (providers::AMOCRM, MAX_EVENTS, form_of, "too_many_events"),
     (
-        pipedrive::PIPEDRIVE,
+        providers::PIPEDRIVE,
         MAX_SOURCE_BYTES - "pipedrive/".len(),
         company,
         "too_long",
     ),
     (
-        amocrm::AMOCRM,
+        providers::AMOCRM,
         MAX_SOURCE_BYTES - "amocrm/".len(),
         company,
         "too_long",
     ),
     (
-        pipedrive::PIPEDRIVE,
+        providers::PIPEDRIVE,
         MAX_SUBJECT_BYTES - "deal/".len(),
         id,
         "too_long",
     ),
     (
-        amocrm::AMOCRM,
+        providers::AMOCRM,
         MAX_SUBJECT_BYTES - "lead/".len(),
         id,
         "too_long",
     ),
     (
-        closer::CLOSER,
+        providers::CLOSER,
         MAX_SUBJECT_BYTES - "customer/".len(),
         id,
         "too_long",
     ),
     (
-        pipedrive::PIPEDRIVE,
+        providers::PIPEDRIVE,
         MAX_TYPE_BYTES - "com.pipedrive.deal.".len(),
         action,
         "too_long",
     ),
     (
-        amocrm::AMOCRM,
+        providers::AMOCRM,
         MAX_TYPE_BYTES - "com.amocrm.lead.".len(),
         action,
         "too_long",
@@ -462,51 +467,55 @@ async fn what_would_be_no_key_is_quarantined_and_what_is_odd_is_kept() {
     let lead = "leads[add][0][updated_at]=1795255200&leads[add][0][id]=";
     let cases = [
         (
-            pipedrive::PIPEDRIVE,
-            id(&pipedrive::PIPEDRIVE, 0).replace(r#""id":7"#, r#""id":"""#),
+            providers::PIPEDRIVE,
+            id(&providers::PIPEDRIVE, 0).replace(r#""id":7"#, r#""id":"""#),
             Some("missing"),
         ),
-        (closer::CLOSER, id(&closer::CLOSER, 0), Some("missing")),
-        (amocrm::AMOCRM, lead.to_owned(), Some("missing")),
         (
-            amocrm::AMOCRM,
+            providers::CLOSER,
+            id(&providers::CLOSER, 0),
+            Some("missing"),
+        ),
+        (providers::AMOCRM, lead.to_owned(), Some("missing")),
+        (
+            providers::AMOCRM,
             format!("{lead}1&leads[add][99999999999999999999999][id]=2"),
             None,
         ),
         (
-            amocrm::AMOCRM,
+            providers::AMOCRM,
             format!(
                 "{lead}1&leads[add][0][linked][18446744073709551615]=a&leads[add][0][linked][]=b"
             ),
             None,
         ),
         (
-            amocrm::AMOCRM,
+            providers::AMOCRM,
             format!("{lead}1&leads[add][0][linked][15319601][ID]=1"),
             None,
         ),
         (
-            amocrm::AMOCRM,
+            providers::AMOCRM,
             "leads[add][0][id]=1&leads[add][0][updated_at]=99999999999999999999".to_owned(),
             None,
         ),
         (
-            closer::CLOSER,
+            providers::CLOSER,
             event("closer", 1).replace("1795255200000", "-9223372036854775808"),
             None,
         ),
         (
-            closer::CLOSER,
+            providers::CLOSER,
             event("closer", 1).replace("1795255200000", "1e400"),
             None,
         ),
         (
-            pipedrive::PIPEDRIVE,
+            providers::PIPEDRIVE,
             event("pipedrive", 1).replace("2026-11-21T", "-9999-12-31T"),
             None,
         ),
         (
-            pipedrive::PIPEDRIVE,
+            providers::PIPEDRIVE,
             event("pipedrive", 1).replace("2026-11-21T", "9999-12-31T"),
             None,
         ),
@@ -530,7 +539,7 @@ async fn what_would_be_no_key_is_quarantined_and_what_is_odd_is_kept() {
 #[tokio::test]
 async fn as_many_events_as_a_delivery_may_have_are_answered_in_time_whatever_the_table_does() {
     let _alone = ALONE.lock().await;
-    let provider = amocrm::AMOCRM;
+    let provider = providers::AMOCRM;
     let body = form_of(&provider, MAX_EVENTS);
     for fault in [Fault::None, Fault::Refused, Fault::Hang, Fault::Throttling] {
         let world = World::of(provider).await;
@@ -583,7 +592,7 @@ async fn a_panic_on_the_way_to_the_table_costs_a_delivery_its_reading_at_most() 
             then: aws_smithy_http_client::Builder::new().build_http(),
         };
         let client = Client::over(SharedHttpClient::new(http));
-        let world = World::with(closer::CLOSER, &client, |settings| settings).await;
+        let world = World::with(providers::CLOSER, &client, |settings| settings).await;
         assert_eq!(world.send(event("closer", 1)).await.status, status);
         let records = world.kept.records().await.unwrap();
         let reason = records.iter().find_map(Record::unreadable);
@@ -601,16 +610,16 @@ async fn memory_stays_a_small_multiple_of_the_body() {
     let _alone = ALONE.lock().await;
     for (provider, body) in [
         (
-            pipedrive::PIPEDRIVE,
+            providers::PIPEDRIVE,
             with_text("pipedrive", &noise(59 * MEGABYTE / 10)),
         ),
         (
-            amocrm::AMOCRM,
+            providers::AMOCRM,
             with_text("amocrm", &noise(45 * MEGABYTE / 10)),
         ),
-        (amocrm::AMOCRM, "&a".repeat(22 * MEGABYTE / 10)),
+        (providers::AMOCRM, "&a".repeat(22 * MEGABYTE / 10)),
         (
-            closer::CLOSER,
+            providers::CLOSER,
             format!("[{}0]", "0,".repeat(29 * MEGABYTE / 10)),
         ),
     ] {

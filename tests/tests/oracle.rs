@@ -9,12 +9,11 @@
 use aws_sdk_dynamodb::{Client, types::AttributeValue};
 use base64::{Engine, engine::general_purpose::STANDARD};
 use hookkeeper::{
-    PROVIDERS,
-    local::{Data, DynamoDb, TABLE},
+    dev::{Data, DynamoDb, TABLE},
     template::{TEMPLATE, parse},
 };
-use intake::Credentials;
 use models::hex;
+use providers::Credentials;
 use serde_json::{Map, Value, json};
 use sha2::{Digest, Sha256};
 use std::{
@@ -24,7 +23,7 @@ use std::{
     fs,
     path::Path,
 };
-use tests::{
+use testkit::{
     corpus,
     dev::hookkeeper,
     house::KEY,
@@ -58,7 +57,7 @@ impl Observed {
             .credentials_provider(aws_sdk_dynamodb::config::Credentials::new(
                 "local", "local", None, None, "local",
             ))
-            .http_client(store::network(1))
+            .http_client(storage::network(1))
             .endpoint_url(dynamodb.endpoint())
             .build();
         let function = Function::spawn(binary(name), &environment).await;
@@ -156,7 +155,7 @@ fn compare(file: &str, observed: &str) {
 
 #[tokio::test]
 async fn every_sample_is_stored_answered_and_logged_as_before() {
-    for provider in PROVIDERS {
+    for provider in providers::ALL {
         let mut stack = Observed::start(
             provider.name,
             provider.credentials == Credentials::BasicOrKey,
@@ -187,7 +186,7 @@ async fn every_sample_is_stored_answered_and_logged_as_before() {
 async fn every_corpus_body_is_stored_answered_and_logged_as_before() {
     let Some(rows) = corpus::rows() else { return };
     let mut golden = String::new();
-    for provider in PROVIDERS {
+    for provider in providers::ALL {
         let mut stack = Observed::start(
             provider.name,
             provider.credentials == Credentials::BasicOrKey,

@@ -3,11 +3,11 @@
 use aws_sdk_dynamodb::types::AttributeValue;
 use models::{Body, Delivery, Event, Record, Timestamp, Unreadable};
 use std::collections::BTreeSet;
-use store::{
+use storage::{
     Client, Key, Settings, Table,
-    item::{Item, encode, stamp},
+    schema::{Item, encode, stamp},
 };
-use tests::{
+use testkit::{
     proxy::{Fault, Proxy},
     request::event,
     site::{ARRIVAL, Site, altered, records},
@@ -30,7 +30,7 @@ fn large_event(spaces: usize) -> Record {
     let body = event("closer", 1);
     let body = body.strip_suffix('}').unwrap();
     let body = format!(r#"{body},{}"name":"{}"}}"#, " ".repeat(spaces), noise());
-    records(&closer::CLOSER, &body).remove(0)
+    records(&providers::CLOSER, &body).remove(0)
 }
 
 /// An amoCRM event of several parts that has no time of its own, as one request delivers it.
@@ -41,12 +41,12 @@ fn large_timeless_event(request_id: &str) -> Record {
         arrival: Timestamp::parse(ARRIVAL).unwrap(),
         request_id: request_id.to_owned(),
     };
-    Record::of("amocrm", &delivery, (amocrm::AMOCRM.read)(&delivery)).remove(0)
+    Record::of("amocrm", &delivery, (providers::AMOCRM.read)(&delivery)).remove(0)
 }
 
 /// A quarantined delivery of several parts.
 fn large_quarantined(body: &str) -> Record {
-    let delivery = tests::site::delivery(body);
+    let delivery = testkit::site::delivery(body);
     Record::of("closer", &delivery, Err(Unreadable::Panicked)).remove(0)
 }
 
@@ -75,7 +75,7 @@ async fn items(site: &Site) -> Vec<Item> {
     let scan = site
         .client()
         .scan()
-        .table_name(hookkeeper::local::TABLE)
+        .table_name(hookkeeper::dev::TABLE)
         .consistent_read(true);
     scan.into_paginator()
         .items()
@@ -88,7 +88,7 @@ async fn items(site: &Site) -> Vec<Item> {
 async fn put(site: &Site, item: Item) {
     site.client()
         .put_item()
-        .table_name(hookkeeper::local::TABLE)
+        .table_name(hookkeeper::dev::TABLE)
         .set_item(Some(item))
         .send()
         .await
@@ -99,7 +99,7 @@ async fn delete(site: &Site, item: &Item) {
     let delete = site
         .client()
         .delete_item()
-        .table_name(hookkeeper::local::TABLE);
+        .table_name(hookkeeper::dev::TABLE);
     delete
         .key("pk", item["pk"].clone())
         .key("sk", item["sk"].clone())
@@ -260,7 +260,7 @@ async fn a_record_in_the_place_of_another_leaves_no_parts_of_it() {
     );
     site.table
         .replace(
-            records(&closer::CLOSER, &event("closer", 1)).remove(0),
+            records(&providers::CLOSER, &event("closer", 1)).remove(0),
             Some(EARLY),
         )
         .await
@@ -273,9 +273,10 @@ async fn a_record_in_the_place_of_another_leaves_no_parts_of_it() {
 async fn an_event_whose_subject_reads_like_a_place_of_parts_is_an_event() {
     let site = Site::start().await;
     let large = large_event(0);
-    let odd = altered(&records(&closer::CLOSER, &event("closer", 1))[0], |event| {
-        event.subject += "#chunks"
-    });
+    let odd = altered(
+        &records(&providers::CLOSER, &event("closer", 1))[0],
+        |event| event.subject += "#chunks",
+    );
     site.put(&[large.clone(), odd.clone()], None).await;
     let history: Vec<_> =
         futures_util::TryStreamExt::try_collect(site.table.history(&Key::of(&odd).pk))
@@ -283,7 +284,7 @@ async fn an_event_whose_subject_reads_like_a_place_of_parts_is_an_event() {
             .unwrap();
     let keys: Vec<_> = history
         .into_iter()
-        .map(|stored: store::Stored| stored.key)
+        .map(|stored: storage::Stored| stored.key)
         .collect();
     assert_eq!(keys, [Key::of(&odd)]);
     assert_eq!(site.table.records().await.unwrap().len(), 2);
@@ -365,7 +366,7 @@ fn keys_of(record: &Record) -> BTreeSet<String> {
 
 /// A table through a proxy.
 fn through(proxy: &Proxy) -> Table {
-    let settings = Settings::local(hookkeeper::local::TABLE, proxy.endpoint());
+    let settings = Settings::local(hookkeeper::dev::TABLE, proxy.endpoint());
     Table::new(&Client::new(), &settings)
 }
 
@@ -467,7 +468,7 @@ async fn a_shared_body_stays_as_long_as_the_events_of_a_later_delivery_that_name
             arrival: Timestamp::parse(ARRIVAL).unwrap(),
             request_id: request_id.to_owned(),
         };
-        Record::of("amocrm", &delivery, (amocrm::AMOCRM.read)(&delivery))
+        Record::of("amocrm", &delivery, (providers::AMOCRM.read)(&delivery))
     };
     for (first, second) in [(EARLY, Some(LATE)), (LATE, Some(EARLY)), (EARLY, None)] {
         let site = Site::start().await;

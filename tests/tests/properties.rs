@@ -2,19 +2,20 @@
 //! readers are total and repeat themselves, and how JSON is written does not matter to what it is.
 
 use axum::body::Bytes;
-use closer::CLOSER;
 use hookkeeper::{
-    PROVIDERS, gateway,
-    local::{Data, DynamoDb},
+    dev::gateway,
+    dev::{Data, DynamoDb},
     template::TEMPLATE,
 };
-use intake::{Provider, Verdict};
+use ingest::Verdict;
 use lambda_http::{
     aws_lambda_events::apigw::ApiGatewayV2httpRequest,
     http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, Uri, header::AUTHORIZATION},
 };
 use models::{Delivery, Timestamp, json};
 use proptest::{collection::vec, prelude::*, sample::select, test_runner::TestRunner};
+use providers::CLOSER;
+use providers::Provider;
 use serde_json::Value;
 use std::{
     cell::RefCell,
@@ -23,7 +24,7 @@ use std::{
     sync::LazyLock,
     time::{Duration, Instant},
 };
-use tests::{
+use testkit::{
     house::{House, bytes},
     request::{self, CREDENTIALS, Request, accepted},
     runtime_api::{Answer, Environment, Function, binary},
@@ -45,7 +46,7 @@ proptest! {
 
     #[test]
     fn what_comes_with_credentials_is_kept_as_it_came(
-        provider in select(PROVIDERS.to_vec()),
+        provider in select(providers::ALL.to_vec()),
         body in body(),
         headers in headers(),
     ) {
@@ -78,7 +79,7 @@ proptest! {
     #![proptest_config(cases(1_000))]
 
     #[test]
-    fn a_reader_is_total_and_repeats_itself(provider in select(PROVIDERS.to_vec()), body in body()) {
+    fn a_reader_is_total_and_repeats_itself(provider in select(providers::ALL.to_vec()), body in body()) {
         let delivery = delivery(body);
         let read = || (provider.read)(&delivery).map(|events| {
             events.into_iter().map(|event| serde_json::to_string(&event).unwrap()).collect::<Vec<_>>()
@@ -275,7 +276,7 @@ fn through_real_binaries<S: Strategy<Value = String>>(
     events: impl Fn(Provider) -> S,
     law: impl Fn(&Answer) -> bool,
 ) {
-    for provider in PROVIDERS {
+    for provider in providers::ALL {
         let dynamodb = RUNTIME
             .block_on(DynamoDb::start(&Data::Memory, 0, TEMPLATE))
             .unwrap();
@@ -346,7 +347,7 @@ fn body() -> impl Strategy<Value = Vec<u8>> {
 
 /// One body of each shape.
 fn samples() -> Vec<Vec<u8>> {
-    let own = PROVIDERS.map(|provider| request::event(provider.name, 42));
+    let own = providers::ALL.map(|provider| request::event(provider.name, 42));
     let others = [
         r#"{"v":1,"matches_filters":null,"meta":{"v":1,"action":"updated","object":"deal","id":42,"company_id":7,"timestamp":1795255200,"timestamp_micro":1795255200123456},"current":{"id":42,"title":"A \"deal\""},"previous":{"id":42},"event":"updated.deal","retry":0}"#,
         r#"{"meta":{"version":"2.0","action":"change","entity":"user","entity_id":"9","company_id":"7","id":"9","timestamp":1795255200},"data":[{"id":9,"name":"\u0410\u0434\u0430"}],"previous":[{"active_flag":true}]}"#,

@@ -3,11 +3,11 @@
 use models::{Body, Delivery, Record, Unreadable};
 use snapbox::{assert_data_eq, str};
 use std::{collections::BTreeMap, process::Stdio, time::Duration};
-use store::{
+use storage::{
     Key, Stored,
-    item::{self, Item},
+    schema::{self, Item},
 };
-use tests::{
+use testkit::{
     request::event,
     site::{Site, altered, delivery, records},
 };
@@ -33,7 +33,7 @@ async fn all(site: &Site) -> BTreeMap<Key, (Vec<Item>, Option<i64>)> {
     for record in site.table.records().await.unwrap() {
         let key = Key::of(&record);
         let Stored { expires, .. } = site.get(&key).await.unwrap();
-        all.insert(key, (item::encode(record), expires));
+        all.insert(key, (schema::encode(record), expires));
     }
     all
 }
@@ -51,7 +51,7 @@ async fn all_of(
 #[tokio::test(flavor = "multi_thread")]
 async fn an_event_that_is_read_differently_is_changed_in_its_place() {
     let site = Site::start().await;
-    let new = records(&closer::CLOSER, &event("closer", 1));
+    let new = records(&providers::CLOSER, &event("closer", 1));
     let old = altered(&new[0], |event| {
         event.r#type = "app.closer.thread.opened".to_owned()
     });
@@ -83,7 +83,7 @@ async fn an_event_that_is_read_differently_is_changed_in_its_place() {
 #[tokio::test(flavor = "multi_thread")]
 async fn an_event_whose_key_changes_is_moved() {
     let site = Site::start().await;
-    let new = records(&pipedrive::PIPEDRIVE, &event("pipedrive", 1));
+    let new = records(&providers::PIPEDRIVE, &event("pipedrive", 1));
     let old = altered(&new[0], |event| event.subject = "thing/1".to_owned());
     site.put(&[old], Some(EXPIRES)).await;
     assert_data_eq!(
@@ -99,7 +99,7 @@ async fn an_event_whose_key_changes_is_moved() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn events_of_one_delivery_are_moved_each_to_the_key_of_its_item() {
-    let new = records(&amocrm::AMOCRM, THREE);
+    let new = records(&providers::AMOCRM, THREE);
     let moved = |record: &Record| match record {
         Record::Event { .. } => altered(record, |event| {
             event.subject = event.subject.replace("lead", "thing")
@@ -140,12 +140,15 @@ async fn events_of_one_delivery_are_moved_each_to_the_key_of_its_item() {
 /// Of an item that this version overlooks, of two that cannot be told apart, and of a delivery that was read as one event.
 #[tokio::test(flavor = "multi_thread")]
 async fn an_event_that_this_version_does_not_read_from_its_delivery_stays() {
-    let three = records(&amocrm::AMOCRM, THREE);
+    let three = records(&providers::AMOCRM, THREE);
     let overlooked = altered(&three[1], |event| {
         event.subject = "thing/9".to_owned();
         event.data = serde_json::value::RawValue::from_string(r#"{"id":"9"}"#.to_owned()).unwrap();
     });
-    let twice = records(&amocrm::AMOCRM, "leads[add][0][id]=1&leads[add][1][id]=1");
+    let twice = records(
+        &providers::AMOCRM,
+        "leads[add][0][id]=1&leads[add][1][id]=1",
+    );
     let one_of_two = altered(&twice[1], |event| event.subject = "thing/9".to_owned());
     let Record::Event { event, origin, .. } = overlooked.clone() else {
         panic!()
@@ -177,8 +180,8 @@ async fn an_event_that_this_version_does_not_read_from_its_delivery_stays() {
 #[tokio::test(flavor = "multi_thread")]
 async fn an_event_whose_body_is_not_in_the_table_is_reported_and_the_others_are_read_again() {
     let site = Site::start().await;
-    let three = records(&amocrm::AMOCRM, THREE);
-    let one = records(&closer::CLOSER, &event("closer", 1));
+    let three = records(&providers::AMOCRM, THREE);
+    let one = records(&providers::CLOSER, &event("closer", 1));
     site.put(&three[1..], None).await;
     site.put(
         &[altered(&one[0], |event| {
@@ -215,7 +218,7 @@ async fn an_event_whose_body_is_not_in_the_table_is_reported_and_the_others_are_
 #[tokio::test(flavor = "multi_thread")]
 async fn an_event_that_a_reader_overlooked_is_added_to_its_delivery() {
     let site = Site::start().await;
-    let new = records(&amocrm::AMOCRM, THREE);
+    let new = records(&providers::AMOCRM, THREE);
     site.put(&new[..3], None).await;
     assert_eq!(new.len(), 4, "a body and three events");
     assert!(
@@ -229,7 +232,7 @@ async fn an_event_that_a_reader_overlooked_is_added_to_its_delivery() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_retry_stores_the_body_that_the_events_of_a_half_stored_attempt_name() {
     let site = Site::start().await;
-    let first = records(&amocrm::AMOCRM, THREE);
+    let first = records(&providers::AMOCRM, THREE);
     assert!(
         matches!(first[0], Record::Body { .. }),
         "the body comes first"
@@ -239,7 +242,7 @@ async fn a_retry_stores_the_body_that_the_events_of_a_half_stored_attempt_name()
         request_id: "another request".to_owned(),
         ..delivery(THREE)
     };
-    let retried = Record::of("amocrm", &retry, (amocrm::AMOCRM.read)(&retry));
+    let retried = Record::of("amocrm", &retry, (providers::AMOCRM.read)(&retry));
     site.put(&retried, None).await;
     let stored = site.table.records().await.unwrap();
     assert_eq!(stored.len(), 4, "a body and three events: {stored:#?}");
@@ -269,7 +272,7 @@ async fn a_retry_stores_the_body_that_the_events_of_a_half_stored_attempt_name()
 #[tokio::test(flavor = "multi_thread")]
 async fn an_event_that_can_no_longer_be_read_stays() {
     let site = Site::start().await;
-    let Record::Event { event, origin, .. } = &records(&amocrm::AMOCRM, &event("amocrm", 1))[0]
+    let Record::Event { event, origin, .. } = &records(&providers::AMOCRM, &event("amocrm", 1))[0]
     else {
         panic!()
     };
@@ -298,7 +301,7 @@ async fn an_event_that_can_no_longer_be_read_stays() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_filter_leaves_the_rest_as_it_is() {
     let site = Site::start().await;
-    let new = records(&closer::CLOSER, &event("closer", 1));
+    let new = records(&providers::CLOSER, &event("closer", 1));
     site.put(
         &[altered(&new[0], |event| {
             event.originaltype = "old".to_owned()
@@ -354,7 +357,7 @@ HANDLE         ARRIVAL               PROVIDER  BYTES  REASON
     assert_eq!(all(&site).await, before);
     let replay = || site.run(&[&["quarantine", "replay"], &SPAN[..]].concat());
     assert!(replay().ends_with("1 deliveries can be read now, 1 stay in the quarantine.\n"));
-    let mut right = records(&amocrm::AMOCRM, THREE);
+    let mut right = records(&providers::AMOCRM, THREE);
     right.push(quarantined("closer", "no json"));
     assert_eq!(all(&site).await, all_of(&right, None).await);
     assert!(
@@ -438,7 +441,7 @@ bytes         11
     assert_eq!(
         all(&site).await,
         all_of(
-            &tests::site::records(&closer::CLOSER, &event("closer", 1)),
+            &testkit::site::records(&providers::CLOSER, &event("closer", 1)),
             None
         )
         .await
@@ -479,7 +482,7 @@ async fn an_interruption_loses_nothing_and_doubles_nothing() {
     let site = Site::start().await;
     let mut right = Vec::new();
     for number in 0..60 {
-        let new = records(&pipedrive::PIPEDRIVE, &event("pipedrive", number));
+        let new = records(&providers::PIPEDRIVE, &event("pipedrive", number));
         site.put(
             &[altered(&new[0], |event| {
                 event.subject = format!("thing/{number}")
@@ -494,7 +497,7 @@ async fn an_interruption_loses_nothing_and_doubles_nothing() {
     let expected = all_of(&right, Some(EXPIRES)).await;
     let mut closer = Vec::new();
     for number in 0..60 {
-        closer.extend(records(&closer::CLOSER, &event("closer", number)));
+        closer.extend(records(&providers::CLOSER, &event("closer", number)));
     }
     let mut interrupted = 0;
     let quarantine = [&["quarantine", "replay"], &SPAN[..]].concat();

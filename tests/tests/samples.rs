@@ -5,13 +5,13 @@
 //! changed is an event that will be kept twice.
 
 use base64::{Engine, engine::general_purpose::STANDARD};
-use hookkeeper::PROVIDERS;
-use intake::{Provider, Verdict};
+use ingest::Verdict;
 use lambda_http::{aws_lambda_events::apigw::ApiGatewayV2httpRequest, http::HeaderValue};
 use models::{Body, Record};
+use providers::Provider;
 use serde_json::{Value, json};
 use std::{collections::BTreeMap, env, fs, path::Path, process::Command, slice};
-use tests::{
+use testkit::{
     house::{Stored, bytes, deliver},
     workspace,
 };
@@ -91,7 +91,7 @@ fn words(verdict: &Verdict) -> String {
 
 #[tokio::test]
 async fn every_sample_ends_as_its_name_says_and_is_stored_as_the_golden_file_says() {
-    for provider in PROVIDERS {
+    for provider in providers::ALL {
         let mut golden = BTreeMap::new();
         for sample in samples(provider) {
             let name = format!("{}/{}", provider.name, sample.name);
@@ -114,7 +114,7 @@ async fn every_sample_ends_as_its_name_says_and_is_stored_as_the_golden_file_say
 
 #[tokio::test]
 async fn what_comes_again_is_kept_again_only_where_it_has_no_time_of_its_own() {
-    for provider in PROVIDERS {
+    for provider in providers::ALL {
         for sample in samples(provider) {
             let name = format!("{}/{}", provider.name, sample.name);
             // The same request twice is one delivery.

@@ -1,13 +1,12 @@
 //! The published JSON Schema of the event: it is this version's, every event that is kept of a sample is one by it and by
 //! CloudEvents' own, and what is no event is none by it.
 
-use hookkeeper::PROVIDERS;
-use intake::Provider;
 use jsonschema::Validator;
 use models::Record;
+use providers::Provider;
 use serde_json::{Value, json};
 use std::{fs, process::Command, slice};
-use tests::{house::deliver, runtime_api::binary, workspace};
+use testkit::{house::deliver, runtime_api::binary, workspace};
 
 /// A validator of a schema in a file, which checks the formats too (`date-time`, `uri-reference`).
 fn validator(path: &str) -> Validator {
@@ -47,7 +46,7 @@ async fn every_event_of_a_sample_is_one_by_our_schema_and_by_cloudevents() {
         ("our schema", ours()),
         ("CloudEvents", validator("tests/schemas/cloudevents.json")),
     ];
-    for provider in PROVIDERS {
+    for provider in providers::ALL {
         for (sample, event) in events(provider).await {
             for (name, schema) in &schemas {
                 let errors: Vec<_> = schema

@@ -5,12 +5,12 @@
 use axum::body::Bytes;
 use base64::{Engine, engine::general_purpose::STANDARD};
 use hookkeeper::{
-    local::{Data, DynamoDb},
+    dev::{Data, DynamoDb},
     template::TEMPLATE,
 };
 use serde_json::{Value, json};
 use std::net::{Ipv4Addr, TcpListener};
-use tests::{
+use testkit::{
     request::{Request, accepted, basic, event},
     runtime_api::{Answer, Environment, Function, binary},
 };

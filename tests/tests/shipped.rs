@@ -2,18 +2,17 @@
 //! not depend on the features that tests and commands turn on in what they share with the functions.
 
 use hookkeeper::{
-    PROVIDERS,
-    local::{Data, DynamoDb},
+    dev::{Data, DynamoDb},
     template::TEMPLATE,
 };
-use intake::Credentials;
+use providers::Credentials;
 use serde_json::Value;
 use std::{
     collections::{BTreeMap, BTreeSet},
     fs,
 };
-use store::{Client, Key, Table};
-use tests::{
+use storage::{Client, Key, Table};
+use testkit::{
     house::{KEY, key},
     request::accepted,
     runtime_api::{Answer, Environment, Function, shipped},
@@ -22,7 +21,7 @@ use tests::{
 
 #[tokio::test]
 async fn what_is_shipped_keeps_every_sample_under_its_golden_key() {
-    for provider in PROVIDERS {
+    for provider in providers::ALL {
         let dynamodb = DynamoDb::start(&Data::Memory, 0, TEMPLATE).await.unwrap();
         let prefix = provider.name.to_uppercase();
         let mut environment = Environment::of(provider.name, &dynamodb.endpoint()).with(

@@ -2,7 +2,7 @@
 //! scenario and by any dice; a receiver as it is usually written is not so lucky.
 
 use std::{ops::Range, time::Duration};
-use tests::simulation::{
+use testkit::simulation::{
     Channel::{self, AmocrmAccount, AmocrmPipeline, Closer, PipedriveV1, PipedriveV2},
     Figures,
     Kind::{Hookkeeper, Naive},

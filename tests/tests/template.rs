@@ -2,8 +2,7 @@
 //! they read, and they may do what they need and no more.
 
 use hookkeeper::{
-    PROVIDERS,
-    local::{Data, DynamoDb},
+    dev::{Data, DynamoDb},
     template::{TEMPLATE, parse},
 };
 use serde_json::Value;
@@ -12,7 +11,7 @@ use std::{
     fs,
     path::Path,
 };
-use tests::{
+use testkit::{
     house,
     request::{CREDENTIALS, Request, accepted, event},
     runtime_api::{Environment, Function, binary},
@@ -82,7 +81,7 @@ async fn logged(provider: &str) -> BTreeSet<Metric> {
 async fn what_is_watched_is_logged() {
     let template = template();
     let mut logged_by = BTreeMap::new();
-    for provider in PROVIDERS {
+    for provider in providers::ALL {
         logged_by.insert(provider.name, logged(provider.name).await);
     }
     let mut watched = BTreeSet::new();
@@ -108,7 +107,7 @@ async fn what_is_watched_is_logged() {
         );
         watched.insert((provider.to_owned(), metric.0));
     }
-    for provider in PROVIDERS {
+    for provider in providers::ALL {
         for metric in ["deliveries", "refused", "quarantined"] {
             let watched = watched.contains(&(provider.name.to_owned(), metric.to_owned()));
             assert!(watched, "no alarm watches {metric} of {}", provider.name);
@@ -164,7 +163,7 @@ async fn what_is_watched_is_logged() {
 #[test]
 fn an_alarm_rings_a_third_into_a_providers_patience() {
     let template = template();
-    for provider in PROVIDERS {
+    for provider in providers::ALL {
         let path = format!("/{}", provider.name);
         let alarms = resources(&template, "AWS::CloudWatch::Alarm");
         let late = alarms.values().find(|alarm| {
@@ -192,7 +191,8 @@ fn an_alarm_rings_a_third_into_a_providers_patience() {
 fn the_readme_has_a_line_for_each_alarm_and_parameter() {
     let readme = fs::read_to_string(workspace("README.md")).unwrap();
     let template = template();
-    let words = PROVIDERS.map(|it| format!("{}{}", it.name[..1].to_uppercase(), &it.name[1..]));
+    let words =
+        providers::ALL.map(|it| format!("{}{}", it.name[..1].to_uppercase(), &it.name[1..]));
     let for_all = |name: &str| {
         let rest = words.iter().find_map(|word| name.strip_prefix(&**word));
         rest.map_or_else(|| name.to_owned(), |rest| format!("*{rest}"))
@@ -262,8 +262,8 @@ fn what_the_functions_are_told_is_what_they_read() {
     for folder in ["shared", "functions"] {
         literals(&workspace(folder), "HOOKKEEPER_", &mut read);
     }
-    for provider in PROVIDERS {
-        let keys = provider.credentials == intake::Credentials::BasicOrKey;
+    for provider in providers::ALL {
+        let keys = provider.credentials == providers::Credentials::BasicOrKey;
         let lists = ["CREDENTIALS", "KEYS"]
             .into_iter()
             .take(if keys { 2 } else { 1 });

@@ -8,12 +8,12 @@ use std::{
     sync::{Arc, Mutex},
     time::Duration,
 };
-use store::{
+use storage::{
     Message, Outcome, Store,
-    item::encode,
-    time::{ATTEMPT, ATTEMPTS, FIRST_WAIT, LONGEST_WAIT, SHARE, SPOOL_FIRST},
+    budget::{ATTEMPT, ATTEMPTS, FIRST_WAIT, LONGEST_WAIT, SHARE, SPOOL_FIRST},
+    schema::encode,
 };
-use tests::stores::{ANSWERED, Call, Fate, Service, Stores};
+use testkit::stores::{ANSWERED, Call, Fate, Service, Stores};
 use tokio::time::Instant;
 
 /// What is done without waiting for anything.

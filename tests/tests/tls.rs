@@ -1,12 +1,12 @@
 //! A function and a table behind TLS: whom it trusts, and when it connects.
 
 use hookkeeper::{
-    local::{Data, DynamoDb},
+    dev::{Data, DynamoDb},
     template::TEMPLATE,
 };
 use serde_json::{Value, json};
-use store::{Client, Table};
-use tests::{
+use storage::{Client, Table};
+use testkit::{
     benchmark::Terminator,
     request::{CREDENTIALS, Request, accepted, event},
     runtime_api::{Environment, Function, binary},

@@ -4,5 +4,5 @@ use std::process::ExitCode;
 
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> ExitCode {
-    intake::run(amocrm::AMOCRM).await
+    ingest::run(providers::AMOCRM).await
 }

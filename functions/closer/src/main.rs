@@ -4,5 +4,5 @@ use std::process::ExitCode;
 
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> ExitCode {
-    intake::run(closer::CLOSER).await
+    ingest::run(providers::CLOSER).await
 }

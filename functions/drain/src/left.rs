@@ -2,7 +2,7 @@
 
 use serde::Serialize;
 use sha2::{Digest, Sha256};
-use store::{TableError, item::Item};
+use storage::{TableError, schema::Item};
 
 /// A message that is left in the queue.
 #[derive(Debug, Clone, PartialEq, Eq)]

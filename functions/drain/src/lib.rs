@@ -9,7 +9,7 @@ use std::{
     io::{self, Write},
     time::Duration,
 };
-use store::{Failure, Message, Table, TableError, item::Item};
+use storage::{Failure, Message, Table, TableError, schema::Item};
 
 pub use left::{Cause, Left};
 

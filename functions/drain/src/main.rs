@@ -9,7 +9,7 @@ use std::{
     panic,
     process::ExitCode,
 };
-use store::{Client, Settings, Table};
+use storage::{Client, Settings, Table};
 
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> ExitCode {

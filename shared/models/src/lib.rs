@@ -8,13 +8,12 @@ mod event;
 mod hash;
 pub mod identity;
 pub mod json;
+mod parse_error;
 mod record;
 mod redacted;
-mod renewal;
 #[cfg(feature = "schema")]
 mod schema;
 mod timestamp;
-mod unreadable;
 
 pub use delivery::Delivery;
 pub use event::{
@@ -23,9 +22,8 @@ pub use event::{
 };
 pub use hash::{SHARDS, hash, hex, shard};
 pub use identity::{EventId, Identity};
+pub use parse_error::Unreadable;
 pub use record::{Body, MAX_EVENTS, Origin, Record};
-pub use renewal::{Place, Renewal};
 #[cfg(feature = "schema")]
 pub use schema::schema;
 pub use timestamp::{OwnTime, Timestamp};
-pub use unreadable::Unreadable;

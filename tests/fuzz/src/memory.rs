@@ -22,10 +22,7 @@ use std::{
     collections::{BTreeMap, HashMap},
     sync::{Arc, Mutex},
 };
-use store::{
-    Client, Key, Settings, Store,
-    item::{self, Item},
-};
+use storage::{Client, Key, Settings, Store, schema::{self, Item}};
 
 /// A table in memory.
 #[derive(Debug, Clone, Default)]
@@ -60,15 +57,15 @@ impl Memory {
     #[must_use]
     pub fn bodies(&self) -> Vec<Vec<u8>> {
         let items = self.items();
-        let heads = items.values().filter(|item| !item::is_part(item));
+        let heads = items.values().filter(|item| !schema::is_part(item));
         let records = heads.map(|head| {
-            let keys = item::part_keys(head).into_iter();
+            let keys = schema::part_keys(head).into_iter();
             let parts = keys
                 .map(|Key { pk, sk }| items[&[pk, sk]].clone())
                 .collect();
             let mut head = head.clone();
-            item::unpack(&mut head, parts)
-                .and_then(|()| item::decode(head))
+            schema::unpack(&mut head, parts)
+                .and_then(|()| schema::decode(head))
                 .expect("an item of ours")
         });
         records.filter_map(bytes).collect()
@@ -86,7 +83,7 @@ impl Memory {
             .map(|(name, value)| (name, value.into()))
             .collect();
         // Nothing here expires.
-        let condition = if item::is_part(&item) {
+        let condition = if schema::is_part(&item) {
             "attribute_not_exists(pk) OR attribute_exists(expires)"
         } else {
             "attribute_not_exists(pk)"

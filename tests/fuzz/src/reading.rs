@@ -2,17 +2,11 @@
 
 use crate::{corpus, stretch};
 use aws_sdk_dynamodb::types::AttributeValue;
-use intake::Provider;
+use providers::Provider;
 use libfuzzer_sys::Corpus;
-use models::{
-    Body, Delivery, Event, MAX_SOURCE_BYTES, MAX_SUBJECT_BYTES, MAX_TYPE_BYTES, Origin, Record,
-    Timestamp,
-};
+use models::{Body, Delivery, Event, MAX_SOURCE_BYTES, MAX_SUBJECT_BYTES, MAX_TYPE_BYTES, Origin, Record, Timestamp};
 use serde::de::IgnoredAny;
-use store::{
-    Key, Message,
-    item::{self, Item},
-};
+use storage::{Key, Message, schema::{self, Item}};
 
 /// DynamoDB's limits, in bytes.
 ///
@@ -149,7 +143,7 @@ fn bytes(records: &[Record]) -> &[u8] {
 
 /// What is stored of a record fits DynamoDB and the spool, and gives the record back.
 fn is_had_back(record: Record, delivery: &Delivery) {
-    let stored = item::encode(record);
+    let stored = schema::encode(record);
     for item in &stored {
         fits(item.clone());
         assert_eq!(
@@ -161,13 +155,13 @@ fn is_had_back(record: Record, delivery: &Delivery) {
     let mut parts = stored.clone();
     let mut head = parts.pop().expect("a record has an item");
     let keys: Vec<_> = parts.iter().map(key).collect();
-    assert_eq!(keys, item::part_keys(&head), "an item names its parts");
+    assert_eq!(keys, schema::part_keys(&head), "an item names its parts");
     assert!(
-        keys.iter().all(|part| item::is_owned_by(part, &key(&head))),
+        keys.iter().all(|part| schema::is_owned_by(part, &key(&head))),
         "and each part names its item"
     );
-    item::unpack(&mut head, parts).expect("an item is had back from its parts");
-    let record = item::decode(head).expect("a record is had back from its item");
+    schema::unpack(&mut head, parts).expect("an item is had back from its parts");
+    let record = schema::decode(head).expect("a record is had back from its item");
     let (Record::Event { origin, .. }
     | Record::Body { origin, .. }
     | Record::Quarantined { origin, .. }) = &record;
@@ -185,7 +179,7 @@ fn is_had_back(record: Record, delivery: &Delivery) {
         ),
         "a replay has all that the delivery had"
     );
-    assert_eq!(item::encode(record), stored, "and it is the same one");
+    assert_eq!(schema::encode(record), stored, "and it is the same one");
 }
 
 fn key(item: &Item) -> Key {
@@ -199,12 +193,12 @@ fn key(item: &Item) -> Key {
 /// # Panics
 /// When DynamoDB would refuse an item.
 pub(crate) fn fits(mut item: Item) {
-    item::stamp(
+    schema::stamp(
         &mut item,
         Timestamp::from_epoch(1_795_255_200).expect("a time in 2026"),
         None,
     );
-    assert!(item::size(&item) <= MAX_ITEM_BYTES, "an item fits");
+    assert!(schema::size(&item) <= MAX_ITEM_BYTES, "an item fits");
     for (key, limit) in [("pk", MAX_PK_BYTES), ("sk", MAX_SK_BYTES)] {
         assert!(
             matches!(&item[key], AttributeValue::S(text) if (1..=limit).contains(&text.len())),

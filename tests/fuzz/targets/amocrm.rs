@@ -4,4 +4,4 @@
 
 use libfuzzer_sys::{Corpus, fuzz_target};
 
-fuzz_target!(|input: &[u8]| -> Corpus { fuzz::reading::holds(&amocrm::AMOCRM, input) });
+fuzz_target!(|input: &[u8]| -> Corpus { fuzz::reading::holds(&providers::AMOCRM, input) });

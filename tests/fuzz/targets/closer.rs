@@ -4,4 +4,4 @@
 
 use libfuzzer_sys::{Corpus, fuzz_target};
 
-fuzz_target!(|input: &[u8]| -> Corpus { fuzz::reading::holds(&closer::CLOSER, input) });
+fuzz_target!(|input: &[u8]| -> Corpus { fuzz::reading::holds(&providers::CLOSER, input) });

@@ -2,7 +2,7 @@
 
 #![no_main]
 
-use amocrm::form::{self, Decoded, Form};
+use providers::amocrm::form::{self, Decoded, Form};
 use fuzz::{corpus, stretch};
 use libfuzzer_sys::{Corpus, fuzz_target};
 use models::Unreadable;

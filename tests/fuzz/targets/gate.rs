@@ -4,7 +4,8 @@
 
 use fuzz::{KEY, SECRET};
 use http::{HeaderMap, HeaderValue, header::AUTHORIZATION};
-use intake::{Gate, Provider};
+use ingest::{Gate};
+use providers::{Provider};
 use libfuzzer_sys::fuzz_target;
 use models::{Delivery, Timestamp};
 use sha2::{Digest, Sha256};
@@ -25,10 +26,10 @@ fuzz_target!(|input: &[u8]| {
 
     let (basic, key) = (is_secret(header), is_key(&query));
     assert_eq!(
-        admits(&pipedrive::PIPEDRIVE, "", value.clone(), &query),
+        admits(&providers::PIPEDRIVE, "", value.clone(), &query),
         basic
     );
-    assert_eq!(admits(&closer::CLOSER, KEY, value, &query), basic || key);
+    assert_eq!(admits(&providers::CLOSER, KEY, value, &query), basic || key);
 });
 
 fn admits(provider: &Provider, key: &str, value: HeaderValue, query: &str) -> bool {

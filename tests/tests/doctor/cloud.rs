@@ -17,7 +17,7 @@ use std::{
     sync::Mutex,
     time::{Duration, SystemTime, UNIX_EPOCH},
 };
-use tests::request::basic;
+use testkit::request::basic;
 use tokio::{net::TcpListener, task::JoinHandle};
 
 /// What the receivers accept.

@@ -8,7 +8,7 @@ use cloud::{CREDENTIALS, Cloud, KEY};
 use serde_json::{Value, json};
 use snapbox::{assert_data_eq, str};
 use std::{process::Command, time::Duration};
-use tests::dev::{Dev, hookkeeper};
+use testkit::dev::{Dev, hookkeeper};
 use tokio::task::spawn_blocking;
 use troubles::TROUBLES;
 

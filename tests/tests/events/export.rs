@@ -8,7 +8,7 @@ use std::{
     process::{Command, Stdio},
     time::Duration,
 };
-use tests::{
+use testkit::{
     proxy::{Fault, Proxy},
     request::event,
     runtime_api::binary,
@@ -20,7 +20,7 @@ use tokio::{task::block_in_place, time::sleep};
 async fn site() -> Site {
     let site = Site::start().await;
     for number in 0..50 {
-        site.put(&records(&closer::CLOSER, &event("closer", number)), None)
+        site.put(&records(&providers::CLOSER, &event("closer", number)), None)
             .await;
     }
     site

@@ -5,7 +5,7 @@ use std::{
     process::{Command, Stdio},
     time::{Duration, Instant},
 };
-use tests::{
+use testkit::{
     dev::hookkeeper,
     proxy::{Fault, Proxy},
     site::Site,

@@ -3,7 +3,7 @@
 use super::{handles, put_late, site};
 use snapbox::{assert_data_eq, str};
 use std::time::Duration;
-use tests::{
+use testkit::{
     request::event,
     site::{Site, records},
 };
@@ -14,12 +14,12 @@ const A_DAY: Duration = Duration::from_hours(24);
 async fn an_entity_is_found_however_many_events_came_since() {
     let site = Site::start().await;
     site.put(
-        &records(&pipedrive::PIPEDRIVE, &event("pipedrive", 42)),
+        &records(&providers::PIPEDRIVE, &event("pipedrive", 42)),
         None,
     )
     .await;
     for number in 0..1_500 {
-        site.put(&records(&closer::CLOSER, &event("closer", number)), None)
+        site.put(&records(&providers::CLOSER, &event("closer", number)), None)
             .await;
     }
     assert_eq!(
@@ -34,7 +34,7 @@ async fn an_entity_is_found_whose_source_was_last_seen_days_ago() {
     put_late(
         &site,
         &records(
-            &pipedrive::PIPEDRIVE,
+            &providers::PIPEDRIVE,
             &event("pipedrive", 42).replace("\"7\"", "\"8\""),
         )[0],
         3 * A_DAY,
@@ -56,7 +56,7 @@ async fn an_error_says_where_was_looked() {
     let site = site().await;
     put_late(
         &site,
-        &records(&closer::CLOSER, &event("closer", 42))[0],
+        &records(&providers::CLOSER, &event("closer", 42))[0],
         29 * A_DAY,
     )
     .await;

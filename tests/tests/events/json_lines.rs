@@ -2,11 +2,11 @@
 
 use super::{Killed, handles, lines_of};
 use models::Record;
-use pipedrive::PIPEDRIVE;
 use proptest::{collection::vec, prelude::*};
+use providers::PIPEDRIVE;
 use serde_json::{Value, json};
 use std::{process::Stdio, sync::LazyLock};
-use tests::{
+use testkit::{
     request::event,
     site::{Site, records},
 };

@@ -7,7 +7,7 @@ mod json_lines;
 mod terminal;
 
 use hookkeeper::{
-    local::{Data, DynamoDb},
+    dev::{Data, DynamoDb},
     template::TEMPLATE,
 };
 use models::{Record, Timestamp};
@@ -22,8 +22,8 @@ use std::{
     thread,
     time::{Duration, Instant, SystemTime, UNIX_EPOCH},
 };
-use store::{Key, item};
-use tests::{
+use storage::{Key, schema};
+use testkit::{
     dev::hookkeeper,
     request::event,
     site::{Site, altered, records},
@@ -36,16 +36,16 @@ const NOTE: &str = "leads[note][0][note][element_id]=42&leads[note][0][note][cre
 async fn site() -> Site {
     let site = Site::start().await;
     site.put(
-        &records(&pipedrive::PIPEDRIVE, &event("pipedrive", 1)),
+        &records(&providers::PIPEDRIVE, &event("pipedrive", 1)),
         None,
     )
     .await;
     site.put(
-        &records(&closer::CLOSER, &event("closer", 2)),
+        &records(&providers::CLOSER, &event("closer", 2)),
         Some(4_102_444_800),
     )
     .await;
-    site.put(&records(&amocrm::AMOCRM, NOTE), None).await;
+    site.put(&records(&providers::AMOCRM, NOTE), None).await;
     site
 }
 
@@ -179,9 +179,9 @@ expires       2100-01-01T00:00:00Z
         assert!(status == code && error.contains(said), "{error}");
     }
     // What was kept in one second has one handle but for the id.
-    site.put(&records(&closer::CLOSER, &event("closer", 3)), None)
+    site.put(&records(&providers::CLOSER, &event("closer", 3)), None)
         .await;
-    site.put(&records(&closer::CLOSER, &event("closer", 4)), None)
+    site.put(&records(&providers::CLOSER, &event("closer", 4)), None)
         .await;
     let list = handles(&site.run(&["events"]));
     let alike = list.iter().filter(|it| it.starts_with(second)).count();
@@ -198,7 +198,7 @@ expires       2100-01-01T00:00:00Z
 async fn a_history_is_in_the_order_in_which_things_happened() {
     let site = site().await;
     let update = "leads[update][0][id]=42&leads[update][0][updated_at]=1795255100&account[id]=1001";
-    site.put(&records(&amocrm::AMOCRM, update), None).await;
+    site.put(&records(&providers::AMOCRM, update), None).await;
     let history = site.run(&["events", "history", "lead/42"]);
     assert_data_eq!(
         history.clone(),
@@ -230,7 +230,7 @@ async fn more_than_a_page_is_read_to_its_end() {
             &format!("\"entity_id\":\"{number}\""),
             "\"entity_id\":\"1\"",
         );
-        site.put(&records(&pipedrive::PIPEDRIVE, &body), None).await;
+        site.put(&records(&providers::PIPEDRIVE, &body), None).await;
     }
     assert_eq!(
         handles(&site.run(&["events", "history", "deal/1"])).len(),
@@ -243,7 +243,7 @@ async fn more_than_a_page_is_read_to_its_end() {
 async fn an_export_is_complete_in_the_order_of_keeping_or_not_there() {
     let site = Site::start().await;
     for number in 0..100 {
-        site.put(&records(&closer::CLOSER, &event("closer", number)), None)
+        site.put(&records(&providers::CLOSER, &event("closer", number)), None)
             .await;
     }
     let folder = tempfile::tempdir().unwrap();
@@ -286,7 +286,7 @@ async fn an_export_is_complete_in_the_order_of_keeping_or_not_there() {
 async fn who_reads_no_further_ends_the_command_without_a_word() {
     let site = Site::start().await;
     for number in 0..2_000 {
-        site.put(&records(&closer::CLOSER, &event("closer", number)), None)
+        site.put(&records(&providers::CLOSER, &event("closer", number)), None)
             .await;
     }
     let mut process = site
@@ -316,12 +316,12 @@ async fn who_reads_no_further_ends_the_command_without_a_word() {
 /// An event's item as it would be had it been kept so long ago.
 async fn put_late(site: &Site, record: &Record, ago: Duration) {
     let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap();
-    let mut item = item::encode(record.clone()).pop().unwrap();
-    item::stamp(&mut item, Timestamp::from_unix(now - ago), None);
+    let mut item = schema::encode(record.clone()).pop().unwrap();
+    schema::stamp(&mut item, Timestamp::from_unix(now - ago), None);
     let client = site.client();
     client
         .put_item()
-        .table_name(hookkeeper::local::TABLE)
+        .table_name(hookkeeper::dev::TABLE)
         .set_item(Some(item))
         .send()
         .await
@@ -381,7 +381,7 @@ async fn who_follows_misses_nothing_and_sees_nothing_twice() {
         "what was there is not printed"
     );
     site.put(
-        &records(&pipedrive::PIPEDRIVE, &event("pipedrive", 10)),
+        &records(&providers::PIPEDRIVE, &event("pipedrive", 10)),
         None,
     )
     .await;
@@ -389,14 +389,14 @@ async fn who_follows_misses_nothing_and_sees_nothing_twice() {
     // The drain's put took long, or the index did.
     put_late(
         &site,
-        &records(&pipedrive::PIPEDRIVE, &event("pipedrive", 11))[0],
+        &records(&providers::PIPEDRIVE, &event("pipedrive", 11))[0],
         Duration::from_secs(40),
     )
     .await;
     assert!(next().ends_with("deal/11"));
     for number in 12..15 {
         site.put(
-            &records(&pipedrive::PIPEDRIVE, &event("pipedrive", number)),
+            &records(&providers::PIPEDRIVE, &event("pipedrive", number)),
             None,
         )
         .await;
@@ -419,7 +419,7 @@ async fn who_follows_misses_nothing_and_sees_nothing_twice() {
 #[tokio::test(flavor = "multi_thread")]
 async fn what_a_sender_wrote_is_no_command_to_the_terminal() {
     let site = Site::start().await;
-    let [record] = &records(&closer::CLOSER, &event("closer", 1))[..] else {
+    let [record] = &records(&providers::CLOSER, &event("closer", 1))[..] else {
         panic!()
     };
     let evil = altered(record, |event| {
@@ -449,10 +449,7 @@ async fn another_version_is_said_so() {
         ("kept", &now.to_string()),
     ];
     let item = item.map(|(name, value)| (name.to_owned(), text(value)));
-    let put = site
-        .client()
-        .put_item()
-        .table_name(hookkeeper::local::TABLE);
+    let put = site.client().put_item().table_name(hookkeeper::dev::TABLE);
     put.set_item(Some(item.into())).send().await.unwrap();
     let (code, error) = site.fail(&["events"]);
     assert_eq!(

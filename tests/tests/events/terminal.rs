@@ -3,10 +3,10 @@
 
 use super::{Killed, PATIENCE, handles, lines_of};
 use models::{Delivery, Event, Record, Timestamp, Unreadable};
-use pipedrive::PIPEDRIVE;
+use providers::PIPEDRIVE;
 use serde_json::json;
 use std::{fs, process::Stdio, time::Duration};
-use tests::{
+use testkit::{
     dev::hookkeeper,
     sink::Sink,
     site::{ARRIVAL, Site, altered},

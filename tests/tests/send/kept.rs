@@ -1,15 +1,14 @@
 //! What is sent is kept, as its name says.
 
 use super::{samples, sent, sorted};
-use hookkeeper::PROVIDERS;
 use models::{Event, Record};
 use serde_json::{Value, json};
 use std::collections::BTreeSet;
-use tests::dev::Dev;
+use testkit::dev::Dev;
 
 #[test]
 fn the_list_has_every_sample() {
-    for provider in PROVIDERS {
+    for provider in providers::ALL {
         let listed = sent(&["--list", provider.name]);
         let names: Vec<_> = listed
             .iter()
@@ -37,7 +36,7 @@ async fn all_that_is_listed_ends_as_its_name_says() {
     let dev = Dev::start("memory");
     let local = format!("--local={}", dev.port());
     let (mut told, mut reasons) = (Vec::new(), Vec::new());
-    for provider in PROVIDERS {
+    for provider in providers::ALL {
         for (name, verdict, _) in samples(provider.name) {
             let lines = sent(&[provider.name, &name, &local]);
             let [line] = &lines[..] else {

@@ -9,7 +9,7 @@ use base64::{Engine, engine::general_purpose::STANDARD};
 use models::{Delivery, Event, Timestamp};
 use serde_json::{Value, json};
 use std::{fs, process::Output, time::Duration};
-use tests::{
+use testkit::{
     dev::hookkeeper,
     house::provider as provider_of,
     sink::{Sink, Taken},

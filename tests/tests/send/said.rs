@@ -3,7 +3,7 @@
 use super::text;
 use snapbox::{Assert, Data};
 use std::{net::TcpListener, time::Duration};
-use tests::{
+use testkit::{
     dev::{Dev, hookkeeper},
     sink::Sink,
     workspace,

@@ -1,9 +1,9 @@
-//! What is sent has the shape of what the providers were seen to send: see [`tests::corpus`].
+//! What is sent has the shape of what the providers were seen to send: see [`testkit::corpus`].
 
 use super::{over_the_wire, sink};
 use serde_json::Value;
 use std::collections::{BTreeMap, BTreeSet};
-use tests::{
+use testkit::{
     corpus::{self, Row},
     sink::Sink,
 };

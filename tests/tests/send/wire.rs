@@ -1,9 +1,8 @@
 //! What goes over the wire.
 
 use super::{body_of, over_the_wire, provider_of, read, samples, send, sent, sink, text};
-use hookkeeper::PROVIDERS;
 use models::Timestamp;
-use pipedrive::sample::Happening;
+use providers::pipedrive::samples::Happening;
 use serde_json::{Value, json};
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -12,7 +11,7 @@ use std::{
     process::Stdio,
     time::{Duration, SystemTime, UNIX_EPOCH},
 };
-use tests::{
+use testkit::{
     dev::hookkeeper,
     request::basic,
     sink::{Sink, Taken},
@@ -37,7 +36,7 @@ fn form_of(sink: &Sink, arguments: &[&str]) -> BTreeMap<String, String> {
 #[tokio::test(flavor = "multi_thread")]
 async fn it_is_the_sample_with_new_ids_and_times() {
     let sink = sink().await;
-    for provider in PROVIDERS {
+    for provider in providers::ALL {
         for (name, verdict, sample) in samples(provider.name) {
             let taken = over_the_wire(&sink, &[provider.name, &name, "--count", "2"]);
             let [first, second] = <[Taken; 2]>::try_from(taken).unwrap();

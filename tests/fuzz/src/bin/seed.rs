@@ -2,7 +2,7 @@
 //! the folder that `WEBHOOK_CORPUS` names, by provider. Those are nobody's to publish, and so are never committed.
 
 use base64::{Engine, engine::general_purpose::STANDARD};
-use intake::Payload;
+use ingest::Payload;
 // Instrumented code needs its runtime.
 use libfuzzer_sys as _;
 use std::{
@@ -12,8 +12,6 @@ use std::{
     io,
     path::{Path, PathBuf},
 };
-
-const PROVIDERS: [&str; 3] = ["pipedrive", "amocrm", "closer"];
 
 /// What [`fuzz::stretch`] makes long, to the power that stands for `\xfe`: more events, more fields, deeper, wider and
 /// longer than is kept as such.
@@ -30,7 +28,7 @@ const STRETCHED: [&[u8]; 8] = [
 
 fn main() -> io::Result<()> {
     let workspace = Path::new(env!("CARGO_MANIFEST_DIR")).join("../..");
-    for provider in PROVIDERS {
+    for provider in providers::ALL.map(|provider| provider.name) {
         for sample in files(&workspace.join("events").join(provider))? {
             seed(&["handler"], &sample)?;
             let Ok(Payload(event)) = serde_json::from_slice(&sample) else {

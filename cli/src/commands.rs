@@ -1,0 +1,11 @@
+//! One file or folder for each command.
+
+pub(crate) mod credentials;
+pub(crate) mod dev;
+pub(crate) mod doctor;
+pub(crate) mod events;
+pub(crate) mod export;
+pub(crate) mod quarantine;
+pub(crate) mod replay;
+pub(crate) mod schema;
+pub(crate) mod send;

@@ -1,0 +1,208 @@
+//! `hookkeeper credentials`: makes what a provider shows us, and the digests by which we know it.
+
+use crate::{
+    Failure,
+    connection::{Aws, STACK, stack},
+    filter::provider,
+};
+use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
+use clap::Args;
+use hookkeeper::template::logical_name;
+use ingest::Gate;
+use models::hex;
+use providers::{Credentials as Shows, Provider};
+use sha2::{Digest, Sha256};
+use std::iter;
+use storage::budget::now;
+
+/// Makes a user name and a password, or a key for the URL, and the parameter for `sam deploy`.
+///
+/// They are shown this once. What is deployed are their SHA-256 digests, each with a label that the metrics bear.
+///
+/// Example: cargo hookkeeper credentials pipedrive
+#[derive(Args)]
+pub(crate) struct Credentials {
+    /// Whose
+    #[arg(value_parser = provider)]
+    provider: Provider,
+    /// A user name and a password for a provider that would get a key
+    #[arg(long)]
+    basic: bool,
+    /// The new one's label, of a-z, 0-9 and - [default: the date]
+    #[arg(long, conflicts_with = "drop", value_parser = label)]
+    label: Option<String>,
+    /// Keep those that are accepted now beside the new one
+    #[arg(long, conflicts_with = "drop")]
+    add: bool,
+    /// Make no new one, but drop the one of this label from those that are accepted now
+    #[arg(long, value_name = "LABEL")]
+    drop: Option<String>,
+    /// Those that are accepted now, as label:digest[,label:digest] [default: asked of the stack]
+    #[arg(long, value_name = "LIST")]
+    digests: Option<String>,
+    /// The stack that is asked for them
+    #[arg(long, default_value = STACK)]
+    stack: String,
+    #[command(flatten)]
+    aws: Aws,
+}
+
+fn label(argument: &str) -> Result<String, String> {
+    let is_allowed = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'-';
+    if argument.is_empty() || !argument.bytes().all(is_allowed) {
+        return Err("it has a-z, 0-9 and - alone".to_owned());
+    }
+    Ok(argument.to_owned())
+}
+
+/// Accepted credentials: their labels, and their digests in hexadecimal.
+type Accepted = Vec<(String, String)>;
+
+impl Credentials {
+    pub(crate) async fn run(self) -> Result<(), Failure> {
+        if let Some(label) = &self.drop {
+            let left = without(self.accepted_now().await?, label)?;
+            println!("{}", self.deploy(&left)?);
+            return Ok(());
+        }
+        let mut accepted = if self.add {
+            self.accepted_now().await?
+        } else {
+            Accepted::new()
+        };
+        let label = self
+            .label
+            .clone()
+            .unwrap_or_else(|| unused_label(&accepted));
+        if accepted.iter().any(|(taken, _)| *taken == label) {
+            return Err(format!(
+                "{label} is the label of one that is accepted now: give another --label"
+            )
+            .into());
+        }
+        let (shown, to_paste) = if self.is_key() {
+            let key = random(32)?;
+            let to_paste = format!("the end of the URL   ?key={key}");
+            (key, to_paste)
+        } else {
+            let (user, password) = (random(16)?, random(32)?);
+            (
+                format!("{user}:{password}"),
+                format!("user name   {user}\n  password    {password}"),
+            )
+        };
+        accepted.push((label, hex(&Sha256::digest(shown))));
+        let deploy = self.deploy(&accepted)?;
+        println!(
+            "For the settings of {}, shown this once:\n\n  {to_paste}\n",
+            self.provider.name
+        );
+        println!("{deploy}");
+        Ok(())
+    }
+
+    fn is_key(&self) -> bool {
+        self.provider.credentials == Shows::BasicOrKey && !self.basic
+    }
+
+    /// The template's parameter: `PipedriveCredentials`.
+    fn parameter(&self) -> String {
+        logical_name(
+            self.provider.name,
+            if self.is_key() { "Keys" } else { "Credentials" },
+        )
+    }
+
+    /// The line that deploys these; checked as the function would check them.
+    fn deploy(&self, accepted: &Accepted) -> Result<String, Failure> {
+        let list = accepted
+            .iter()
+            .map(|(label, digest)| format!("{label}:{digest}"))
+            .collect::<Vec<_>>()
+            .join(",");
+        let (credentials, keys) = if self.is_key() {
+            ("", &*list)
+        } else {
+            (&*list, "")
+        };
+        Gate::new(&self.provider, credentials, keys)?;
+        Ok(format!(
+            "Deploy the digests:\n\n  sam deploy --parameter-overrides {}={list}",
+            self.parameter()
+        ))
+    }
+
+    async fn accepted_now(&self) -> Result<Accepted, Failure> {
+        let list = match &self.digests {
+            Some(list) => list.clone(),
+            None => self.asked_of_the_stack().await?,
+        };
+        let entries = list
+            .split(',')
+            .map(str::trim)
+            .filter(|entry| !entry.is_empty());
+        let accepted = entries.map(|entry| {
+            let (label, digest) = entry
+                .split_once(':')
+                .ok_or_else(|| format!("{entry} is not label:digest"))?;
+            Ok((label.to_owned(), digest.to_owned()))
+        });
+        accepted.collect()
+    }
+
+    async fn asked_of_the_stack(&self) -> Result<String, Failure> {
+        let stack = stack(&self.aws.configured().await?, &self.stack).await?;
+        let parameter = self.parameter();
+        let found = stack
+            .parameters()
+            .iter()
+            .find(|it| it.parameter_key() == Some(&parameter));
+        let list = found
+            .and_then(|it| it.parameter_value())
+            .unwrap_or_default();
+        if list.is_empty() {
+            return Err(format!(
+                "the stack {} has no {parameter}: there is nothing to add to, or to drop",
+                self.stack
+            )
+            .into());
+        }
+        Ok(list.to_owned())
+    }
+}
+
+fn without(accepted: Accepted, label: &str) -> Result<Accepted, Failure> {
+    let labels = accepted
+        .iter()
+        .map(|(label, _)| &**label)
+        .collect::<Vec<_>>()
+        .join(", ");
+    let (dropped, left): (Accepted, Accepted) =
+        accepted.into_iter().partition(|(it, _)| it == label);
+    if dropped.is_empty() {
+        return Err(
+            format!("none of those that are accepted now is labelled {label} ({labels})").into(),
+        );
+    }
+    if left.is_empty() {
+        let why = "is the only one: without it the provider would be left out, and refused";
+        return Err(format!("{label} {why}. Add another one first").into());
+    }
+    Ok(left)
+}
+
+/// Today's date, with a number where that is taken.
+fn unused_label(accepted: &Accepted) -> String {
+    let today = now().day();
+    let labels = iter::once(today.clone()).chain((2..).map(|count| format!("{today}-{count}")));
+    let mut unused = labels.filter(|label| accepted.iter().all(|(taken, _)| taken != label));
+    unused.next().unwrap_or_default()
+}
+
+/// So many random bytes, as text of `A-Za-z0-9_-`.
+fn random(bytes: usize) -> Result<String, Failure> {
+    let mut random = vec![0; bytes];
+    getrandom::fill(&mut random)
+        .map_err(|error| format!("the system gives no random bytes ({error})"))?;
+    Ok(URL_SAFE_NO_PAD.encode(random))
+}

@@ -1,0 +1,134 @@
+//! `hookkeeper dev`: everything on this machine, until Ctrl-C.
+
+use crate::Failure;
+use clap::Args;
+use hookkeeper::{
+    dev::{Data, DynamoDb, Gateway, TABLE, User, check_ports},
+    template::TEMPLATE,
+};
+use std::{fs, path::PathBuf};
+
+/// Runs an embedded DynamoDB and all receivers on this machine, until Ctrl-C.
+///
+/// Example: cargo dev --port 9001 --data memory
+#[derive(Args)]
+pub(crate) struct Dev {
+    /// The port of the receivers, on 127.0.0.1
+    #[arg(long, default_value_t = 9000)]
+    port: u16,
+    /// The port of the embedded DynamoDB, on 127.0.0.1
+    #[arg(long, default_value_t = 8000)]
+    dynamodb_port: u16,
+    /// The folder that records are kept in between runs, or `memory`
+    #[arg(long, default_value = "target/dev", value_parser = data)]
+    data: Data,
+    /// The user name and password that the receivers accept; choose your own before a tunnel makes them public
+    /// [env: HOOKKEEPER_USER] [default: local:local]
+    #[arg(long, value_name = "USER:PASSWORD")]
+    user: Option<User>,
+    /// A SAM template to take the table's schema from, instead of this version's own
+    #[arg(long)]
+    template: Option<PathBuf>,
+}
+
+#[expect(clippy::unnecessary_wraps, reason = "clap asks for a result")]
+fn data(argument: &str) -> Result<Data, String> {
+    Ok(if argument == "memory" {
+        Data::Memory
+    } else {
+        Data::Folder(argument.into())
+    })
+}
+
+impl Dev {
+    pub(crate) async fn run(self) -> Result<(), Failure> {
+        let template = match &self.template {
+            None => TEMPLATE.to_owned(),
+            Some(path) => fs::read_to_string(path)
+                .map_err(|error| format!("cannot read {} ({error})", path.display()))?,
+        };
+        let user = match &self.user {
+            Some(user) => user.clone(),
+            None => User::from_env()?,
+        };
+        check_ports(self.port, self.dynamodb_port).await?;
+        let dynamodb = DynamoDb::start(&self.data, self.dynamodb_port, &template).await?;
+        let gateway = Gateway::start(self.port, &user, &dynamodb.settings()).await?;
+        self.print(&dynamodb, &gateway, &user);
+        tokio::signal::ctrl_c().await?;
+        eprintln!("\nStopping.");
+        gateway.stop().await;
+        dynamodb.stop().await;
+        Ok(())
+    }
+
+    fn print(&self, dynamodb: &DynamoDb, gateway: &Gateway, user: &User) {
+        println!(
+            "Hookkeeper receives webhooks (user name {}, password {}):\n",
+            user.name(),
+            user.password()
+        );
+        for provider in providers::ALL {
+            println!("  {:<10} {}", provider.name, gateway.url(provider.name));
+        }
+        let data = match &self.data {
+            Data::Memory => "in memory, gone when this ends".to_owned(),
+            Data::Folder(folder) => format!("in {}", folder.display()),
+        };
+        println!(
+            "\nand keeps them in the table {TABLE} of the DynamoDB on {} ({data}).",
+            dynamodb.endpoint()
+        );
+        println!("\nSend one from another terminal:\n");
+        for provider in providers::ALL {
+            println!(
+                "  {}",
+                curl(user, &gateway.url(provider.name), example(provider.name))
+            );
+        }
+        let to = match gateway.port() {
+            9000 => String::new(),
+            port => format!(" --local={port}"),
+        };
+        let shown = if *user == User::known() {
+            String::new()
+        } else {
+            format!(" --user {}", user.shell_word())
+        };
+        println!(
+            "\nOr let a provider be played, with all that it sends (send --list):\n\n  cargo hookkeeper send pipedrive deal.updated{to}{shown}"
+        );
+        let port = match dynamodb.port() {
+            8000 => " --local".to_owned(),
+            port => format!(" --local={port}"),
+        };
+        println!(
+            "\nList what was kept:\n\n  cargo hookkeeper events{port}\n\nCtrl-C ends it. One line is logged for each delivery:\n"
+        );
+    }
+}
+
+/// A webhook of each provider, as short as it can be.
+fn example(provider: &str) -> &'static str {
+    match provider {
+        "pipedrive" => {
+            r#"{"meta":{"version":"2.0","action":"change","entity":"deal","entity_id":"42","company_id":"7","id":"4ad6a8f7-2b5c-4f0e-9a63-5b8a7e1c2d3f","timestamp":"2026-11-21T10:00:00.000Z"},"data":{"id":42,"stage_id":3},"previous":{"stage_id":2}}"#
+        }
+        "closer" => {
+            r#"{"eventType":"ThreadCreatedEvent","timestamp":1795255200000,"customer":{"id":"c-1","firstName":"Ada"}}"#
+        }
+        "amocrm" => {
+            "leads[status][0][id]=42&leads[status][0][status_id]=143&leads[status][0][pipeline_id]=7&account[id]=1001"
+        }
+        _ => "{}",
+    }
+}
+
+fn curl(user: &User, url: &str, body: &str) -> String {
+    let json = if body.starts_with('{') {
+        " -H 'content-type: application/json'"
+    } else {
+        ""
+    };
+    format!("curl -i -u {} {url}{json} -d '{body}'", user.shell_word())
+}

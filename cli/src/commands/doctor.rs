@@ -1,0 +1,141 @@
+//! `hookkeeper doctor`: whether everything is well, as far as that can be seen from here.
+
+mod clock;
+mod door;
+mod expected;
+mod finding;
+mod queues;
+mod stack;
+mod table;
+
+use crate::{
+    Failure,
+    connection::{Connection, output},
+    http::{Http, Shown},
+    output::Output,
+};
+use aws_config::{SdkConfig, timeout::TimeoutConfig};
+use aws_sdk_cloudformation::types::Stack;
+use clap::Args;
+use door::Door;
+use finding::{Finding, Report};
+use hookkeeper::{
+    dev::{TABLE, User},
+    template::logical_name,
+};
+use providers::Provider;
+use std::{env, time::Duration};
+
+/// Checks the stack, the table, the queues, the URLs and the clock, and says what to do for each that is not well.
+///
+/// A URL is asked with a GET and an empty POST without credentials; with --credential, or else an environment variable
+/// like HOOKKEEPER_PIPEDRIVE, by an empty POST that shows it too, as a provider tries a URL. None of them is kept.
+///
+/// Example: cargo hookkeeper doctor --credential closer=<KEY>
+#[derive(Args)]
+pub(crate) struct Doctor {
+    #[command(flatten)]
+    connection: Connection,
+    /// The port of `cargo dev`'s receivers
+    #[arg(long, value_name = "PORT", default_value_t = 9000, requires = "local")]
+    gateway_port: u16,
+    /// What a provider shows: PROVIDER=USER:PASSWORD, or PROVIDER=KEY; may be given several times
+    #[arg(long, value_name = "PROVIDER=SECRET", value_parser = door::credential)]
+    credential: Vec<(Provider, Shown)>,
+    /// What to print
+    #[arg(long, value_enum, default_value_t = Output::Table)]
+    output: Output,
+}
+
+/// A stack, or why there is none to be asked.
+type Asked = Result<Stack, &'static str>;
+
+/// How long AWS may take for an answer, with all attempts.
+const PATIENCE: Duration = Duration::from_secs(20);
+
+impl Doctor {
+    pub(crate) async fn run(self) -> Result<(), Failure> {
+        let sdk = impatient(&self.connection.sdk().await);
+        let (http, mut report) = (Http::new(), Report::new(self.output));
+        let (stack, findings) = stack::check(&sdk, &self.connection).await;
+        report.say(findings)?;
+        report.say(table::check(&sdk, self.table(&stack), self.connection.local).await)?;
+        report.say(queues::check(&sdk, &stack).await)?;
+        let mut ahead = None;
+        for provider in providers::ALL {
+            let shown = self.shown(&provider)?;
+            let (finding, seen) = match self.door(provider, shown, &stack) {
+                Ok(door) => door.check(&http).await,
+                Err(why) => (Finding::skip(provider.name, why), None),
+            };
+            report.say([finding])?;
+            ahead = ahead.or(seen);
+        }
+        report.say([clock::check(&http, &sdk, ahead).await])?;
+        report.end()
+    }
+
+    /// The table's name, or why it is not known.
+    fn table(&self, stack: &Asked) -> Result<String, &'static str> {
+        match (self.connection.local, &self.connection.table) {
+            (Some(_), _) => Ok(TABLE.to_owned()),
+            (None, Some(table)) => Ok(table.clone()),
+            (None, None) => output(stack.as_ref().map_err(|why| *why)?, "TableName")
+                .ok_or("the stack does not name it"),
+        }
+    }
+
+    /// What a provider shows, where that is known.
+    fn shown(&self, provider: &Provider) -> Result<Option<Shown>, Failure> {
+        let given = self
+            .credential
+            .iter()
+            .rev()
+            .find(|(it, _)| it.name == provider.name);
+        match (given, self.connection.local) {
+            (Some((_, shown)), _) => Ok(Some(shown.clone())),
+            (None, Some(_)) => Ok(Some(Shown::Basic(
+                User::from_env()?.credentials().to_owned(),
+            ))),
+            (None, None) => by_environment(provider),
+        }
+    }
+
+    /// A provider's URL, or why there is none.
+    fn door(
+        &self,
+        provider: Provider,
+        shown: Option<Shown>,
+        stack: &Asked,
+    ) -> Result<Door, &'static str> {
+        let is_local = self.connection.local.is_some();
+        let url = if is_local {
+            format!("http://127.0.0.1:{}/{}", self.gateway_port, provider.name)
+        } else {
+            let stack = stack.as_ref().map_err(|why| *why)?;
+            output(stack, &logical_name(provider.name, "Url")).ok_or("the stack leaves it out")?
+        };
+        Ok(Door {
+            provider,
+            url,
+            shown,
+            is_local,
+        })
+    }
+}
+
+/// What `HOOKKEEPER_<PROVIDER>` says that it shows.
+fn by_environment(provider: &Provider) -> Result<Option<Shown>, Failure> {
+    let variable = format!("HOOKKEEPER_{}", provider.name.to_uppercase());
+    let secret = env::var(&variable).ok().filter(|secret| !secret.is_empty());
+    let shown = secret
+        .map(|secret| Shown::of(provider, &secret))
+        .transpose();
+    shown.map_err(|error| format!("in {variable}, {error}").into())
+}
+
+/// Whoever asks for a diagnosis does not wait for ever.
+fn impatient(sdk: &SdkConfig) -> SdkConfig {
+    let timeout = TimeoutConfig::builder().operation_timeout(PATIENCE).build();
+    sdk.to_builder().timeout_config(timeout).build()
+}

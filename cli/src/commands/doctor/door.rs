@@ -1,0 +1,162 @@
+//! A provider's URL: answered in time, and shut for strangers.
+
+use super::finding::Finding;
+use crate::{
+    filter::provider,
+    http::{Answer, Http, Request, Shown},
+};
+use providers::Provider;
+
+/// A provider's URL, as this command knocks there.
+#[derive(Debug)]
+pub(crate) struct Door {
+    pub(crate) provider: Provider,
+    /// Without a secret.
+    pub(crate) url: String,
+    pub(crate) shown: Option<Shown>,
+    pub(crate) is_local: bool,
+}
+
+/// `pipedrive=USER:PASSWORD`.
+pub(crate) fn credential(argument: &str) -> Result<(Provider, Shown), String> {
+    let (name, secret) = argument
+        .split_once('=')
+        .ok_or("it is PROVIDER=USER:PASSWORD, or PROVIDER=KEY")?;
+    let provider = provider(name)?;
+    Ok((provider, Shown::of(&provider, secret)?))
+}
+
+/// What is not well, and what to do.
+type Trouble = (String, String);
+
+impl Door {
+    /// Knocks, and says by how many seconds our clock is ahead of the one there, where all is well there.
+    pub(crate) async fn check(&self, http: &Http) -> (Finding, Option<i64>) {
+        match self.visit(http).await {
+            Ok((text, ahead)) => (Finding::ok(self.provider.name, text), ahead),
+            Err((text, advice)) => (
+                Finding::fail(self.provider.name, format!("{} {text}", self.url), advice),
+                None,
+            ),
+        }
+    }
+
+    async fn visit(&self, http: &Http) -> Result<(String, Option<i64>), Trouble> {
+        // The first knock may start a function: the second is judged.
+        let [first, second] = [self.knock(http).await?, self.knock(http).await?];
+        let (name, patience) = (self.provider.name, self.provider.patience);
+        let took = format!(
+            "in {} ms (the first in {} ms",
+            second.latency.as_millis(),
+            first.latency.as_millis()
+        );
+        if second.latency > patience / 3 {
+            let third = format!(
+                "more than a third of the {} s that {name} waits",
+                patience.as_secs()
+            );
+            let advice =
+                "the dashboard shows whether the table is slow, or functions start too often";
+            return Err((
+                format!("answers {} {took}), {third}", self.manner()),
+                advice.to_owned(),
+            ));
+        }
+        self.is_shut(http).await?;
+        let most = (patience / 3).as_millis();
+        let more = if self.shown.is_none() {
+            " (--credential probes it as the provider does)"
+        } else {
+            ""
+        };
+        Ok((
+            format!(
+                "200 to {} {took}, at most {most} ms), 401 to a stranger{more}",
+                self.manner()
+            ),
+            second.ahead,
+        ))
+    }
+
+    /// As a provider tries a URL.
+    async fn knock(&self, http: &Http) -> Result<Answer, Trouble> {
+        let answer = match &self.shown {
+            None => self.ask(http, "GET", None).await?,
+            shown => self.ask(http, "POST", shown.as_ref()).await?,
+        };
+        if answer.status == Ok(200) {
+            Ok(answer)
+        } else {
+            Err(self.refusal(answer.status.unwrap_or_default()))
+        }
+    }
+
+    /// A POST without credentials is refused.
+    async fn is_shut(&self, http: &Http) -> Result<(), Trouble> {
+        let status = self
+            .ask(http, "POST", None)
+            .await?
+            .status
+            .unwrap_or_default();
+        if status == 401 {
+            return Ok(());
+        }
+        let advice = "whoever finds it may deliver there. Look at what stands between the URL and the function, and deploy again";
+        Err((
+            format!("answers {status}, and not 401, to a POST without credentials"),
+            advice.to_owned(),
+        ))
+    }
+
+    /// Sends a request without a body, which is answered somehow.
+    async fn ask(
+        &self,
+        http: &Http,
+        method: &'static str,
+        shown: Option<&Shown>,
+    ) -> Result<Answer, Trouble> {
+        let request = Request {
+            method,
+            url: &self.url,
+            shown,
+            headers: &[],
+            body: &[],
+        };
+        let answer = http.send(request, self.provider.patience).await;
+        match &answer.status {
+            Ok(_) => Ok(answer),
+            Err(why) => Err(self.silent(why)),
+        }
+    }
+
+    fn manner(&self) -> &'static str {
+        if self.shown.is_some() {
+            "a signed probe"
+        } else {
+            "a GET"
+        }
+    }
+
+    fn silent(&self, error: &str) -> Trouble {
+        let advice = if self.is_local {
+            "start `cargo dev`, or name the port of its receivers with --gateway-port"
+        } else {
+            "look at the URL, its DNS and the network; then at the function's log"
+        };
+        (format!("gives no answer ({error})"), advice.to_owned())
+    }
+
+    fn refusal(&self, status: u16) -> Trouble {
+        let name = self.provider.name;
+        let advice = match status {
+            401 => format!(
+                "give what it accepts with --credential {name}=..., or make another with `hookkeeper credentials {name} --add`"
+            ),
+            404 => "the URL leads to no receiver: deploy again".to_owned(),
+            429 => "raise the account's quotas (README, How far it goes)".to_owned(),
+            500.. => "look at the function's log and its alarms (README, Alarms)".to_owned(),
+            _ => "look at what stands between the URL and the function".to_owned(),
+        };
+        (format!("answers {status} to {}", self.manner()), advice)
+    }
+}

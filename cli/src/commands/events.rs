@@ -1,0 +1,160 @@
+//! `hookkeeper events`: what was kept; one event, one subject's history, and what comes in from now on.
+
+mod follow;
+mod history;
+mod show;
+
+use crate::{
+    Failure,
+    filter::{Filter, Selection},
+    handle::Handle,
+    output::{Output, json_line, say, seconds, table},
+    span::limit,
+};
+use clap::{Args, Subcommand};
+use futures_util::{Stream, StreamExt, TryStreamExt};
+use models::{Record, Timestamp};
+use std::{future::ready, ops::Range, pin::pin};
+use storage::{Entry, Order, Stored, Table, TableError};
+
+/// Lists the events that were kept, newest first.
+///
+/// Example: cargo hookkeeper events --local --since 2h --type deal.updated
+#[derive(Args)]
+#[command(args_conflicts_with_subcommands = true)]
+pub(crate) struct Events {
+    #[command(subcommand)]
+    command: Option<Command>,
+    #[command(flatten)]
+    list: List,
+}
+
+#[derive(Subcommand)]
+enum Command {
+    Show(show::Show),
+    History(history::History),
+    Follow(follow::Follow),
+}
+
+#[derive(Args)]
+struct List {
+    #[command(flatten)]
+    selection: Selection,
+    /// How many to list at the most
+    #[arg(long, default_value_t = 20, value_parser = limit)]
+    limit: usize,
+    /// What to print
+    #[arg(long, value_enum, default_value_t = Output::Table)]
+    output: Output,
+}
+
+/// How many events are fetched at the same time.
+const CONCURRENT_GETS: usize = 8;
+
+impl Events {
+    pub(crate) async fn run(self) -> Result<(), Failure> {
+        match self.command {
+            None => self.list.run().await,
+            Some(Command::Show(show)) => show.run().await,
+            Some(Command::History(history)) => history.run().await,
+            Some(Command::Follow(follow)) => follow.run().await,
+        }
+    }
+}
+
+impl List {
+    async fn run(self) -> Result<(), Failure> {
+        let (table, span) = self.selection.open().await?;
+        let entries = entries(
+            &table,
+            span.clone(),
+            Order::NewestFirst,
+            &self.selection.filter,
+        )
+        .take(self.limit);
+        match self.output {
+            Output::Json => {
+                let mut events = pin!(events(&table, entries));
+                while let Some((_, stored)) = events.try_next().await? {
+                    say!("{}", json(&stored)?)?;
+                }
+            }
+            Output::Table => self.print(&entries.try_collect::<Vec<_>>().await?, &span)?,
+        }
+        Ok(())
+    }
+
+    fn print(&self, entries: &[Entry], span: &Range<Timestamp>) -> Result<(), Failure> {
+        if entries.is_empty() {
+            say!(
+                "Nothing of the kind was kept since {} (look further back with --since).",
+                seconds(span.start)
+            )?;
+            return Ok(());
+        }
+        let rows: Vec<_> = entries.iter().map(row).collect();
+        say!("{}", table(HEADING, &rows))?;
+        if entries.len() == self.limit {
+            say!("\nThese are the newest {}: more with --limit.", self.limit)?;
+        }
+        Ok(())
+    }
+}
+
+const HEADING: [&str; 6] = ["HANDLE", "KEPT", "TIME", "TYPE", "SOURCE", "SUBJECT"];
+
+fn row(entry: &Entry) -> [String; 6] {
+    let time = Timestamp::parse(entry.time()).map(seconds);
+    [
+        Handle::of_entry(entry).to_string(),
+        seconds(entry.kept),
+        time.unwrap_or_default(),
+        entry.r#type.clone(),
+        entry.source().to_owned(),
+        entry.subject().to_owned(),
+    ]
+}
+
+/// The events of a span that a filter takes.
+pub(crate) fn entries(
+    table: &Table,
+    span: Range<Timestamp>,
+    order: Order,
+    filter: &Filter,
+) -> impl Stream<Item = Result<Entry, TableError>> {
+    table
+        .kept(span, order)
+        .try_filter(|entry| ready(filter.takes(entry)))
+}
+
+/// The events behind entries of the index, in their order. One that is gone in between is left out.
+pub(crate) fn events(
+    table: &Table,
+    entries: impl Stream<Item = Result<Entry, TableError>>,
+) -> impl Stream<Item = Result<(Entry, Stored), TableError>> {
+    found(table, entries)
+        .try_filter_map(async |(entry, stored)| Ok(stored.map(|stored| (entry, stored))))
+}
+
+/// The entries of the index, each with its event where it is still there.
+pub(crate) fn found(
+    table: &Table,
+    entries: impl Stream<Item = Result<Entry, TableError>>,
+) -> impl Stream<Item = Result<(Entry, Option<Stored>), TableError>> {
+    let get = async |entry: Result<Entry, TableError>| {
+        let entry = entry?;
+        let stored = table.get(&entry.key).await?;
+        Ok((entry, stored))
+    };
+    entries.map(get).buffered(CONCURRENT_GETS)
+}
+
+/// An event as its one line of JSON.
+pub(crate) fn json(stored: &Stored) -> Result<String, Failure> {
+    match &stored.record {
+        Record::Event { event, .. } => Ok(json_line(event)?),
+        Record::Body { .. } | Record::Quarantined { .. } => {
+            Err("what stands there is no event".into())
+        }
+    }
+}

@@ -1,0 +1,130 @@
+//! `hookkeeper events follow`: what is kept from now on.
+
+use super::{HEADING, entries, events, json, row};
+use crate::{
+    Failure,
+    connection::Connection,
+    filter::Filter,
+    output::{Output, cell, heading, line, say},
+    signal::stop,
+    span::{after, before},
+};
+use clap::Args;
+use futures_util::{StreamExt, TryStreamExt, stream};
+use models::Timestamp;
+use std::{collections::HashMap, future::ready, time::Duration};
+use storage::{Entry, Key, Order, Stored, Table, TableError, budget::now};
+
+/// Prints each event as soon as it is kept, until Ctrl-C. What the drain brings late comes late, and comes.
+///
+/// Example: cargo hookkeeper events follow --local --output json
+#[derive(Args)]
+pub(crate) struct Follow {
+    #[command(flatten)]
+    connection: Connection,
+    #[command(flatten)]
+    filter: Filter,
+    /// What to print
+    #[arg(long, value_enum, default_value_t = Output::Table)]
+    output: Output,
+}
+
+/// How often is looked.
+const INTERVAL: Duration = Duration::from_secs(1);
+/// How far each look reaches back behind the last one. An event shows in the index after its `kept`: the drain's put may take 15 s, clocks differ, and
+/// the index is written after the table.
+const OVERLAP: Duration = Duration::from_mins(1);
+
+const WIDTHS: [usize; 6] = [13, 20, 20, 40, 20, 0];
+
+impl Follow {
+    pub(crate) async fn run(self) -> Result<(), Failure> {
+        let stop = stop()?;
+        tokio::select! {
+            followed = self.follow() => followed,
+            () = stop => Ok(()),
+        }
+    }
+
+    /// Prints what is kept from now on, without end.
+    async fn follow(&self) -> Result<(), Failure> {
+        let table = self.connection.table().await?;
+        let mut follower = Follower::start(&table, &self.filter).await?;
+        if self.output == Output::Table {
+            say!("{}", heading(HEADING, WIDTHS))?;
+        }
+        loop {
+            tokio::time::sleep(INTERVAL).await;
+            match follower.look(&table, &self.filter).await {
+                Ok(new) => self.print(&new)?,
+                // The next look reaches back to the last one that was answered.
+                Err(error) => eprintln!("{}: looking again", cell(&error.to_string())),
+            }
+        }
+    }
+
+    fn print(&self, new: &[(Entry, Stored)]) -> Result<(), Failure> {
+        for (entry, stored) in new {
+            match self.output {
+                Output::Json => say!("{}", json(stored)?)?,
+                Output::Table => say!("{}", line(&row(entry), WIDTHS))?,
+            }
+        }
+        Ok(())
+    }
+}
+
+/// What was seen, as far back as the next look reaches.
+struct Follower {
+    looked: Timestamp,
+    seen: HashMap<Key, Timestamp>,
+}
+
+impl Follower {
+    /// Has seen what is there.
+    async fn start(table: &Table, filter: &Filter) -> Result<Self, TableError> {
+        let mut follower = Self {
+            looked: now(),
+            seen: HashMap::new(),
+        };
+        let there = follower.unseen(table, filter).await?;
+        follower.seen = there
+            .into_iter()
+            .map(|entry| (entry.key, entry.kept))
+            .collect();
+        Ok(follower)
+    }
+
+    /// The events that were not seen, in the order of keeping; seen from now on.
+    async fn look(
+        &mut self,
+        table: &Table,
+        filter: &Filter,
+    ) -> Result<Vec<(Entry, Stored)>, TableError> {
+        let looking = now();
+        let unseen = self.unseen(table, filter).await?;
+        let new: Vec<_> = events(table, stream::iter(unseen).map(Ok))
+            .try_collect()
+            .await?;
+        self.seen
+            .extend(new.iter().map(|(entry, _)| (entry.key.clone(), entry.kept)));
+        self.looked = looking;
+        let reach = self.reach();
+        self.seen.retain(|_, kept| *kept >= reach);
+        Ok(new)
+    }
+
+    async fn unseen(&self, table: &Table, filter: &Filter) -> Result<Vec<Entry>, TableError> {
+        // The clock of what puts events may be ahead of ours.
+        let span = self.reach()..after(now(), OVERLAP);
+        let kept = entries(table, span, Order::OldestFirst, filter);
+        kept.try_filter(|entry| ready(!self.seen.contains_key(&entry.key)))
+            .try_collect()
+            .await
+    }
+
+    /// How far back the next look goes.
+    fn reach(&self) -> Timestamp {
+        before(self.looked, OVERLAP)
+    }
+}

@@ -1,0 +1,152 @@
+//! `hookkeeper events history`: everything that happened to one subject.
+
+use super::json;
+use crate::{
+    Failure,
+    connection::Connection,
+    handle::Handle,
+    output::{Output, heading, line, say, seconds},
+    span::{A_DAY, Moment, before, moment},
+};
+use clap::Args;
+use futures_util::TryStreamExt;
+use indicatif::{ProgressBar, ProgressStyle};
+use models::{Event, Record, Timestamp};
+use std::{collections::BTreeSet, pin::pin, time::Duration};
+use storage::{Stored, Table, budget::now};
+
+/// Shows everything that happened to one subject, in the order in which it happened.
+///
+/// Without --source it is looked up in each source of which an event was kept in the last 24 hours. If there is nothing,
+/// older sources are looked for, day by day, until it is found.
+///
+/// Example: cargo hookkeeper events history deal/42 --local
+#[derive(Args)]
+pub(crate) struct History {
+    /// deal/42
+    subject: String,
+    /// Whose, like pipedrive/7 [default: each of which an event was kept, see above]
+    #[arg(long)]
+    source: Option<String>,
+    /// How far back sources are looked for: 30s, 15m, 2h, 7d ago, a date, or a time with its zone [default: 30d]
+    #[arg(long, value_name = "TIME", value_parser = moment, conflicts_with = "source")]
+    since: Option<Moment>,
+    #[command(flatten)]
+    connection: Connection,
+    /// What to print
+    #[arg(long, value_enum, default_value_t = Output::Table)]
+    output: Output,
+}
+
+/// How far back sources are looked for: each day is 384 queries.
+const FURTHEST: Duration = Duration::from_hours(24 * 30);
+
+const WIDTHS: [usize; 4] = [13, 20, 40, 0];
+
+impl History {
+    pub(crate) async fn run(self) -> Result<(), Failure> {
+        let table = self.connection.table().await?;
+        let Some(source) = &self.source else {
+            return self.search(&table).await;
+        };
+        if self.print_source(&table, source, true).await? {
+            return Ok(());
+        }
+        Err(format!("no events of {} in {source}", self.subject).into())
+    }
+
+    /// Looks the subject up in all sources that were seen lately, and further back as long as it is in none of them.
+    async fn search(&self, table: &Table) -> Result<(), Failure> {
+        let mut until = now();
+        let since = self.since.unwrap_or(Moment::Ago(FURTHEST)).resolve(until);
+        let mut seen = BTreeSet::new();
+        while until > since {
+            let from = before(until, A_DAY).max(since);
+            let note = note(from)?;
+            let sources = table.sources(&(from..until)).await?;
+            note.finish_and_clear();
+            let new: BTreeSet<String> = sources.difference(&seen).cloned().collect();
+            if self.print_sources(table, &new).await? {
+                return Ok(());
+            }
+            seen.extend(new);
+            until = from;
+        }
+        Err(self.nothing(seen.len(), since).into())
+    }
+
+    /// Prints what happened to the subject in each of these sources; says whether anything did.
+    async fn print_sources(
+        &self,
+        table: &Table,
+        sources: &BTreeSet<String>,
+    ) -> Result<bool, Failure> {
+        let mut is_found = false;
+        for source in sources {
+            is_found |= self.print_source(table, source, !is_found).await?;
+        }
+        Ok(is_found)
+    }
+
+    /// Prints what happened to the subject in a source; says whether anything did.
+    async fn print_source(
+        &self,
+        table: &Table,
+        source: &str,
+        is_first: bool,
+    ) -> Result<bool, Failure> {
+        let mut is_found = false;
+        let mut history = pin!(table.history(&format!("{source}#{}", self.subject)));
+        while let Some(stored) = history.try_next().await? {
+            self.print(&stored, is_first && !is_found)?;
+            is_found = true;
+        }
+        Ok(is_found)
+    }
+
+    fn print(&self, stored: &Stored, is_first: bool) -> Result<(), Failure> {
+        let Record::Event { event, .. } = &stored.record else {
+            return Ok(());
+        };
+        match self.output {
+            Output::Json => say!("{}", json(stored)?)?,
+            Output::Table => {
+                if is_first {
+                    say!("{}", heading(["HANDLE", "TIME", "TYPE", "SOURCE"], WIDTHS))?;
+                }
+                say!("{}", line(&row(stored, event), WIDTHS))?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Says where was looked in vain.
+    fn nothing(&self, sources: usize, since: Timestamp) -> String {
+        let sources = match sources {
+            1 => "the 1 source".to_owned(),
+            more => format!("the {more} sources"),
+        };
+        format!(
+            "no events of {} in {sources} seen since {}: name one with --source",
+            self.subject,
+            seconds(since)
+        )
+    }
+}
+
+fn row(stored: &Stored, event: &Event) -> [String; 4] {
+    [
+        Handle::of_event(stored).to_string(),
+        seconds(event.time),
+        event.r#type.clone(),
+        event.source.clone(),
+    ]
+}
+
+/// A note on standard error, where that is a terminal: how far back sources are looked for.
+fn note(since: Timestamp) -> Result<ProgressBar, Failure> {
+    let style = ProgressStyle::with_template("{msg}")?;
+    let note = ProgressBar::new_spinner().with_style(style);
+    note.set_message(format!("looking for sources since {}", seconds(since)));
+    Ok(note)
+}

@@ -1,0 +1,155 @@
+//! `hookkeeper export`: the events of a span of time as JSON Lines.
+
+use crate::{
+    Failure,
+    commands::events::{entries, events, json},
+    filter::Selection,
+    output::cell,
+    signal::stop,
+};
+use clap::Args;
+use futures_util::TryStreamExt;
+use indicatif::{ProgressBar, ProgressStyle};
+use models::Timestamp;
+use std::{
+    fs,
+    io::{self, BufWriter, ErrorKind, Write},
+    ops::Range,
+    path::{Path, PathBuf},
+    pin::pin,
+};
+use storage::Order;
+use tempfile::{Builder, NamedTempFile};
+
+/// Writes the events that were kept in a span of time as JSON Lines, one CloudEvent a line, in the order of keeping.
+///
+/// FILE is for its owner alone (mode 0600), and is there once it is complete: the lines are written to a temporary file
+/// in the same folder, which takes the place of a file of that name, and is removed when the export fails. A FILE that is
+/// a symbolic link is refused.
+///
+/// Example: cargo hookkeeper export --local --since 2026-11-01 --until 2026-12-01 november.jsonl
+#[derive(Args)]
+pub(crate) struct Export {
+    /// A file, see above [default: standard output]
+    file: Option<PathBuf>,
+    #[command(flatten)]
+    selection: Selection,
+}
+
+impl Export {
+    pub(crate) async fn run(self) -> Result<(), Failure> {
+        match &self.file {
+            None => self.to_standard_output().await,
+            Some(file) => self.to_file(file).await,
+        }
+    }
+
+    async fn to_standard_output(&self) -> Result<(), Failure> {
+        let mut out = BufWriter::new(io::stdout().lock());
+        let exported = self
+            .write(&mut out)
+            .await
+            .map_err(|failure| unwritten(failure, "the standard output"))?;
+        eprintln!("{exported} events exported.");
+        Ok(())
+    }
+
+    async fn to_file(&self, file: &Path) -> Result<(), Failure> {
+        check(file)?;
+        let name = file.display().to_string();
+        // Before there is a file to be removed.
+        let stop = stop()?;
+        let temporary = temporary(file).map_err(|error| unwritten(error.into(), &name))?;
+        let mut out = BufWriter::new(temporary.as_file());
+        let exported = tokio::select! {
+            exported = self.write(&mut out) => exported.map_err(|failure| unwritten(failure, &name))?,
+            () = stop => return Err(format!("interrupted: {name} is not written").into()),
+        };
+        drop(out);
+        temporary
+            .as_file()
+            .sync_all()
+            .map_err(|error| unwritten(error.into(), &name))?;
+        // A rename replaces a link that was put there in the meantime, and does not follow it.
+        temporary
+            .persist(file)
+            .map_err(|error| unwritten(error.error.into(), &name))?;
+        eprintln!("{exported} events exported to {}.", cell(&name));
+        Ok(())
+    }
+
+    /// Writes all events; says how many.
+    async fn write(&self, out: &mut impl Write) -> Result<u64, Failure> {
+        let (table, span) = self.selection.open().await?;
+        let progress = progress(&span)?;
+        let mut exported = 0;
+        let entries = entries(
+            &table,
+            span.clone(),
+            Order::OldestFirst,
+            &self.selection.filter,
+        );
+        let mut events = pin!(events(&table, entries));
+        while let Some((entry, stored)) = events.try_next().await? {
+            writeln!(out, "{}", json(&stored)?)?;
+            exported += 1;
+            progress.set_position(micros(&(span.start..entry.kept)));
+            progress.set_message(format!("{exported} events"));
+        }
+        out.flush()?;
+        progress.finish_and_clear();
+        Ok(exported)
+    }
+}
+
+/// Refuses what is there and is no file that may be replaced.
+fn check(file: &Path) -> Result<(), Failure> {
+    let Ok(metadata) = fs::symlink_metadata(file) else {
+        return Ok(());
+    };
+    let kind = metadata.file_type();
+    let name = file.display();
+    if kind.is_symlink() {
+        return Err(format!("{name} is a symbolic link: name a file").into());
+    }
+    if kind.is_dir() {
+        return Err(format!("{name} is a directory: name a file").into());
+    }
+    if !kind.is_file() {
+        return Err(format!(
+            "{name} is not a regular file: name another one, or none for the standard output"
+        )
+        .into());
+    }
+    Ok(())
+}
+
+/// A new file beside a file, with a name that nobody else has, which only its owner may read. Removed when it is dropped.
+fn temporary(file: &Path) -> io::Result<NamedTempFile> {
+    let folder = file
+        .parent()
+        .filter(|folder| !folder.as_os_str().is_empty());
+    Builder::new()
+        .prefix(".hookkeeper-export-")
+        .suffix(".partial")
+        .tempfile_in(folder.unwrap_or(Path::new(".")))
+}
+
+/// Says where could not be written, where that is what failed. That nobody reads on is for `main` to see.
+fn unwritten(failure: Failure, name: &str) -> Failure {
+    match failure.downcast::<io::Error>() {
+        Ok(error) if error.kind() == ErrorKind::BrokenPipe => error,
+        Ok(error) => format!("cannot write {name} ({error})").into(),
+        Err(failure) => failure,
+    }
+}
+
+/// A bar on a terminal, as long as the span.
+fn progress(span: &Range<Timestamp>) -> Result<ProgressBar, Failure> {
+    let style = ProgressStyle::with_template("{wide_bar} {percent} %  {msg}  {eta} left")?;
+    Ok(ProgressBar::new(micros(span)).with_style(style))
+}
+
+fn micros(span: &Range<Timestamp>) -> u64 {
+    u64::try_from(span.end.as_micros() - span.start.as_micros()).unwrap_or_default()
+}

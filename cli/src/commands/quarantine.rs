@@ -1,0 +1,265 @@
+//! `hookkeeper quarantine`: what could not be read, and putting it right.
+
+mod drop;
+mod replay;
+mod show;
+
+use crate::{
+    Failure,
+    connection::Connection,
+    filter::provider,
+    handle::{Handle, id},
+    output::{Output, json_line, say, seconds, table},
+    span::{A_WEEK, Span, limit},
+};
+use clap::{Args, Subcommand};
+use futures_util::{Stream, StreamExt, TryStreamExt, stream};
+use models::{Origin, Record, Timestamp, Unreadable};
+use providers::Provider;
+use serde::Serialize;
+use std::{future::ready, ops::Range};
+use storage::{Key, Order, Stored, Table, TableError};
+
+/// Lists the deliveries that could not be read, newest first, with the reasons.
+///
+/// Example: cargo hookkeeper quarantine --local --since 30d
+#[derive(Args)]
+#[command(args_conflicts_with_subcommands = true)]
+pub(crate) struct Quarantine {
+    #[command(subcommand)]
+    command: Option<Command>,
+    #[command(flatten)]
+    list: List,
+}
+
+#[derive(Subcommand)]
+enum Command {
+    Show(show::Show),
+    Replay(replay::Replay),
+    Drop(drop::Drop),
+}
+
+/// Which deliveries.
+#[derive(Args)]
+struct Which {
+    #[command(flatten)]
+    connection: Connection,
+    /// Those of one provider
+    #[arg(long, value_parser = provider)]
+    provider: Option<Provider>,
+    #[command(flatten)]
+    span: Span,
+}
+
+#[derive(Args)]
+struct List {
+    #[command(flatten)]
+    which: Which,
+    /// How many to list at the most
+    #[arg(long, default_value_t = 20, value_parser = limit)]
+    limit: usize,
+    /// What to print
+    #[arg(long, value_enum, default_value_t = Output::Table)]
+    output: Output,
+}
+
+impl Quarantine {
+    pub(crate) async fn run(self) -> Result<(), Failure> {
+        match self.command {
+            None => self.list.run().await,
+            Some(Command::Show(show)) => show.run().await,
+            Some(Command::Replay(replay)) => replay.run().await,
+            Some(Command::Drop(drop)) => drop.run().await,
+        }
+    }
+}
+
+/// A quarantined delivery.
+struct Quarantined {
+    handle: Handle,
+    key: Key,
+    provider: Provider,
+    origin: Origin,
+    reason: Unreadable,
+    bytes: Vec<u8>,
+}
+
+impl Quarantined {
+    fn of(stored: Stored) -> Option<Self> {
+        let handle = Handle::of_quarantined(&stored);
+        let Record::Quarantined {
+            provider: name,
+            origin,
+            reason,
+            bytes,
+            ..
+        } = stored.record
+        else {
+            return None;
+        };
+        Some(Self {
+            handle,
+            key: stored.key,
+            provider: provider(&name).ok()?,
+            origin,
+            reason,
+            bytes,
+        })
+    }
+}
+
+/// The quarantined deliveries of a span, provider by provider.
+fn quarantined(
+    table: &Table,
+    only: Option<Provider>,
+    span: Range<Timestamp>,
+    order: Order,
+) -> impl Stream<Item = Result<Quarantined, TableError>> {
+    let providers = providers::ALL
+        .into_iter()
+        .filter(move |it| only.is_none_or(|only| only.name == it.name));
+    let of_each =
+        stream::iter(providers).flat_map(move |it| table.quarantined(it.name, span.clone(), order));
+    of_each.try_filter_map(async |stored| Ok(Quarantined::of(stored)))
+}
+
+/// The one delivery of a handle.
+async fn find(table: &Table, handle: &Handle) -> Result<Quarantined, Failure> {
+    let all = quarantined(table, None, handle.span(), Order::OldestFirst);
+    let mut found: Vec<_> = all
+        .try_filter(|it| ready(handle.is_of(id(&it.key))))
+        .try_collect()
+        .await?;
+    match (found.pop(), found.is_empty()) {
+        (Some(one), true) => Ok(one),
+        (Some(one), false) => Err(format!(
+            "several deliveries have the handle {handle}: give more of the id, {}",
+            id(&one.key)
+        )
+        .into()),
+        (None, _) => Err(format!(
+            "no quarantined delivery has the handle {handle}: `hookkeeper quarantine` lists them"
+        )
+        .into()),
+    }
+}
+
+/// Finishes the removals that were interrupted in a span; says which ones by their handles.
+async fn finish_removals(
+    table: &Table,
+    only: Option<Provider>,
+    span: Range<Timestamp>,
+    is_wanted: impl Fn(&Key) -> bool,
+) -> Result<usize, Failure> {
+    let mut finished = 0;
+    for provider in providers::ALL
+        .into_iter()
+        .filter(|it| only.is_none_or(|only| only.name == it.name))
+    {
+        let keys: Vec<Key> = table
+            .half_removed(provider.name, span.clone())
+            .try_collect()
+            .await?;
+        for key in keys.iter().filter(|key| is_wanted(key)) {
+            table.remove(key).await?;
+            finished += 1;
+            say!(
+                "{}  {}  its removal was interrupted, and is finished now",
+                Handle::of_removed(key),
+                provider.name
+            )?;
+        }
+    }
+    Ok(finished)
+}
+
+/// Finishes the removal of the delivery of a handle, where it was interrupted; says whether it was.
+async fn finish_removal(table: &Table, handle: &Handle) -> Result<bool, Failure> {
+    let finished = finish_removals(table, None, handle.span(), |key| handle.is_of(id(key))).await?;
+    Ok(finished > 0)
+}
+
+/// What the list says of a delivery.
+#[derive(Serialize)]
+struct Row {
+    handle: String,
+    arrival: Timestamp,
+    provider: &'static str,
+    bytes: usize,
+    reason: String,
+    #[serde(skip)]
+    sk: String,
+}
+
+impl Row {
+    fn of(it: Quarantined) -> Self {
+        Self {
+            handle: it.handle.to_string(),
+            arrival: it.origin.arrival,
+            provider: it.provider.name,
+            bytes: it.bytes.len(),
+            reason: it.reason.to_string(),
+            sk: it.key.sk,
+        }
+    }
+
+    fn cells(&self) -> [String; 5] {
+        let Self {
+            handle,
+            arrival,
+            provider,
+            bytes,
+            reason,
+            ..
+        } = self;
+        [
+            handle.clone(),
+            seconds(*arrival),
+            (*provider).to_owned(),
+            bytes.to_string(),
+            reason.clone(),
+        ]
+    }
+}
+
+impl List {
+    async fn run(self) -> Result<(), Failure> {
+        let span = self.which.span.resolve(A_WEEK)?;
+        let table = self.which.connection.table().await?;
+        let mut rows = Vec::new();
+        for provider in providers::ALL
+            .into_iter()
+            .filter(|it| self.which.provider.is_none_or(|only| only.name == it.name))
+        {
+            let all = quarantined(&table, Some(provider), span.clone(), Order::NewestFirst)
+                .take(self.limit);
+            rows.extend(all.map_ok(Row::of).try_collect::<Vec<_>>().await?);
+        }
+        rows.sort_by(|a, b| b.sk.cmp(&a.sk));
+        rows.truncate(self.limit);
+        self.print(&rows, &span)
+    }
+
+    fn print(&self, rows: &[Row], span: &Range<Timestamp>) -> Result<(), Failure> {
+        match self.output {
+            Output::Json => rows
+                .iter()
+                .try_for_each(|row| Ok(say!("{}", json_line(row)?)?)),
+            Output::Table if rows.is_empty() => Ok(say!(
+                "Nothing was quarantined since {}.",
+                seconds(span.start)
+            )?),
+            Output::Table => {
+                let cells: Vec<_> = rows.iter().map(Row::cells).collect();
+                say!(
+                    "{}",
+                    table(["HANDLE", "ARRIVAL", "PROVIDER", "BYTES", "REASON"], &cells)
+                )?;
+                if rows.len() == self.limit {
+                    say!("\nThese are the newest {}: more with --limit.", self.limit)?;
+                }
+                Ok(())
+            }
+        }
+    }
+}

@@ -1,0 +1,98 @@
+//! `hookkeeper quarantine replay`: what this version can read, moved into the events.
+
+use super::{Quarantined, Which, find, finish_removal, finish_removals, quarantined};
+use crate::{
+    Failure,
+    handle::Handle,
+    output::{cell, say},
+    reading::read,
+    span::A_WEEK,
+};
+use clap::Args;
+use futures_util::TryStreamExt;
+use models::Record;
+use std::pin::pin;
+use storage::{Order, Table};
+
+/// Reads quarantined deliveries again, and moves those that this version can read into the events.
+///
+/// What is read is put before the delivery leaves the quarantine, under ids that are the same each time: an interruption
+/// loses nothing and doubles nothing.
+///
+/// Example: cargo hookkeeper quarantine replay --local --provider closer --dry-run
+#[derive(Args)]
+pub(super) struct Replay {
+    /// Only these [default: all of --provider and --since]
+    handles: Vec<Handle>,
+    #[command(flatten)]
+    which: Which,
+    /// Only say what would become of them
+    #[arg(long)]
+    dry_run: bool,
+}
+
+impl Replay {
+    pub(super) async fn run(self) -> Result<(), Failure> {
+        let span = self.which.span.resolve(A_WEEK)?;
+        let table = self.which.connection.table().await?;
+        let (mut read, mut stay) = (0_u64, 0_u64);
+        let mut count = |is_read| if is_read { read += 1 } else { stay += 1 };
+        if self.handles.is_empty() {
+            if !self.dry_run {
+                finish_removals(&table, self.which.provider, span.clone(), |_| true).await?;
+            }
+            let mut all = pin!(quarantined(
+                &table,
+                self.which.provider,
+                span,
+                Order::OldestFirst
+            ));
+            while let Some(it) = all.try_next().await? {
+                count(self.replay(&table, it).await?);
+            }
+        }
+        for handle in &self.handles {
+            if !self.dry_run && finish_removal(&table, handle).await? {
+                continue;
+            }
+            count(self.replay(&table, find(&table, handle).await?).await?);
+        }
+        let but = if self.dry_run {
+            ", and nothing was changed (--dry-run)"
+        } else {
+            ""
+        };
+        say!("{read} deliveries can be read now, {stay} stay in the quarantine{but}.")?;
+        Ok(())
+    }
+
+    /// Reads one again; says whether it could be.
+    async fn replay(&self, table: &Table, it: Quarantined) -> Result<bool, Failure> {
+        let records = match read(&it.provider, &it.origin, it.bytes) {
+            Ok(records) => records,
+            Err(reason) => {
+                say!(
+                    "{}  {}  stays: {}",
+                    it.handle,
+                    it.provider.name,
+                    cell(&reason.to_string())
+                )?;
+                return Ok(false);
+            }
+        };
+        for record in &records {
+            if let Record::Event { event, .. } = record {
+                let (kind, subject) = (cell(&event.r#type), cell(&event.subject));
+                say!("{}  {}  {kind}  {subject}", it.handle, it.provider.name)?;
+            }
+        }
+        if !self.dry_run {
+            let expires = table.expiry();
+            for record in records {
+                table.put_until(record, expires).await?;
+            }
+            table.remove(&it.key).await?;
+        }
+        Ok(true)
+    }
+}

@@ -1,0 +1,357 @@
+//! `hookkeeper replay`: reads the kept bytes of events again, after a reader learnt something new.
+//!
+//! Each event by itself, and what is new of it is put before what is old goes: an interruption loses nothing. The stored
+//! arrival and request id are read too, so that the same bytes become the same ids, and nothing doubles.
+
+use crate::{
+    Failure,
+    commands::events::{entries, found},
+    filter::{Selection, provider_of},
+    handle::Handle,
+    output::{cell, say},
+    reading::{bytes, read},
+};
+use clap::Args;
+use futures_util::TryStreamExt;
+use models::{Body, Event, Origin, Record};
+use serde_json::{Map, Value};
+use std::{
+    collections::{BTreeSet, VecDeque},
+    fmt,
+    pin::pin,
+};
+use storage::{Entry, Kept, Key, Order, Stored, Table};
+
+/// Reads events again from the bytes that were kept, and mends those that this version reads differently.
+///
+/// An event whose key changes is moved. One that this version does not read from its delivery any more stays as it is.
+/// What is mended is kept anew: `events follow` prints it again.
+///
+/// Example: cargo hookkeeper replay --local --provider amocrm --since 7d --dry-run
+#[derive(Args)]
+pub(crate) struct Replay {
+    #[command(flatten)]
+    selection: Selection,
+    /// Only say what would change
+    #[arg(long)]
+    dry_run: bool,
+}
+
+/// How many deliveries of several events are remembered, so that each of them is read once.
+const REMEMBERED: usize = 64;
+
+#[derive(Default)]
+struct Counts {
+    read: u64,
+    changed: u64,
+    moved: u64,
+    added: u64,
+    unreadable: u64,
+    /// Events that this version does not read from their deliveries.
+    not_read: u64,
+    /// Events whose delivery's body is not in the table.
+    without_body: u64,
+}
+
+impl Replay {
+    pub(crate) async fn run(self) -> Result<(), Failure> {
+        let (table, span) = self.selection.open().await?;
+        let mut replayer = Replayer {
+            table: &table,
+            dry_run: self.dry_run,
+            complete: VecDeque::new(),
+            counts: Counts::default(),
+        };
+        let entries = entries(&table, span, Order::OldestFirst, &self.selection.filter);
+        let mut found = pin!(found(&table, entries));
+        while let Some((entry, stored)) = found.try_next().await? {
+            match stored {
+                Some(stored) => replayer.replay(&entry, &stored).await?,
+                None => replayer.finish_removal(&entry).await?,
+            }
+        }
+        let but = if self.dry_run {
+            ", and nothing was changed (--dry-run)"
+        } else {
+            ""
+        };
+        say!("{}{but}.", replayer.counts)?;
+        match replayer.counts.without_body {
+            0 => Ok(()),
+            events => {
+                let why = "the bodies of their deliveries are not in the table";
+                Err(format!("{events} events cannot be read again: {why}").into())
+            }
+        }
+    }
+}
+
+struct Replayer<'a> {
+    table: &'a Table,
+    dry_run: bool,
+    complete: VecDeque<Complete>,
+    counts: Counts,
+}
+
+/// A delivery of several events of which every event is there.
+struct Complete {
+    delivery: String,
+    origin: Origin,
+    /// Those that this run added.
+    added: BTreeSet<Key>,
+}
+
+impl Replayer<'_> {
+    async fn replay(&mut self, entry: &Entry, stored: &Stored) -> Result<(), Failure> {
+        let Record::Event {
+            event,
+            origin,
+            body,
+        } = &stored.record
+        else {
+            return Ok(());
+        };
+        let provider = provider_of(&event.source);
+        let provider = provider.ok_or_else(|| {
+            format!(
+                "no provider of this version has the source {}",
+                event.source
+            )
+        })?;
+        self.counts.read += 1;
+        let Some(bytes) = bytes(self.table, &provider, event, body).await? else {
+            self.counts.without_body += 1;
+            return tell(
+                entry,
+                event,
+                "stays as it is: the body of its delivery is not in the table",
+            );
+        };
+        let records = match read(&provider, origin, bytes) {
+            Ok(records) => records,
+            Err(reason) => {
+                self.counts.unreadable += 1;
+                return tell(entry, event, &format!("stays as it is: {reason}"));
+            }
+        };
+        let added = self.add(&records, stored).await?;
+        self.counts.added += u64::try_from(added.len())?;
+        let Some(record) = same_event(&records, stored) else {
+            self.counts.not_read += 1;
+            return tell(
+                entry,
+                event,
+                "stays: this version reads no such event from it",
+            );
+        };
+        if Key::of(record) != stored.key {
+            self.move_to(record, stored, &added).await?;
+            return tell(entry, event, &format!("moved to {}", Key::of(record).pk));
+        }
+        let changes = changes(&stored.record, record);
+        if changes.is_empty() {
+            return Ok(());
+        }
+        self.counts.changed += 1;
+        self.replace(record, stored).await?;
+        tell(entry, event, &format!("changed: {}", changes.join(", ")))
+    }
+
+    /// Finishes the removal of an event that an earlier replay moved, where it was interrupted.
+    async fn finish_removal(&self, entry: &Entry) -> Result<(), Failure> {
+        if !self.dry_run && self.table.finish_removal(&entry.key).await? {
+            say!(
+                "{}  its removal was interrupted, and is finished now",
+                Handle::of_entry(entry)
+            )?;
+        }
+        Ok(())
+    }
+
+    /// Puts those of a delivery's records that are not there; says which of them are events.
+    async fn add(&mut self, records: &[Record], stored: &Stored) -> Result<BTreeSet<Key>, Failure> {
+        let shared = shared(stored);
+        if shared.is_some_and(|(delivery, origin)| self.complete(delivery, origin).is_some()) {
+            return Ok(BTreeSet::new());
+        }
+        let mut added = BTreeSet::new();
+        for record in records
+            .iter()
+            .filter(|record| Key::of(record) != stored.key)
+        {
+            let is_new = if self.dry_run {
+                self.table.get(&Key::of(record)).await?.is_none()
+            } else {
+                self.table.put_until(record.clone(), stored.expires).await? == Kept::New
+            };
+            if is_new && matches!(record, Record::Event { .. }) {
+                added.insert(Key::of(record));
+            }
+        }
+        if let Some((delivery, origin)) = shared {
+            self.complete.truncate(REMEMBERED - 1);
+            let (delivery, origin) = (delivery.to_owned(), origin.clone());
+            self.complete.push_front(Complete {
+                delivery,
+                origin,
+                added: added.clone(),
+            });
+        }
+        Ok(added)
+    }
+
+    fn complete(&mut self, delivery: &str, origin: &Origin) -> Option<&mut Complete> {
+        self.complete
+            .iter_mut()
+            .find(|complete| complete.delivery == delivery && complete.origin == *origin)
+    }
+
+    /// Puts an event at its new key, unless [`Self::add`] did, and removes the old one. It is counted as moved and not as
+    /// added.
+    async fn move_to(
+        &mut self,
+        record: &Record,
+        stored: &Stored,
+        added: &BTreeSet<Key>,
+    ) -> Result<(), Failure> {
+        let key = Key::of(record);
+        let was_added = match shared(stored) {
+            Some((delivery, origin)) => self
+                .complete(delivery, origin)
+                .is_some_and(|complete| complete.added.remove(&key)),
+            None => added.contains(&key),
+        };
+        self.counts.moved += 1;
+        self.counts.added -= u64::from(was_added);
+        if !self.dry_run {
+            self.table.put_until(record.clone(), stored.expires).await?;
+            self.table.remove(&stored.key).await?;
+        }
+        Ok(())
+    }
+
+    async fn replace(&self, record: &Record, stored: &Stored) -> Result<(), Failure> {
+        if !self.dry_run {
+            self.table.replace(record.clone(), stored.expires).await?;
+        }
+        Ok(())
+    }
+}
+
+fn tell(entry: &Entry, event: &Event, what: &str) -> Result<(), Failure> {
+    let line = format!("{}  {}  {what}", Handle::of_entry(entry), event.subject);
+    Ok(say!("{}", cell(&line))?)
+}
+
+/// The delivery that an event shares with others.
+fn shared(stored: &Stored) -> Option<(&str, &Origin)> {
+    match &stored.record {
+        Record::Event {
+            body: Body::Shared(delivery),
+            origin,
+            ..
+        } => Some((delivery, origin)),
+        _ => None,
+    }
+}
+
+/// The record that this version makes of the item that a stored event was made of, where that can be told: the one with
+/// the same key, the only event of a delivery that was one event before, or the only one with the same item and the same
+/// words of the provider for it.
+fn same_event<'a>(records: &'a [Record], stored: &Stored) -> Option<&'a Record> {
+    let Record::Event {
+        event: old, body, ..
+    } = &stored.record
+    else {
+        return None;
+    };
+    if let Some(record) = records.iter().find(|record| Key::of(record) == stored.key) {
+        return Some(record);
+    }
+    let events: Vec<&Record> = records
+        .iter()
+        .filter(|record| matches!(record, Record::Event { .. }))
+        .collect();
+    if let ([only], Body::Data | Body::Here(_)) = (&events[..], body) {
+        return Some(only);
+    }
+    let same_item: Vec<&Record> = events
+        .into_iter()
+        .filter(|record| is_of_item(record, old))
+        .collect();
+    match same_item[..] {
+        [only] => Some(only),
+        _ => None,
+    }
+}
+
+/// Whether an event was made of the same item as another one.
+fn is_of_item(record: &Record, other: &Event) -> bool {
+    let Record::Event { event, .. } = record else {
+        return false;
+    };
+    event.data.get() == other.data.get() && event.originaltype == other.originaltype
+}
+
+/// The attributes in which two events differ.
+fn changes(old: &Record, new: &Record) -> Vec<String> {
+    let (
+        Record::Event {
+            event: old,
+            body: old_body,
+            ..
+        },
+        Record::Event {
+            event: new,
+            body: new_body,
+            ..
+        },
+    ) = (old, new)
+    else {
+        return Vec::new();
+    };
+    let attributes = |event: &Event| -> Map<String, Value> {
+        let mut event = serde_json::to_value(event).unwrap_or_default();
+        event
+            .as_object_mut()
+            .map(std::mem::take)
+            .unwrap_or_default()
+    };
+    let (mut before, mut after) = (attributes(old), attributes(new));
+    // As text: the digits of a number count.
+    before.insert("data".to_owned(), old.data.get().into());
+    after.insert("data".to_owned(), new.data.get().into());
+    let names: BTreeSet<&String> = before.keys().chain(after.keys()).collect();
+    let differ = names
+        .into_iter()
+        .filter(|name| before.get(*name) != after.get(*name))
+        .cloned();
+    differ
+        .chain((old_body != new_body).then(|| "body".to_owned()))
+        .collect()
+}
+
+impl fmt::Display for Counts {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self {
+            read,
+            changed,
+            moved,
+            added,
+            unreadable,
+            not_read,
+            without_body,
+        } = self;
+        write!(
+            f,
+            "{read} events read again: {changed} changed, {moved} moved, {added} added, {unreadable} unreadable"
+        )?;
+        if *not_read > 0 {
+            write!(f, ", {not_read} not read any more")?;
+        }
+        if *without_body > 0 {
+            write!(f, ", {without_body} without a body")?;
+        }
+        Ok(())
+    }
+}

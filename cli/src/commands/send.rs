@@ -1,0 +1,315 @@
+//! `hookkeeper send`: deliveries as a provider would send them, to a receiver here or on AWS.
+
+mod body;
+mod catalogue;
+mod deliver;
+mod find;
+mod fresh;
+mod list;
+mod recipe;
+mod report;
+mod target;
+
+use crate::{
+    Failure,
+    filter::provider,
+    http::{Answer, Shown},
+    output::{Output, json_line, say},
+};
+use body::Body;
+use catalogue::Sample;
+use clap::{Args, Command, error::ErrorKind};
+use deliver::Pace;
+use futures_util::StreamExt;
+use hookkeeper::dev::User;
+use indicatif::{ProgressBar, ProgressStyle};
+use providers::{Credentials, Provider};
+use recipe::Recipe;
+use std::{
+    env, fs,
+    io::{self, IsTerminal, Read},
+    path::{Path, PathBuf},
+    pin::pin,
+    time::Instant,
+};
+use target::Target;
+
+/// Up to so many deliveries have a line each.
+const LINES: u64 = 10;
+
+/// Sends deliveries as a provider would: realistic ones, each a new event, with its headers.
+///
+/// Example: cargo hookkeeper send pipedrive deal.updated --set deal.stage_id=3
+#[derive(Args)]
+#[command(override_usage = "hookkeeper send [OPTIONS] <PROVIDER> <WHAT>
+       hookkeeper send [OPTIONS] <PROVIDER> --file <FILE>
+       hookkeeper send --list [PROVIDER]")]
+#[command(after_help = "Examples:
+  cargo hookkeeper send --list amocrm
+  cargo hookkeeper send amocrm lead.status_changed --set lead.id=42 --duplicate
+  cargo hookkeeper send closer created --count 500 --rate 50
+  cargo hookkeeper send pipedrive --file body.json --url https://hooks.example.com/pipedrive")]
+pub(crate) struct Send {
+    /// Whose
+    #[arg(value_parser = provider, required_unless_present = "list")]
+    provider: Option<Provider>,
+    /// What: a name or a type of --list
+    #[arg(required_unless_present_any = ["list", "file"], conflicts_with = "file")]
+    what: Option<String>,
+    /// List what can be sent, and send nothing
+    #[arg(long, conflicts_with_all = ["what", "file"])]
+    list: bool,
+    /// Set a value, like deal.stage_id=3, deal.id=42 or meta.user_id=5; may be given several times
+    #[arg(long, value_name = "PATH=VALUE", value_parser = setting, conflicts_with = "file")]
+    set: Vec<(String, String)>,
+    /// How many deliveries
+    #[arg(long, default_value_t = 1, value_parser = clap::value_parser!(u32).range(1..))]
+    count: u32,
+    /// How many a second [default: as fast as they are answered, 16 at a time]
+    #[arg(long, value_parser = rate)]
+    rate: Option<f64>,
+    /// Send each once more, as the provider does when it gets no answer
+    #[arg(long)]
+    duplicate: bool,
+    /// How many items in each delivery (amoCRM)
+    #[arg(long, default_value_t = 1, value_name = "ITEMS", value_parser = clap::value_parser!(u16).range(1..))]
+    #[arg(conflicts_with = "file")]
+    batch: u16,
+    /// Send exactly the bytes of a file (- is the standard input)
+    #[arg(long)]
+    file: Option<PathBuf>,
+    /// Their content type [default: the provider's own]
+    #[arg(long, requires = "file", value_name = "TYPE")]
+    content_type: Option<String>,
+    /// Send to `cargo dev`, on this port of 127.0.0.1
+    #[arg(long, value_name = "PORT", default_value = "9000", num_args = 0..=1, require_equals = true)]
+    #[arg(default_missing_value = "9000")]
+    local: u16,
+    /// Send to this URL
+    #[arg(long, conflicts_with = "local")]
+    url: Option<String>,
+    /// The user name and password [env: HOOKKEEPER_USER] [default: none for --url, local:local for `cargo dev`]
+    #[arg(long, value_name = "USER:PASSWORD", conflicts_with = "key")]
+    user: Option<String>,
+    /// The key for --url, which goes into it (amoCRM, Closer) [env: HOOKKEEPER_KEY]
+    #[arg(long, requires = "url")]
+    key: Option<String>,
+    /// What to print
+    #[arg(long, value_enum, default_value_t = Output::Table)]
+    output: Output,
+}
+
+fn setting(text: &str) -> Result<(String, String), String> {
+    let (path, value) = text
+        .split_once('=')
+        .ok_or("it is PATH=VALUE, like deal.stage_id=3")?;
+    Ok((path.to_owned(), value.to_owned()))
+}
+
+fn rate(text: &str) -> Result<f64, String> {
+    let rate = text
+        .parse()
+        .ok()
+        .filter(|rate: &f64| rate.is_finite() && *rate > 0.0);
+    rate.ok_or_else(|| "it is a number above 0".to_owned())
+}
+
+/// Why nothing, or not everything, was sent.
+enum Wrong {
+    /// It was asked for wrongly.
+    Usage(String),
+    Failed(Failure),
+}
+
+impl<E: Into<Failure>> From<E> for Wrong {
+    fn from(failure: E) -> Self {
+        Self::Failed(failure.into())
+    }
+}
+
+impl Send {
+    pub(crate) async fn run(self) -> Result<(), Failure> {
+        let done = match &self.provider {
+            Some(provider) if !self.list => self.send(*provider).await,
+            only => list::print(only.as_ref(), self.output).map_err(Wrong::from),
+        };
+        match done {
+            Ok(()) => Ok(()),
+            Err(Wrong::Failed(failure)) => Err(failure),
+            Err(Wrong::Usage(sentence)) => {
+                let command = Command::new("hookkeeper send");
+                Self::augment_args(command)
+                    .error(ErrorKind::ValueValidation, sentence)
+                    .exit()
+            }
+        }
+    }
+
+    async fn send(&self, provider: Provider) -> Result<(), Wrong> {
+        let sample = self.sample(&provider)?;
+        let mut recipe = Recipe::new(provider, sample, self.batch.into()).map_err(Wrong::Usage)?;
+        for (path, value) in &self.set {
+            recipe.set(path, value).map_err(Wrong::Usage)?;
+        }
+        // What is wrong with the first one is wrong with them all.
+        recipe.make().map_err(Wrong::Usage)?;
+        let target = self.target(&provider).map_err(Wrong::Usage)?;
+        let pace = Pace {
+            count: self.count,
+            rate: self.rate,
+            attempts: if self.duplicate { 2 } else { 1 },
+        };
+        let started = Instant::now();
+        let done = self.deliver(&pace, &recipe, &target).await?;
+        if self.output == Output::Table && done.answers.len() > 1 {
+            say!("{}", report::summary(&done.answers, started.elapsed()))?;
+        }
+        if let Some(sentence) = report::failure(&done.answers, &target) {
+            return Err(Wrong::Failed(sentence.into()));
+        }
+        Ok(self.hint(&done, &target)?)
+    }
+
+    /// What is sent.
+    fn sample(&self, provider: &Provider) -> Result<Sample, Wrong> {
+        let Some(path) = &self.file else {
+            let what = self.what.as_deref().unwrap_or_default();
+            return find::find(provider, what).map_err(|nearest| {
+                let name = provider.name;
+                let nearest = nearest.join(", ");
+                Wrong::Usage(format!(
+                    "{name} sends nothing called {what}: the nearest are {nearest}; `hookkeeper send --list {name}` has all"
+                ))
+            });
+        };
+        let bytes = bytes_of(path).map_err(|error| {
+            Wrong::from(format!(
+                "cannot read {} ({error}): give another --file",
+                path.display()
+            ))
+        })?;
+        let mut headers = find::headers(provider);
+        if let Some(content_type) = &self.content_type {
+            headers.retain(|(name, _)| name != "content-type");
+            headers.push(("content-type".to_owned(), content_type.clone()));
+        }
+        Ok(Sample {
+            name: path.display().to_string(),
+            headers,
+            body: Body::Exact(bytes),
+        })
+    }
+
+    /// Where it goes.
+    fn target(&self, provider: &Provider) -> Result<Target, String> {
+        let Some(url) = &self.url else {
+            let url = format!("http://127.0.0.1:{}/{}", self.local, provider.name);
+            let credentials = match &self.user {
+                Some(credentials) => credentials.clone(),
+                None => User::from_env()
+                    .map_err(|error| error.to_string())?
+                    .credentials()
+                    .to_owned(),
+            };
+            return Target::new(&url, Some(Shown::Basic(credentials)), true);
+        };
+        let may_have_a_key = provider.credentials == Credentials::BasicOrKey;
+        if self.key.is_some() && !may_have_a_key {
+            return Err(format!(
+                "--key is not for {}, which sends a user name and a password: give --user",
+                provider.name
+            ));
+        }
+        let variable = |name| env::var(name).ok().filter(|value| !value.is_empty());
+        let key = || variable("HOOKKEEPER_KEY").filter(|_| may_have_a_key);
+        let shown = match (&self.user, &self.key) {
+            (Some(user), _) => Some(Shown::Basic(user.clone())),
+            (_, Some(key)) => Some(Shown::Key(key.clone())),
+            _ => key()
+                .map(Shown::Key)
+                .or_else(|| variable("HOOKKEEPER_USER").map(Shown::Basic)),
+        };
+        Target::new(url, shown, false)
+    }
+
+    /// Delivers all, and says what becomes of each; of many, how many there are.
+    async fn deliver(
+        &self,
+        pace: &Pace,
+        recipe: &Recipe,
+        target: &Target,
+    ) -> Result<Done, Failure> {
+        let has_lines = self.output == Output::Json || pace.total() <= LINES;
+        let progress = if has_lines {
+            ProgressBar::hidden()
+        } else {
+            bar(pace.total())
+        };
+        let mut done = Done {
+            answers: Vec::new(),
+            subject: None,
+        };
+        let mut deliveries = pin!(pace.deliver(recipe, target));
+        while let Some(sent) = deliveries.next().await {
+            for sent in sent? {
+                match self.output {
+                    Output::Json => say!("{}", json_line(&sent.json())?)?,
+                    Output::Table if has_lines => say!("{}", sent.line())?,
+                    Output::Table => progress.inc(1),
+                }
+                done.subject = done.subject.or_else(|| sent.subject());
+                done.answers.push(sent.answer);
+            }
+        }
+        progress.finish_and_clear();
+        Ok(done)
+    }
+
+    /// How a person sees what became of it.
+    fn hint(&self, done: &Done, target: &Target) -> io::Result<()> {
+        let is_for_a_person = self.output == Output::Table && io::stdout().is_terminal();
+        match &done.subject {
+            Some(subject)
+                if is_for_a_person
+                    && target.is_local
+                    && done.answers.len() == 1
+                    && is_plain(subject) =>
+            {
+                say!("\nSee it: cargo hookkeeper events history {subject} --local")
+            }
+            Some(_) if is_for_a_person && target.is_local => {
+                say!("\nSee them: cargo hookkeeper events --local")
+            }
+            _ => Ok(()),
+        }
+    }
+}
+
+/// Whether a subject of a sender can be pasted into a shell as it is.
+fn is_plain(subject: &str) -> bool {
+    let is_plain =
+        |char: char| char.is_ascii_alphanumeric() || matches!(char, '/' | '-' | '_' | '.');
+    !subject.starts_with('-') && subject.chars().all(is_plain)
+}
+
+/// What is left of the deliveries when they are told of.
+struct Done {
+    answers: Vec<Answer>,
+    /// What the first event happened to.
+    subject: Option<String>,
+}
+
+fn bytes_of(path: &Path) -> io::Result<Vec<u8>> {
+    if path != Path::new("-") {
+        return fs::read(path);
+    }
+    let mut bytes = Vec::new();
+    io::stdin().read_to_end(&mut bytes)?;
+    Ok(bytes)
+}
+
+/// Shown on a terminal alone.
+fn bar(total: u64) -> ProgressBar {
+    let style = ProgressStyle::with_template("{bar:40} {pos}/{len}, {per_sec}, {eta} left");
+    ProgressBar::new(total).with_style(style.unwrap_or_else(|_| ProgressStyle::default_bar()))
+}

@@ -1,0 +1,148 @@
+//! The samples of `events/`, as far as they can be sent.
+
+use super::body::Body;
+use base64::{Engine, engine::general_purpose::STANDARD};
+use models::{Delivery, Event, Record, Unreadable};
+use providers::Provider;
+use providers::samples::Renewal;
+use serde::Deserialize;
+use std::collections::BTreeMap;
+
+/// Provider, name with verdict, and API Gateway's event of each sample.
+const FILES: &[(&str, &str, &str)] = include!(concat!(env!("OUT_DIR"), "/samples.rs"));
+
+/// Of each provider, in the order of [`providers::ALL`].
+const RENEWALS: [Renewal; providers::ALL.len()] = [
+    providers::pipedrive::samples::RENEWAL,
+    providers::amocrm::samples::RENEWAL,
+    providers::closer::samples::RENEWAL,
+];
+
+/// What API Gateway and HTTP add to what a provider sends, and what is the sender's own.
+const NOT_THE_PROVIDERS: [&str; 4] = [
+    "authorization",
+    "content-length",
+    "host",
+    "transfer-encoding",
+];
+
+pub(crate) fn renewal(provider: &Provider) -> Option<&'static Renewal> {
+    let at = providers::ALL
+        .iter()
+        .position(|it| it.name == provider.name)?;
+    RENEWALS.get(at)
+}
+
+/// One thing to send.
+#[derive(Debug, Clone)]
+pub(crate) struct Sample {
+    pub(crate) name: String,
+    pub(crate) headers: Vec<(String, String)>,
+    pub(crate) body: Body,
+}
+
+impl Sample {
+    pub(crate) fn content_type(&self) -> &str {
+        self.headers
+            .iter()
+            .find(|(name, _)| name == "content-type")
+            .map_or("", |(_, value)| value)
+    }
+}
+
+/// A sample's file, as far as it is sent.
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct File {
+    headers: BTreeMap<String, String>,
+    #[serde(default)]
+    body: String,
+    #[serde(default)]
+    is_base64_encoded: bool,
+    request_context: Context,
+}
+
+#[derive(Deserialize)]
+struct Context {
+    http: Http,
+}
+
+#[derive(Deserialize)]
+struct Http {
+    method: String,
+}
+
+/// The samples of a provider that are kept or quarantined. What no sender can make of a request is none of them: a body
+/// that API Gateway says it has encoded and has not.
+pub(crate) fn samples(provider: &Provider) -> Vec<Sample> {
+    let files = FILES.iter().filter(|(name, ..)| *name == provider.name);
+    files
+        .filter_map(|(_, name, event)| sample(name, event))
+        .collect()
+}
+
+fn sample(name: &str, event: &str) -> Option<Sample> {
+    let (name, verdict) = name.split_once('.')?;
+    let request: File = serde_json::from_str(event).ok()?;
+    let bytes = if request.is_base64_encoded {
+        STANDARD.decode(&request.body).ok()?
+    } else {
+        request.body.into_bytes()
+    };
+    let is_sent = request.request_context.http.method == "POST" && !bytes.is_empty();
+    let is_the_providers = |name: &str| {
+        !NOT_THE_PROVIDERS.contains(&name)
+            && !name.starts_with("x-forwarded-")
+            && !name.starts_with("x-amzn-")
+    };
+    let headers = request
+        .headers
+        .into_iter()
+        .filter(|(name, _)| is_the_providers(name))
+        .collect();
+    let mut sample = Sample {
+        name: name.to_owned(),
+        headers,
+        body: Body::Exact(Vec::new()),
+    };
+    sample.body = match verdict.split('.').next()? {
+        "kept" => Body::read(&bytes, sample.content_type()),
+        // Any change could make it another case, or none.
+        "quarantined" => Body::Exact(bytes),
+        _ => return None,
+    };
+    is_sent.then_some(sample)
+}
+
+/// What a provider's reader makes of a delivery.
+pub(crate) fn read(provider: &Provider, delivery: &Delivery) -> Result<Vec<Event>, Unreadable> {
+    let mut events = Vec::new();
+    for record in Record::of(provider.name, delivery, (provider.read)(delivery)) {
+        match record {
+            Record::Event { event, .. } => events.push(event),
+            Record::Quarantined { reason, .. } => return Err(reason),
+            Record::Body { .. } => {}
+        }
+    }
+    Ok(events)
+}
+
+/// The events of a sample, as they are in its file.
+pub(crate) fn events(provider: &Provider, sample: &Sample) -> Result<Vec<Event>, Unreadable> {
+    let content_type = Some(sample.content_type().to_owned()).filter(|it| !it.is_empty());
+    let request_id = sample.name.clone();
+    read(
+        provider,
+        &Delivery {
+            body: sample.body.bytes(),
+            content_type,
+            arrival: super::fresh::now(),
+            request_id,
+        },
+    )
+}
+
+/// A type without whose it is: `deal.updated`, `conversation.closed`.
+pub(crate) fn short(r#type: &str) -> &str {
+    r#type.splitn(3, '.').last().unwrap_or(r#type)
+}

@@ -1,0 +1,206 @@
+//! What is meant by a name: a sample, the plainest one of a type, or what Pipedrive's encoder makes of them.
+
+use super::{
+    body::Body,
+    catalogue::{Sample, events, samples, short},
+};
+use providers::Provider;
+use providers::{PIPEDRIVE, pipedrive::samples::Happening};
+
+/// The thing of this name: a sample's, or an event's type. Else the names that are nearest.
+pub(crate) fn find(provider: &Provider, what: &str) -> Result<Sample, Vec<String>> {
+    let samples = samples(provider);
+    if let Some(sample) = samples.iter().find(|sample| sample.name == what) {
+        return Ok(sample.clone());
+    }
+    let told: Vec<_> = samples
+        .iter()
+        .filter_map(|sample| Some((plainness(provider, sample)?, sample)))
+        .collect();
+    let of_type = told
+        .iter()
+        .filter(|(plainness, _)| plainness.types.iter().any(|it| short(it) == what));
+    let plainest = of_type.min_by_key(|(plainness, _)| plainness.rank());
+    let found = match plainest {
+        Some((plainness, sample)) if !plainness.is_old => Some((*sample).clone()),
+        older => made(provider, what, &told).or_else(|| older.map(|(_, sample)| (*sample).clone())),
+    };
+    found.ok_or_else(|| nearest(provider, &samples, &told, what))
+}
+
+/// The headers of what has no sample: its plainest sample's.
+pub(crate) fn headers(provider: &Provider) -> Vec<(String, String)> {
+    let samples = samples(provider);
+    let told = samples
+        .iter()
+        .filter_map(|sample| Some((plainness(provider, sample)?.rank(), sample)));
+    told.min_by(|(one, _), (other, _)| one.cmp(other))
+        .map(|(_, sample)| sample.headers.clone())
+        .unwrap_or_default()
+}
+
+/// How little else a sample is than an event of its type.
+struct Plainness {
+    types: Vec<String>,
+    /// Of an older version of the provider's webhooks.
+    is_old: bool,
+    /// Reported by the one of the provider's ways that says less.
+    is_thin: bool,
+    /// How many words of its name say something that its type does not.
+    more_words: usize,
+    name_len: usize,
+}
+
+impl Plainness {
+    fn rank(&self) -> impl Ord + use<> {
+        (
+            self.is_old,
+            self.is_thin,
+            self.types.len(),
+            self.more_words,
+            self.name_len,
+        )
+    }
+}
+
+fn plainness(provider: &Provider, sample: &Sample) -> Option<Plainness> {
+    let events = events(provider, sample).ok()?;
+    let first = events.first()?;
+    let said = words(&format!("{}.{}.v1.v2.dp", first.r#type, first.originaltype));
+    Some(Plainness {
+        is_old: first.apiversion.as_deref() == Some("1"),
+        is_thin: first.channel.as_deref() == Some("digital_pipeline"),
+        more_words: words(&sample.name)
+            .iter()
+            .filter(|word| !said.contains(word))
+            .count(),
+        name_len: sample.name.len(),
+        types: events.into_iter().map(|event| event.r#type).collect(),
+    })
+}
+
+/// `updated.activityType` is `updated`, `activity`, `type`.
+fn words(name: &str) -> Vec<String> {
+    let spaced = name.chars().fold(String::new(), |mut spaced, it| {
+        if it.is_ascii_uppercase() {
+            spaced.push('_');
+        }
+        spaced.push(it.to_ascii_lowercase());
+        spaced
+    });
+    spaced.split(['_', '.']).map(str::to_owned).collect()
+}
+
+/// What a provider's encoder makes of its plain samples.
+fn made(provider: &Provider, what: &str, told: &[(Plainness, &Sample)]) -> Option<Sample> {
+    let happening = Happening::named(what).filter(|_| provider.name == PIPEDRIVE.name)?;
+    let plain = told
+        .iter()
+        .filter(|(plainness, _)| plainness.more_words == 0)
+        .map(|(_, sample)| *sample);
+    let bodies = plain.filter_map(|sample| match &sample.body {
+        Body::Json { value, .. } => Some(value.clone()),
+        Body::Form(_) | Body::Exact(_) => None,
+    });
+    let value = happening.webhook(&bodies.collect::<Vec<_>>())?;
+    let body = Body::Json {
+        before: Vec::new(),
+        value,
+        after: Vec::new(),
+    };
+    Some(Sample {
+        name: happening.name(),
+        headers: headers(provider),
+        body,
+    })
+}
+
+/// The names that share most with one that is none.
+fn nearest(
+    provider: &Provider,
+    samples: &[Sample],
+    told: &[(Plainness, &Sample)],
+    what: &str,
+) -> Vec<String> {
+    let mut names: Vec<_> = samples.iter().map(|sample| sample.name.clone()).collect();
+    names.extend(
+        told.iter()
+            .flat_map(|(plainness, _)| plainness.types.iter().map(|it| short(it).to_owned())),
+    );
+    if provider.name == PIPEDRIVE.name {
+        names.extend(Happening::all().map(|happening| happening.name()));
+    }
+    names.sort();
+    names.dedup();
+    names.sort_by_key(|name| distance(name, what));
+    names.truncate(3);
+    names
+}
+
+/// How many letters must be added, left out or changed to make one name of another (Levenshtein).
+fn distance(one: &str, other: &str) -> usize {
+    let mut row: Vec<usize> = (0..=other.chars().count()).collect();
+    for (number, letter) in one.chars().enumerate() {
+        let mut diagonal = number;
+        let mut left = number + 1;
+        let mut next = vec![left];
+        for (above, wanted) in row.iter().skip(1).zip(other.chars()) {
+            left = (diagonal + usize::from(wanted != letter))
+                .min(above + 1)
+                .min(left + 1);
+            diagonal = *above;
+            next.push(left);
+        }
+        row = next;
+    }
+    row.last().copied().unwrap_or_default()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn distances() {
+        for (one, other, expected) in [
+            ("", "abc", 3),
+            ("deal", "deal", 0),
+            ("kitten", "sitting", 3),
+            ("ab", "ba", 2),
+        ] {
+            assert_eq!(distance(one, other), expected);
+        }
+    }
+
+    #[test]
+    fn a_type_is_the_plainest_sample_of_it() {
+        for (provider, what, name) in [
+            ("pipedrive", "deal.updated", "v2_change_deal"),
+            ("pipedrive", "deal.merged", "v2_change_deal_merged"),
+            ("pipedrive", "deal.created", "v2_create_deal"),
+            ("pipedrive", "person.deleted", "v2_delete_person"),
+            ("pipedrive", "note.created", "v2_create_note"),
+            ("pipedrive", "organization.merged", "v1_merged_organization"),
+            ("pipedrive", "person.merged", "v1_merged_person"),
+            (
+                "pipedrive",
+                "activityType.updated",
+                "v1_updated_activityType",
+            ),
+            ("amocrm", "lead.status_changed", "leads_status"),
+            ("amocrm", "lead.created", "leads_add"),
+            ("amocrm", "lead.updated", "leads_update"),
+            ("amocrm", "company.updated", "company_update"),
+            ("amocrm", "contact.note_added", "contacts_note"),
+            ("amocrm", "customer.period_changed", "dp_period"),
+            ("closer", "conversation.created", "created"),
+            ("closer", "conversation.closed", "closed"),
+        ] {
+            let provider = providers::ALL
+                .into_iter()
+                .find(|it| it.name == provider)
+                .unwrap();
+            assert_eq!(find(&provider, what).unwrap().name, name, "{what}");
+        }
+    }
+}

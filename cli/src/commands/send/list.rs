@@ -1,0 +1,76 @@
+//! `hookkeeper send --list`: all that can be sent.
+
+use super::catalogue::{self, Sample};
+use crate::{
+    Failure,
+    output::{Output, json_line, say, table},
+};
+use providers::PIPEDRIVE;
+use providers::Provider;
+use serde::Serialize;
+use std::collections::BTreeSet;
+
+/// One thing to send.
+#[derive(Serialize)]
+struct Row {
+    provider: &'static str,
+    name: String,
+    /// What the provider's reader makes of it.
+    types: Vec<String>,
+    /// Why it makes nothing of it.
+    quarantined: Option<&'static str>,
+}
+
+/// Prints what can be sent of one provider, or of all.
+pub(crate) fn print(only: Option<&Provider>, output: Output) -> Result<(), Failure> {
+    let providers = providers::ALL
+        .into_iter()
+        .filter(|it| only.is_none_or(|only| only.name == it.name));
+    let of_one = |provider: Provider| {
+        catalogue::samples(&provider)
+            .into_iter()
+            .map(move |it| row(&provider, it))
+    };
+    let rows: Vec<Row> = providers.flat_map(of_one).collect();
+    if output == Output::Json {
+        return rows
+            .iter()
+            .try_for_each(|row| Ok(say!("{}", json_line(row)?)?));
+    }
+    say!(
+        "{}",
+        table(
+            ["PROVIDER", "NAME", "TYPE"],
+            &rows.iter().map(cells).collect::<Vec<_>>()
+        )
+    )?;
+    if rows.iter().any(|row| row.provider == PIPEDRIVE.name) {
+        say!(
+            "\npipedrive also sends any v1_<action>_<object> and v2_<action>_<object>, like v2_delete_person."
+        )?;
+    }
+    Ok(())
+}
+
+fn cells(row: &Row) -> [String; 3] {
+    let told = row.quarantined.map_or_else(
+        || row.types.join(", "),
+        |reason| format!("quarantined: {reason}"),
+    );
+    [row.provider.to_owned(), row.name.clone(), told]
+}
+
+fn row(provider: &Provider, sample: Sample) -> Row {
+    let events = catalogue::events(provider, &sample);
+    let types: BTreeSet<_> = events
+        .iter()
+        .flatten()
+        .map(|event| catalogue::short(&event.r#type).to_owned())
+        .collect();
+    Row {
+        provider: provider.name,
+        name: sample.name,
+        types: types.into_iter().collect(),
+        quarantined: events.err().map(|reason| reason.reason()),
+    }
+}

@@ -1,0 +1,234 @@
+//! How each delivery is made: what of it is new, what is set, and how many items it has.
+
+use super::{
+    body::Body,
+    catalogue::{Sample, read, renewal},
+    fresh::{any_matches, now, renew},
+};
+use models::{Delivery, Event, Unreadable};
+use providers::AMOCRM;
+use providers::Provider;
+use providers::{samples::Place, samples::Renewal};
+use std::collections::{BTreeMap, BTreeSet};
+use uuid::Uuid;
+
+/// Makes deliveries of a sample.
+#[derive(Debug)]
+pub(crate) struct Recipe {
+    pub(crate) provider: Provider,
+    pub(crate) headers: Vec<(String, String)>,
+    renewal: &'static Renewal,
+    body: Body,
+    /// The ids that are set, by those that they stand for.
+    ids: BTreeMap<String, String>,
+    /// What else is set, by its path.
+    values: Vec<(String, String)>,
+    items: usize,
+}
+
+/// Why a delivery cannot be made as it was asked for.
+type Unmakeable = String;
+
+impl Recipe {
+    pub(crate) fn new(
+        provider: Provider,
+        sample: Sample,
+        items: usize,
+    ) -> Result<Self, Unmakeable> {
+        let renewal = renewal(&provider).ok_or("nothing is known of how it makes a delivery")?;
+        let Sample { headers, body, .. } = sample;
+        if items > 1 && provider.name != AMOCRM.name {
+            return Err(format!(
+                "--batch is for amoCRM, and {} sends one event a delivery: give --count",
+                provider.name
+            ));
+        }
+        Ok(Self {
+            provider,
+            headers,
+            renewal,
+            body,
+            ids: BTreeMap::new(),
+            values: Vec::new(),
+            items,
+        })
+    }
+
+    /// Sets a value: of a field of what the delivery tells of (`deal.stage_id`), or anywhere in the body (`meta.user_id`).
+    pub(crate) fn set(&mut self, path: &str, value: &str) -> Result<(), Unmakeable> {
+        if let Body::Exact(_) = self.body {
+            return Err(format!(
+                "{path} cannot be set, since this is sent byte for byte: leave --set out"
+            ));
+        }
+        let fields = self.body.fields();
+        let places = (self.renewal.places)(&fields);
+        let is_there = |path: &String| fields.iter().any(|(it, _)| it == path);
+        let mut paths: Vec<String> = places
+            .iter()
+            .filter_map(|place| path_in(place, path))
+            .filter(is_there)
+            .collect();
+        if paths.is_empty() && is_there(&path.to_owned()) {
+            paths.push(path.to_owned());
+        }
+        if paths.is_empty() {
+            return Err(format!(
+                "there is no {path} in it; there is {}",
+                there_is(&fields, &places, path)
+            ));
+        }
+        paths.iter().try_for_each(|found| {
+            self.set_at(found, value)
+                .map_err(|must_be| format!("{path} must be {must_be} ({value} is not)"))
+        })
+    }
+
+    fn set_at(&mut self, path: &str, value: &str) -> Result<(), &'static str> {
+        let fields = self.body.fields();
+        let Some((_, old)) = fields.iter().find(|(it, _)| it == path) else {
+            return Ok(());
+        };
+        self.body.clone().put(path, value)?;
+        if any_matches(self.renewal.ids, path) {
+            self.ids.insert(old.clone(), value.to_owned());
+            return Ok(());
+        }
+        if let Body::Json { value: body, .. } = &mut self.body
+            && self.provider.name == providers::PIPEDRIVE.name
+            && old != value
+        {
+            providers::pipedrive::samples::remember(body, path);
+        }
+        self.body.put(path, value)?;
+        self.values.push((path.to_owned(), value.to_owned()));
+        Ok(())
+    }
+
+    /// A delivery of what happens now.
+    pub(crate) fn make(&self) -> Result<Delivery, Unmakeable> {
+        let body = match &self.body {
+            Body::Exact(bytes) if self.items == 1 => bytes.clone(),
+            Body::Form(_) if self.items > 1 => {
+                let forms = (0..self.items).filter_map(|_| match self.renewed() {
+                    Ok(Body::Form(fields)) => Some(Ok(fields)),
+                    Ok(_) => None,
+                    Err(error) => Some(Err(error)),
+                });
+                let joined =
+                    providers::amocrm::samples::joined(&forms.collect::<Result<Vec<_>, _>>()?);
+                providers::amocrm::samples::form(&joined.ok_or(
+                    "--batch numbers items, and the one in it has no number: give --count",
+                )?)
+            }
+            _ if self.items > 1 => {
+                return Err("--batch is for forms, and this is none: give --count".to_owned());
+            }
+            _ => self.renewed()?.bytes(),
+        };
+        Ok(Delivery {
+            body,
+            content_type: self.content_type(),
+            arrival: now(),
+            request_id: Uuid::new_v4().to_string(),
+        })
+    }
+
+    fn renewed(&self) -> Result<Body, Unmakeable> {
+        let mut body = self.body.clone();
+        let must_be = |must_be| format!("an id that is set must be {must_be}");
+        renew(&mut body, self.renewal, &self.ids).map_err(must_be)?;
+        for (path, value) in &self.values {
+            body.put(path, value)?;
+        }
+        Ok(body)
+    }
+
+    /// The provider's next attempt to deliver the same.
+    pub(crate) fn again(&self, delivery: &Delivery) -> Delivery {
+        let mut again = delivery.clone();
+        if let Body::Exact(_) = self.body {
+            return again;
+        }
+        let mut body = Body::read(
+            &delivery.body,
+            delivery.content_type.as_deref().unwrap_or_default(),
+        );
+        for (path, count) in body.fields() {
+            if let (true, Ok(count)) = (
+                any_matches(self.renewal.attempts, &path),
+                count.parse::<u32>(),
+            ) {
+                // A number stays one.
+                body.put(&path, &(count + 1).to_string()).ok();
+            }
+        }
+        again.body = body.bytes();
+        again.arrival = now();
+        again
+    }
+
+    fn content_type(&self) -> Option<String> {
+        self.headers
+            .iter()
+            .find(|(name, _)| name == "content-type")
+            .map(|(_, value)| value.clone())
+    }
+
+    /// The headers of a delivery.
+    pub(crate) fn headers_of(&self, delivery: &Delivery) -> Vec<(String, String)> {
+        let mut headers = self.headers.clone();
+        for (_, value) in headers.iter_mut().filter(|(name, _)| self.is_its_id(name)) {
+            value.clone_from(&delivery.request_id);
+        }
+        headers
+    }
+
+    /// Whether a delivery names itself.
+    pub(crate) fn has_an_id(&self) -> bool {
+        self.headers.iter().any(|(name, _)| self.is_its_id(name))
+    }
+
+    fn is_its_id(&self, header: &str) -> bool {
+        self.provider.request_id_header == Some(header)
+    }
+
+    /// What the provider's reader makes of a delivery.
+    pub(crate) fn read(&self, delivery: &Delivery) -> Result<Vec<Event>, Unreadable> {
+        read(&self.provider, delivery)
+    }
+}
+
+/// Where in the body a path leads that begins with what stands at a place.
+fn path_in(place: &Place, path: &str) -> Option<String> {
+    let field = path.strip_prefix(&*place.object)?.strip_prefix('.')?;
+    let field = if field == "id" { place.id } else { field };
+    Some(format!("{}.{field}", place.path))
+}
+
+/// What could be set in the place of a path that leads nowhere: what begins with the same word, else all words.
+fn there_is(fields: &[(String, String)], places: &[Place], path: &str) -> String {
+    let first = |path: &str| path.split('.').next().unwrap_or_default().to_owned();
+    let mut names = Vec::new();
+    for place in places {
+        let below = fields
+            .iter()
+            .filter_map(|(it, _)| it.strip_prefix(&*place.path)?.strip_prefix('.'));
+        names.extend(below.map(|field| format!("{}.{field}", place.object)));
+    }
+    names.extend(fields.iter().map(|(path, _)| path.clone()));
+    let (same, others): (Vec<_>, Vec<_>) = names
+        .into_iter()
+        .partition(|name| first(name) == first(path));
+    let mut shown = if same.is_empty() {
+        others
+            .iter()
+            .map(|name| format!("{}.…", first(name)))
+            .collect()
+    } else {
+        same
+    };
+    let mut seen = BTreeSet::new();
+    shown.retain(|name| seen.insert(name.clone()));
+    shown.join(", ")
+}

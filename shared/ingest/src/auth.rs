@@ -1,0 +1,222 @@
+//! The gate: who may come in. Nothing is kept and nothing is answered 2xx for a delivery that did not pass it.
+
+use base64::{Engine, alphabet, engine};
+use lambda_http::http::{HeaderMap, header::AUTHORIZATION};
+use models::Delivery;
+use providers::{Credentials, Provider};
+use sha2::{Digest, Sha256};
+use std::env;
+use subtle::ConstantTimeEq;
+
+/// A delivery whose sender showed an accepted credential. Made by [`Gate::admit`] alone.
+#[derive(Debug)]
+pub struct Admitted {
+    delivery: Delivery,
+    label: String,
+}
+
+impl Admitted {
+    /// The label of the credential that matched, for the log: when an old one falls out of use, it can be dropped.
+    #[must_use]
+    pub fn label(&self) -> &str {
+        &self.label
+    }
+
+    /// The delivery.
+    #[must_use]
+    pub fn delivery(&self) -> &Delivery {
+        &self.delivery
+    }
+}
+
+/// The accepted credentials of one provider, as SHA-256 digests: several, so that one can be replaced without a refused
+/// delivery.
+#[derive(Debug, Clone)]
+pub struct Gate {
+    /// Of the bytes `user:password`.
+    basic: Vec<Accepted>,
+    /// Of the bytes of a URL key.
+    keys: Vec<Accepted>,
+}
+
+#[derive(Debug, Clone)]
+struct Accepted {
+    label: String,
+    digest: [u8; 32],
+}
+
+/// Why a gate cannot be made of the environment.
+#[derive(Debug, PartialEq, Eq, thiserror::Error)]
+pub enum GateError {
+    /// No credential is configured: everybody would be a stranger.
+    #[error(
+        "{0} lists no credential: set it to label:digest[,label:digest], digest being the SHA-256 in hexadecimal of user:password, or of the key"
+    )]
+    Nobody(String),
+    /// An entry is not `label:digest`.
+    #[error(
+        "entry {entry} of {variable} is not label:digest (a label of a-z, 0-9 and -, 64 hexadecimal digits)"
+    )]
+    Malformed {
+        /// The environment variable.
+        variable: String,
+        /// Counted from 1.
+        entry: usize,
+    },
+    /// A provider that can send a user name and a password is given URL keys.
+    #[error("{0} is set, but this provider sends a user name and a password: use those")]
+    KeysNotAllowed(String),
+}
+
+impl Gate {
+    /// Reads `<PROVIDER>_CREDENTIALS` and `<PROVIDER>_KEYS` from the process's environment.
+    ///
+    /// # Errors
+    /// As [`GateError`] lists.
+    pub fn from_env(provider: &Provider) -> Result<Self, GateError> {
+        let [credentials, keys] =
+            variables(provider).map(|name| env::var(name).unwrap_or_default());
+        Self::new(provider, &credentials, &keys)
+    }
+
+    /// A gate of the values that these two variables have.
+    ///
+    /// # Errors
+    /// As [`GateError`] lists.
+    pub fn new(provider: &Provider, credentials: &str, keys: &str) -> Result<Self, GateError> {
+        let [basic_list, key_list] = variables(provider);
+        let gate = Self {
+            basic: parse(&basic_list, credentials)?,
+            keys: parse(&key_list, keys)?,
+        };
+        if provider.credentials == Credentials::Basic && !gate.keys.is_empty() {
+            return Err(GateError::KeysNotAllowed(key_list));
+        }
+        if gate.basic.is_empty() && gate.keys.is_empty() {
+            return Err(GateError::Nobody(match provider.credentials {
+                Credentials::Basic => basic_list,
+                Credentials::BasicOrKey => format!("{key_list} or {basic_list}"),
+            }));
+        }
+        Ok(gate)
+    }
+
+    /// A gate that accepts one user name and password.
+    #[must_use]
+    pub fn basic(label: &str, user: &str, password: &str) -> Self {
+        let digest = Sha256::digest(format!("{user}:{password}")).into();
+        Self {
+            basic: vec![Accepted {
+                label: label.to_owned(),
+                digest,
+            }],
+            keys: Vec::new(),
+        }
+    }
+
+    /// Lets a delivery in when its request shows an accepted credential; else it is a stranger's.
+    #[must_use]
+    pub fn admit(&self, headers: &HeaderMap, query: &str, delivery: Delivery) -> Option<Admitted> {
+        Some(self.check(headers, query)?.admit(delivery))
+    }
+
+    /// The same before the body is decoded: a stranger's is not worth it.
+    pub(crate) fn check(&self, headers: &HeaderMap, query: &str) -> Option<Pass> {
+        let basic = basic_credentials(headers).and_then(|shown| matching(&self.basic, &shown));
+        let label = basic
+            .or_else(|| matching(&self.keys, url_key(query)?.as_bytes()))?
+            .to_owned();
+        Some(Pass { label })
+    }
+}
+
+/// An accepted credential that a request showed. Made by [`Gate::check`] alone.
+#[derive(Debug)]
+pub(crate) struct Pass {
+    label: String,
+}
+
+impl Pass {
+    pub(crate) fn admit(self, delivery: Delivery) -> Admitted {
+        Admitted {
+            delivery,
+            label: self.label,
+        }
+    }
+}
+
+/// The names of the variables that list a provider's credentials and keys.
+fn variables(provider: &Provider) -> [String; 2] {
+    ["CREDENTIALS", "KEYS"].map(|list| format!("{}_{list}", provider.name.to_uppercase()))
+}
+
+fn parse(variable: &str, list: &str) -> Result<Vec<Accepted>, GateError> {
+    let entries = list
+        .split(',')
+        .map(str::trim)
+        .filter(|entry| !entry.is_empty())
+        .enumerate();
+    let accepted = entries.map(|(index, entry)| {
+        accepted(entry).ok_or_else(|| GateError::Malformed {
+            variable: variable.to_owned(),
+            entry: index + 1,
+        })
+    });
+    accepted.collect()
+}
+
+/// `label:digest`, the digest in hexadecimal.
+fn accepted(entry: &str) -> Option<Accepted> {
+    let (label, hex) = entry.split_once(':')?;
+    let is_label = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'-';
+    let is_digest = hex.len() == 64 && hex.bytes().all(|byte| byte.is_ascii_hexdigit());
+    if label.is_empty() || !label.bytes().all(is_label) || !is_digest {
+        return None;
+    }
+    let mut digest = [0; 32];
+    for (byte, at) in digest.iter_mut().zip((0..).step_by(2)) {
+        *byte = u8::from_str_radix(hex.get(at..at + 2)?, 16).ok()?;
+    }
+    Some(Accepted {
+        label: label.to_owned(),
+        digest,
+    })
+}
+
+/// The label of the accepted credential that was shown. Compares with each in constant time, the matching one too.
+fn matching<'a>(accepted: &'a [Accepted], shown: &[u8]) -> Option<&'a str> {
+    let shown: [u8; 32] = Sha256::digest(shown).into();
+    let matches = accepted
+        .iter()
+        .filter(|accepted| accepted.digest.ct_eq(&shown).into());
+    matches.fold(None, |_, accepted| Some(&*accepted.label))
+}
+
+/// Base64 that minds neither missing padding nor stray bits: what counts is the digest of what is in it.
+const BASE64: engine::GeneralPurpose = engine::GeneralPurpose::new(
+    &alphabet::STANDARD,
+    engine::GeneralPurposeConfig::new()
+        .with_decode_padding_mode(engine::DecodePaddingMode::Indifferent)
+        .with_decode_allow_trailing_bits(true),
+);
+
+/// The bytes `user:password` of a header `Authorization: Basic ...`.
+///
+/// Source: <https://www.rfc-editor.org/rfc/rfc7617>
+fn basic_credentials(headers: &HeaderMap) -> Option<Vec<u8>> {
+    let value = headers.get(AUTHORIZATION)?.to_str().ok()?;
+    let (scheme, credentials) = value.trim().split_once(' ')?;
+    if !scheme.eq_ignore_ascii_case("basic") {
+        return None;
+    }
+    BASE64.decode(credentials.trim()).ok()
+}
+
+/// The one `key` of a query string; none where it is empty or given twice.
+fn url_key(query: &str) -> Option<String> {
+    let mut keys = form_urlencoded::parse(query.as_bytes()).filter(|(name, _)| name == "key");
+    match (keys.next(), keys.next()) {
+        (Some((_, key)), None) if !key.is_empty() => Some(key.into_owned()),
+        _ => None,
+    }
+}

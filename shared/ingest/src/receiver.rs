@@ -1,0 +1,185 @@
+//! The receiver of one provider.
+
+use crate::{
+    Admitted, Gate, GateError, Verdict,
+    outcome::{Facts, Line},
+    request::{self, Decoded},
+};
+use futures_util::FutureExt;
+use lambda_http::{
+    aws_lambda_events::apigw::{ApiGatewayV2httpRequest, ApiGatewayV2httpResponse},
+    http::Method,
+};
+use models::{Event, Record, Unreadable};
+use providers::Provider;
+use std::{
+    panic::{AssertUnwindSafe, catch_unwind},
+    time::Instant,
+};
+use storage::{Client, Outcome, Settings, SettingsError, Store, budget::now};
+
+/// The receiver of one provider: its gate, its reader, and the store behind them.
+#[derive(Debug)]
+pub struct Receiver {
+    provider: Provider,
+    gate: Gate,
+    store: Store,
+    is_silent: bool,
+}
+
+/// Why a receiver cannot start.
+#[derive(Debug, thiserror::Error)]
+pub enum StartError {
+    /// Nobody could come in, or not as the settings say.
+    #[error(transparent)]
+    Gate(#[from] GateError),
+    /// It is not said where to keep records.
+    #[error(transparent)]
+    Settings(#[from] SettingsError),
+}
+
+impl Receiver {
+    /// A receiver with its settings.
+    #[must_use]
+    pub fn new(provider: Provider, gate: Gate, store: Store) -> Self {
+        Self {
+            provider,
+            gate,
+            store,
+            is_silent: false,
+        }
+    }
+
+    /// The same receiver, which logs nothing: for who answers thousands of requests in a process of their own.
+    #[must_use]
+    pub fn silent(self) -> Self {
+        Self {
+            is_silent: true,
+            ..self
+        }
+    }
+
+    /// A receiver with the settings of the process's environment.
+    ///
+    /// # Errors
+    /// As [`GateError`] and [`SettingsError`] list.
+    pub fn from_env(provider: Provider) -> Result<Self, StartError> {
+        Ok(Self::new(
+            provider,
+            Gate::from_env(&provider)?,
+            Store::new(&Client::new(), &Settings::from_env()?),
+        ))
+    }
+
+    /// Does beforehand what the first delivery would wait for. That it fails must not keep a delivery out.
+    pub async fn warm_up(&self) {
+        AssertUnwindSafe(self.store.table().warm_up())
+            .catch_unwind()
+            .await
+            .ok();
+    }
+
+    /// Answers one request. The one door: whatever comes in comes in here.
+    pub async fn answer(&self, event: ApiGatewayV2httpRequest) -> ApiGatewayV2httpResponse {
+        self.receive(event).await.response()
+    }
+
+    /// What [`answer`](Self::answer) answers with. Logs one line of it.
+    pub async fn receive(&self, event: ApiGatewayV2httpRequest) -> Verdict {
+        let (started, mut facts) = (Instant::now(), Facts::default());
+        facts.request_id = event
+            .request_context
+            .request_id
+            .as_deref()
+            .map(request::shortened);
+        let verdict = self.judge(event, &mut facts).await;
+        if !self.is_silent {
+            Line::new(
+                self.provider.name,
+                &verdict,
+                &facts,
+                now(),
+                started.elapsed(),
+            )
+            .write();
+        }
+        verdict
+    }
+
+    async fn judge(&self, event: ApiGatewayV2httpRequest, facts: &mut Facts) -> Verdict {
+        if [Method::GET, Method::HEAD].contains(&event.request_context.http.method) {
+            return Verdict::Hello;
+        }
+        let request = request::open(event, self.provider.request_id_header);
+        facts.bytes = request.body_length();
+        facts.claims_to_be_the_provider = self.provider.is_named_by(&request.headers);
+        let Some(pass) = self.gate.check(&request.headers, &request.query) else {
+            return Verdict::Stranger;
+        };
+        let Decoded { delivery, garbled } = request.decode(&pass);
+        let admitted = pass.admit(delivery);
+        facts.bytes = admitted.delivery().body.len();
+        facts.credential = Some(admitted.label().to_owned());
+        if admitted.delivery().body.is_empty() {
+            return Verdict::Probe;
+        }
+        let read = garbled.map_or_else(|| self.read(&admitted), Err);
+        if let Some(verdict) = self.try_keep(&admitted, read, facts).await {
+            return verdict;
+        }
+        let quarantined = self
+            .try_keep(&admitted, Err(Unreadable::Panicked), facts)
+            .await;
+        quarantined.unwrap_or(Verdict::Unavailable)
+    }
+
+    /// Reads a delivery. Never decides the answer: what cannot be read is kept as it is.
+    fn read(&self, admitted: &Admitted) -> Result<Vec<Event>, Unreadable> {
+        let (read, delivery) = (self.provider.read, admitted.delivery());
+        catch_unwind(AssertUnwindSafe(|| read(delivery))).unwrap_or(Err(Unreadable::Panicked))
+    }
+
+    /// The same as [`keep`](Self::keep), unless something on the way panics.
+    async fn try_keep(
+        &self,
+        admitted: &Admitted,
+        read: Result<Vec<Event>, Unreadable>,
+        facts: &mut Facts,
+    ) -> Option<Verdict> {
+        AssertUnwindSafe(self.keep(admitted, read, facts))
+            .catch_unwind()
+            .await
+            .ok()
+    }
+
+    /// Keeps what was read of a delivery, or all of it as it is.
+    async fn keep(
+        &self,
+        admitted: &Admitted,
+        read: Result<Vec<Event>, Unreadable>,
+        facts: &mut Facts,
+    ) -> Verdict {
+        let records = Record::of(self.provider.name, admitted.delivery(), read);
+        let quarantined = records.iter().find_map(Record::unreadable).cloned();
+        let events = records
+            .iter()
+            .filter(|record| matches!(record, Record::Event { .. }))
+            .count();
+        let Outcome {
+            duplicates,
+            spooled,
+            lost,
+            table_failure,
+            queue_failure,
+        } = self.store.keep(records).await;
+        facts.spooled = spooled;
+        facts.table_failure = table_failure;
+        facts.queue_failure = queue_failure;
+        match quarantined {
+            _ if lost > 0 => Verdict::Unavailable,
+            Some(reason) => Verdict::Quarantined(reason),
+            None if spooled > 0 => Verdict::Spooled { events, duplicates },
+            None => Verdict::Kept { events, duplicates },
+        }
+    }
+}

@@ -1,0 +1,335 @@
+//! The door: API Gateway's event as it came, whatever it is.
+//!
+//! `lambda_http`'s own conversion to an HTTP request fails or panics before the handler on inputs that a sender chooses
+//! (a query with `<`, a body flagged as base64 that is not, a bad `Host`), and its event type refuses a header that HTTP
+//! does not allow and text that is no Unicode. A provider would be answered 5xx for any of them. Here a failure is a value.
+
+use crate::auth::Pass;
+use base64::{Engine, engine::general_purpose::STANDARD};
+use lambda_http::{
+    aws_lambda_events::apigw::ApiGatewayV2httpRequest,
+    http::{HeaderMap, HeaderName, HeaderValue, Method},
+};
+use models::{Delivery, Timestamp, Unreadable, json::Lenient};
+use serde::{Deserialize, Deserializer};
+use std::{borrow::Cow, collections::BTreeMap};
+use storage::budget::now;
+
+/// What Lambda hands over, as the event that [`Receiver::answer`](crate::Receiver::answer) takes. Anything but API
+/// Gateway's event shows no credentials, and so is a stranger's.
+pub struct Payload(pub ApiGatewayV2httpRequest);
+
+impl<'de> Deserialize<'de> for Payload {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let event = Lenient::<Event>::deserialize(deserializer)?;
+        Ok(Self(event.0.unwrap_or_default().into()))
+    }
+}
+
+/// The members of an event that are used. One of another shape than documented is left out, and not the event with it.
+#[derive(Deserialize, Default)]
+#[serde(default, rename_all = "camelCase")]
+struct Event<'a> {
+    #[serde(borrow)]
+    raw_query_string: Lenient<Text<'a>>,
+    #[serde(borrow)]
+    headers: Lenient<BTreeMap<Text<'a>, Lenient<Text<'a>>>>,
+    request_context: Lenient<Context>,
+    #[serde(borrow)]
+    body: Lenient<Text<'a>>,
+    is_base64_encoded: Lenient<bool>,
+}
+
+#[derive(Deserialize, Default)]
+#[serde(default, rename_all = "camelCase")]
+struct Context {
+    http: Lenient<Http>,
+    request_id: Lenient<String>,
+    time_epoch: Lenient<i64>,
+}
+
+#[derive(Deserialize)]
+struct Http {
+    method: String,
+}
+
+/// Text of JSON, where `\ud800` can stand for half a character: then these are the three bytes that it would be in UTF-8.
+///
+/// Source: <https://simonsapin.github.io/wtf-8>
+#[derive(Deserialize, PartialEq, Eq, PartialOrd, Ord)]
+struct Text<'a>(#[serde(borrow)] Cow<'a, [u8]>);
+
+impl From<Event<'_>> for ApiGatewayV2httpRequest {
+    fn from(given: Event) -> Self {
+        let context = given.request_context.0.unwrap_or_default();
+        let method = context.http.0.and_then(|http| http.method.parse().ok());
+        let mut event = Self::default();
+        event.raw_query_string = given
+            .raw_query_string
+            .0
+            .map(|query| String::from_utf8_lossy(&query.0).into_owned());
+        event.headers = headers(given.headers.0.unwrap_or_default());
+        event.request_context.http.method = method.unwrap_or(Method::POST);
+        event.request_context.request_id = context.request_id.0;
+        event.request_context.time_epoch = context.time_epoch.0.unwrap_or_default();
+        (event.body, event.is_base64_encoded) = match given
+            .body
+            .0
+            .map(|body| String::from_utf8(body.0.into_owned()))
+        {
+            Some(Err(not_unicode)) => (Some(STANDARD.encode(not_unicode.as_bytes())), true),
+            body => (
+                body.and_then(Result::ok),
+                given.is_base64_encoded.0.unwrap_or_default(),
+            ),
+        };
+        event
+    }
+}
+
+/// The headers that HTTP allows, up to as many as a map of them holds: more than API Gateway ever passes on.
+fn headers(given: BTreeMap<Text, Lenient<Text>>) -> HeaderMap {
+    let mut headers = HeaderMap::new();
+    for (name, value) in given.into_iter().filter_map(header) {
+        if headers.try_append(name, value).is_err() {
+            break;
+        }
+    }
+    headers
+}
+
+/// A header, unless HTTP does not allow it.
+fn header((name, value): (Text, Lenient<Text>)) -> Option<(HeaderName, HeaderValue)> {
+    Some((
+        HeaderName::from_bytes(&name.0).ok()?,
+        HeaderValue::from_bytes(&value.0?.0).ok()?,
+    ))
+}
+
+/// The most that is kept and logged of a header's value, or of an id. What a sender puts there must not make an item that is
+/// too large for the table.
+const MAX_KEPT_BYTES: usize = 512;
+
+/// A request, taken apart. Its body is as API Gateway passes it on.
+pub(crate) struct Request {
+    pub(crate) headers: HeaderMap,
+    pub(crate) query: String,
+    body: String,
+    is_base64: bool,
+    content_type: Option<String>,
+    arrival: Timestamp,
+    id: String,
+}
+
+/// A delivery, its body decoded.
+pub(crate) struct Decoded {
+    pub(crate) delivery: Delivery,
+    /// Why the body is not the one that the provider sent; then it is API Gateway's text.
+    pub(crate) garbled: Option<Unreadable>,
+}
+
+/// Takes an event apart. `request_id_header` is the one that holds the provider's own id of a request.
+pub(crate) fn open(event: ApiGatewayV2httpRequest, request_id_header: Option<&str>) -> Request {
+    let provider_id = request_id_header.and_then(|name| value(&event.headers, name));
+    let gateway_id = event.request_context.request_id.as_deref().map(shortened);
+    Request {
+        content_type: value(&event.headers, "content-type"),
+        arrival: Timestamp::from_epoch(event.request_context.time_epoch).unwrap_or_else(now),
+        id: provider_id
+            .or(gateway_id)
+            .unwrap_or_else(|| now().to_string()),
+        query: event.raw_query_string.unwrap_or_default(),
+        body: event.body.unwrap_or_default(),
+        is_base64: event.is_base64_encoded,
+        headers: event.headers,
+    }
+}
+
+/// What is kept of a header, unless it is empty or no text.
+fn value(headers: &HeaderMap, name: &str) -> Option<String> {
+    let value = headers.get(name)?.to_str().ok()?.trim();
+    (!value.is_empty()).then(|| shortened(value))
+}
+
+/// As much of a text as is kept.
+pub(crate) fn shortened(text: &str) -> String {
+    let end = text.floor_char_boundary(MAX_KEPT_BYTES);
+    text.get(..end).unwrap_or_default().to_owned()
+}
+
+impl Request {
+    /// How many bytes the sender sent.
+    pub(crate) fn body_length(&self) -> usize {
+        if !self.is_base64 {
+            return self.body.len();
+        }
+        let padding = self
+            .body
+            .bytes()
+            .rev()
+            .take_while(|byte| *byte == b'=')
+            .count();
+        (self.body.len() / 4 * 3).saturating_sub(padding)
+    }
+
+    /// The delivery of a request that has a pass.
+    pub(crate) fn decode(self, _: &Pass) -> Decoded {
+        let (body, garbled) = match self.is_base64.then(|| STANDARD.decode(&self.body)) {
+            None => (self.body.into_bytes(), None),
+            Some(Ok(bytes)) => (bytes, None),
+            Some(Err(_)) => (self.body.into_bytes(), Some(Unreadable::NotBase64)),
+        };
+        let Self {
+            content_type,
+            arrival,
+            id,
+            ..
+        } = self;
+        Decoded {
+            delivery: Delivery {
+                body,
+                content_type,
+                arrival,
+                request_id: id,
+            },
+            garbled,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::Gate;
+    use lambda_http::http::header::AUTHORIZATION;
+
+    /// What is decoded of an event that has a pass.
+    fn decoded(event: ApiGatewayV2httpRequest) -> Decoded {
+        let headers = HeaderMap::from_iter([(
+            AUTHORIZATION,
+            HeaderValue::from_static("Basic dXNlcjpwYXNzd29yZA=="),
+        )]);
+        let pass = Gate::basic("test", "user", "password")
+            .check(&headers, "")
+            .unwrap();
+        open(event, None).decode(&pass)
+    }
+
+    fn payload(event: &str) -> ApiGatewayV2httpRequest {
+        serde_json::from_str::<Payload>(event).unwrap().0
+    }
+
+    #[test]
+    fn what_is_wrong_in_an_event_costs_itself_alone() {
+        let event = r#"{"headers":{"authorization":"Basic eA==","x-bad":"a\u0001b","bad name":"x","x-null":null,"\udc00":""},
+            "requestContext":{"http":{"method":"PUT","path":1},"requestId":"r","timeEpoch":"then"},
+            "cookies":{},"queryStringParameters":[],"stageVariables":"\ud800","rawQueryString":"key=\ud800","body":"b"}"#;
+        let event = payload(event);
+        assert_eq!(event.headers.len(), 1);
+        assert_eq!(event.headers["authorization"], "Basic eA==");
+        assert_eq!(event.request_context.http.method, Method::PUT);
+        assert_eq!(event.request_context.request_id.as_deref(), Some("r"));
+        assert_eq!(
+            event.raw_query_string.as_deref(),
+            Some("key=\u{fffd}\u{fffd}\u{fffd}")
+        );
+        assert_eq!(event.body.as_deref(), Some("b"));
+    }
+
+    #[test]
+    fn a_body_that_is_no_unicode_is_its_bytes() {
+        let body = decoded(payload(r#"{"body":"\u00e9\ud800\ud83d\ude00"}"#))
+            .delivery
+            .body;
+        assert_eq!(body, b"\xc3\xa9\xed\xa0\x80\xf0\x9f\x98\x80");
+    }
+
+    #[test]
+    fn more_headers_than_http_allows_do_no_harm() {
+        let headers: Vec<String> = (0..40_000)
+            .map(|number| format!(r#","x-{number}":"1""#))
+            .collect();
+        let headers = headers.concat();
+        let event = payload(&format!(
+            r#"{{"headers":{{"authorization":"Basic eA=="{headers}}},"body":"b"}}"#
+        ));
+        assert_eq!(event.headers["authorization"], "Basic eA==");
+        assert_eq!(event.body.as_deref(), Some("b"));
+    }
+
+    #[test]
+    fn what_is_no_event_is_an_empty_one() {
+        let nobodys = ApiGatewayV2httpRequest::from(Event::default());
+        assert_eq!(nobodys.request_context.http.method, Method::POST);
+        for garbage in [
+            "{}",
+            "[]",
+            "1",
+            "null",
+            "\"text\"",
+            r#"{"Records":[]}"#,
+            r#"{"requestContext":{"http":1}}"#,
+        ] {
+            assert_eq!(payload(garbage), nobodys, "{garbage}");
+        }
+    }
+
+    #[test]
+    fn a_body_is_decoded_once() {
+        let mut event = ApiGatewayV2httpRequest::default();
+        event.body = Some(STANDARD.encode("a%3Db=YQ=="));
+        event.is_base64_encoded = true;
+        assert_eq!(decoded(event.clone()).delivery.body, b"a%3Db=YQ==");
+        event.body = Some("no base64!".to_owned());
+        let Decoded { delivery, garbled } = decoded(event);
+        assert_eq!(
+            (delivery.body, garbled),
+            (b"no base64!".to_vec(), Some(Unreadable::NotBase64))
+        );
+    }
+
+    #[test]
+    fn what_is_kept_of_headers_is_short() {
+        let long = "x".repeat(10_000);
+        let mut event = ApiGatewayV2httpRequest::default();
+        for name in ["content-type", "x-id"] {
+            event.headers.insert(name, long.parse().unwrap());
+        }
+        event.request_context.request_id = Some("\u{20ac}".repeat(1_000));
+        let request = open(event.clone(), Some("x-id"));
+        let kept = "x".repeat(512);
+        assert_eq!(request.content_type.as_deref(), Some(&*kept));
+        assert_eq!(request.id, kept);
+        // 512 is in the middle of a character of three bytes.
+        assert_eq!(open(event, None).id, "\u{20ac}".repeat(170));
+    }
+
+    #[test]
+    fn the_length_of_a_body_is_known_before_it_is_decoded() {
+        for length in 0..9 {
+            let mut event = ApiGatewayV2httpRequest::default();
+            event.body = Some(STANDARD.encode(vec![b'a'; length]));
+            event.is_base64_encoded = true;
+            assert_eq!(open(event.clone(), None).body_length(), length);
+            event.body = Some("a".repeat(length));
+            event.is_base64_encoded = false;
+            assert_eq!(open(event, None).body_length(), length);
+        }
+    }
+
+    #[test]
+    fn the_arrival_is_the_events_own_in_whichever_unit() {
+        let mut event = ApiGatewayV2httpRequest::default();
+        event.request_context.time_epoch = 1_763_757_000_123;
+        assert_eq!(
+            open(event.clone(), None).arrival.to_string(),
+            "2025-11-21T20:30:00.123000Z"
+        );
+        // What cargo-lambda sends.
+        event.request_context.time_epoch = 1_763_757_000;
+        assert_eq!(
+            open(event, None).arrival.to_string(),
+            "2025-11-21T20:30:00.000000Z"
+        );
+    }
+}

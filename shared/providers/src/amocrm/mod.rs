@@ -1,0 +1,26 @@
+//! amoCRM, also sold as Kommo: form-encoded webhooks of the account and of the digital pipeline, any number of events
+//! each.
+//!
+//! Sources: <https://www.amocrm.ru/developers/content/crm_platform/webhooks-format>,
+//! <https://developers.kommo.com/docs/webhooks-general>, <https://developers.kommo.com/docs/webhooks-dp>
+
+pub mod form;
+mod payload;
+#[cfg(feature = "samples")]
+pub mod samples;
+mod vocabulary;
+
+use crate::{Credentials, Provider};
+use std::time::Duration;
+
+/// What amoCRM is.
+pub const AMOCRM: Provider = Provider {
+    name: "amocrm",
+    // amoCRM counts an answer as invalid after this long.
+    patience: Duration::from_secs(2),
+    // Its settings have a URL alone.
+    credentials: Credentials::BasicOrKey,
+    request_id_header: Some("x-amocrm-requestid"),
+    user_agents: &["amocrm", "kommo"],
+    read: payload::read,
+};

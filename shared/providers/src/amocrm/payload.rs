@@ -1,0 +1,251 @@
+//! amoCRM, also sold as Kommo: form-encoded webhooks of the account and of the digital pipeline, any number of events
+//! each.
+//!
+//! Sources: <https://www.amocrm.ru/developers/content/crm_platform/webhooks-format>,
+//! <https://developers.kommo.com/docs/webhooks-general>, <https://developers.kommo.com/docs/webhooks-dp>
+
+use super::AMOCRM;
+use super::{
+    form::{self, Decoded, Form},
+    vocabulary,
+};
+use models::{Delivery, Draft, Event, Identity, MAX_EVENTS, OwnTime, Unreadable, hash, json};
+use serde_json::value::to_raw_value;
+
+/// Reads one webhook: an event for each item of each action of each entity in it.
+pub(super) fn read(delivery: &Delivery) -> Result<Vec<Event>, Unreadable> {
+    let Decoded { form, is_exact } = form::read(&delivery.body)?;
+    let account = form.part("account");
+    let is_exact = is_exact && has_items_alone(&form);
+    let around = Around {
+        source: source(account),
+        beside: beside(account, is_exact, &delivery.body)?,
+    };
+    let mut events = Vec::new();
+    for (entity, actions) in entities(&form) {
+        for (action, items) in actions.parts() {
+            for item in each(items) {
+                // The rest need not be read: the delivery is quarantined.
+                if events.len() == MAX_EVENTS {
+                    return Err(Unreadable::TooManyEvents { limit: MAX_EVENTS });
+                }
+                let draft = Item {
+                    entity,
+                    action,
+                    fields: item,
+                }
+                .draft(&around, events.len())?;
+                events.push(Event::new(delivery, draft)?);
+            }
+        }
+    }
+    if events.is_empty() && account.is_none() {
+        return Err(unknown_shape());
+    }
+    Ok(events)
+}
+
+/// What an item's event takes from the rest of the body.
+struct Around {
+    source: String,
+    /// See [`beside`].
+    beside: String,
+}
+
+/// A hash of what the body says beside its items. That is the account, where the form says all that the body does. Else
+/// it is the whole body, which has the same bytes in a retry: what is lost in reading must not make two contents one event.
+fn beside(account: Option<&Form>, is_exact: bool, body: &[u8]) -> Result<String, Unreadable> {
+    if !is_exact {
+        return Ok(hash(&[b"body", body]));
+    }
+    let account = to_raw_value(&account).map_err(|_| unknown_shape())?;
+    Ok(hash(&[b"account", &json::canonical(&account, &[])]))
+}
+
+/// All that a body has beside the account.
+fn entities(form: &Form) -> impl Iterator<Item = (&str, &Form)> {
+    form.parts().filter(|(entity, _)| *entity != "account")
+}
+
+/// Whether a form has nothing beside its account and its items, and each item stands under a number.
+fn has_items_alone(form: &Form) -> bool {
+    entities(form).all(|(_, actions)| has_actions_alone(actions))
+}
+
+fn has_actions_alone(entity: &Form) -> bool {
+    matches!(entity, Form::Parts(_))
+        && entity
+            .parts()
+            .all(|(_, action)| has_numbered_items_alone(action))
+}
+
+fn has_numbered_items_alone(action: &Form) -> bool {
+    matches!(action, Form::Parts(_))
+        && action
+            .parts()
+            .all(|(number, item)| is_number(number) && matches!(item, Form::Parts(_)))
+}
+
+fn is_number(name: &str) -> bool {
+    name.bytes().all(|byte| byte.is_ascii_digit())
+}
+
+fn unknown_shape() -> Unreadable {
+    Unreadable::UnknownShape {
+        provider: AMOCRM.name.to_owned(),
+    }
+}
+
+/// `amocrm/<account id>`. Before 2020 the account block held the subdomain alone; the documentation leaves it out.
+fn source(account: Option<&Form>) -> String {
+    match account.and_then(|account| account.text("id").or(account.text("subdomain"))) {
+        Some(account) => format!("{}/{account}", AMOCRM.name),
+        None => AMOCRM.name.to_owned(),
+    }
+}
+
+/// The items of an action, which stand under `0`, `1` and so on, or the one item that stands there without a number.
+fn each(items: &Form) -> Vec<&Form> {
+    if items.parts().any(|(_, part)| matches!(part, Form::Text(_))) {
+        return vec![items];
+    }
+    items.parts().map(|(_, item)| item).collect()
+}
+
+/// One item of a webhook: `leads[status][0]`.
+struct Item<'a> {
+    entity: &'a str,
+    action: &'a str,
+    fields: &'a Form,
+}
+
+impl Item<'_> {
+    fn draft(&self, around: &Around, index: usize) -> Result<Draft, Unreadable> {
+        let (object, word) = (self.object(), vocabulary::action(self.action));
+        let time = self.time(word);
+        let data = to_raw_value(self.fields).map_err(|_| unknown_shape())?;
+        Ok(Draft {
+            source: around.source.clone(),
+            r#type: format!("com.amocrm.{object}.{word}"),
+            subject: self.subject(object)?,
+            time,
+            identity: Identity::Item {
+                entity: self.entity.to_owned(),
+                action: self.action.to_owned(),
+                content: json::canonical(&data, &[]),
+                beside: around.beside.clone(),
+            },
+            index,
+            originaltype: format!("{}.{}", self.entity, self.action),
+            apiversion: None,
+            channel: Some(self.channel(time).to_owned()),
+            data,
+        })
+    }
+
+    /// The fields of a note stand one level deeper than all others'.
+    fn own_fields(&self) -> &Form {
+        self.fields.part("note").unwrap_or(self.fields)
+    }
+
+    /// What it is, in the singular. A company comes under `contacts`, and says so itself.
+    fn object(&self) -> &str {
+        let object = vocabulary::object(self.entity);
+        let company = self.fields.text("type") == Some("company")
+            || self
+                .fields
+                .part("note")
+                .and_then(|note| note.text("element_type"))
+                == Some("3");
+        if object == "contact" && company {
+            "company"
+        } else {
+            object
+        }
+    }
+
+    /// What it happened to: a note's is the entity that it was written on, a message's the chat that it belongs to.
+    fn subject(&self, object: &str) -> Result<String, Unreadable> {
+        let fields = self.own_fields();
+        if self.fields.part("note").is_some() {
+            return named(object, fields.text("element_id"), "note.element_id");
+        }
+        if let (Some(chat), "message" | "outgoing_message") = (fields.text("chat_id"), object) {
+            return Ok(format!("chat/{chat}"));
+        }
+        let id = match object {
+            "talk" => fields.text("talk_id"),
+            "unsorted" => fields.text("uid"),
+            _ => None,
+        };
+        named(
+            object,
+            id.or(fields.text("id")).or(fields.text("uid")),
+            "id",
+        )
+    }
+
+    /// When it changed. `created_at` counts only for what happens once to a thing: an update repeats it.
+    fn time(&self, word: &str) -> OwnTime {
+        let fields = self.own_fields();
+        let created_at = match word {
+            "created" | "deleted" | "note_added" => fields.text("created_at"),
+            _ => None,
+        };
+        OwnTime::first([
+            fields.text("updated_at"),
+            fields.text("last_modified"),
+            created_at,
+        ])
+    }
+
+    /// Which of amoCRM's two ways reported it. The digital pipeline has actions of its own, and shares two with the
+    /// account, whose items always tell when they changed; its never do.
+    fn channel(&self, time: OwnTime) -> &'static str {
+        let pipeline = match self.action {
+            "call_in" | "chat" | "mail_in" | "period" | "site_visit" => true,
+            "add" | "status" => {
+                matches!(self.entity, "leads" | "customers") && time == OwnTime::Missing
+            }
+            _ => false,
+        };
+        if pipeline {
+            "digital_pipeline"
+        } else {
+            "account"
+        }
+    }
+}
+
+/// The object's own word is no part of the reason: a sender can write anything there.
+fn named(object: &str, id: Option<&str>, field: &str) -> Result<String, Unreadable> {
+    let id = id.ok_or_else(|| Unreadable::Missing {
+        shape: "item".to_owned(),
+        field: field.to_owned(),
+    })?;
+    Ok(format!("{object}/{id}"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use models::Timestamp;
+
+    #[test]
+    fn a_reason_holds_nothing_of_the_body() {
+        let delivery = Delivery {
+            body: b"SECRET[SECRET][SECRET][SECRET]=SECRET".to_vec(),
+            content_type: None,
+            arrival: Timestamp::from_epoch(1_795_255_200).unwrap(),
+            request_id: "r".to_owned(),
+        };
+        let reason = read(&delivery).unwrap_err();
+        assert_eq!(
+            reason,
+            Unreadable::Missing {
+                shape: "item".to_owned(),
+                field: "id".to_owned()
+            }
+        );
+    }
+}

@@ -1,0 +1,234 @@
+//! What is new in each of amoCRM's deliveries, and its forms written again field by field. Used by `hookkeeper send`, and
+//! by no receiver.
+
+use super::{form, vocabulary};
+use crate::samples::{Place, Renewal};
+use form_urlencoded::byte_serialize;
+
+/// What makes one of amoCRM's samples another delivery.
+pub const RENEWAL: Renewal = Renewal {
+    ids: &[
+        "*.*.id",
+        "*.*.*.id",
+        "*.*.*.uid",
+        "*.*.*.talk_id",
+        "*.*.*.chat_id",
+        "*.*.*.note.id",
+        "*.*.*.note.element_id",
+    ],
+    references: &[],
+    times: &[
+        "*.*.*.updated_at",
+        "*.*.*.note.updated_at",
+        "*.*.*.last_modified",
+        "*.*.*.created_at",
+        "*.*.*.note.created_at",
+        "*.*.*.date_create",
+        "*.*.*.date_modify",
+        "*.*.*.note.date_create",
+        "*.*.*.note.timestamp_x",
+        "*.*.*.source_data.date",
+    ],
+    // The request id tells an attempt from another event; the body does not.
+    attempts: &[],
+    places,
+};
+
+/// Where the things of a form stand: an item under its object's name, and what stands in it under its own.
+fn places(fields: &[(String, String)]) -> Vec<Place> {
+    let text = |path: String| {
+        fields
+            .iter()
+            .find(|(it, _)| *it == path)
+            .map(|(_, text)| &**text)
+    };
+    let mut items: Vec<_> = fields.iter().filter_map(|(path, _)| item(path)).collect();
+    items.dedup();
+    let mut places = Vec::new();
+    for item in items {
+        let object = vocabulary::object(item.split('.').next().unwrap_or_default());
+        let place = |object: &str, path: &str, id| Place {
+            object: object.to_owned(),
+            path: path.to_owned(),
+            id,
+        };
+        let note = format!("{item}.note");
+        let is_company = text(format!("{item}.type")) == Some("company")
+            || text(format!("{note}.element_type")) == Some("3");
+        let object = if object == "contact" && is_company {
+            "company"
+        } else {
+            object
+        };
+        if text(format!("{note}.element_id")).is_some() {
+            places.push(place(object, &note, "element_id"));
+            places.push(place("note", &note, "id"));
+            continue;
+        }
+        if let "message" | "outgoing_message" = object {
+            places.push(place("chat", item, "chat_id"));
+        }
+        let id = match object {
+            "talk" => "talk_id",
+            "unsorted" => "uid",
+            _ => "id",
+        };
+        places.push(place(object, item, id));
+    }
+    places
+}
+
+/// The path of the item that a path leads into: `leads.add.0`, or `contacts.delete` where the one item has no number.
+fn item(path: &str) -> Option<&str> {
+    let ends: Vec<_> = path.match_indices('.').map(|(at, _)| at).collect();
+    let end = match ends.as_slice() {
+        _ if path.starts_with("account.") => None,
+        [_, second] => Some(*second),
+        [_, _, third, ..] => Some(*third),
+        _ => None,
+    };
+    path.get(..end?)
+}
+
+/// A field of a form. Unless it is given another value, it is written as it came.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Field {
+    name: Vec<u8>,
+    /// Of a body that was cut off within a name there is none.
+    value: Option<Vec<u8>>,
+}
+
+/// The fields of a form.
+#[must_use]
+pub fn fields(form: &[u8]) -> Vec<Field> {
+    let field = |pair: &[u8]| {
+        let mut halves = pair.splitn(2, |byte| *byte == b'=').map(<[u8]>::to_vec);
+        Field {
+            name: halves.next().unwrap_or_default(),
+            value: halves.next(),
+        }
+    };
+    form.split(|byte| *byte == b'&').map(field).collect()
+}
+
+/// The form of these fields.
+#[must_use]
+pub fn form(fields: &[Field]) -> Vec<u8> {
+    let pair = |field: &Field| match &field.value {
+        Some(value) => [&*field.name, value].join(&b'='),
+        None => field.name.clone(),
+    };
+    fields.iter().map(pair).collect::<Vec<_>>().join(&b'&')
+}
+
+/// The items of several forms as one, numbered on; `None` when items have no numbers. All else is the first one's.
+#[must_use]
+pub fn joined(forms: &[Vec<Field>]) -> Option<Vec<Field>> {
+    let (first, others) = forms.split_first()?;
+    let count = first.iter().filter_map(Field::number).max()? + 1;
+    let last = first.iter().rposition(|field| field.number().is_some())?;
+    let (items, rest) = first.split_at_checked(last + 1)?;
+    let others = others.iter().zip(1..).flat_map(|(form, nth)| {
+        let of_items = form.iter().filter(|field| field.number().is_some());
+        of_items.map(move |field| field.numbered_on(nth * count))
+    });
+    Some(
+        items
+            .iter()
+            .cloned()
+            .chain(others)
+            .chain(rest.iter().cloned())
+            .collect(),
+    )
+}
+
+impl Field {
+    /// Its name, brackets undone: `leads.add.0.id`.
+    #[must_use]
+    pub fn path(&self) -> String {
+        form::path(&decoded(&self.name))
+            .collect::<Vec<_>>()
+            .join(".")
+    }
+
+    /// Its value.
+    #[must_use]
+    pub fn text(&self) -> String {
+        decoded(self.value.as_deref().unwrap_or_default())
+    }
+
+    /// Gives it another value.
+    pub fn set(&mut self, text: &str) {
+        self.value = Some(encoded(text));
+    }
+
+    /// The number of the item that it belongs to.
+    fn number(&self) -> Option<usize> {
+        form::path(&decoded(&self.name)).nth(2)?.parse().ok()
+    }
+
+    /// The same field of the item so many numbers later.
+    fn numbered_on(&self, numbers: usize) -> Self {
+        let mut later = self.clone();
+        let (name, number) = (decoded(&self.name), self.number().unwrap_or_default());
+        if let [entity, action, _, rest @ ..] = form::path(&name).collect::<Vec<_>>().as_slice() {
+            let rest = rest
+                .iter()
+                .map(|part| format!("[{part}]"))
+                .collect::<Vec<_>>()
+                .concat();
+            later.name = encoded(&format!("{entity}[{action}][{}]{rest}", number + numbers));
+        }
+        later
+    }
+}
+
+/// As a value, which may hold a `=`; a name holds none.
+fn decoded(bytes: &[u8]) -> String {
+    form_urlencoded::parse(&[b"=", bytes].concat())
+        .map(|(_, value)| value.into_owned())
+        .collect()
+}
+
+/// As PHP does it.
+fn encoded(text: &str) -> Vec<u8> {
+    byte_serialize(text.as_bytes())
+        .collect::<String>()
+        .replace('*', "%2A")
+        .into_bytes()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_not_changed_is_written_as_it_came() {
+        for body in [
+            "",
+            "a",
+            "a=",
+            "a=b=c&&d%5B0%5D=+%2B&[=\u{e9}&leads%5Badd%5D%5B0",
+        ] {
+            assert_eq!(form(&fields(body.as_bytes())), body.as_bytes());
+        }
+        let mut changed = fields(b"a=1&b=2");
+        changed[1].set("\u{e9} *");
+        assert_eq!(form(&changed), b"a=1&b=%C3%A9+%2A");
+    }
+
+    #[test]
+    fn items_are_numbered_on() {
+        let of = |body: &str| fields(body.as_bytes());
+        let one = of("account[id]=1&leads[add][0][id]=1&leads[add][0][tags][0][id]=5&x=y");
+        let two = of("account[id]=1&leads[add][0][id]=2&leads[add][0][tags][0][id]=5&x=y");
+        let both = form(&joined(&[one, two]).unwrap());
+        let both = form_urlencoded::parse(&both)
+            .map(|(name, value)| format!("{name}={value}"))
+            .collect::<Vec<_>>();
+        let expected = "account[id]=1&leads[add][0][id]=1&leads[add][0][tags][0][id]=5\
+            &leads[add][1][id]=2&leads[add][1][tags][0][id]=5&x=y";
+        assert_eq!(both.join("&"), expected);
+        assert_eq!(joined(&[of("contacts[delete][id]=1")]), None);
+    }
+}

@@ -1,0 +1,106 @@
+//! Closer: JSON webhooks of conversations, one event each, and the business events of its documentation's draft.
+//!
+//! Sources: <https://support.closer.app/guide/getting-deeper/push-out-data-with-webhooks>,
+//! <https://support.closer.app/guide/upcoming-features-drafts/xbusiness-events-structure-json-draft>
+
+use super::CLOSER;
+use super::wire::{BusinessEvent, Webhook};
+use models::{Delivery, Draft, Event, Identity, OwnTime, Unreadable, json};
+use serde_json::value::RawValue;
+
+/// Reads one webhook: the one event that it is.
+pub(super) fn read(delivery: &Delivery) -> Result<Vec<Event>, Unreadable> {
+    let raw = json::check(&delivery.body)?;
+    let webhook: Webhook = json::object(raw).ok_or_else(unknown_shape)?;
+    let draft = match (webhook.event_type.get(), &webhook.message.0) {
+        (Some(event_type), _) => conversation(event_type, &webhook, raw)?,
+        (None, Some(event)) => business_event(event, raw)?,
+        (None, None) => return Err(unknown_shape()),
+    };
+    Ok(vec![Event::new(delivery, draft)?])
+}
+
+fn unknown_shape() -> Unreadable {
+    Unreadable::UnknownShape {
+        provider: CLOSER.name.to_owned(),
+    }
+}
+
+/// A conversation was created or closed. Closer names the customer alone, neither the conversation nor the event.
+fn conversation(event_type: &str, webhook: &Webhook, raw: &RawValue) -> Result<Draft, Unreadable> {
+    let customer = webhook.customer.0.as_ref().map(|customer| &customer.id);
+    let customer = customer
+        .unwrap_or(&json::Text(None))
+        .require("conversation event", "customer.id")?;
+    let action = match event_type {
+        "ThreadCreatedEvent" => "created",
+        "ThreadClosedEvent" => "closed",
+        own => own,
+    };
+    Ok(draft(
+        &format!("conversation.{action}"),
+        format!("customer/{customer}"),
+        webhook.timestamp.get(),
+        event_type,
+        raw,
+    ))
+}
+
+/// Something happened to an agent or a conversation, in the shape of the documentation's draft.
+fn business_event(event: &BusinessEvent, raw: &RawValue) -> Result<Draft, Unreadable> {
+    const SHAPE: &str = "business event";
+    let description = event.description.0.as_ref().ok_or_else(unknown_shape)?;
+    let action = description
+        .action
+        .require(SHAPE, "message.description.action")?;
+    let category = description
+        .category
+        .0
+        .as_deref()
+        .and_then(<[_]>::first)
+        .ok_or_else(unknown_shape)?;
+    let category = category.require(SHAPE, "message.description.category")?;
+    let ids = event.event.0.as_ref().ok_or_else(unknown_shape)?;
+    let id = if category == "agent" {
+        &ids.agent
+    } else {
+        &ids.room
+    };
+    let id = id
+        .get()
+        .or(ids.room.get())
+        .or(ids.agent.get())
+        .or(ids.guest.get())
+        .ok_or_else(unknown_shape)?;
+    let originaltype = format!("{category}.{action}");
+    Ok(draft(
+        &originaltype,
+        format!("{category}/{id}"),
+        event.timestamp.get(),
+        &originaltype,
+        raw,
+    ))
+}
+
+fn draft(
+    kind: &str,
+    subject: String,
+    timestamp: Option<&str>,
+    originaltype: &str,
+    raw: &RawValue,
+) -> Draft {
+    Draft {
+        source: CLOSER.name.to_owned(),
+        r#type: format!("app.closer.{kind}"),
+        subject,
+        time: OwnTime::parse(timestamp),
+        identity: Identity::Body {
+            content: json::canonical(raw, &[]),
+        },
+        index: 0,
+        originaltype: originaltype.to_owned(),
+        apiversion: None,
+        channel: None,
+        data: raw.to_owned(),
+    }
+}

@@ -1,0 +1,25 @@
+//! Pipedrive: JSON webhooks, versions 1 and 2, one event each.
+//!
+//! Sources: <https://pipedrive.readme.io/docs/guide-for-webhooks>,
+//! <https://pipedrive.readme.io/docs/guide-for-webhooks-v2>,
+//! <https://pipedrive.readme.io/docs/webhooks-v2-migration-guide>
+
+mod payload;
+#[cfg(feature = "samples")]
+pub mod samples;
+mod wire;
+
+use crate::{Credentials, Provider};
+use std::time::Duration;
+
+/// What Pipedrive is.
+pub const PIPEDRIVE: Provider = Provider {
+    name: "pipedrive",
+    // Pipedrive counts a failure after this long.
+    patience: Duration::from_secs(10),
+    // Its settings have fields for a user name and a password.
+    credentials: Credentials::Basic,
+    request_id_header: None,
+    user_agents: &["pipedrive"],
+    read: payload::read,
+};

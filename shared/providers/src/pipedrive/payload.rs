@@ -1,0 +1,181 @@
+//! Pipedrive: JSON webhooks, versions 1 and 2, one event each.
+//!
+//! Sources: <https://pipedrive.readme.io/docs/guide-for-webhooks>,
+//! <https://pipedrive.readme.io/docs/guide-for-webhooks-v2>,
+//! <https://pipedrive.readme.io/docs/webhooks-v2-migration-guide>
+
+use super::PIPEDRIVE;
+use super::wire::{Meta, Webhook};
+use models::{Delivery, Draft, Event, Identity, OwnTime, Unreadable, json};
+use serde_json::value::RawValue;
+
+/// Reads one webhook: the one event that it is.
+pub(super) fn read(delivery: &Delivery) -> Result<Vec<Event>, Unreadable> {
+    let raw = json::check(&delivery.body)?;
+    let webhook: Webhook = json::object(raw).ok_or_else(unknown_shape)?;
+    let meta = webhook.meta.0.as_ref().ok_or_else(unknown_shape)?;
+    let draft = if meta.entity.get().is_some() {
+        v2(meta, &webhook, raw)?
+    } else {
+        v1(meta, &webhook, raw)?
+    };
+    Ok(vec![Event::new(delivery, draft)?])
+}
+
+fn unknown_shape() -> Unreadable {
+    Unreadable::UnknownShape {
+        provider: PIPEDRIVE.name.to_owned(),
+    }
+}
+
+/// Version 2: `meta` names `entity` and `action`, and every event has an id.
+fn v2(meta: &Meta, webhook: &Webhook, raw: &RawValue) -> Result<Draft, Unreadable> {
+    const SHAPE: &str = "webhooks v2 event";
+    let (object, action) = (
+        meta.entity.require(SHAPE, "meta.entity")?,
+        meta.action.require(SHAPE, "meta.action")?,
+    );
+    let id = meta
+        .entity_id
+        .get()
+        .map(str::to_owned)
+        .or_else(|| webhook.own_id());
+    let id = id.ok_or_else(|| Unreadable::Missing {
+        shape: SHAPE.to_owned(),
+        field: "meta.entity_id".to_owned(),
+    })?;
+    // The survivor of a merge is told as a change that names what was merged into it.
+    let word = if action == "change" && meta.merged_from_id.get().is_some() {
+        "merged"
+    } else {
+        word(action)
+    };
+    let identity = match meta
+        .id
+        .get()
+        .filter(|event_id| names_the_event(event_id, &id))
+    {
+        Some(event_id) => Identity::Named {
+            event_id: event_id.to_owned(),
+            action: action.to_owned(),
+            entity: object.to_owned(),
+            entity_id: id.clone(),
+            merged_from_id: meta.merged_from_id.get().map(str::to_owned),
+            merged_to_id: meta.merged_to_id.get().map(str::to_owned),
+            content: json::canonical(raw, NOT_CONTENT),
+        },
+        None => Identity::Body {
+            content: json::canonical(raw, NOT_THE_EVENTS_OWN),
+        },
+    };
+    Ok(Draft {
+        source: source(meta),
+        r#type: format!("com.pipedrive.{object}.{word}"),
+        subject: format!("{object}/{id}"),
+        time: OwnTime::parse(meta.timestamp.get()),
+        identity,
+        index: 0,
+        originaltype: format!("{action}.{object}"),
+        apiversion: meta.version.get().map(str::to_owned),
+        channel: None,
+        data: raw.to_owned(),
+    })
+}
+
+/// Version 1: `meta` names `object` and `action`, as `event` does in one word (`updated.deal`). No event has an id.
+fn v1(meta: &Meta, webhook: &Webhook, raw: &RawValue) -> Result<Draft, Unreadable> {
+    const SHAPE: &str = "webhooks v1 event";
+    let (event_action, event_object) = webhook
+        .event
+        .get()
+        .and_then(|event| event.split_once('.'))
+        .unzip();
+    let action = meta
+        .action
+        .get()
+        .or(event_action)
+        .ok_or_else(unknown_shape)?;
+    let object = meta
+        .object
+        .get()
+        .or(event_object)
+        .filter(|object| !object.is_empty())
+        .ok_or_else(unknown_shape)?;
+    let id = meta
+        .id
+        .get()
+        .map(str::to_owned)
+        .or_else(|| webhook.own_id());
+    let id = id.ok_or_else(|| Unreadable::Missing {
+        shape: SHAPE.to_owned(),
+        field: "meta.id".to_owned(),
+    })?;
+    Ok(Draft {
+        source: source(meta),
+        r#type: format!("com.pipedrive.{object}.{}", word(action)),
+        subject: format!("{object}/{id}"),
+        time: OwnTime::first([meta.timestamp_micro.get(), meta.timestamp.get()]),
+        identity: Identity::Body {
+            content: json::canonical(raw, NOT_THE_EVENTS_OWN),
+        },
+        index: 0,
+        originaltype: webhook
+            .event
+            .get()
+            .map_or_else(|| format!("{action}.{object}"), str::to_owned),
+        apiversion: meta.v.get().or(webhook.v.get()).map(str::to_owned),
+        channel: None,
+        data: raw.to_owned(),
+    })
+}
+
+/// What differs between two attempts to deliver one event, and between two webhooks registered on one URL. `meta.type` is
+/// the webhook's (`general`, or `application` of an app's).
+const NOT_THE_EVENTS_OWN: &[&[&str]] = &[
+    &["retry"],
+    &["matches_filters"],
+    &["meta", "attempt"],
+    &["meta", "webhook_id"],
+    &["meta", "webhook_owner_id"],
+    &["meta", "correlation_id"],
+    &["meta", "matches_filters"],
+    &["meta", "type"],
+];
+
+/// The same for an event that has an id: what stands in `meta` beside its id and its words belongs to the attempt, the
+/// webhook or its user.
+const NOT_CONTENT: &[&[&str]] = &[&["meta"], &["retry"], &["matches_filters"]];
+
+/// The one word for an action that versions 1 and 2 name differently; any other stays Pipedrive's own.
+fn word(action: &str) -> &str {
+    match action {
+        "added" | "create" => "created",
+        "change" => "updated",
+        "delete" => "deleted",
+        own => own,
+    }
+}
+
+fn source(meta: &Meta) -> String {
+    match meta.company_id.get().or(meta.host.get()) {
+        Some(company) => format!("{}/{company}", PIPEDRIVE.name),
+        None => PIPEDRIVE.name.to_owned(),
+    }
+}
+
+/// Whether `meta.id` is an id of the event. `user` events repeat the user's id there, and leads have UUIDs of their own:
+/// neither names the event.
+fn names_the_event(meta_id: &str, entity_id: &str) -> bool {
+    is_uuid(meta_id) && meta_id != entity_id
+}
+
+/// Whether a text has a UUID's shape: hexadecimal digits in groups of 8, 4, 4, 4 and 12.
+fn is_uuid(text: &str) -> bool {
+    let groups = text.split('-').map(|group| {
+        (
+            group.len(),
+            group.bytes().all(|byte| byte.is_ascii_hexdigit()),
+        )
+    });
+    groups.eq([8, 4, 4, 4, 12].map(|len| (len, true)))
+}

@@ -1,0 +1,79 @@
+//! Pipedrive's webhooks made anew: what is new in each delivery, and events that no sample tells of. Used by `hookkeeper
+//! send`, and by no receiver.
+//!
+//! Sources: <https://pipedrive.readme.io/docs/guide-for-webhooks>,
+//! <https://pipedrive.readme.io/docs/guide-for-webhooks-v2>
+
+mod webhook_kind;
+
+use crate::samples::{Place, Renewal};
+use serde_json::Value;
+pub use webhook_kind::Happening;
+
+/// What makes one of Pipedrive's samples another delivery.
+pub const RENEWAL: Renewal = Renewal {
+    ids: &[
+        "meta.id",
+        "meta.entity_id",
+        "meta.correlation_id",
+        "data.id",
+        "current.id",
+        "current.0.id",
+        "previous.id",
+        "previous.0.id",
+    ],
+    references: &[],
+    times: &[
+        "meta.timestamp_micro",
+        "meta.timestamp",
+        "data.add_time",
+        "data.update_time",
+        "current.add_time",
+        "current.update_time",
+        "previous.add_time",
+        "previous.update_time",
+    ],
+    attempts: &["meta.attempt", "retry"],
+    places,
+};
+
+/// The object stands in `data`, or in version 1 in `current`; once deleted in `previous`. Version 1 has a user in a list.
+fn places(fields: &[(String, String)]) -> Vec<Place> {
+    let text = |path: &str| {
+        fields
+            .iter()
+            .find(|(it, _)| it == path)
+            .map(|(_, text)| text.clone())
+    };
+    let word = || Some(text("event")?.split_once('.')?.1.to_owned());
+    let object = text("meta.entity")
+        .or_else(|| text("meta.object"))
+        .or_else(word);
+    let parts = ["data", "current.0", "current", "previous.0", "previous"];
+    let is_there = |part: &&str| {
+        fields
+            .iter()
+            .any(|(path, _)| path.starts_with(&format!("{part}.")))
+    };
+    let place = |object| {
+        Some(Place {
+            object,
+            path: (*parts.iter().find(|part| is_there(part))?).to_owned(),
+            id: "id",
+        })
+    };
+    object.and_then(place).into_iter().collect()
+}
+
+/// Tells in `previous` what a field was, before it is changed. `path` leads to the field, or into it.
+pub fn remember(body: &mut Value, path: &str) {
+    let mut names = path.split('.');
+    let (Some(part @ ("data" | "current")), Some(field)) = (names.next(), names.next()) else {
+        return;
+    };
+    let was = body.get(part).and_then(|object| object.get(field)).cloned();
+    let previous = body.get_mut("previous").and_then(Value::as_object_mut);
+    if let (Some(was), Some(previous)) = (was, previous) {
+        previous.insert(field.to_owned(), was);
+    }
+}

@@ -1,0 +1,370 @@
+//! What was kept when: the index `kept`, and what else is found without knowing its key.
+//!
+//! Everything here is a stream that reads page by page: a table is larger than memory.
+
+use crate::{
+    Stored, Table, TableError,
+    schema::{self, Item, Key, quarantine_pk},
+    table::OTHER_VERSION,
+};
+use aws_sdk_dynamodb::{operation::query::builders::QueryFluentBuilder, types::AttributeValue};
+use futures_util::{
+    Stream, StreamExt, TryStreamExt,
+    future::{join_all, ready},
+    stream::{self, BoxStream, Peekable},
+};
+use models::{SHARDS, Timestamp};
+use std::{
+    cmp::Reverse,
+    collections::BTreeSet,
+    ops::Range,
+    pin::{Pin, pin},
+    time::Duration,
+};
+
+/// How many shards of hours are read at the same time.
+const CONCURRENT_SHARDS: usize = 32;
+
+/// The order in which things are read.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Order {
+    /// As they came.
+    OldestFirst,
+    /// What came last, first.
+    NewestFirst,
+}
+
+/// An event in the index of what was kept when.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Entry {
+    /// Where it stands.
+    pub key: Key,
+    /// Its type.
+    pub r#type: String,
+    /// When it was kept.
+    pub kept: Timestamp,
+}
+
+impl Entry {
+    /// Whose CRM: `pipedrive/7`.
+    #[must_use]
+    pub fn source(&self) -> &str {
+        self.key
+            .pk
+            .split_once('#')
+            .map_or(&*self.key.pk, |(source, _)| source)
+    }
+
+    /// To what it happened: `deal/42`.
+    #[must_use]
+    pub fn subject(&self) -> &str {
+        self.key
+            .pk
+            .split_once('#')
+            .map_or("", |(_, subject)| subject)
+    }
+
+    /// When it happened, as RFC 3339.
+    #[must_use]
+    pub fn time(&self) -> &str {
+        self.key
+            .sk
+            .split_once('#')
+            .map_or(&*self.key.sk, |(time, _)| time)
+    }
+
+    /// Its id.
+    #[must_use]
+    pub fn id(&self) -> &str {
+        self.key.sk.split_once('#').map_or("", |(_, id)| id)
+    }
+
+    fn of(item: &Item) -> Result<Self, TableError> {
+        let text = |name| schema::attribute(item, name).ok_or(OTHER_VERSION);
+        Ok(Self {
+            key: Key {
+                pk: text("pk")?.to_owned(),
+                sk: text("sk")?.to_owned(),
+            },
+            r#type: text("type")?.to_owned(),
+            kept: Timestamp::parse(text("kept")?).ok_or(OTHER_VERSION)?,
+        })
+    }
+}
+
+impl Table {
+    /// The events that were kept in a span of time, in the order of keeping.
+    pub fn kept(
+        &self,
+        span: Range<Timestamp>,
+        order: Order,
+    ) -> impl Stream<Item = Result<Entry, TableError>> {
+        let hours = in_order(hours(&span), order);
+        stream::iter(hours).flat_map(move |hour| self.kept_in(&hour, &span, order))
+    }
+
+    /// The sources of all events that were kept in a span of time.
+    ///
+    /// # Errors
+    /// [`TableError`].
+    pub async fn sources(&self, span: &Range<Timestamp>) -> Result<BTreeSet<String>, TableError> {
+        let hours = hours(span);
+        let shards = hours
+            .iter()
+            .flat_map(|hour| SHARDS.map(|shard| (hour, shard)));
+        let of_shards =
+            stream::iter(shards.map(|(hour, shard)| self.sources_in(hour, shard, span)));
+        let mut of_shards = pin!(of_shards.buffer_unordered(CONCURRENT_SHARDS));
+        let mut sources = BTreeSet::new();
+        while let Some(of_shard) = of_shards.next().await {
+            sources.extend(of_shard?);
+        }
+        Ok(sources)
+    }
+
+    /// Those of one shard of an hour. Takes entry by entry, since an hour may have any number of them.
+    async fn sources_in(
+        &self,
+        hour: &str,
+        shard: char,
+        span: &Range<Timestamp>,
+    ) -> Result<BTreeSet<String>, TableError> {
+        let mut entries = pin!(self.shard(hour, shard, span, Order::OldestFirst));
+        let mut sources = BTreeSet::new();
+        while let Some(entry) = entries.next().await {
+            let entry = entry?;
+            if !sources.contains(entry.source()) {
+                sources.insert(entry.source().to_owned());
+            }
+        }
+        Ok(sources)
+    }
+
+    /// Those of one hour (`2026-11-21T20`), of all its shards.
+    fn kept_in(
+        &self,
+        hour: &str,
+        span: &Range<Timestamp>,
+        order: Order,
+    ) -> BoxStream<'_, Result<Entry, TableError>> {
+        let shards = SHARDS.map(|shard| self.shard(hour, shard, span, order));
+        merged(shards.into(), order, |entry| {
+            (entry.kept, entry.key.clone())
+        })
+    }
+
+    /// Those of one shard of an hour.
+    fn shard(
+        &self,
+        hour: &str,
+        shard: char,
+        span: &Range<Timestamp>,
+        order: Order,
+    ) -> BoxStream<'static, Result<Entry, TableError>> {
+        let text = |text: String| AttributeValue::S(text);
+        let query = self
+            .query("#hour = :hour AND kept BETWEEN :since AND :until", order)
+            .index_name("kept")
+            .expression_attribute_names("#hour", "hour")
+            .expression_attribute_values(":hour", text(format!("{hour}#{shard}")))
+            .expression_attribute_values(":since", text(span.start.to_string()))
+            .expression_attribute_values(":until", text(span.end.to_string()));
+        let entries = items(query).map(|item| Entry::of(&item?));
+        // BETWEEN includes both ends.
+        let until = span.end;
+        entries
+            .try_filter(move |entry| ready(entry.kept < until))
+            .boxed()
+    }
+
+    /// Everything that happened to one subject, by its `<source>#<subject>`, in the order of `time`.
+    pub fn history<'a>(
+        &'a self,
+        pk: &str,
+    ) -> impl Stream<Item = Result<Stored, TableError>> + use<'a> {
+        let query = self
+            .query("pk = :pk", Order::OldestFirst)
+            .consistent_read(true);
+        self.stored(query.expression_attribute_values(":pk", AttributeValue::S(pk.to_owned())))
+            .boxed()
+    }
+
+    /// The quarantined deliveries of a provider that arrived in a span of time.
+    pub fn quarantined(
+        &self,
+        provider: &'static str,
+        span: Range<Timestamp>,
+        order: Order,
+    ) -> impl Stream<Item = Result<Stored, TableError>> {
+        let days = in_order(days(&span), order);
+        stream::iter(days).flat_map(move |day| {
+            let shards = SHARDS.map(|shard| {
+                let pk = quarantine_pk(provider, &day, shard);
+                self.stored(self.quarantine_query(pk, &span, order)).boxed()
+            });
+            merged(shards.into(), order, |stored| stored.key.sk.clone())
+        })
+    }
+
+    /// The keys of those that an interrupted removal left behind, which [`Table::quarantined`] leaves out, in no order.
+    /// [`Table::remove`] deletes the rest of them.
+    pub fn half_removed(
+        &self,
+        provider: &'static str,
+        span: Range<Timestamp>,
+    ) -> impl Stream<Item = Result<Key, TableError>> {
+        stream::iter(days(&span)).flat_map(move |day| {
+            let shards = SHARDS.map(|shard| {
+                let pk = quarantine_pk(provider, &day, shard);
+                let heads = items(self.quarantine_query(pk, &span, Order::OldestFirst));
+                heads
+                    .try_filter(|item| ready(schema::is_being_removed(item)))
+                    .map_ok(|item| schema::key(&item))
+                    .boxed()
+            });
+            stream::iter(shards).flatten()
+        })
+    }
+
+    fn quarantine_query(
+        &self,
+        pk: String,
+        span: &Range<Timestamp>,
+        order: Order,
+    ) -> QueryFluentBuilder {
+        self.query("pk = :pk AND sk BETWEEN :since AND :until", order)
+            .expression_attribute_values(":pk", AttributeValue::S(pk))
+            .expression_attribute_values(":since", AttributeValue::S(span.start.to_string()))
+            .expression_attribute_values(":until", AttributeValue::S(span.end.to_string()))
+            .consistent_read(true)
+    }
+
+    fn query(&self, condition: &str, order: Order) -> QueryFluentBuilder {
+        let query = self
+            .client
+            .query()
+            .table_name(&self.name)
+            .key_condition_expression(condition);
+        query.scan_index_forward(order == Order::OldestFirst)
+    }
+
+    /// The records that a query finds, those that are there whole. Parts stand beside a record whose subject reads like a
+    /// place of parts.
+    fn stored(&self, query: QueryFluentBuilder) -> impl Stream<Item = Result<Stored, TableError>> {
+        let heads = items(query).try_filter(|item| ready(!schema::is_part(item)));
+        heads
+            .then(async |item| self.whole(item?).await)
+            .try_filter_map(async |stored| Ok(stored))
+    }
+}
+
+/// What a query finds, page by page.
+fn items(query: QueryFluentBuilder) -> impl Stream<Item = Result<Item, TableError>> {
+    let pages = query.into_paginator().items().send();
+    stream::unfold(pages, async |mut pages| {
+        Some((pages.next().await?.map_err(TableError::from), pages))
+    })
+}
+
+/// Several streams that are in order of a key, as one that is.
+fn merged<'a, T: Send + Sync + 'a, K: Ord + 'a>(
+    streams: Vec<BoxStream<'a, Result<T, TableError>>>,
+    order: Order,
+    key: fn(&T) -> K,
+) -> BoxStream<'a, Result<T, TableError>> {
+    let heads: Vec<Peekable<_>> = streams.into_iter().map(StreamExt::peekable).collect();
+    let next = move |mut heads: Vec<Peekable<BoxStream<'a, Result<T, TableError>>>>| async move {
+        let peeked = join_all(heads.iter_mut().map(|head| Pin::new(head).peek())).await;
+        // An error comes before everything, in either order.
+        let ranked = peeked
+            .into_iter()
+            .enumerate()
+            .filter_map(|(index, item)| Some((item?.as_ref().ok().map(key), index)));
+        let index = match order {
+            Order::OldestFirst => ranked.min().map(|(_, index)| index),
+            Order::NewestFirst => ranked
+                .map(|(key, index)| (key.map(Reverse), index))
+                .min()
+                .map(|(_, index)| index),
+        }?;
+        let item = heads.get_mut(index)?.next().await?;
+        Some((item, heads))
+    };
+    stream::unfold(heads, next).boxed()
+}
+
+/// The hours that a span touches: `2026-11-21T20`.
+fn hours(span: &Range<Timestamp>) -> Vec<String> {
+    touched(span, 3_600).map(Timestamp::hour).collect()
+}
+
+/// The days that a span touches: `2026-11-21`.
+fn days(span: &Range<Timestamp>) -> Vec<String> {
+    touched(span, 86_400).map(Timestamp::day).collect()
+}
+
+/// The beginnings of all spans of so many seconds that a span touches.
+fn touched(span: &Range<Timestamp>, seconds: u64) -> impl Iterator<Item = Timestamp> {
+    let of = |time: Timestamp| u64::try_from(time.as_seconds()).unwrap_or_default() / seconds;
+    (of(span.start)..=of(span.end))
+        .map(move |number| Timestamp::from_unix(Duration::from_secs(number * seconds)))
+}
+
+fn in_order<T>(mut items: Vec<T>, order: Order) -> Vec<T> {
+    if order == Order::NewestFirst {
+        items.reverse();
+    }
+    items
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn time(text: &str) -> Timestamp {
+        Timestamp::parse(text).unwrap()
+    }
+
+    #[test]
+    fn a_span_touches_the_hours_of_both_its_ends() {
+        let span = time("2026-11-21T22:59:59.999999Z")..time("2026-11-22T00:00:00.000000Z");
+        assert_eq!(
+            hours(&span),
+            ["2026-11-21T22", "2026-11-21T23", "2026-11-22T00"]
+        );
+        assert_eq!(days(&span), ["2026-11-21", "2026-11-22"]);
+    }
+
+    #[tokio::test]
+    async fn streams_are_merged_in_order_and_an_error_comes_first() {
+        let merged = async |streams: Vec<Vec<Result<u8, TableError>>>, order| -> Vec<Option<u8>> {
+            let streams = streams
+                .into_iter()
+                .map(|items| stream::iter(items).boxed())
+                .collect();
+            merged(streams, order, |number: &u8| *number)
+                .map(Result::ok)
+                .collect()
+                .await
+        };
+        let streams = || vec![vec![Ok(1), Ok(4)], vec![], vec![Ok(2), Ok(3), Ok(5)]];
+        assert_eq!(
+            merged(streams(), Order::OldestFirst).await,
+            [1, 2, 3, 4, 5].map(Some)
+        );
+        let reversed = || {
+            streams()
+                .into_iter()
+                .map(|items: Vec<_>| items.into_iter().rev().collect())
+                .collect()
+        };
+        assert_eq!(
+            merged(reversed(), Order::NewestFirst).await,
+            [5, 4, 3, 2, 1].map(Some)
+        );
+        for order in [Order::OldestFirst, Order::NewestFirst] {
+            let failing = vec![vec![Ok(7)], vec![Err(OTHER_VERSION)]];
+            assert_eq!(merged(failing, order).await, [None, Some(7)]);
+        }
+    }
+}

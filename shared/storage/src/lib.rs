@@ -1,0 +1,25 @@
+//! Where records are kept: one DynamoDB table, and a queue beside it for what the table does not take in time.
+//!
+//! The only crate of a function that names the AWS SDK.
+
+pub mod budget;
+mod client;
+mod failure;
+mod index;
+mod queue;
+mod removal;
+pub mod schema;
+mod settings;
+mod store;
+mod table;
+mod tls;
+
+pub use client::Client;
+pub use failure::Failure;
+pub use index::{Entry, Order};
+pub use queue::{Message, NoItem, Spool};
+pub use schema::Key;
+pub use settings::{Settings, SettingsError};
+pub use store::{Outcome, Store};
+pub use table::{Kept, Stored, Table, TableError};
+pub use tls::network;

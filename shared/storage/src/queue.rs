@@ -1,0 +1,384 @@
+//! The spool: a queue of finished items, for what the table does not take in time.
+//!
+//! A message is one item: its DynamoDB JSON, zlib, base64, since SQS takes XML characters only, and one item of 400 KB at
+//! the most always fits its limit of 1 MiB. The drain needs no provider to put it into the table.
+
+use crate::{
+    Client, Failure, Settings,
+    budget::{ATTEMPT, ATTEMPT_PER_MEGABYTE, ATTEMPTS, SHARE, attempt_to_send},
+    schema::Item,
+};
+use aws_sdk_dynamodb::{primitives::Blob, types::AttributeValue};
+use aws_sdk_sqs::{
+    error::SdkError, operation::send_message_batch::SendMessageBatchError,
+    types::SendMessageBatchRequestEntry,
+};
+use base64::{Engine, engine::general_purpose::STANDARD};
+use flate2::{Compression, read::ZlibDecoder, write::ZlibEncoder};
+use futures_util::{StreamExt, stream};
+use serde::{Deserialize, Serialize};
+use std::{
+    collections::BTreeMap,
+    io::{Read, Write},
+    sync::{Arc, OnceLock},
+    time::Duration,
+};
+use tokio::time::Instant;
+
+/// The most of a batch, in bytes of its messages and in messages.
+///
+/// Source: <https://docs.aws.amazon.com/AWSSimpleQueueService/latest/SQSDeveloperGuide/quotas-messages.html>
+const MAX_BATCH_BYTES: usize = 1_000_000;
+const MAX_BATCH_MESSAGES: usize = 10;
+/// The most JSON that a message is unpacked to. An item of 400 KB needs 2.4 MB, where JSON writes each of its bytes in six.
+const MAX_JSON_BYTES: u64 = 8_000_000;
+/// How many batches are sent at the same time.
+const CONCURRENT_BATCHES: usize = 8;
+
+const _: () = assert!(
+    ATTEMPT.as_millis() + ATTEMPT_PER_MEGABYTE.as_millis() * CONCURRENT_BATCHES as u128
+        <= SHARE.as_millis(),
+    "a share holds the longest attempt"
+);
+
+/// The queue that the table's absence is slept through in.
+#[derive(Debug, Clone)]
+pub struct Spool {
+    connection: Client,
+    settings: Settings,
+    /// Made when it is first needed: that takes a millisecond of a cold start, and most have no use for it.
+    client: OnceLock<aws_sdk_sqs::Client>,
+    url: String,
+}
+
+/// An item on its way through the spool. A clone is the same text.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Message(Arc<str>);
+
+/// What became of some messages that were sent.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Sent {
+    /// Of each message, whether the spool said in time that it has it.
+    pub taken: Vec<bool>,
+    /// How the spool failed, where it did.
+    pub failure: Option<Failure>,
+}
+
+/// What became of one batch.
+#[derive(Debug)]
+struct SentBatch {
+    /// The indexes of the messages that were taken.
+    taken: Vec<usize>,
+    failure: Option<Failure>,
+}
+
+impl Sent {
+    fn add(&mut self, batch: SentBatch) {
+        for index in batch.taken {
+            if let Some(is_taken) = self.taken.get_mut(index) {
+                *is_taken = true;
+            }
+        }
+        if let Some(failure) = batch.failure {
+            self.failure = Some(failure.after(self.failure.take()));
+        }
+    }
+}
+
+impl SentBatch {
+    fn failed(failure: Failure) -> Self {
+        Self {
+            taken: Vec::new(),
+            failure: Some(failure),
+        }
+    }
+}
+
+/// Why a message holds no item.
+#[derive(Debug, PartialEq, Eq, thiserror::Error)]
+#[error("the message is not an item in base64, zlib and DynamoDB JSON")]
+pub struct NoItem;
+
+#[derive(Serialize, Deserialize)]
+enum Attribute {
+    S(String),
+    N(String),
+    B(String),
+}
+
+impl Message {
+    /// The message of an item.
+    #[must_use]
+    pub fn of(item: &Item) -> Self {
+        let attribute = |value: &AttributeValue| match value {
+            AttributeValue::S(text) => Some(Attribute::S(text.clone())),
+            AttributeValue::N(number) => Some(Attribute::N(number.clone())),
+            AttributeValue::B(blob) => Some(Attribute::B(STANDARD.encode(blob))),
+            _ => None,
+        };
+        let item: BTreeMap<&str, _> = item
+            .iter()
+            .filter_map(|(name, it)| Some((&**name, attribute(it)?)))
+            .collect();
+        let json = serde_json::to_vec(&item).unwrap_or_default();
+        // What is packed would cost time and become no smaller.
+        let compression = if item.contains_key("packed") {
+            Compression::none()
+        } else {
+            Compression::fast()
+        };
+        let mut zlib = ZlibEncoder::new(Vec::new(), compression);
+        // Writing to memory does not fail.
+        zlib.write_all(&json).ok();
+        Self(STANDARD.encode(zlib.finish().unwrap_or_default()).into())
+    }
+
+    /// A message as SQS delivers it.
+    #[must_use]
+    pub fn received(body: String) -> Self {
+        Self(body.into())
+    }
+
+    /// Its text, as SQS takes it.
+    #[must_use]
+    pub fn text(&self) -> &str {
+        &self.0
+    }
+
+    /// The item.
+    ///
+    /// # Errors
+    /// [`NoItem`]: it is not a message that [`Message::of`] made.
+    pub fn item(&self) -> Result<Item, NoItem> {
+        let zlib = STANDARD.decode(self.text()).map_err(|_| NoItem)?;
+        let mut json = Vec::new();
+        ZlibDecoder::new(&*zlib)
+            .take(MAX_JSON_BYTES)
+            .read_to_end(&mut json)
+            .map_err(|_| NoItem)?;
+        let item: BTreeMap<String, Attribute> =
+            serde_json::from_slice(&json).map_err(|_| NoItem)?;
+        let value = |attribute| {
+            Ok(match attribute {
+                Attribute::S(text) => AttributeValue::S(text),
+                Attribute::N(number) => AttributeValue::N(number),
+                Attribute::B(base64) => {
+                    AttributeValue::B(Blob::new(STANDARD.decode(base64).map_err(|_| NoItem)?))
+                }
+            })
+        };
+        item.into_iter()
+            .map(|(name, attribute)| Ok((name, value(attribute)?)))
+            .collect()
+    }
+}
+
+impl Spool {
+    /// The spool of these settings, where they have one. Connects at the first use.
+    #[must_use]
+    pub fn new(client: &Client, settings: &Settings) -> Option<Self> {
+        let (url, settings) = (settings.spool.clone()?, settings.clone());
+        Some(Self {
+            connection: client.clone(),
+            settings,
+            client: OnceLock::new(),
+            url,
+        })
+    }
+
+    /// Sends messages until a deadline. What fails of a batch that is else taken is sent again at once.
+    pub async fn send(&self, messages: &[Message], deadline: Instant) -> Sent {
+        let mut sent = Sent {
+            taken: vec![false; messages.len()],
+            failure: None,
+        };
+        for _ in 0..ATTEMPTS {
+            let batches = batches(messages, &sent.taken);
+            let attempt = attempt_to_send(self.connection.attempt, bytes_at_once(&batches));
+            let batches =
+                stream::iter(batches).map(|batch| self.send_until(deadline, attempt, batch));
+            let batches: Vec<SentBatch> =
+                batches.buffer_unordered(CONCURRENT_BATCHES).collect().await;
+            let is_none_taken = batches.iter().all(|batch| batch.taken.is_empty());
+            for batch in batches {
+                sent.add(batch);
+            }
+            if is_none_taken {
+                break;
+            }
+        }
+        sent
+    }
+
+    async fn send_until(
+        &self,
+        deadline: Instant,
+        attempt: Duration,
+        batch: Vec<(usize, Message)>,
+    ) -> SentBatch {
+        match tokio::time::timeout_at(deadline, self.send_batch(attempt, batch)).await {
+            Ok(sent) => sent,
+            Err(_) => SentBatch::failed(Failure::timeout()),
+        }
+    }
+
+    /// Sends one batch, in attempts of a given time.
+    async fn send_batch(&self, attempt: Duration, batch: Vec<(usize, Message)>) -> SentBatch {
+        let count = batch.len();
+        let entries = batch.into_iter().map(|(index, message)| {
+            SendMessageBatchRequestEntry::builder()
+                .id(index.to_string())
+                .message_body(message.text())
+                .build()
+        });
+        let entries = match entries.collect() {
+            Ok(entries) => entries,
+            Err(error) => {
+                return SentBatch::failed(Failure::from(&SdkError::<SendMessageBatchError>::from(
+                    error,
+                )));
+            }
+        };
+        let client = self
+            .client
+            .get_or_init(|| self.connection.sqs(&self.settings));
+        let send = client
+            .send_message_batch()
+            .queue_url(&self.url)
+            .set_entries(Some(entries));
+        let timeout = self.connection.timeout(attempt);
+        let send = send
+            .customize()
+            .config_override(aws_sdk_sqs::Config::builder().timeout_config(timeout));
+        let answer = match send.send().await {
+            Ok(answer) => answer,
+            Err(error) => return SentBatch::failed(Failure::from(&error)),
+        };
+        let taken: Vec<usize> = answer
+            .successful
+            .iter()
+            .filter_map(|entry| entry.id.parse().ok())
+            .collect();
+        let failure = match answer.failed.first() {
+            Some(failed) => Some(Failure::refused(&failed.code)),
+            None if taken.len() < count => Some(Failure::bad_answer()),
+            None => None,
+        };
+        SentBatch { taken, failure }
+    }
+}
+
+/// The messages that are not taken, in order, with their indexes, in batches that SQS takes. One message alone always is.
+fn batches(messages: &[Message], taken: &[bool]) -> Vec<Vec<(usize, Message)>> {
+    let mut batches: Vec<Vec<_>> = Vec::new();
+    let mut bytes = 0;
+    for ((index, message), is_taken) in messages.iter().enumerate().zip(taken) {
+        if *is_taken {
+            continue;
+        }
+        bytes += message.0.len();
+        match batches.last_mut() {
+            Some(batch) if batch.len() < MAX_BATCH_MESSAGES && bytes <= MAX_BATCH_BYTES => {
+                batch.push((index, message.clone()));
+            }
+            _ => {
+                bytes = message.0.len();
+                batches.push(vec![(index, message.clone())]);
+            }
+        }
+    }
+    batches
+}
+
+/// The most bytes of these batches that are sent at the same time.
+fn bytes_at_once(batches: &[Vec<(usize, Message)>]) -> usize {
+    let bytes: usize = batches
+        .iter()
+        .flatten()
+        .map(|(_, message)| message.0.len())
+        .sum();
+    bytes.min(CONCURRENT_BATCHES * MAX_BATCH_BYTES)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::schema::MAX_ITEM_BYTES;
+
+    fn item(data: &str) -> Item {
+        Item::from([
+            (
+                "pk".to_owned(),
+                AttributeValue::S("closer#customer/1".to_owned()),
+            ),
+            ("data".to_owned(), AttributeValue::S(data.to_owned())),
+            (
+                "body".to_owned(),
+                AttributeValue::B(Blob::new([0, 255, b'<'])),
+            ),
+            (
+                "expires".to_owned(),
+                AttributeValue::N("1795255200".to_owned()),
+            ),
+        ])
+    }
+
+    #[test]
+    fn an_item_comes_out_of_a_message_as_it_went_in() {
+        let item = item("\u{0} <é> \u{ffff} \u{1f600}");
+        let message = Message::of(&item);
+        assert!(
+            message
+                .0
+                .bytes()
+                .all(|byte| byte.is_ascii_alphanumeric() || b"+/=".contains(&byte))
+        );
+        assert_eq!(message.item(), Ok(item));
+        for garbage in [
+            "",
+            "no base64",
+            "YWJj",
+            &STANDARD.encode([0x78, 0x01, 1, 0]),
+        ] {
+            assert_eq!(
+                Message::received(garbage.to_owned()).item(),
+                Err(NoItem),
+                "{garbage}"
+            );
+        }
+    }
+
+    #[test]
+    fn a_message_is_unpacked_up_to_what_the_largest_item_needs() {
+        let largest = item(&"\u{1}".repeat(MAX_ITEM_BYTES));
+        assert_eq!(Message::of(&largest).item(), Ok(largest));
+        // Well formed, and of 1 MB for 100 MB.
+        let bomb = Message::of(&item(&" ".repeat(100_000_000)));
+        assert!(bomb.text().len() < 1_000_000);
+        assert_eq!(bomb.item(), Err(NoItem));
+    }
+
+    #[test]
+    fn batches_are_what_sqs_takes() {
+        let sizes = |bodies: &[usize]| -> Vec<usize> {
+            let messages: Vec<_> = bodies
+                .iter()
+                .map(|bytes| Message::received("x".repeat(*bytes)))
+                .collect();
+            batches(&messages, &vec![false; bodies.len()])
+                .iter()
+                .map(Vec::len)
+                .collect()
+        };
+        assert_eq!(sizes(&[1; 25]), [10, 10, 5]);
+        assert_eq!(
+            sizes(&[MAX_BATCH_BYTES / 2, MAX_BATCH_BYTES / 2, 1, MAX_BATCH_BYTES]),
+            [2, 1, 1]
+        );
+        assert!(sizes(&[]).is_empty());
+
+        let messages = ["a", "b", "c"].map(|text| Message::received(text.to_owned()));
+        let left = batches(&messages, &[true, false, true]);
+        assert_eq!(left, [[(1, messages[1].clone())]]);
+    }
+}

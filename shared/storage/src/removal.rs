@@ -1,0 +1,113 @@
+//! Removing records, each with the parts that any writer put for it.
+
+use crate::{Key, Table, TableError, schema};
+use aws_sdk_dynamodb::{error::SdkError, types::AttributeValue};
+
+impl Table {
+    /// Removes a record and every part that any writer put for it.
+    ///
+    /// The item of a record with parts is marked, then the parts are deleted, then the item. Readers skip a marked item,
+    /// so they never see a record whose parts are gone. An interrupted removal leaves the marked item where it was:
+    /// removing it again deletes the rest.
+    ///
+    /// A receiver that stores the same record at the same moment can lose its parts to the removal. Commands remove
+    /// records whose deliveries are over.
+    ///
+    /// # Errors
+    /// [`TableError`].
+    pub async fn remove(&self, key: &Key) -> Result<(), TableError> {
+        let parts = self.parts_of_all_writers(key).await?;
+        if !parts.is_empty() {
+            self.mark(key).await?;
+        }
+        for part in &parts {
+            self.delete(part).await?;
+        }
+        self.delete(key).await
+    }
+
+    /// Removes what an interrupted removal left of a record; says whether there was one.
+    ///
+    /// # Errors
+    /// [`TableError`].
+    pub async fn finish_removal(&self, key: &Key) -> Result<bool, TableError> {
+        let item = self.item(key).await?;
+        let was_interrupted = item.is_some_and(|item| schema::is_being_removed(&item));
+        if was_interrupted {
+            self.remove(key).await?;
+        }
+        Ok(was_interrupted)
+    }
+
+    /// Removes the parts of a record that the item under its key does not name: those of another writer, and those of the
+    /// item that was there before.
+    pub(crate) async fn remove_other_parts(
+        &self,
+        key: &Key,
+        own: &[Key],
+    ) -> Result<(), TableError> {
+        for part in self.parts_of_all_writers(key).await? {
+            if !own.contains(&part) {
+                self.delete(&part).await?;
+            }
+        }
+        Ok(())
+    }
+
+    /// The keys of all parts that were put for the item of a key.
+    async fn parts_of_all_writers(&self, key: &Key) -> Result<Vec<Key>, TableError> {
+        let prefix = schema::parts_of(key);
+        let query = self
+            .client
+            .query()
+            .table_name(&self.name)
+            .consistent_read(true)
+            .key_condition_expression("pk = :pk AND begins_with(sk, :sk)")
+            .expression_attribute_values(":pk", AttributeValue::S(prefix.pk))
+            .expression_attribute_values(":sk", AttributeValue::S(prefix.sk))
+            .projection_expression("pk, sk, #kind")
+            .expression_attribute_names("#kind", "kind");
+        let mut items = query.into_paginator().items().send();
+        let mut parts = Vec::new();
+        while let Some(item) = items.next().await {
+            let item = item?;
+            let part = schema::key(&item);
+            if schema::is_part(&item) && schema::is_owned_by(&part, key) {
+                parts.push(part);
+            }
+        }
+        Ok(parts)
+    }
+
+    /// Marks an item, where there is one.
+    async fn mark(&self, key: &Key) -> Result<(), TableError> {
+        let update = self
+            .client
+            .update_item()
+            .table_name(&self.name)
+            .set_key(Some(schema::key_attributes(key)))
+            .condition_expression("attribute_exists(pk)")
+            .update_expression("SET #removing = :removing")
+            .expression_attribute_names("#removing", schema::REMOVING)
+            .expression_attribute_values(":removing", AttributeValue::Bool(true));
+        match update.send().await {
+            Ok(_) => Ok(()),
+            Err(SdkError::ServiceError(error))
+                if error.err().is_conditional_check_failed_exception() =>
+            {
+                Ok(())
+            }
+            Err(error) => Err(error.into()),
+        }
+    }
+
+    async fn delete(&self, key: &Key) -> Result<(), TableError> {
+        let delete = self
+            .client
+            .delete_item()
+            .table_name(&self.name)
+            .set_key(Some(schema::key_attributes(key)));
+        delete.send().await?;
+        Ok(())
+    }
+}

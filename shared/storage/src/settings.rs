@@ -1,0 +1,89 @@
+//! What a function is told by its environment about where to keep things.
+
+use crate::tls;
+use aws_sdk_dynamodb::config::{Credentials, Region};
+use std::{env, io, time::Duration};
+
+/// Where and for how long records are kept.
+#[derive(Debug, Clone)]
+pub struct Settings {
+    /// `HOOKKEEPER_TABLE`.
+    pub table: String,
+    /// `HOOKKEEPER_SPOOL_URL`: the queue for what the table does not take. Without one, what the table does not take is
+    /// answered 503.
+    pub spool: Option<String>,
+    /// `HOOKKEEPER_RETENTION_DAYS`: how long events stay; for ever when it is unset or `0`.
+    pub retention: Option<Duration>,
+    /// `AWS_REGION`.
+    pub region: Region,
+    /// `AWS_ENDPOINT_URL_DYNAMODB`, else `AWS_ENDPOINT_URL`; AWS's own when neither is set.
+    pub dynamodb_endpoint: Option<String>,
+    /// `AWS_ENDPOINT_URL_SQS`, else `AWS_ENDPOINT_URL`; AWS's own when neither is set.
+    pub sqs_endpoint: Option<String>,
+    /// `AWS_ACCESS_KEY_ID`, `AWS_SECRET_ACCESS_KEY`, `AWS_SESSION_TOKEN`: Lambda sets them for an environment's life.
+    pub credentials: Credentials,
+}
+
+/// Why the environment is not enough to start with.
+#[derive(Debug, thiserror::Error)]
+pub enum SettingsError {
+    /// A variable is unset or empty.
+    #[error("the environment variable {0} is not set")]
+    Unset(&'static str),
+    /// `AWS_CA_BUNDLE` names nothing of use.
+    #[error("AWS_CA_BUNDLE names a file that cannot be used ({0})")]
+    Bundle(io::Error),
+    /// `HOOKKEEPER_RETENTION_DAYS` is something else.
+    #[error("HOOKKEEPER_RETENTION_DAYS is not a number of days (0 keeps events for ever)")]
+    Retention,
+}
+
+impl Settings {
+    /// Reads the process's environment.
+    ///
+    /// # Errors
+    /// As [`SettingsError`] lists.
+    pub fn from_env() -> Result<Self, SettingsError> {
+        let days = variable("HOOKKEEPER_RETENTION_DAYS").unwrap_or_else(|| "0".to_owned());
+        let days: u32 = days.parse().map_err(|_| SettingsError::Retention)?;
+        tls::bundle().transpose().map_err(SettingsError::Bundle)?;
+        let endpoint = |service| variable(service).or_else(|| variable("AWS_ENDPOINT_URL"));
+        Ok(Self {
+            table: require("HOOKKEEPER_TABLE")?,
+            spool: variable("HOOKKEEPER_SPOOL_URL"),
+            retention: (days > 0).then(|| Duration::from_secs(u64::from(days) * 86_400)),
+            region: Region::new(require("AWS_REGION")?),
+            dynamodb_endpoint: endpoint("AWS_ENDPOINT_URL_DYNAMODB"),
+            sqs_endpoint: endpoint("AWS_ENDPOINT_URL_SQS"),
+            credentials: Credentials::new(
+                require("AWS_ACCESS_KEY_ID")?,
+                require("AWS_SECRET_ACCESS_KEY")?,
+                variable("AWS_SESSION_TOKEN"),
+                None,
+                "environment",
+            ),
+        })
+    }
+
+    /// Of a table behind an endpoint on this machine, which asks for no real credentials.
+    #[must_use]
+    pub fn local(table: &str, dynamodb_endpoint: String) -> Self {
+        Self {
+            table: table.to_owned(),
+            spool: None,
+            retention: None,
+            region: Region::from_static("us-east-1"),
+            dynamodb_endpoint: Some(dynamodb_endpoint),
+            sqs_endpoint: None,
+            credentials: Credentials::new("local", "local", None, None, "local"),
+        }
+    }
+}
+
+fn require(name: &'static str) -> Result<String, SettingsError> {
+    variable(name).ok_or(SettingsError::Unset(name))
+}
+
+fn variable(name: &str) -> Option<String> {
+    env::var(name).ok().filter(|value| !value.is_empty())
+}

@@ -1,0 +1,53 @@
+//! The time that a delivery may wait for the stores.
+
+use crate::budget::PAUSE;
+use std::time::Duration;
+
+/// What is left of the time for the stores. What computing takes is not part of it.
+#[derive(Debug)]
+pub(super) struct Budget {
+    table: Duration,
+    spool: Duration,
+    total: Duration,
+}
+
+impl Budget {
+    /// A share for each store.
+    pub(super) fn new(share: Duration, has_spool: bool) -> Self {
+        let spool = if has_spool { share } else { Duration::ZERO };
+        Self {
+            table: share,
+            spool,
+            total: share + spool,
+        }
+    }
+
+    pub(super) fn for_the_table(&self) -> Duration {
+        self.table.min(self.total)
+    }
+
+    pub(super) fn for_the_spool(&self) -> Duration {
+        self.spool.min(self.total)
+    }
+
+    pub(super) fn spend_on_the_table(&mut self, spent: Duration) {
+        self.table = self.table.saturating_sub(spent);
+        self.total = self.total.saturating_sub(spent);
+    }
+
+    pub(super) fn spend_on_the_spool(&mut self, spent: Duration) {
+        self.spool = self.spool.saturating_sub(spent);
+        self.total = self.total.saturating_sub(spent);
+    }
+
+    /// Waits before both stores are asked again; says no, at once, where there would be no time left to ask one.
+    pub(super) async fn pause(&mut self) -> bool {
+        let shares = self.table + self.spool;
+        if shares.is_zero() || self.total <= PAUSE {
+            return false;
+        }
+        tokio::time::sleep(PAUSE).await;
+        self.total -= PAUSE;
+        true
+    }
+}

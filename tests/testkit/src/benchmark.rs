@@ -1,0 +1,237 @@
+//! What a function costs: its cold start, its warm calls, its memory and its size, beside floors and peers.
+
+mod share;
+mod subject;
+mod tls;
+
+pub use share::Share;
+pub use subject::{Subject, build};
+pub use tls::Terminator;
+
+use crate::runtime_api::{Environment, Function};
+use hookkeeper::{
+    dev::{Data, DynamoDb},
+    template::TEMPLATE,
+};
+use serde::Serialize;
+use share::Limit;
+use std::{
+    fs,
+    time::{Duration, Instant},
+};
+
+/// How a function reaches DynamoDB.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Endpoint {
+    /// In the clear.
+    Http,
+    /// Behind TLS, as AWS is: what a real cold start pays.
+    Tls,
+}
+
+/// The embedded DynamoDB, in the clear and behind TLS.
+#[derive(Debug)]
+pub struct Store {
+    dynamodb: DynamoDb,
+    terminator: Terminator,
+}
+
+impl Store {
+    /// Starts one, with an empty table.
+    pub async fn start() -> Self {
+        let dynamodb = DynamoDb::start(&Data::Memory, 0, TEMPLATE).await.unwrap();
+        let terminator = Terminator::start(dynamodb.port()).await;
+        Self {
+            dynamodb,
+            terminator,
+        }
+    }
+
+    /// The environment of a function that is to use it.
+    fn environment(&self, subject: &Subject, endpoint: Endpoint) -> Environment {
+        let environment = subject.environment(&self.dynamodb.endpoint());
+        match endpoint {
+            Endpoint::Http => environment,
+            Endpoint::Tls => self.terminator.trusted_by(environment),
+        }
+    }
+}
+
+/// A cold start.
+#[derive(Debug, Clone, Copy)]
+pub struct Cold {
+    /// From the spawn of the process to its first answer, the event having waited for it; Init at full speed.
+    pub whole: Duration,
+    /// The part of it in which the event was handled, at the share of the processor.
+    pub handler: Duration,
+}
+
+/// Starts a fresh process, lets it finish its Init at full speed as Lambda does, and gives it its first event.
+pub async fn cold(
+    subject: &Subject,
+    store: &Store,
+    endpoint: Endpoint,
+    share: Share,
+    number: u32,
+) -> Cold {
+    let environment = store.environment(subject, endpoint);
+    let mut function = Function::spawn(&subject.program, &environment).await;
+    function.polled().await;
+    let init = function.spawned.elapsed();
+    let limit = share.limit(function.pid().unwrap());
+    let asked = Instant::now();
+    let answer = function.invoke(subject.event(number)).await;
+    let handler = asked.elapsed();
+    assert_eq!(
+        answer.status(),
+        200,
+        "{}: {answer:?} {}",
+        subject.name,
+        function.stderr()
+    );
+    drop(limit);
+    Cold {
+        whole: init + handler,
+        handler,
+    }
+}
+
+/// A process that is called again and again, over a store of its own.
+#[derive(Debug)]
+pub struct Warm {
+    subject: Subject,
+    function: Function,
+    calls: u32,
+    latencies: Vec<Duration>,
+    cpu: Duration,
+    /// Held for as long as the function runs.
+    _limit: Limit,
+    _store: Store,
+}
+
+/// What the calls of a warm process cost.
+#[derive(Debug, Clone, Copy)]
+pub struct Calls {
+    /// The median latency.
+    pub p50: Duration,
+    /// The latency that one call in a hundred exceeds.
+    pub p99: Duration,
+    /// Processor time a call.
+    pub cpu: Duration,
+    /// The most memory that the process held, in bytes.
+    pub peak_memory: usize,
+}
+
+impl Warm {
+    /// Starts a process, and calls it until nothing is new to it.
+    pub async fn start(subject: &Subject, endpoint: Endpoint, share: Share) -> Self {
+        let store = Store::start().await;
+        let mut function =
+            Function::spawn(&subject.program, &store.environment(subject, endpoint)).await;
+        function.polled().await;
+        let limit = share.limit(function.pid().unwrap());
+        let (subject, latencies, cpu) = (subject.clone(), Vec::new(), Duration::ZERO);
+        let mut warm = Self {
+            subject,
+            function,
+            calls: 0,
+            latencies,
+            cpu,
+            _limit: limit,
+            _store: store,
+        };
+        warm.call(50).await;
+        warm.latencies.clear();
+        warm.cpu = Duration::ZERO;
+        warm
+    }
+
+    /// Calls it so many times, one after the other.
+    pub async fn call(&mut self, calls: u32) {
+        let pid = self.function.pid().unwrap();
+        let before = cpu_time(pid);
+        for _ in 0..calls {
+            let event = self.subject.event(self.calls);
+            self.calls += 1;
+            let asked = Instant::now();
+            let answer = self.function.invoke(event).await;
+            self.latencies.push(asked.elapsed());
+            assert_eq!(answer.status(), 200, "{}", self.subject.name);
+        }
+        self.cpu += cpu_time(pid) - before;
+    }
+
+    /// What the calls cost.
+    #[must_use]
+    pub fn cost(mut self) -> Calls {
+        self.latencies.sort_unstable();
+        let at = |percent: usize| self.latencies[(self.latencies.len() - 1) * percent / 100];
+        let cpu = self.cpu / u32::try_from(self.latencies.len()).unwrap();
+        Calls {
+            p50: at(50),
+            p99: at(99),
+            cpu,
+            peak_memory: self.function.peak_memory(),
+        }
+    }
+}
+
+/// What a delivery of some size costs a warm process.
+#[derive(Debug, Clone, Copy)]
+pub struct Size {
+    /// Of the body, in bytes.
+    pub bytes: usize,
+    /// The median latency.
+    pub p50: Duration,
+    /// The most memory that the process held, in bytes.
+    pub peak_memory: usize,
+}
+
+/// Starts a process and has it receive so many bodies, which differ by their number alone.
+pub async fn sized(subject: &Subject, calls: u32, body: impl Fn(u32) -> String) -> Size {
+    let store = Store::start().await;
+    let mut function = Function::spawn(
+        &subject.program,
+        &store.environment(subject, Endpoint::Http),
+    )
+    .await;
+    let mut latencies = Vec::new();
+    for number in 0..calls {
+        let event = subject.delivery(number, &body(number));
+        let asked = Instant::now();
+        let answer = function.invoke(event).await;
+        latencies.push(asked.elapsed());
+        assert_eq!(
+            answer.status(),
+            200,
+            "{}: {}",
+            subject.name,
+            function.stdout()
+        );
+    }
+    Size {
+        bytes: body(0).len(),
+        p50: median(latencies),
+        peak_memory: function.peak_memory(),
+    }
+}
+
+/// The processor time that a process has used, of all its threads.
+fn cpu_time(pid: u32) -> Duration {
+    let threads = fs::read_dir(format!("/proc/{pid}/task"))
+        .unwrap()
+        .map(|entry| entry.unwrap().path());
+    let nanos = threads.filter_map(|thread| {
+        let schedstat = fs::read_to_string(thread.join("schedstat")).ok()?;
+        schedstat.split_whitespace().next()?.parse::<u64>().ok()
+    });
+    Duration::from_nanos(nanos.sum())
+}
+
+/// The median of some durations.
+#[must_use]
+pub fn median(mut of: Vec<Duration>) -> Duration {
+    of.sort_unstable();
+    of[of.len() / 2]
+}

@@ -1,0 +1,64 @@
+//! `cargo simulate`: what becomes of a provider's events when things break, with Hookkeeper and with a receiver as it is
+//! usually written.
+
+use clap::Parser;
+use std::process::ExitCode;
+use testkit::simulation::{Figures, Kind, SCENARIOS, Scenario, run_all};
+
+/// Simulates weeks of webhooks, with outages, in seconds.
+#[derive(Parser)]
+struct Args {
+    /// The seed of everything that is left to chance; the same seed gives the same figures.
+    #[arg(long, default_value_t = 20_261_121)]
+    seed: u64,
+    /// A scenario to run, instead of all; may be given several times.
+    #[arg(long = "scenario", value_name = "NAME")]
+    scenarios: Vec<String>,
+    /// Prints the figures as JSON.
+    #[arg(long)]
+    json: bool,
+}
+
+fn main() -> ExitCode {
+    let args = Args::parse();
+    if let Some(unknown) = args
+        .scenarios
+        .iter()
+        .find(|name| SCENARIOS.iter().all(|it| it.name != **name))
+    {
+        let names = SCENARIOS.map(|scenario| scenario.name).join(", ");
+        eprintln!("there is no scenario {unknown}: choose of {names}");
+        return ExitCode::from(2);
+    }
+    let is_chosen = |it: &Scenario| {
+        args.scenarios.is_empty() || args.scenarios.iter().any(|name| it.name == name)
+    };
+    let chosen: Vec<_> = SCENARIOS.into_iter().filter(is_chosen).collect();
+    eprintln!("seed {0} (replay with --seed {0})", args.seed);
+    let figures = run_all(&chosen, &[Kind::Hookkeeper, Kind::Naive], args.seed);
+    if args.json {
+        println!("{}", serde_json::to_string_pretty(&figures).unwrap());
+    } else {
+        print_table(&figures);
+    }
+    ExitCode::SUCCESS
+}
+
+fn print_table(figures: &[Figures]) {
+    println!("| scenario | receiver | sent | kept | lost | doubled | bans |");
+    println!("|---|---|--:|--:|--:|--:|--:|");
+    for Figures {
+        scenario,
+        receiver,
+        sent,
+        kept,
+        lost,
+        doubled,
+        bans,
+        ..
+    } in figures
+    {
+        let receiver = format!("{receiver:?}").to_lowercase();
+        println!("| {scenario} | {receiver} | {sent} | {kept} | {lost} | {doubled} | {bans} |");
+    }
+}

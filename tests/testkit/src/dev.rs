@@ -1,0 +1,149 @@
+//! The `hookkeeper` command as a process, and what its `dev` runs on this machine.
+
+use crate::runtime_api::binary;
+use hookkeeper::dev::TABLE;
+use std::{
+    io::{BufRead, BufReader, Read},
+    process::{Child, ChildStdout, Command, ExitStatus, Stdio},
+};
+use storage::{Client, Settings, Table};
+
+/// The command with arguments, to be run.
+#[must_use]
+pub fn hookkeeper(arguments: &[&str]) -> Command {
+    let mut command = Command::new(binary("hookkeeper"));
+    command.args(arguments);
+    command
+}
+
+/// A running `hookkeeper dev` on ports of its own. Killed when it is dropped.
+#[derive(Debug)]
+pub struct Dev {
+    process: Child,
+    stdout: BufReader<ChildStdout>,
+    /// What it printed when it was ready.
+    greeting: String,
+}
+
+impl Dev {
+    /// Starts it with a folder for its data, or `memory`.
+    #[must_use]
+    pub fn start(data: &str) -> Self {
+        Self::start_with(data, &[])
+    }
+
+    /// Starts it with a folder for its data, or `memory`, and with further arguments.
+    #[must_use]
+    pub fn start_with(data: &str, arguments: &[&str]) -> Self {
+        let mut process =
+            hookkeeper(&["dev", "--port", "0", "--dynamodb-port", "0", "--data", data])
+                .args(arguments)
+                .env_remove("HOOKKEEPER_USER")
+                .stdout(Stdio::piped())
+                .spawn()
+                .unwrap();
+        let mut stdout = BufReader::new(process.stdout.take().unwrap());
+        let mut greeting = String::new();
+        while !greeting.contains("Ctrl-C ends it") {
+            assert_ne!(
+                stdout.read_line(&mut greeting).unwrap(),
+                0,
+                "it ended: {greeting}"
+            );
+        }
+        Self {
+            process,
+            stdout,
+            greeting,
+        }
+    }
+
+    /// The `curl` lines that it printed.
+    #[must_use]
+    pub fn curl_lines(&self) -> Vec<&str> {
+        self.greeting
+            .lines()
+            .map(str::trim)
+            .filter(|line| line.starts_with("curl "))
+            .collect()
+    }
+
+    /// The port of the receivers.
+    #[must_use]
+    pub fn port(&self) -> u16 {
+        self.port_after("pipedrive  http://127.0.0.1:")
+    }
+
+    /// The port of the DynamoDB.
+    #[must_use]
+    pub fn dynamodb_port(&self) -> u16 {
+        self.port_after("DynamoDB on http://127.0.0.1:")
+    }
+
+    fn port_after(&self, text: &str) -> u16 {
+        let (_, rest) = self
+            .greeting
+            .split_once(text)
+            .unwrap_or_else(|| panic!("{}", self.greeting));
+        rest.split(|it: char| !it.is_ascii_digit())
+            .next()
+            .unwrap()
+            .parse()
+            .unwrap()
+    }
+
+    /// Its table.
+    #[must_use]
+    pub fn table(&self) -> Table {
+        let endpoint = format!("http://127.0.0.1:{}", self.dynamodb_port());
+        Table::new(&Client::patient(), &Settings::local(TABLE, endpoint))
+    }
+
+    /// What the command prints that it printed: `send`, to play a provider, or `events`, to list what was kept.
+    #[must_use]
+    pub fn paste(&self, command: &str) -> String {
+        let mut lines = self
+            .greeting
+            .lines()
+            .filter_map(|line| line.trim().strip_prefix("cargo hookkeeper "));
+        let line = lines.find(|line| line.starts_with(command)).unwrap();
+        let mut command = hookkeeper(&line.split(' ').collect::<Vec<_>>());
+        let output = command.env_remove("HOOKKEEPER_USER").output().unwrap();
+        assert!(
+            output.status.success(),
+            "{}",
+            String::from_utf8_lossy(&output.stderr)
+        );
+        String::from_utf8(output.stdout).unwrap()
+    }
+
+    /// Ctrl-C, and how it ended. The rest of what it printed is one JSON line for each delivery.
+    #[must_use]
+    pub fn interrupt(mut self) -> (ExitStatus, usize) {
+        let pid = self.process.id().to_string();
+        assert!(
+            Command::new("kill")
+                .args(["-INT", &pid])
+                .status()
+                .unwrap()
+                .success()
+        );
+        let mut rest = String::new();
+        self.stdout.read_to_string(&mut rest).unwrap();
+        let lines = rest.lines().filter(|line| !line.is_empty());
+        let lines = lines.inspect(|line| {
+            assert!(
+                serde_json::from_str::<serde_json::Value>(line).is_ok(),
+                "{line}"
+            )
+        });
+        (self.process.wait().unwrap(), lines.count())
+    }
+}
+
+impl Drop for Dev {
+    fn drop(&mut self) {
+        self.process.kill().ok();
+        self.process.wait().ok();
+    }
+}

@@ -1,0 +1,31 @@
+//! What must hold across providers: the tests of this crate, and what they share.
+
+pub mod benchmark;
+pub mod corpus;
+pub mod dev;
+pub mod house;
+pub mod kept;
+pub mod proxy;
+pub mod request;
+pub mod runtime_api;
+pub mod simulation;
+pub mod sink;
+pub mod site;
+pub mod sqs;
+pub mod stores;
+pub mod world;
+
+use std::path::{Path, PathBuf};
+
+/// A path in the workspace: cargo runs tests in the folder of their package. An absolute one stays what it is.
+#[must_use]
+pub fn workspace(path: impl AsRef<Path>) -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR"))
+        .join("../..")
+        .join(path)
+}
+
+/// The README's Rust is compiled.
+#[cfg(doctest)]
+#[doc = include_str!("../../../README.md")]
+struct Readme;

@@ -1,0 +1,484 @@
+//! AWS Lambda on this machine: its Runtime API, and the process of a function's real binary behind it.
+//!
+//! A [`Function`] is started as Lambda starts one, with Lambda's environment and nothing else, and takes one event after
+//! another. What it prints and posts can be read at any time.
+//!
+//! Source: <https://docs.aws.amazon.com/lambda/latest/dg/runtimes-api.html>
+
+use crate::workspace;
+use axum::{
+    Router,
+    body::Bytes,
+    extract::{Path as UrlPath, State},
+    http::{HeaderMap, StatusCode},
+    routing::{get, post},
+};
+use serde_json::Value;
+use std::{
+    collections::{BTreeMap, HashMap},
+    env,
+    fs::{self, File},
+    future::pending,
+    net::{Ipv4Addr, SocketAddr},
+    os::unix::fs::FileExt,
+    path::{Path, PathBuf},
+    process::{Command, ExitStatus, Stdio},
+    sync::{Arc, Mutex, OnceLock},
+    time::{Duration, Instant, SystemTime, UNIX_EPOCH},
+};
+use tokio::{
+    net::TcpListener,
+    process::{self, Child},
+    sync::{self, Notify, mpsc, oneshot},
+    task::JoinHandle,
+    time::timeout,
+};
+
+/// How long an event may take until the function counts as hung: the `Timeout` of the template.
+const TIMEOUT: Duration = Duration::from_secs(15);
+
+/// A running function. Dropping it kills its process.
+#[derive(Debug)]
+pub struct Function {
+    /// When its process was started, and all that is not its own was there.
+    pub spawned: Instant,
+    process: Child,
+    api: Api,
+    stdout: File,
+    stderr: File,
+}
+
+/// What became of an event.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Answer {
+    /// What the function posted as its response.
+    Response(Value),
+    /// What it posted as its error. API Gateway makes a 500 of it.
+    Error(Value),
+    /// The process ended without an answer.
+    Ended(ExitStatus),
+    /// It took longer than Lambda waits.
+    TimedOut,
+}
+
+impl Answer {
+    /// The status that the provider sees.
+    #[must_use]
+    pub fn status(&self) -> u64 {
+        match self {
+            Self::Response(response) => response["statusCode"]
+                .as_u64()
+                .expect("a response has a status"),
+            Self::Error(_) | Self::Ended(_) | Self::TimedOut => 500,
+        }
+    }
+}
+
+impl Function {
+    /// Starts a function.
+    pub async fn spawn(binary: &Path, environment: &Environment) -> Self {
+        Self::behind(
+            Api::start().await,
+            tempfile::tempfile().unwrap(),
+            binary,
+            environment,
+        )
+    }
+
+    /// Starts a function whose standard output is a given file.
+    pub async fn spawn_printing_to(stdout: File, binary: &Path, environment: &Environment) -> Self {
+        Self::behind(Api::start().await, stdout, binary, environment)
+    }
+
+    /// Starts a function that an event waits for, and returns its answer too.
+    pub async fn cold_start(
+        binary: &Path,
+        environment: &Environment,
+        event: impl Into<Bytes>,
+    ) -> (Self, Answer) {
+        let api = Api::start().await;
+        let answer = api.queue(event.into());
+        let mut function = Self::behind(api, tempfile::tempfile().unwrap(), binary, environment);
+        let answer = function.answer(answer).await;
+        (function, answer)
+    }
+
+    fn behind(api: Api, stdout: File, binary: &Path, environment: &Environment) -> Self {
+        let stderr = tempfile::tempfile().unwrap();
+        let mut command = process::Command::new(binary);
+        command
+            .env_clear()
+            .envs(&environment.0)
+            .env("AWS_LAMBDA_RUNTIME_API", api.address.to_string())
+            .stdin(Stdio::null())
+            .stdout(stdout.try_clone().unwrap())
+            .stderr(stderr.try_clone().unwrap())
+            .kill_on_drop(true);
+        let spawned = Instant::now();
+        Self {
+            spawned,
+            process: command.spawn().unwrap(),
+            api,
+            stdout,
+            stderr,
+        }
+    }
+
+    /// Waits until it has asked for an event: its Init is over.
+    pub async fn polled(&mut self) {
+        let polled = async {
+            tokio::select! {
+                () = self.api.state.polled.notified() => {}
+                status = self.process.wait() => panic!("it ended in its Init ({}): {}", status.unwrap(), text(&self.stderr)),
+            }
+        };
+        timeout(TIMEOUT, polled)
+            .await
+            .expect("it asks for an event");
+    }
+
+    /// Hands the function an event, the text of any JSON or none, and waits for what becomes of it.
+    pub async fn invoke(&mut self, event: impl Into<Bytes>) -> Answer {
+        let answer = self.api.queue(event.into());
+        self.answer(answer).await
+    }
+
+    async fn answer(&mut self, answer: oneshot::Receiver<Answer>) -> Answer {
+        let answer = timeout(TIMEOUT, async {
+            tokio::select! {
+                biased;
+                Ok(answer) = answer => answer,
+                status = self.process.wait() => Answer::Ended(status.unwrap()),
+            }
+        });
+        answer.await.unwrap_or(Answer::TimedOut)
+    }
+
+    /// The id of its process; none once that has ended.
+    #[must_use]
+    pub fn pid(&self) -> Option<u32> {
+        self.process.id()
+    }
+
+    /// The most memory that its process held so far, in bytes.
+    #[must_use]
+    pub fn peak_memory(&self) -> usize {
+        let status = fs::read_to_string(format!("/proc/{}/status", self.pid().unwrap())).unwrap();
+        let line = status
+            .lines()
+            .find_map(|line| line.strip_prefix("VmHWM:"))
+            .unwrap();
+        line.trim()
+            .strip_suffix(" kB")
+            .unwrap()
+            .parse::<usize>()
+            .unwrap()
+            * 1024
+    }
+
+    /// Whether its process runs.
+    pub fn is_alive(&mut self) -> bool {
+        self.process.try_wait().unwrap().is_none()
+    }
+
+    /// Ends it as `kill -9` does.
+    pub async fn kill(&mut self) {
+        self.process.kill().await.unwrap();
+    }
+
+    /// Waits until its process ends by itself.
+    pub async fn ended(&mut self) -> ExitStatus {
+        timeout(TIMEOUT, self.process.wait())
+            .await
+            .expect("the process ends")
+            .unwrap()
+    }
+
+    /// What it wrote to standard output so far.
+    #[must_use]
+    pub fn stdout(&self) -> String {
+        text(&self.stdout)
+    }
+
+    /// What it wrote to standard error so far.
+    #[must_use]
+    pub fn stderr(&self) -> String {
+        text(&self.stderr)
+    }
+
+    /// All that it posted to the Runtime API so far: paths, headers and bodies.
+    #[must_use]
+    pub fn posts(&self) -> Vec<String> {
+        self.api.state.posts.lock().unwrap().clone()
+    }
+}
+
+/// The text of a file that another process writes, wherever that stands in it.
+fn text(file: &File) -> String {
+    let mut bytes = vec![0; usize::try_from(file.metadata().unwrap().len()).unwrap()];
+    file.read_exact_at(&mut bytes, 0).unwrap();
+    String::from_utf8(bytes).unwrap()
+}
+
+/// The Runtime API of one function, over HTTP on 127.0.0.1.
+#[derive(Debug)]
+struct Api {
+    address: SocketAddr,
+    state: Arc<ApiState>,
+    queue: mpsc::UnboundedSender<Invocation>,
+    server: JoinHandle<()>,
+}
+
+#[derive(Debug)]
+struct ApiState {
+    queued: sync::Mutex<mpsc::UnboundedReceiver<Invocation>>,
+    /// By request id: what the function took and has not answered.
+    taken: Mutex<HashMap<String, oneshot::Sender<Answer>>>,
+    posts: Mutex<Vec<String>>,
+    /// That the function has asked for an event.
+    polled: Notify,
+}
+
+#[derive(Debug)]
+struct Invocation {
+    event: Bytes,
+    answer: oneshot::Sender<Answer>,
+}
+
+impl Api {
+    async fn start() -> Self {
+        let (queue, queued) = mpsc::unbounded_channel();
+        let state = ApiState {
+            queued: queued.into(),
+            taken: Mutex::default(),
+            posts: Mutex::default(),
+            polled: Notify::new(),
+        };
+        let state = Arc::new(state);
+        let runtime = Router::new()
+            .route("/invocation/next", get(next))
+            .route("/invocation/{request_id}/response", post(response))
+            .route("/invocation/{request_id}/error", post(error))
+            .route("/init/error", post(init_error));
+        let app = Router::new()
+            .nest("/2018-06-01/runtime", runtime)
+            .with_state(state.clone());
+        let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await.unwrap();
+        let address = listener.local_addr().unwrap();
+        let server = tokio::spawn(async move { axum::serve(listener, app).await.unwrap() });
+        Self {
+            address,
+            state,
+            queue,
+            server,
+        }
+    }
+
+    fn queue(&self, event: Bytes) -> oneshot::Receiver<Answer> {
+        let (answer, answered) = oneshot::channel();
+        self.queue.send(Invocation { event, answer }).unwrap();
+        answered
+    }
+}
+
+impl Drop for Api {
+    fn drop(&mut self) {
+        self.server.abort();
+    }
+}
+
+/// Hands out the next event, as soon as there is one.
+async fn next(State(state): State<Arc<ApiState>>) -> ([(&'static str, String); 5], Bytes) {
+    state.polled.notify_one();
+    let Some(Invocation { event, answer }) = state.queued.lock().await.recv().await else {
+        // The function outlives its test by a moment.
+        return pending().await;
+    };
+    let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap();
+    let request_id = format!("00000000-0000-4000-8000-{:012x}", now.as_micros());
+    state
+        .taken
+        .lock()
+        .unwrap()
+        .insert(request_id.clone(), answer);
+    let headers = [
+        ("content-type", "application/json".to_owned()),
+        ("lambda-runtime-aws-request-id", request_id),
+        (
+            "lambda-runtime-deadline-ms",
+            (now + TIMEOUT).as_millis().to_string(),
+        ),
+        (
+            "lambda-runtime-invoked-function-arn",
+            "arn:aws:lambda:us-east-1:123456789012:function:it".to_owned(),
+        ),
+        (
+            "lambda-runtime-trace-id",
+            "Root=1-00000000-000000000000000000000000;Sampled=0".to_owned(),
+        ),
+    ];
+    (headers, event)
+}
+
+async fn response(
+    state: State<Arc<ApiState>>,
+    id: UrlPath<String>,
+    headers: HeaderMap,
+    body: Bytes,
+) -> StatusCode {
+    state.posted("response", &headers, &body);
+    state.answered(&id, Answer::Response(json(&body)))
+}
+
+async fn error(
+    state: State<Arc<ApiState>>,
+    id: UrlPath<String>,
+    headers: HeaderMap,
+    body: Bytes,
+) -> StatusCode {
+    state.posted("error", &headers, &body);
+    state.answered(&id, Answer::Error(json(&body)))
+}
+
+async fn init_error(state: State<Arc<ApiState>>, headers: HeaderMap, body: Bytes) -> StatusCode {
+    state.posted("init/error", &headers, &body);
+    StatusCode::ACCEPTED
+}
+
+impl ApiState {
+    fn posted(&self, path: &str, headers: &HeaderMap, body: &[u8]) {
+        let post = format!("{path} {headers:?} {}", String::from_utf8_lossy(body));
+        self.posts.lock().unwrap().push(post);
+    }
+
+    fn answered(&self, request_id: &str, answer: Answer) -> StatusCode {
+        let Some(waiting) = self.taken.lock().unwrap().remove(request_id) else {
+            return StatusCode::NOT_FOUND;
+        };
+        // Nobody waits any longer for an answer that comes after the timeout.
+        waiting.send(answer).ok();
+        StatusCode::ACCEPTED
+    }
+}
+
+fn json(body: &[u8]) -> Value {
+    serde_json::from_slice(body).expect("a function posts JSON")
+}
+
+/// The environment variables of a function: what Lambda sets, and what the template does.
+///
+/// Source: <https://docs.aws.amazon.com/lambda/latest/dg/configuration-envvars.html>
+#[derive(Debug, Clone)]
+pub struct Environment(BTreeMap<String, String>);
+
+impl Environment {
+    /// Of a function whose table is in the DynamoDB behind an endpoint. It has no credentials yet.
+    #[must_use]
+    pub fn of(function: &str, dynamodb: &str) -> Self {
+        let variables = [
+            ("AWS_ACCESS_KEY_ID", "AKIDEXAMPLE"),
+            ("AWS_DEFAULT_REGION", "us-east-1"),
+            ("AWS_ENDPOINT_URL_DYNAMODB", dynamodb),
+            ("AWS_EXECUTION_ENV", "AWS_Lambda_rust"),
+            ("AWS_LAMBDA_FUNCTION_MEMORY_SIZE", "512"),
+            ("AWS_LAMBDA_FUNCTION_NAME", function),
+            ("AWS_LAMBDA_FUNCTION_VERSION", "$LATEST"),
+            ("AWS_LAMBDA_INITIALIZATION_TYPE", "on-demand"),
+            ("AWS_LAMBDA_LOG_GROUP_NAME", "/aws/lambda/it"),
+            (
+                "AWS_LAMBDA_LOG_STREAM_NAME",
+                "2026/11/21/[$LATEST]0123456789abcdef0123456789abcdef",
+            ),
+            ("AWS_REGION", "us-east-1"),
+            ("AWS_SECRET_ACCESS_KEY", "secret"),
+            ("AWS_SESSION_TOKEN", "token"),
+            ("HOOKKEEPER_TABLE", hookkeeper::dev::TABLE),
+            ("LAMBDA_RUNTIME_DIR", "/var/runtime"),
+            ("LAMBDA_TASK_ROOT", "/var/task"),
+            ("LANG", "en_US.UTF-8"),
+            ("PATH", "/usr/local/bin:/usr/bin/:/bin:/opt/bin"),
+            ("TZ", ":UTC"),
+            ("_HANDLER", "bootstrap"),
+        ];
+        Self(
+            variables
+                .map(|(name, value)| (name.to_owned(), value.to_owned()))
+                .into(),
+        )
+    }
+
+    /// The same with one more, or another value of one.
+    #[must_use]
+    pub fn with(mut self, name: &str, value: impl Into<String>) -> Self {
+        self.0.insert(name.to_owned(), value.into());
+        self
+    }
+
+    /// The same without one.
+    #[must_use]
+    pub fn without(mut self, name: &str) -> Self {
+        self.0.remove(name);
+        self
+    }
+}
+
+/// Where a binary of this workspace is, or an example of this crate. The first call builds all of them.
+pub fn binary(name: &str) -> &'static Path {
+    static BINARIES: OnceLock<HashMap<String, PathBuf>> = OnceLock::new();
+    let binaries = BINARIES.get_or_init(|| build(&["--workspace", "--bins", "--examples"]));
+    binaries
+        .get(name)
+        .unwrap_or_else(|| panic!("the workspace has no binary {name}"))
+}
+
+/// Where the binary of a function is that has the features it is shipped with: those that its own package asks for, and
+/// none of the tests' or the command's. The first call builds all of them.
+pub fn shipped(name: &str) -> &'static Path {
+    static BINARIES: OnceLock<HashMap<String, PathBuf>> = OnceLock::new();
+    let packages = providers::ALL
+        .map(|provider| ["-p", provider.name])
+        .concat();
+    let binaries = BINARIES.get_or_init(|| build(&packages));
+    binaries
+        .get(name)
+        .unwrap_or_else(|| panic!("no function {name} is shipped"))
+}
+
+fn build(what: &[&str]) -> HashMap<String, PathBuf> {
+    cargo(&[&["build"], what].concat(), &workspace("")).unwrap_or_else(|error| panic!("{error}"))
+}
+
+/// What `cargo build ...` makes in a folder: the executables, by their names.
+///
+/// # Errors
+/// What cargo printed, when it fails.
+pub fn cargo(arguments: &[&str], folder: &Path) -> Result<HashMap<String, PathBuf>, String> {
+    // What cargo sets for a test would make the dependencies' build scripts run again, and the dependencies with them.
+    let cargos = |name: &str| {
+        name.starts_with("CARGO_") && !["CARGO_HOME", "CARGO_TARGET_DIR"].contains(&name)
+    };
+    let inherited = env::vars_os().filter(|(name, _)| !name.to_str().is_some_and(cargos));
+    let built = Command::new(env::var_os("CARGO").unwrap_or_else(|| "cargo".into()))
+        .args(arguments)
+        .arg("--message-format=json")
+        .current_dir(folder)
+        .env_clear()
+        .envs(inherited)
+        .output()
+        .map_err(|error| format!("cargo: {error}"))?;
+    if !built.status.success() {
+        return Err(String::from_utf8_lossy(&built.stderr).into_owned());
+    }
+    let messages = String::from_utf8_lossy(&built.stdout);
+    Ok(messages
+        .lines()
+        .filter_map(|line| executable(&serde_json::from_str(line).ok()?))
+        .collect())
+}
+
+fn executable(message: &Value) -> Option<(String, PathBuf)> {
+    Some((
+        message["target"]["name"].as_str()?.to_owned(),
+        message["executable"].as_str()?.into(),
+    ))
+}

@@ -1,0 +1,145 @@
+//! A table that the `hookkeeper` command is let loose on, as a process.
+
+use crate::dev::hookkeeper;
+use hookkeeper::{
+    dev::{Data, DynamoDb},
+    template::TEMPLATE,
+};
+use models::{Delivery, Event, Record, Timestamp};
+use providers::Provider;
+use std::process::{Command, Output};
+use storage::{Client, Key, Stored, Table};
+use tokio::task::block_in_place;
+
+/// A table in memory, which is gone when this is dropped.
+#[derive(Debug)]
+pub struct Site {
+    dynamodb: DynamoDb,
+    /// The table.
+    pub table: Table,
+}
+
+/// When the deliveries of [`delivery`] arrive.
+pub const ARRIVAL: &str = "2026-11-21T20:43:00.000000Z";
+
+impl Site {
+    /// With an empty table.
+    pub async fn start() -> Self {
+        let dynamodb = DynamoDb::start(&Data::Memory, 0, TEMPLATE).await.unwrap();
+        let table = Table::new(&Client::patient(), &dynamodb.settings());
+        Self { dynamodb, table }
+    }
+
+    /// Its port.
+    #[must_use]
+    pub fn port(&self) -> u16 {
+        self.dynamodb.port()
+    }
+
+    /// Its endpoint: `http://127.0.0.1:8000`.
+    #[must_use]
+    pub fn endpoint(&self) -> String {
+        self.dynamodb.endpoint()
+    }
+
+    /// A client of it.
+    #[must_use]
+    pub fn client(&self) -> aws_sdk_dynamodb::Client {
+        let config = aws_sdk_dynamodb::Config::builder()
+            .behavior_version_latest()
+            .region(aws_sdk_dynamodb::config::Region::from_static("us-east-1"))
+            .credentials_provider(aws_sdk_dynamodb::config::Credentials::new(
+                "local", "local", None, None, "local",
+            ))
+            .http_client(storage::network(1))
+            .endpoint_url(self.dynamodb.endpoint());
+        aws_sdk_dynamodb::Client::from_conf(config.build())
+    }
+
+    /// Puts records, to go at a time or to stay.
+    pub async fn put(&self, records: &[Record], expires: Option<i64>) {
+        for record in records {
+            self.table.put_until(record.clone(), expires).await.unwrap();
+        }
+    }
+
+    /// What stands under a key.
+    pub async fn get(&self, key: &Key) -> Option<Stored> {
+        self.table.get(key).await.unwrap()
+    }
+
+    /// The command with `--local` for this table.
+    #[must_use]
+    pub fn command(&self, arguments: &[&str]) -> Command {
+        let mut command = hookkeeper(arguments);
+        command.arg(format!("--local={}", self.port()));
+        command
+    }
+
+    /// Runs the command, while the runtime's other threads serve the table.
+    #[must_use]
+    pub fn output(&self, arguments: &[&str]) -> Output {
+        block_in_place(|| self.command(arguments).output().unwrap())
+    }
+
+    /// What the command prints when it succeeds.
+    #[must_use]
+    pub fn run(&self, arguments: &[&str]) -> String {
+        let Output {
+            status,
+            stdout,
+            stderr,
+        } = self.output(arguments);
+        assert!(
+            status.success(),
+            "{arguments:?}: {}",
+            String::from_utf8_lossy(&stderr)
+        );
+        String::from_utf8(stdout).unwrap()
+    }
+
+    /// What it says when it fails.
+    #[must_use]
+    pub fn fail(&self, arguments: &[&str]) -> (i32, String) {
+        let Output {
+            status,
+            stdout,
+            stderr,
+        } = self.output(arguments);
+        assert!(
+            !status.success(),
+            "{arguments:?}: {}",
+            String::from_utf8_lossy(&stdout)
+        );
+        (status.code().unwrap(), String::from_utf8(stderr).unwrap())
+    }
+}
+
+/// A delivery of a body, which arrived at [`ARRIVAL`].
+#[must_use]
+pub fn delivery(body: &str) -> Delivery {
+    Delivery {
+        body: body.into(),
+        content_type: None,
+        arrival: Timestamp::parse(ARRIVAL).unwrap(),
+        request_id: "request".to_owned(),
+    }
+}
+
+/// What this version stores of a body.
+#[must_use]
+pub fn records(provider: &Provider, body: &str) -> Vec<Record> {
+    let delivery = delivery(body);
+    Record::of(provider.name, &delivery, (provider.read)(&delivery))
+}
+
+/// The same record as a reader would have made it that read its event differently.
+#[must_use]
+pub fn altered(record: &Record, alter: impl FnOnce(&mut Event)) -> Record {
+    let mut record = record.clone();
+    let Record::Event { event, .. } = &mut record else {
+        panic!("no event: {record:?}")
+    };
+    alter(event);
+    record
+}
