@@ -73,6 +73,7 @@ fn open(provider: &str) -> impl FnOnce(Environment) -> Environment {
 type Case = (&'static str, Bytes, &'static str, Option<Vec<u8>>);
 
 /// What comes to a URL, some of it from strangers.
+#[expect(clippy::too_many_lines, reason = "a table of cases")]
 fn cases(provider: &str) -> Vec<Case> {
     let body = |number| event(provider, number);
     let post = |number| Request::post(provider, &body(number));

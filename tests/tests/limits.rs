@@ -263,7 +263,7 @@ async fn the_drain_places_an_item_once_its_parts_are_there_and_leaves_what_is_no
     let World { sqs, kept, .. } = &world;
     let drain_all = async || {
         sqs.deliver(10, async |event| drain::drain(kept, event).await)
-            .await
+            .await;
     };
     for body in [&heads[0], "garbage", "", &parts[0]] {
         sqs.push(body);

@@ -331,7 +331,7 @@ async fn nothing_of_a_large_event_is_left_where_it_stood_when_it_is_moved() {
     let site = Site::start().await;
     let readable = large_event(0);
     let old = altered(&readable, |event: &mut Event| {
-        event.subject = "thing/1".to_owned()
+        event.subject = "thing/1".to_owned();
     });
     site.put(&[old], None).await;
     assert!(site.run(&["replay"]).contains(" 1 moved"));

@@ -228,7 +228,7 @@ fn write_units(units: &[u16], out: &mut String, choices: &mut impl Iterator<Item
                 }
             }
             Err(lone) if choice == 0 => {
-                write!(out, "\\u{:04x}", lone.unpaired_surrogate()).unwrap()
+                write!(out, "\\u{:04x}", lone.unpaired_surrogate()).unwrap();
             }
             Err(lone) => write!(out, "\\u{:04X}", lone.unpaired_surrogate()).unwrap(),
         }

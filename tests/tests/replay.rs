@@ -53,7 +53,7 @@ async fn an_event_that_is_read_differently_is_changed_in_its_place() {
     let site = Site::start().await;
     let new = records(&providers::CLOSER, &event("closer", 1));
     let old = altered(&new[0], |event| {
-        event.r#type = "app.closer.thread.opened".to_owned()
+        event.r#type = "app.closer.thread.opened".to_owned();
     });
     site.put(&[old], Some(EXPIRES)).await;
     let before = all(&site).await;
@@ -102,7 +102,7 @@ async fn events_of_one_delivery_are_moved_each_to_the_key_of_its_item() {
     let new = records(&providers::AMOCRM, THREE);
     let moved = |record: &Record| match record {
         Record::Event { .. } => altered(record, |event| {
-            event.subject = event.subject.replace("lead", "thing")
+            event.subject = event.subject.replace("lead", "thing");
         }),
         other => other.clone(),
     };
@@ -185,7 +185,7 @@ async fn an_event_whose_body_is_not_in_the_table_is_reported_and_the_others_are_
     site.put(&three[1..], None).await;
     site.put(
         &[altered(&one[0], |event| {
-            event.originaltype = "old".to_owned()
+            event.originaltype = "old".to_owned();
         })],
         None,
     )
@@ -304,7 +304,7 @@ async fn a_filter_leaves_the_rest_as_it_is() {
     let new = records(&providers::CLOSER, &event("closer", 1));
     site.put(
         &[altered(&new[0], |event| {
-            event.originaltype = "old".to_owned()
+            event.originaltype = "old".to_owned();
         })],
         None,
     )
@@ -485,7 +485,7 @@ async fn an_interruption_loses_nothing_and_doubles_nothing() {
         let new = records(&providers::PIPEDRIVE, &event("pipedrive", number));
         site.put(
             &[altered(&new[0], |event| {
-                event.subject = format!("thing/{number}")
+                event.subject = format!("thing/{number}");
             })],
             Some(EXPIRES),
         )

@@ -22,7 +22,10 @@ use std::{
     collections::{BTreeMap, HashMap},
     sync::{Arc, Mutex},
 };
-use storage::{Client, Key, Settings, Store, schema::{self, Item}};
+use storage::{
+    Client, Key, Settings, Store,
+    schema::{self, Item},
+};
 
 /// A table in memory.
 #[derive(Debug, Clone, Default)]

@@ -2,11 +2,17 @@
 
 use crate::{corpus, stretch};
 use aws_sdk_dynamodb::types::AttributeValue;
-use providers::Provider;
 use libfuzzer_sys::Corpus;
-use models::{Body, Delivery, Event, MAX_SOURCE_BYTES, MAX_SUBJECT_BYTES, MAX_TYPE_BYTES, Origin, Record, Timestamp};
+use models::{
+    Body, Delivery, Event, MAX_SOURCE_BYTES, MAX_SUBJECT_BYTES, MAX_TYPE_BYTES, Origin, Record,
+    Timestamp,
+};
+use providers::Provider;
 use serde::de::IgnoredAny;
-use storage::{Key, Message, schema::{self, Item}};
+use storage::{
+    Key, Message,
+    schema::{self, Item},
+};
 
 /// DynamoDB's limits, in bytes.
 ///
@@ -157,7 +163,8 @@ fn is_had_back(record: Record, delivery: &Delivery) {
     let keys: Vec<_> = parts.iter().map(key).collect();
     assert_eq!(keys, schema::part_keys(&head), "an item names its parts");
     assert!(
-        keys.iter().all(|part| schema::is_owned_by(part, &key(&head))),
+        keys.iter()
+            .all(|part| schema::is_owned_by(part, &key(&head))),
         "and each part names its item"
     );
     schema::unpack(&mut head, parts).expect("an item is had back from its parts");

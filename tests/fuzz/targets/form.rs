@@ -2,10 +2,10 @@
 
 #![no_main]
 
-use providers::amocrm::form::{self, Decoded, Form};
 use fuzz::{corpus, stretch};
 use libfuzzer_sys::{Corpus, fuzz_target};
 use models::Unreadable;
+use providers::amocrm::form::{self, Decoded, Form};
 
 fuzz_target!(|input: &[u8]| -> Corpus {
     let body = stretch(input);

@@ -4,10 +4,10 @@
 
 use fuzz::{KEY, SECRET};
 use http::{HeaderMap, HeaderValue, header::AUTHORIZATION};
-use ingest::{Gate};
-use providers::{Provider};
+use ingest::Gate;
 use libfuzzer_sys::fuzz_target;
 use models::{Delivery, Timestamp};
+use providers::Provider;
 use sha2::{Digest, Sha256};
 
 // A header and, behind a line feed, a query.

@@ -135,7 +135,7 @@ impl Dev {
             assert!(
                 serde_json::from_str::<serde_json::Value>(line).is_ok(),
                 "{line}"
-            )
+            );
         });
         (self.process.wait().unwrap(), lines.count())
     }

@@ -244,12 +244,12 @@ async fn serve(
             Fault::Throttling => {
                 client
                     .write_all(throttled(&request, count).as_bytes())
-                    .await?
+                    .await?;
             }
             Fault::InternalError => {
                 client
                     .write_all(answer("500 Internal Server Error", "{}").as_bytes())
-                    .await?
+                    .await?;
             }
             Fault::Hang | Fault::Silent => {
                 copy(&mut client, &mut sink()).await?;

@@ -170,7 +170,7 @@ impl Queue {
             match self.send(&body) {
                 Ok(message) => successful.push(json!({ "Id": id, "MessageId": message })),
                 Err(code) => {
-                    failed.push(json!({ "Id": id, "Code": code, "SenderFault": code != FAILED }))
+                    failed.push(json!({ "Id": id, "Code": code, "SenderFault": code != FAILED }));
                 }
             }
         }

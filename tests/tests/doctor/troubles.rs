@@ -62,7 +62,8 @@ pub(crate) const TROUBLES: [Trouble; 20] = [
     ),
     (
         |it| {
-            it.time_to_live = json!({ "TimeToLiveStatus": "DISABLING", "AttributeName": "expires" })
+            it.time_to_live =
+                json!({ "TimeToLiveStatus": "DISABLING", "AttributeName": "expires" });
         },
         "FAIL  expiry        hookkeeper-Table does not expire items by expires: deploy this version again",
     ),

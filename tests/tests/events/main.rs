@@ -423,7 +423,7 @@ async fn what_a_sender_wrote_is_no_command_to_the_terminal() {
         panic!()
     };
     let evil = altered(record, |event| {
-        event.subject = "customer/\u{1b}]0;owned\u{7}".to_owned()
+        event.subject = "customer/\u{1b}]0;owned\u{7}".to_owned();
     });
     site.put(&[evil], None).await;
     let list = site.run(&["events"]);
@@ -471,110 +471,78 @@ async fn another_version_is_said_so() {
     );
 }
 
-#[tokio::test(flavor = "multi_thread")]
-async fn what_is_wrong_is_one_sentence() {
-    let free = TcpListener::bind("127.0.0.1:0")
-        .unwrap()
-        .local_addr()
-        .unwrap()
-        .port();
-    let local = format!("--local={free}");
-    let run = |arguments: &[&str]| {
-        let mut command = hookkeeper(arguments);
+/// Commands that cannot succeed, their exit status, and what they say. `LOCAL` is a port that nobody listens on.
+const WRONG: [(&str, i32, &str); 14] = [
+    ("events LOCAL", 1, "is `cargo dev` running?"),
+    ("events --table t", 1, "the table t cannot be used ("),
+    (
+        "events",
+        1,
+        "the stack hookkeeper cannot be asked: name another with --stack",
+    ),
+    ("events --local --table t", 2, "cannot be used with"),
+    (
+        "events --since yesterday --local",
+        2,
+        "it is none of 30s, 15m, 2h, 7d",
+    ),
+    (
+        "events --provider salesforce --local",
+        2,
+        "it is one of pipedrive, amocrm, closer",
+    ),
+    (
+        "events LOCAL --since 1h --until 2h",
+        2,
+        "--since is later than --until",
+    ),
+    (
+        "events LOCAL --since 2090-01-01",
+        2,
+        "--since is in the future",
+    ),
+    (
+        "export LOCAL --since 1h --until 2h",
+        2,
+        "--since is later than --until",
+    ),
+    (
+        "replay LOCAL --since 1h --until 2h",
+        2,
+        "--since is later than --until",
+    ),
+    (
+        "quarantine LOCAL --since 1h --until 2h",
+        2,
+        "--since is later than --until",
+    ),
+    (
+        "quarantine replay LOCAL --since 1h --until 2h",
+        2,
+        "--since is later than --until",
+    ),
+    ("events LOCAL --limit 0", 2, "it is a number from 1 on"),
+    ("quarantine LOCAL --limit 0", 2, "it is a number from 1 on"),
+];
+
+#[test]
+fn what_is_wrong_is_one_sentence() {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let free = listener.local_addr().unwrap().port();
+    drop(listener);
+    for (command_line, code, said) in WRONG {
+        let arguments = command_line.replace("LOCAL", &format!("--local={free}"));
+        let arguments: Vec<&str> = arguments.split(' ').collect();
+        let mut command = hookkeeper(&arguments);
         command
             .env("AWS_REGION", "us-east-1")
-            .env("AWS_ENDPOINT_URL", format!("http://127.0.0.1:{free}"));
-        let output = command
+            .env("AWS_ENDPOINT_URL", format!("http://127.0.0.1:{free}"))
             .env("AWS_ACCESS_KEY_ID", "a")
-            .env("AWS_SECRET_ACCESS_KEY", "b")
-            .output()
-            .unwrap();
-        (
-            output.status.code().unwrap(),
-            String::from_utf8(output.stderr).unwrap(),
-        )
-    };
-    for (arguments, code, said) in [
-        (&["events", &local][..], 1, "is `cargo dev` running?"),
-        (
-            &["events", "--table", "t"],
-            1,
-            "the table t cannot be used (",
-        ),
-        (
-            &["events"],
-            1,
-            "the stack hookkeeper cannot be asked: name another with --stack",
-        ),
-        (
-            &["events", "--local", "--table", "t"],
-            2,
-            "cannot be used with",
-        ),
-        (
-            &["events", "--since", "yesterday", "--local"],
-            2,
-            "it is none of 30s, 15m, 2h, 7d",
-        ),
-        (
-            &["events", "--provider", "salesforce", "--local"],
-            2,
-            "it is one of pipedrive, amocrm, closer",
-        ),
-        (
-            &["events", &local, "--since", "1h", "--until", "2h"],
-            2,
-            "--since is later than --until",
-        ),
-        (
-            &["events", &local, "--since", "2090-01-01"],
-            2,
-            "--since is in the future",
-        ),
-        (
-            &["export", &local, "--since", "1h", "--until", "2h"],
-            2,
-            "--since is later than --until",
-        ),
-        (
-            &["replay", &local, "--since", "1h", "--until", "2h"],
-            2,
-            "--since is later than --until",
-        ),
-        (
-            &["quarantine", &local, "--since", "1h", "--until", "2h"],
-            2,
-            "--since is later than --until",
-        ),
-        (
-            &[
-                "quarantine",
-                "replay",
-                &local,
-                "--since",
-                "1h",
-                "--until",
-                "2h",
-            ],
-            2,
-            "--since is later than --until",
-        ),
-        (
-            &["events", &local, "--limit", "0"],
-            2,
-            "it is a number from 1 on",
-        ),
-        (
-            &["quarantine", &local, "--limit", "0"],
-            2,
-            "it is a number from 1 on",
-        ),
-    ] {
-        let (status, error) = run(arguments);
-        assert!(
-            status == code && error.contains(said),
-            "{arguments:?}: {status} {error}"
-        );
+            .env("AWS_SECRET_ACCESS_KEY", "b");
+        let output = command.output().unwrap();
+        let error = String::from_utf8(output.stderr).unwrap();
+        assert_eq!(output.status.code(), Some(code), "{command_line}: {error}");
+        assert!(error.contains(said), "{command_line}: {error}");
         assert!(code == 2 || error.lines().count() == 1, "{error}");
     }
 }

@@ -193,7 +193,7 @@ async fn no_follower_prints_a_control_character_of_a_sender() {
         for number in 0.. {
             // An event that is there when the follower starts is not printed.
             let record = altered(&record(), |event| {
-                event.subject = format!("{output}{number}{}", event.subject)
+                event.subject = format!("{output}{number}{}", event.subject);
             });
             site.put(&[record], None).await;
             let wait = if number < 60 {
