@@ -63,7 +63,7 @@ enum Unconfigured {
     )]
     Profile(String),
     #[error("the AWS configuration cannot be read ({0}): mend it")]
-    Unreadable(String),
+    ParseError(String),
     #[error("no AWS region is set: give --region, or set AWS_REGION")]
     Region,
     #[error("no AWS credentials were found: run `aws sso login`, or set AWS_PROFILE or --profile")]
@@ -100,7 +100,7 @@ impl Aws {
             return Ok(());
         };
         let profiles = profile::load(&Fs::real(), &Env::real(), &Default::default(), None).await;
-        let profiles = profiles.map_err(|error| Unconfigured::Unreadable(innermost(&error)))?;
+        let profiles = profiles.map_err(|error| Unconfigured::ParseError(innermost(&error)))?;
         match profiles.get_profile(&name) {
             Some(_) => Ok(()),
             None => Err(Unconfigured::Profile(name)),

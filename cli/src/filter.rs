@@ -9,7 +9,7 @@ use clap::Args;
 use models::Timestamp;
 use providers::Provider;
 use std::ops::Range;
-use storage::{Entry, Table};
+use storage::{IndexEntry, Table};
 
 /// Which events.
 #[derive(Args, Clone)]
@@ -60,7 +60,7 @@ pub(crate) fn provider_of(source: &str) -> Option<Provider> {
 
 impl Filter {
     /// Whether an event is one of them.
-    pub(crate) fn takes(&self, entry: &Entry) -> bool {
+    pub(crate) fn takes(&self, entry: &IndexEntry) -> bool {
         let provider = |provider: &Provider| {
             provider_of(entry.source()).is_some_and(|it| it.name == provider.name)
         };
@@ -82,7 +82,7 @@ mod tests {
 
     #[test]
     fn a_filter_takes_whole_words() {
-        let entry = Entry {
+        let entry = IndexEntry {
             key: Key {
                 pk: "pipedrive/7#deal/42".to_owned(),
                 sk: "2026-11-21T10:00:00.000000Z#id".to_owned(),

@@ -3,7 +3,7 @@
 
 use models::Timestamp;
 use std::{fmt, ops::Range, str::FromStr, time::Duration};
-use storage::{Entry, Key, Stored};
+use storage::{IndexEntry, Key, Stored};
 
 const DIGITS: u32 = 36;
 /// How much of the id is shown; more may be given.
@@ -26,7 +26,7 @@ impl Handle {
     }
 
     /// That of an event in the index.
-    pub(crate) fn of_entry(entry: &Entry) -> Self {
+    pub(crate) fn of_entry(entry: &IndexEntry) -> Self {
         Self::new(entry.kept, entry.id())
     }
 

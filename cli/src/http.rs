@@ -25,14 +25,14 @@ pub(crate) struct Http(Connector);
 pub(crate) struct Request<'a> {
     pub(crate) method: &'static str,
     pub(crate) url: &'a str,
-    pub(crate) shown: Option<&'a Shown>,
+    pub(crate) shown: Option<&'a Credential>,
     pub(crate) headers: &'a [(String, String)],
     pub(crate) body: &'a [u8],
 }
 
 /// What shows a receiver who is there.
 #[derive(Debug, Clone, PartialEq)]
-pub(crate) enum Shown {
+pub(crate) enum Credential {
     /// `user:password`.
     Basic(String),
     /// A key in the URL.
@@ -49,7 +49,7 @@ pub(crate) struct Answer {
     pub(crate) ahead: Option<i64>,
 }
 
-impl Shown {
+impl Credential {
     /// Of a secret: `user:password`, or a key where the provider may have one.
     pub(crate) fn of(provider: &Provider, secret: &str) -> Result<Self, String> {
         match (secret.contains(':'), provider.credentials) {
@@ -131,7 +131,7 @@ impl TryFrom<Request<'_>> for HttpRequest {
         let mut request = Self::new(body.to_vec().into());
         request.set_method(method)?;
         match shown {
-            Some(Shown::Key(key)) => {
+            Some(Credential::Key(key)) => {
                 let key: String = byte_serialize(key.as_bytes()).collect();
                 let joint = if url.contains('?') { '&' } else { '?' };
                 request.set_uri(format!("{url}{joint}key={key}"))?;
@@ -143,7 +143,7 @@ impl TryFrom<Request<'_>> for HttpRequest {
                 .headers_mut()
                 .try_insert(name.clone(), value.clone())?;
         }
-        if let Some(Shown::Basic(credentials)) = shown {
+        if let Some(Credential::Basic(credentials)) = shown {
             request.headers_mut().try_insert(
                 "authorization",
                 format!("Basic {}", STANDARD.encode(credentials)),

@@ -1,7 +1,7 @@
 //! Reading again what was kept, with the readers of this version.
 
 use crate::Failure;
-use models::{Body, Delivery, Event, Origin, Record, Unreadable};
+use models::{Body, Delivery, Event, Origin, ParseError, Record};
 use providers::Provider;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use storage::{Key, Table};
@@ -11,7 +11,7 @@ pub(crate) fn read(
     provider: &Provider,
     origin: &Origin,
     body: Vec<u8>,
-) -> Result<Vec<Record>, Unreadable> {
+) -> Result<Vec<Record>, ParseError> {
     let delivery = Delivery {
         body,
         content_type: origin.content_type.clone(),
@@ -19,7 +19,7 @@ pub(crate) fn read(
         request_id: origin.request_id.clone(),
     };
     let read = catch_unwind(AssertUnwindSafe(|| (provider.read)(&delivery)))
-        .unwrap_or(Err(Unreadable::Panicked));
+        .unwrap_or(Err(ParseError::Panicked));
     let records = Record::of(provider.name, &delivery, read);
     match records.iter().find_map(Record::unreadable) {
         Some(reason) => Err(reason.clone()),

@@ -5,7 +5,7 @@ use hookkeeper::{
     dev::{Data, DynamoDb},
     template::TEMPLATE,
 };
-use models::{Record, Unreadable};
+use models::{ParseError, Record};
 use providers::Credentials;
 use serde_json::{Value, json};
 use std::{
@@ -450,7 +450,7 @@ async fn a_panic_costs_one_delivery_its_reading() {
     let records = subject.table.records().await.unwrap();
     let panicked = records.iter().filter_map(|record| match record {
         Record::Quarantined {
-            reason: Unreadable::Panicked,
+            reason: ParseError::Panicked,
             bytes,
             ..
         } => Some(String::from_utf8(bytes.clone()).unwrap()),
@@ -641,10 +641,10 @@ async fn a_spooled_delivery_says_what_the_table_had() {
         (200, &json!("spooled"), &json!(20)),
         "{line}"
     );
-    let [duplicates, spooled] =
+    let [duplicates, queued] =
         ["duplicates", "spooled"].map(|count| line[count].as_u64().unwrap_or_default());
     assert!(
-        duplicates >= 10 && spooled >= 1 && duplicates + spooled <= 21,
+        duplicates >= 10 && queued >= 1 && duplicates + queued <= 21,
         "{line}"
     );
     assert!(line.get("queue_failure").is_none(), "{line}");

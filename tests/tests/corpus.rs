@@ -92,7 +92,7 @@ async fn every_body_is_kept_with_its_bytes() {
         let event = gateway::event(&Method::POST, &uri, &headers, &row.body.clone().into());
         let (verdicts, records) = deliver(provider(&row.provider), &[event]).await;
         match &verdicts[0] {
-            Verdict::Kept {
+            Verdict::Stored {
                 events,
                 duplicates: 0,
             } => assert_eq!(*events, row.expected().1, "{}", row.file),

@@ -1,6 +1,6 @@
 //! `hookkeeper credentials`: what it says to paste is what the digests that it says to deploy let in.
 
-use ingest::Gate;
+use ingest::Authenticator;
 use lambda_http::http::HeaderMap;
 use models::{Delivery, Timestamp};
 use providers::Credentials;
@@ -21,13 +21,13 @@ fn run(arguments: &[&str]) -> Output {
 /// What is pasted into the provider's settings, and the parameter with its value.
 #[derive(Debug)]
 struct Printed {
-    shown: Shown,
+    shown: Credential,
     parameter: String,
     list: String,
 }
 
 #[derive(Debug)]
-enum Shown {
+enum Credential {
     Key(String),
     Basic(String),
     Nothing,
@@ -51,9 +51,9 @@ fn printed(arguments: &[&str]) -> Printed {
         )
     };
     let shown = match (after("?key="), after("user name"), after("password ")) {
-        (Some(key), None, None) => Shown::Key(key),
-        (None, Some(user), Some(password)) => Shown::Basic(format!("{user}:{password}")),
-        (None, None, None) => Shown::Nothing,
+        (Some(key), None, None) => Credential::Key(key),
+        (None, Some(user), Some(password)) => Credential::Basic(format!("{user}:{password}")),
+        (None, None, None) => Credential::Nothing,
         other => panic!("{other:?} of {text}"),
     };
     let (parameter, list) = text
@@ -71,16 +71,19 @@ fn printed(arguments: &[&str]) -> Printed {
 }
 
 /// The label under which what was printed is let in with a list of digests.
-fn label(provider: &str, shown: &Shown, list: &str) -> Option<String> {
+fn label(provider: &str, shown: &Credential, list: &str) -> Option<String> {
     let provider = provider_of(provider);
     let mut headers = HeaderMap::new();
     let (query, gate) = match shown {
-        Shown::Key(key) => (format!("key={key}"), Gate::new(&provider, "", list)),
-        Shown::Basic(credentials) => {
+        Credential::Key(key) => (
+            format!("key={key}"),
+            Authenticator::new(&provider, "", list),
+        ),
+        Credential::Basic(credentials) => {
             headers.insert("authorization", basic(credentials).parse().unwrap());
-            (String::new(), Gate::new(&provider, list, ""))
+            (String::new(), Authenticator::new(&provider, list, ""))
         }
-        Shown::Nothing => return None,
+        Credential::Nothing => return None,
     };
     let arrival = Timestamp::from_unix(Duration::from_secs(1_800_000_001));
     let delivery = Delivery {
@@ -91,7 +94,7 @@ fn label(provider: &str, shown: &Shown, list: &str) -> Option<String> {
     };
     Some(
         gate.unwrap()
-            .admit(&headers, &query, delivery)?
+            .authenticate(&headers, &query, delivery)?
             .label()
             .to_owned(),
     )
@@ -102,7 +105,7 @@ fn what_it_makes_opens_the_gate() {
     for provider in providers::ALL {
         let new = printed(&[provider.name, "--label", "new"]);
         let has_key = provider.credentials == Credentials::BasicOrKey;
-        assert_eq!(matches!(new.shown, Shown::Key(_)), has_key);
+        assert_eq!(matches!(new.shown, Credential::Key(_)), has_key);
         assert!(new.parameter.eq_ignore_ascii_case(&format!(
             "{}{}",
             provider.name,
@@ -119,7 +122,7 @@ fn what_it_makes_opens_the_gate() {
             "two are the same"
         );
         let basic = printed(&[provider.name, "--basic"]);
-        assert!(matches!(basic.shown, Shown::Basic(_)));
+        assert!(matches!(basic.shown, Credential::Basic(_)));
         assert!(
             label(provider.name, &basic.shown, &basic.list)
                 .unwrap()
@@ -137,7 +140,7 @@ fn a_rotation_lets_both_in_and_then_the_new_one() {
         assert_eq!(label("amocrm", shown, &new.list).as_deref(), Some(name));
     }
     let left = printed(&["amocrm", "--drop", "old", "--digests", &new.list]);
-    assert!(matches!(left.shown, Shown::Nothing));
+    assert!(matches!(left.shown, Credential::Nothing));
     assert_eq!(label("amocrm", &old.shown, &left.list), None);
     assert_eq!(
         label("amocrm", &new.shown, &left.list).as_deref(),

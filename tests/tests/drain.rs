@@ -1,6 +1,6 @@
 //! The drain's real binary, as Lambda runs it: what it answers, and what it logs of what it leaves.
 
-use models::{Record, Timestamp, Unreadable};
+use models::{ParseError, Record, Timestamp};
 use serde_json::{Value, json};
 use sha2::{Digest, Sha256};
 use std::fs::File;
@@ -27,7 +27,7 @@ fn record(body: Vec<u8>) -> Record {
         request_id: "r-1".to_owned(),
         content_type: None,
     };
-    Record::of("closer", &delivery, Err(Unreadable::NoEvent))
+    Record::of("closer", &delivery, Err(ParseError::NoEvent))
         .pop()
         .unwrap()
 }

@@ -8,7 +8,7 @@ use std::{
     fmt::Write,
     time::{Duration, Instant},
 };
-use storage::budget::{ATTEMPT, ATTEMPTS, SHARE, SPOOL_FIRST};
+use storage::budget::{ATTEMPT, ATTEMPTS, QUEUE_FIRST, SHARE};
 use testkit::{
     proxy::Fault,
     request::event,
@@ -50,7 +50,7 @@ async fn what_is_answered_2xx_is_kept_and_what_can_be_kept_is() {
             .into_iter()
             .enumerate()
             .flat_map(|(row, fault)| {
-                let places = [Place::Table, Place::Spool, Place::Both].into_iter();
+                let places = [Place::Table, Place::FallbackQueue, Place::Both].into_iter();
                 places
                     .flat_map(|place| shapes.iter().map(move |shape| (row, fault, place, *shape)))
                     .collect::<Vec<_>>()
@@ -82,7 +82,7 @@ async fn broken(fault: Fault, place: Place, provider: Provider, events: u32) -> 
     for answer in answers {
         assert_eq!(answer.status, expected, "{case}");
         assert!(
-            answer.after <= LONGEST && answer.after <= provider.patience,
+            answer.after <= LONGEST && answer.after <= provider.timeout,
             "{case}: {answer:?}"
         );
     }
@@ -123,7 +123,7 @@ fn print(matrix: &BTreeMap<(usize, Place), Vec<Cell>>) {
         "| fault | of the table | of the spool | of both |\n|---|---|---|---|\n".to_owned();
     for (row, fault) in Fault::OF_STORE.into_iter().enumerate() {
         write!(table, "| {} ", name(fault)).unwrap();
-        for place in [Place::Table, Place::Spool, Place::Both] {
+        for place in [Place::Table, Place::FallbackQueue, Place::Both] {
             let cells = &matrix[&(row, place)];
             let slowest = cells
                 .iter()
@@ -182,17 +182,17 @@ async fn an_environment_that_saw_the_table_fail_goes_to_the_spool_first_and_then
         sent += 1;
         tokio::time::sleep(Duration::from_millis(20)).await;
         assert!(
-            failed.elapsed() < SPOOL_FIRST * 2,
+            failed.elapsed() < QUEUE_FIRST * 2,
             "the table is not tried again"
         );
     }
     assert!(
-        failed.elapsed() + AT_ONCE >= SPOOL_FIRST,
+        failed.elapsed() + AT_ONCE >= QUEUE_FIRST,
         "{:?}",
         failed.elapsed()
     );
-    let spooled = world.sqs.messages().len();
-    assert_eq!(spooled, sent as usize - 1);
+    let queued = world.sqs.messages().len();
+    assert_eq!(queued, sent as usize - 1);
     world.drain().await;
     assert_eq!(world.kept.records().await.unwrap().len(), sent as usize);
 }
@@ -221,7 +221,7 @@ async fn what_was_put_of_a_delivery_is_completed_and_not_doubled() {
     }
     // Neither store has all of it: the provider sends it again.
     world.table.set_after(8, Fault::Hang).await;
-    world.spool.set_after(1, Fault::Hang).await;
+    world.fallback_queue.set_after(1, Fault::Hang).await;
     assert_eq!(world.send(&body).await.status, 503);
     world.set(Place::Both, Fault::None).await;
     assert_eq!(world.send(&body).await.status, 200);
@@ -267,7 +267,7 @@ async fn connections_that_died_in_a_freeze_cost_neither_the_delivery_nor_a_share
             world.send(&delivery(&world.provider, 1, 80)).await.status,
             200
         );
-        world.spool.set(fault).await;
+        world.fallback_queue.set(fault).await;
         let answer = world.send(&event("amocrm", 1)).await;
         assert!(
             answer.status == 200 && answer.after < at_most,

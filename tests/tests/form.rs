@@ -4,7 +4,7 @@
 //! of our own, what `parse_str` does.
 
 use indexmap::IndexMap;
-use models::Unreadable;
+use models::ParseError;
 use proptest::prelude::*;
 use providers::amocrm::form::{self, Decoded, Form, MAX_DEPTH, MAX_FIELDS, encode};
 use serde::Deserialize;
@@ -59,11 +59,11 @@ impl From<Tree> for Form {
     }
 }
 
-fn decode(body: &[u8]) -> Result<Form, Unreadable> {
+fn decode(body: &[u8]) -> Result<Form, ParseError> {
     form::decode(body).map(|decoded| decoded.form)
 }
 
-fn read(body: &[u8]) -> Result<Form, Unreadable> {
+fn read(body: &[u8]) -> Result<Form, ParseError> {
     form::read(body).map(|decoded| decoded.form)
 }
 
@@ -200,7 +200,7 @@ fn the_most_items_without_a_number_are_read_in_time() {
 
 #[test]
 fn what_holds_fields_counts_as_they_do() {
-    let too_many = Err(Unreadable::TooManyFields { limit: MAX_FIELDS });
+    let too_many = Err(ParseError::TooManyFields { limit: MAX_FIELDS });
     let fields = |number: usize| {
         (0..number).fold(String::new(), |form, number| {
             form + &format!("{number}[a]=&")
@@ -225,7 +225,7 @@ fn a_form_and_its_json_are_read_to_the_same_depth() {
     let deepest = form(MAX_DEPTH).unwrap();
     let json = serde_json::to_string(&deepest).unwrap();
     assert_eq!(read(json.as_bytes()), Ok(deepest));
-    let too_deep = Err(Unreadable::TooDeep { limit: MAX_DEPTH });
+    let too_deep = Err(ParseError::TooDeep { limit: MAX_DEPTH });
     assert_eq!(form(MAX_DEPTH + 1), too_deep);
     assert_eq!(read(format!(r#"{{"a":{json}}}"#).as_bytes()), too_deep);
 }

@@ -1,7 +1,7 @@
 //! The gate's table: what lets a delivery in, and by which label.
 
 use base64::{Engine, engine::general_purpose::STANDARD};
-use ingest::{Gate, GateError};
+use ingest::{Authenticator, CredentialsError};
 use lambda_http::http::{HeaderMap, HeaderValue, header::AUTHORIZATION};
 use models::{Delivery, Timestamp};
 use providers::{Credentials, Provider};
@@ -27,7 +27,7 @@ fn list(secrets: &[(&str, &str)]) -> String {
 }
 
 /// The label by which a gate lets in what shows this header and this query.
-fn label(gate: &Gate, authorization: Option<&str>, query: &str) -> Option<String> {
+fn label(gate: &Authenticator, authorization: Option<&str>, query: &str) -> Option<String> {
     let value = authorization.map(|value| HeaderValue::from_bytes(value.as_bytes()).unwrap());
     let headers = HeaderMap::from_iter(value.map(|value| (AUTHORIZATION, value)));
     let arrival = Timestamp::from_unix(Duration::from_secs(1_795_293_781));
@@ -37,9 +37,9 @@ fn label(gate: &Gate, authorization: Option<&str>, query: &str) -> Option<String
         arrival,
         request_id: "id".to_owned(),
     };
-    let admitted = gate.admit(&headers, query, delivery.clone())?;
-    assert_eq!(*admitted.delivery(), delivery);
-    Some(admitted.label().to_owned())
+    let authenticated = gate.authenticate(&headers, query, delivery.clone())?;
+    assert_eq!(*authenticated.delivery(), delivery);
+    Some(authenticated.label().to_owned())
 }
 
 #[test]
@@ -50,7 +50,7 @@ fn a_header_lets_in_what_it_should() {
         ("colons", "user:a:b:"),
         ("utf8", "usér:wörd"),
     ]);
-    let gate = Gate::new(&providers()[1], &credentials, "").unwrap();
+    let gate = Authenticator::new(&providers()[1], &credentials, "").unwrap();
     let of = |scheme: &str, encoded: &str| format!("{scheme}{encoded}");
     let first = STANDARD.encode("user:first");
     let table = [
@@ -104,7 +104,7 @@ fn a_key_lets_in_where_it_may() {
         list(&[("basic", "user:password")]),
         list(&[("old", "k-1_a"), ("new", "key+two")]),
     );
-    let gate = Gate::new(&with_keys, &credentials, &keys).unwrap();
+    let gate = Authenticator::new(&with_keys, &credentials, &keys).unwrap();
     let table = [
         ("key=k-1_a", Some("old")),
         ("key=%6B%2D1_a", Some("old")),
@@ -144,7 +144,7 @@ fn a_key_lets_in_where_it_may() {
         "a key is no password"
     );
 
-    let gate = Gate::new(&without, &credentials, "").unwrap();
+    let gate = Authenticator::new(&without, &credentials, "").unwrap();
     assert_eq!(label(&gate, None, "key=k-1_a"), None);
     assert_eq!(label(&gate, None, "key=user:password"), None);
 }
@@ -158,7 +158,7 @@ fn every_entry_is_compared() {
         ("last", "user:password"),
         ("more", "y"),
     ]);
-    let gate = Gate::new(&providers()[0], &twice, &twice).unwrap();
+    let gate = Authenticator::new(&providers()[0], &twice, &twice).unwrap();
     assert_eq!(
         label(&gate, Some(&basic("user:password")), "").as_deref(),
         Some("last")
@@ -174,7 +174,7 @@ fn a_list_is_read_strictly() {
     let [with_keys, without] = providers();
     let good = accepted("label", "secret");
     let digest = good.trim_start_matches("label:");
-    let malformed = |entry| GateError::Malformed {
+    let malformed = |entry| CredentialsError::Malformed {
         variable: "AMOCRM_CREDENTIALS".to_owned(),
         entry,
     };
@@ -184,13 +184,13 @@ fn a_list_is_read_strictly() {
         (format!("a-1:{}", digest.to_uppercase()), None),
         (
             String::new(),
-            Some(GateError::Nobody(
+            Some(CredentialsError::Nobody(
                 "AMOCRM_KEYS or AMOCRM_CREDENTIALS".to_owned(),
             )),
         ),
         (
             " , ".to_owned(),
-            Some(GateError::Nobody(
+            Some(CredentialsError::Nobody(
                 "AMOCRM_KEYS or AMOCRM_CREDENTIALS".to_owned(),
             )),
         ),
@@ -208,11 +208,15 @@ fn a_list_is_read_strictly() {
         (format!("{good};{good}"), Some(malformed(1))),
     ];
     for (list, expected) in table {
-        assert_eq!(Gate::new(&with_keys, &list, "").err(), expected, "{list:?}");
+        assert_eq!(
+            Authenticator::new(&with_keys, &list, "").err(),
+            expected,
+            "{list:?}"
+        );
     }
-    assert!(Gate::new(&with_keys, "", &good).is_ok());
+    assert!(Authenticator::new(&with_keys, "", &good).is_ok());
     assert_eq!(
-        Gate::new(&without, &good, &good).unwrap_err(),
-        GateError::KeysNotAllowed("PIPEDRIVE_KEYS".to_owned())
+        Authenticator::new(&without, &good, &good).unwrap_err(),
+        CredentialsError::KeysNotAllowed("PIPEDRIVE_KEYS".to_owned())
     );
 }

@@ -1,7 +1,7 @@
 //! The rule of `models::identity`: two different contents never have one id, and a retry or the copy of a second webhook
 //! has the id of the first.
 
-use models::{Delivery, Event, MAX_EVENTS, Timestamp, Unreadable};
+use models::{Delivery, Event, MAX_EVENTS, ParseError, Timestamp};
 use providers::AMOCRM;
 use providers::CLOSER;
 use providers::PIPEDRIVE;
@@ -11,7 +11,7 @@ use serde_json::{Value, json};
 const FIRST_REQUEST: &str = "first request";
 const SECOND_REQUEST: &str = "second request";
 
-fn events(provider: &Provider, body: &[u8], request_id: &str) -> Result<Vec<Event>, Unreadable> {
+fn events(provider: &Provider, body: &[u8], request_id: &str) -> Result<Vec<Event>, ParseError> {
     let delivery = Delivery {
         body: body.to_vec(),
         content_type: None,
@@ -348,5 +348,5 @@ fn amocrm_events_are_not_read_beyond_the_limit() {
     // The next item has no id: reading it would give another reason.
     let one_more = format!("{most}leads[add][{MAX_EVENTS}][name]=x");
     let reason = events(&AMOCRM, one_more.as_bytes(), FIRST_REQUEST).unwrap_err();
-    assert_eq!(reason, Unreadable::TooManyEvents { limit: MAX_EVENTS });
+    assert_eq!(reason, ParseError::TooManyEvents { limit: MAX_EVENTS });
 }

@@ -5,8 +5,8 @@ use aws_smithy_runtime_api::client::{
     runtime_components::RuntimeComponents,
 };
 use models::{
-    Body, MAX_EVENTS, MAX_SOURCE_BYTES, MAX_SUBJECT_BYTES, MAX_TYPE_BYTES, Origin, Record,
-    Timestamp, Unreadable, json,
+    Body, MAX_EVENTS, MAX_SOURCE_BYTES, MAX_SUBJECT_BYTES, MAX_TYPE_BYTES, Origin, ParseError,
+    Record, Timestamp, json,
 };
 use providers::Provider;
 use std::{
@@ -15,7 +15,7 @@ use std::{
     time::Duration,
 };
 use storage::{
-    Client, Kept, Key, Message, Settings,
+    Client, Key, Message, PutOutcome, Settings,
     schema::{MAX_PART_BYTES, encode, expiry},
 };
 use testkit::{
@@ -147,7 +147,7 @@ fn large() -> Record {
             request_id: "r".to_owned(),
             content_type: None,
         },
-        reason: Unreadable::NoEvent,
+        reason: ParseError::NoEvent,
         bytes: noise(3 * MAX_PART_BYTES).into_bytes(),
     }
 }
@@ -164,7 +164,7 @@ async fn what_is_half_written_is_not_there_and_an_item_without_its_parts_is_an_e
             .enumerate()
             .filter(|(index, _)| *index != missing)
         {
-            assert_eq!(table.put(item.clone()).await.unwrap(), Kept::New);
+            assert_eq!(table.put(item.clone()).await.unwrap(), PutOutcome::Inserted);
         }
         let (one, all) = (table.get(&key).await, table.records().await);
         if missing == items.len() - 1 {
@@ -197,18 +197,18 @@ async fn an_item_is_put_after_its_parts() {
         let world = World::of(providers::CLOSER).await;
         world.table.set_after(put, Fault::ResetBefore).await;
         assert_eq!(world.send(bytes(&large())).await.status, 200);
-        let spooled = world
+        let queued = world
             .sqs
             .messages()
             .into_iter()
             .map(|message| Message::received(message.body).item().unwrap());
-        let head = spooled
+        let head = queued
             .into_iter()
             .find(|item| item.contains_key("parts"))
             .unwrap();
         assert_eq!(
             world.kept.put(head).await.unwrap(),
-            Kept::New,
+            PutOutcome::Inserted,
             "after {put} of {parts} parts"
         );
     }
@@ -231,12 +231,12 @@ async fn all_items_of_a_record_expire_at_the_time_that_was_set_when_it_was_recei
             .status,
         200
     );
-    let spooled = world
+    let queued = world
         .sqs
         .messages()
         .into_iter()
         .map(|message| Message::received(message.body).item().unwrap());
-    let times: Vec<_> = spooled.map(|item| expiry(&item)).collect();
+    let times: Vec<_> = queued.map(|item| expiry(&item)).collect();
     assert!(times.len() > 2 && times[0].is_some(), "{times:?}");
     assert!(times.iter().all(|time| *time == times[0]), "{times:?}");
 }
@@ -252,12 +252,12 @@ async fn the_drain_places_an_item_once_its_parts_are_there_and_leaves_what_is_no
             .unwrap()
             .contains_key("parts")
     };
-    let spooled = broken
+    let queued = broken
         .sqs
         .messages()
         .into_iter()
         .map(|message| message.body);
-    let (heads, parts): (Vec<_>, Vec<_>) = spooled.partition(is_head);
+    let (heads, parts): (Vec<_>, Vec<_>) = queued.partition(is_head);
 
     let world = World::of(providers::CLOSER).await;
     let World { sqs, kept, .. } = &world;
@@ -445,7 +445,7 @@ async fn what_is_over_a_limit_is_quarantined_with_the_reason_that_names_it() {
             );
             let answer = world.send_until_kept(&body).await;
             assert!(
-                amount <= limit || answer.after <= provider.patience,
+                amount <= limit || answer.after <= provider.timeout,
                 "{case}: {answer:?}"
             );
             world.drain().await;
@@ -453,7 +453,7 @@ async fn what_is_over_a_limit_is_quarantined_with_the_reason_that_names_it() {
             let quarantined = records
                 .iter()
                 .find_map(Record::unreadable)
-                .map(Unreadable::reason);
+                .map(ParseError::reason);
             assert_eq!(quarantined, (amount > limit).then_some(reason), "{case}");
             if quarantined.is_some() {
                 assert_eq!(bytes(&records[0]), body.as_bytes(), "{case}");
@@ -529,7 +529,7 @@ async fn what_would_be_no_key_is_quarantined_and_what_is_odd_is_kept() {
             records
                 .iter()
                 .find_map(Record::unreadable)
-                .map(Unreadable::reason),
+                .map(ParseError::reason),
             reason,
             "{body}"
         );
@@ -550,7 +550,7 @@ async fn as_many_events_as_a_delivery_may_have_are_answered_in_time_whatever_the
             world.sqs.messages().len()
         );
         assert!(
-            answer.status == 200 && answer.after <= provider.patience,
+            answer.status == 200 && answer.after <= provider.timeout,
             "{fault:?}: {answer:?}"
         );
         world.table.set(Fault::None).await;
@@ -596,7 +596,7 @@ async fn a_panic_on_the_way_to_the_table_costs_a_delivery_its_reading_at_most() 
         assert_eq!(world.send(event("closer", 1)).await.status, status);
         let records = world.kept.records().await.unwrap();
         let reason = records.iter().find_map(Record::unreadable);
-        assert_eq!(reason, (status == 200).then_some(&Unreadable::Panicked));
+        assert_eq!(reason, (status == 200).then_some(&ParseError::Panicked));
         let next = world.send(event("closer", 2)).await;
         assert!(
             next.status == 200 && next.after < Duration::from_millis(200),

@@ -1,7 +1,7 @@
 //! Parts of records that are too large for one item: they belong to one record and one set of bytes, and go with it.
 
 use aws_sdk_dynamodb::types::AttributeValue;
-use models::{Body, Delivery, Event, Record, Timestamp, Unreadable};
+use models::{Body, Delivery, Event, ParseError, Record, Timestamp};
 use std::collections::BTreeSet;
 use storage::{
     Client, Key, Settings, Table,
@@ -47,7 +47,7 @@ fn large_timeless_event(request_id: &str) -> Record {
 /// A quarantined delivery of several parts.
 fn large_quarantined(body: &str) -> Record {
     let delivery = testkit::site::delivery(body);
-    Record::of("closer", &delivery, Err(Unreadable::Panicked)).remove(0)
+    Record::of("closer", &delivery, Err(ParseError::Panicked)).remove(0)
 }
 
 fn bytes(record: &Record) -> Vec<u8> {

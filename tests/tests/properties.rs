@@ -52,15 +52,15 @@ proptest! {
     ) {
         RUNTIME.block_on(async {
             let house = House::of(provider).await;
-            let mut admitted = headers.clone();
-            admitted.insert(AUTHORIZATION, HeaderValue::from_str(&request::basic("local:local")).unwrap());
+            let mut authenticated = headers.clone();
+            authenticated.insert(AUTHORIZATION, HeaderValue::from_str(&request::basic("local:local")).unwrap());
 
-            prop_assert_eq!(house.receive(event(&headers, &body)).await, Verdict::Stranger);
+            prop_assert_eq!(house.receive(event(&headers, &body)).await, Verdict::Unauthorized);
             prop_assert!(house.records().await.is_empty());
 
             let asked = Instant::now();
-            let verdict = house.receive(event(&admitted, &body)).await;
-            prop_assert!(asked.elapsed() < provider.patience);
+            let verdict = house.receive(event(&authenticated, &body)).await;
+            prop_assert!(asked.elapsed() < provider.timeout);
             prop_assert_eq!(verdict.status(), StatusCode::OK);
             let kept = bytes(&house.records().await);
             prop_assert_eq!(kept.is_empty(), body.is_empty());

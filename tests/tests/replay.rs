@@ -1,6 +1,6 @@
 //! `hookkeeper replay` and `hookkeeper quarantine`, as processes: what an older reader made of a delivery is put right.
 
-use models::{Body, Delivery, Record, Unreadable};
+use models::{Body, Delivery, ParseError, Record};
 use snapbox::{assert_data_eq, str};
 use std::{collections::BTreeMap, process::Stdio, time::Duration};
 use storage::{
@@ -23,7 +23,7 @@ const THREE: &str = "leads[add][0][id]=1&leads[add][0][updated_at]=1795255200&le
 
 /// A delivery as a reader quarantined it that could not read it.
 fn quarantined(provider: &str, body: &str) -> Record {
-    let records = Record::of(provider, &delivery(body), Err(Unreadable::Panicked));
+    let records = Record::of(provider, &delivery(body), Err(ParseError::Panicked));
     records.into_iter().next().unwrap()
 }
 

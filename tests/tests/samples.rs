@@ -76,11 +76,11 @@ fn samples(provider: Provider) -> Vec<Sample> {
 /// A verdict in the words of the samples' names.
 fn words(verdict: &Verdict) -> String {
     match verdict {
-        Verdict::Kept {
+        Verdict::Stored {
             events: 1,
             duplicates: 0,
         } => "kept".to_owned(),
-        Verdict::Kept {
+        Verdict::Stored {
             events,
             duplicates: 0,
         } => format!("kept.{events}"),
@@ -133,7 +133,7 @@ async fn what_comes_again_is_kept_again_only_where_it_has_no_time_of_its_own() {
                 once + 2 * (stored.len() - once),
                 "{name}: {both:#?}"
             );
-            if let Verdict::Kept { duplicates, .. } = verdicts[1] {
+            if let Verdict::Stored { duplicates, .. } = verdicts[1] {
                 assert_eq!(duplicates, folding, "{name}");
             }
         }

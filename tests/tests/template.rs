@@ -179,7 +179,7 @@ fn an_alarm_rings_a_third_into_a_providers_patience() {
             (&late["ExtendedStatistic"], &late["ComparisonOperator"]),
             (&"p99".into(), &"GreaterThanThreshold".into())
         );
-        let third = provider.patience.as_secs_f64() * 1_000.0 / 3.0;
+        let third = provider.timeout.as_secs_f64() * 1_000.0 / 3.0;
         assert!(
             (late["Threshold"].as_f64().unwrap() - third).abs() < 1.0,
             "{path}: {third}"

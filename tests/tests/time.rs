@@ -2,7 +2,7 @@
 
 use aws_lambda_events::sqs::{SqsEvent, SqsMessage};
 use hookkeeper::template::TEMPLATE;
-use models::{Delivery, Record, Timestamp, Unreadable};
+use models::{Delivery, ParseError, Record, Timestamp};
 use std::{
     collections::VecDeque,
     sync::{Arc, Mutex},
@@ -10,7 +10,7 @@ use std::{
 };
 use storage::{
     Message, Outcome, Store,
-    budget::{ATTEMPT, ATTEMPTS, FIRST_WAIT, LONGEST_WAIT, SHARE, SPOOL_FIRST},
+    budget::{ATTEMPT, ATTEMPTS, FIRST_WAIT, LONGEST_WAIT, QUEUE_FIRST, SHARE},
     schema::encode,
 };
 use testkit::stores::{ANSWERED, Call, Fate, Service, Stores};
@@ -66,7 +66,7 @@ fn record(body: Vec<u8>) -> Record {
         request_id: "r-1".to_owned(),
         content_type: None,
     };
-    Record::of("closer", &delivery, Err(Unreadable::Panicked))
+    Record::of("closer", &delivery, Err(ParseError::Panicked))
         .pop()
         .unwrap()
 }
@@ -92,20 +92,20 @@ async fn keep_body(store: &Store, body: Vec<u8>) -> (Outcome, Duration) {
 async fn a_table_that_hangs_costs_a_share_then_nothing_then_an_attempt() {
     let store = Fates::new([Fate::Hangs]).of_the_table().store();
     let (outcome, waited) = keep(&store).await;
-    assert_eq!((outcome.spooled, outcome.lost), (1, 0));
+    assert_eq!((outcome.queued, outcome.lost), (1, 0));
     assert!(
         (ATTEMPT * ATTEMPTS..=SHARE + INSTANT).contains(&waited),
         "the first delivery waited for {waited:?}"
     );
     let (outcome, waited) = keep(&store).await;
-    assert_eq!((outcome.spooled, outcome.lost), (1, 0));
+    assert_eq!((outcome.queued, outcome.lost), (1, 0));
     assert!(
         waited < INSTANT,
         "with the spool first it waited for {waited:?}"
     );
-    tokio::time::sleep(SPOOL_FIRST).await;
+    tokio::time::sleep(QUEUE_FIRST).await;
     let (outcome, waited) = keep(&store).await;
-    assert_eq!((outcome.spooled, outcome.lost), (1, 0));
+    assert_eq!((outcome.queued, outcome.lost), (1, 0));
     assert!(
         (ATTEMPT..ATTEMPT + INSTANT).contains(&waited),
         "to see whether the table is back it waited for {waited:?}"
@@ -118,10 +118,10 @@ async fn a_table_that_is_back_is_used_again() {
         .into_iter()
         .chain([ANSWERED]);
     let store = Fates::new(fates).of_the_table().store();
-    assert_eq!(keep(&store).await.0.spooled, 1);
-    tokio::time::sleep(SPOOL_FIRST).await;
-    assert_eq!(keep(&store).await.0.spooled, 0);
-    assert_eq!(keep(&store).await.0.spooled, 0);
+    assert_eq!(keep(&store).await.0.queued, 1);
+    tokio::time::sleep(QUEUE_FIRST).await;
+    assert_eq!(keep(&store).await.0.queued, 0);
+    assert_eq!(keep(&store).await.0.queued, 0);
 }
 
 #[tokio::test(start_paused = true)]
@@ -215,7 +215,7 @@ async fn a_table_that_hangs_has_no_more_than_its_share() {
         Service::Queue => ANSWERED,
     };
     let (outcome, waited) = keep(&Stores::new(decide).store()).await;
-    assert_eq!((outcome.spooled, outcome.lost), (1, 0), "after {waited:?}");
+    assert_eq!((outcome.queued, outcome.lost), (1, 0), "after {waited:?}");
     assert!(waited < well + millis(150), "it waited for {waited:?}");
 }
 
@@ -245,14 +245,14 @@ async fn a_table_that_is_back_has_its_share_when_the_queue_is_away() {
                 })
             };
             let store = stores.store();
-            assert_eq!(keep(&store).await.0.spooled, 1);
-            for pause in [SPOOL_FIRST, Duration::ZERO] {
+            assert_eq!(keep(&store).await.0.queued, 1);
+            for pause in [QUEUE_FIRST, Duration::ZERO] {
                 tokio::time::sleep(pause).await;
                 table.set(fates.clone());
                 *is_away.lock().unwrap() = true;
                 let (outcome, waited) = keep(&store).await;
                 assert_eq!(
-                    (outcome.lost, outcome.spooled),
+                    (outcome.lost, outcome.queued),
                     (0, 0),
                     "{what}, the queue {queue:?}, after {waited:?}"
                 );
@@ -282,7 +282,7 @@ async fn the_largest_body_is_taken_by_a_queue_of_100_ms_when_the_table_hangs() {
             let sent = stores.messages().len();
             let (outcome, waited) = keep_body(&store, noise(LARGEST)).await;
             assert_eq!(
-                (outcome.spooled, outcome.lost),
+                (outcome.queued, outcome.lost),
                 (1, 0),
                 "{latency:?}: after {waited:?}"
             );
@@ -316,7 +316,7 @@ async fn the_queue_takes_the_parts_of_an_item_before_the_item() {
         let messages: Vec<_> = stores.messages().into_iter().map(is_head).collect();
         let heads = messages.iter().filter(|is_head| **is_head).count();
         assert_eq!(
-            heads, outcome.spooled,
+            heads, outcome.queued,
             "{taken} of {items} messages were taken"
         );
         assert_eq!(

@@ -8,7 +8,7 @@ use crate::{
 use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
 use clap::Args;
 use hookkeeper::template::logical_name;
-use ingest::Gate;
+use ingest::Authenticator;
 use models::hex;
 use providers::{Credentials as Shows, Provider};
 use sha2::{Digest, Sha256};
@@ -125,7 +125,7 @@ impl Credentials {
         } else {
             (&*list, "")
         };
-        Gate::new(&self.provider, credentials, keys)?;
+        Authenticator::new(&self.provider, credentials, keys)?;
         Ok(format!(
             "Deploy the digests:\n\n  sam deploy --parameter-overrides {}={list}",
             self.parameter()

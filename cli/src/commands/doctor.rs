@@ -1,7 +1,7 @@
 //! `hookkeeper doctor`: whether everything is well, as far as that can be seen from here.
 
 mod clock;
-mod door;
+mod endpoint;
 mod expected;
 mod finding;
 mod queues;
@@ -11,13 +11,13 @@ mod table;
 use crate::{
     Failure,
     connection::{Connection, output},
-    http::{Http, Shown},
+    http::{Credential, Http},
     output::Output,
 };
 use aws_config::{SdkConfig, timeout::TimeoutConfig};
 use aws_sdk_cloudformation::types::Stack;
 use clap::Args;
-use door::Door;
+use endpoint::Endpoint;
 use finding::{Finding, Report};
 use hookkeeper::{
     dev::{TABLE, User},
@@ -40,8 +40,8 @@ pub(crate) struct Doctor {
     #[arg(long, value_name = "PORT", default_value_t = 9000, requires = "local")]
     gateway_port: u16,
     /// What a provider shows: PROVIDER=USER:PASSWORD, or PROVIDER=KEY; may be given several times
-    #[arg(long, value_name = "PROVIDER=SECRET", value_parser = door::credential)]
-    credential: Vec<(Provider, Shown)>,
+    #[arg(long, value_name = "PROVIDER=SECRET", value_parser = endpoint::credential)]
+    credential: Vec<(Provider, Credential)>,
     /// What to print
     #[arg(long, value_enum, default_value_t = Output::Table)]
     output: Output,
@@ -64,8 +64,8 @@ impl Doctor {
         let mut ahead = None;
         for provider in providers::ALL {
             let shown = self.shown(&provider)?;
-            let (finding, seen) = match self.door(provider, shown, &stack) {
-                Ok(door) => door.check(&http).await,
+            let (finding, seen) = match self.endpoint(provider, shown, &stack) {
+                Ok(endpoint) => endpoint.check(&http).await,
                 Err(why) => (Finding::skip(provider.name, why), None),
             };
             report.say([finding])?;
@@ -86,7 +86,7 @@ impl Doctor {
     }
 
     /// What a provider shows, where that is known.
-    fn shown(&self, provider: &Provider) -> Result<Option<Shown>, Failure> {
+    fn shown(&self, provider: &Provider) -> Result<Option<Credential>, Failure> {
         let given = self
             .credential
             .iter()
@@ -94,7 +94,7 @@ impl Doctor {
             .find(|(it, _)| it.name == provider.name);
         match (given, self.connection.local) {
             (Some((_, shown)), _) => Ok(Some(shown.clone())),
-            (None, Some(_)) => Ok(Some(Shown::Basic(
+            (None, Some(_)) => Ok(Some(Credential::Basic(
                 User::from_env()?.credentials().to_owned(),
             ))),
             (None, None) => by_environment(provider),
@@ -102,12 +102,12 @@ impl Doctor {
     }
 
     /// A provider's URL, or why there is none.
-    fn door(
+    fn endpoint(
         &self,
         provider: Provider,
-        shown: Option<Shown>,
+        shown: Option<Credential>,
         stack: &Asked,
-    ) -> Result<Door, &'static str> {
+    ) -> Result<Endpoint, &'static str> {
         let is_local = self.connection.local.is_some();
         let url = if is_local {
             format!("http://127.0.0.1:{}/{}", self.gateway_port, provider.name)
@@ -115,7 +115,7 @@ impl Doctor {
             let stack = stack.as_ref().map_err(|why| *why)?;
             output(stack, &logical_name(provider.name, "Url")).ok_or("the stack leaves it out")?
         };
-        Ok(Door {
+        Ok(Endpoint {
             provider,
             url,
             shown,
@@ -125,11 +125,11 @@ impl Doctor {
 }
 
 /// What `HOOKKEEPER_<PROVIDER>` says that it shows.
-fn by_environment(provider: &Provider) -> Result<Option<Shown>, Failure> {
+fn by_environment(provider: &Provider) -> Result<Option<Credential>, Failure> {
     let variable = format!("HOOKKEEPER_{}", provider.name.to_uppercase());
     let secret = env::var(&variable).ok().filter(|secret| !secret.is_empty());
     let shown = secret
-        .map(|secret| Shown::of(provider, &secret))
+        .map(|secret| Credential::of(provider, &secret))
         .transpose();
     shown.map_err(|error| format!("in {variable}, {error}").into())
 }

@@ -15,7 +15,7 @@ use clap::{Args, Subcommand};
 use futures_util::{Stream, StreamExt, TryStreamExt};
 use models::{Record, Timestamp};
 use std::{future::ready, ops::Range, pin::pin};
-use storage::{Entry, Order, Stored, Table, TableError};
+use storage::{IndexEntry, Order, Stored, Table, TableError};
 
 /// Lists the events that were kept, newest first.
 ///
@@ -84,7 +84,7 @@ impl List {
         Ok(())
     }
 
-    fn print(&self, entries: &[Entry], span: &Range<Timestamp>) -> Result<(), Failure> {
+    fn print(&self, entries: &[IndexEntry], span: &Range<Timestamp>) -> Result<(), Failure> {
         if entries.is_empty() {
             say!(
                 "Nothing of the kind was kept since {} (look further back with --since).",
@@ -103,7 +103,7 @@ impl List {
 
 const HEADING: [&str; 6] = ["HANDLE", "KEPT", "TIME", "TYPE", "SOURCE", "SUBJECT"];
 
-fn row(entry: &Entry) -> [String; 6] {
+fn row(entry: &IndexEntry) -> [String; 6] {
     let time = Timestamp::parse(entry.time()).map(seconds);
     [
         Handle::of_entry(entry).to_string(),
@@ -121,7 +121,7 @@ pub(crate) fn entries(
     span: Range<Timestamp>,
     order: Order,
     filter: &Filter,
-) -> impl Stream<Item = Result<Entry, TableError>> {
+) -> impl Stream<Item = Result<IndexEntry, TableError>> {
     table
         .kept(span, order)
         .try_filter(|entry| ready(filter.takes(entry)))
@@ -130,8 +130,8 @@ pub(crate) fn entries(
 /// The events behind entries of the index, in their order. One that is gone in between is left out.
 pub(crate) fn events(
     table: &Table,
-    entries: impl Stream<Item = Result<Entry, TableError>>,
-) -> impl Stream<Item = Result<(Entry, Stored), TableError>> {
+    entries: impl Stream<Item = Result<IndexEntry, TableError>>,
+) -> impl Stream<Item = Result<(IndexEntry, Stored), TableError>> {
     found(table, entries)
         .try_filter_map(async |(entry, stored)| Ok(stored.map(|stored| (entry, stored))))
 }
@@ -139,9 +139,9 @@ pub(crate) fn events(
 /// The entries of the index, each with its event where it is still there.
 pub(crate) fn found(
     table: &Table,
-    entries: impl Stream<Item = Result<Entry, TableError>>,
-) -> impl Stream<Item = Result<(Entry, Option<Stored>), TableError>> {
-    let get = async |entry: Result<Entry, TableError>| {
+    entries: impl Stream<Item = Result<IndexEntry, TableError>>,
+) -> impl Stream<Item = Result<(IndexEntry, Option<Stored>), TableError>> {
+    let get = async |entry: Result<IndexEntry, TableError>| {
         let entry = entry?;
         let stored = table.get(&entry.key).await?;
         Ok((entry, stored))

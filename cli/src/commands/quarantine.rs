@@ -14,7 +14,7 @@ use crate::{
 };
 use clap::{Args, Subcommand};
 use futures_util::{Stream, StreamExt, TryStreamExt, stream};
-use models::{Origin, Record, Timestamp, Unreadable};
+use models::{Origin, ParseError, Record, Timestamp};
 use providers::Provider;
 use serde::Serialize;
 use std::{future::ready, ops::Range};
@@ -80,7 +80,7 @@ struct Quarantined {
     key: Key,
     provider: Provider,
     origin: Origin,
-    reason: Unreadable,
+    reason: ParseError,
     bytes: Vec<u8>,
 }
 

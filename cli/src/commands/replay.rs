@@ -20,7 +20,7 @@ use std::{
     fmt,
     pin::pin,
 };
-use storage::{Entry, Kept, Key, Order, Stored, Table};
+use storage::{IndexEntry, Key, Order, PutOutcome, Stored, Table};
 
 /// Reads events again from the bytes that were kept, and mends those that this version reads differently.
 ///
@@ -102,7 +102,7 @@ struct Complete {
 }
 
 impl Replayer<'_> {
-    async fn replay(&mut self, entry: &Entry, stored: &Stored) -> Result<(), Failure> {
+    async fn replay(&mut self, entry: &IndexEntry, stored: &Stored) -> Result<(), Failure> {
         let Record::Event {
             event,
             origin,
@@ -158,7 +158,7 @@ impl Replayer<'_> {
     }
 
     /// Finishes the removal of an event that an earlier replay moved, where it was interrupted.
-    async fn finish_removal(&self, entry: &Entry) -> Result<(), Failure> {
+    async fn finish_removal(&self, entry: &IndexEntry) -> Result<(), Failure> {
         if !self.dry_run && self.table.finish_removal(&entry.key).await? {
             say!(
                 "{}  its removal was interrupted, and is finished now",
@@ -182,7 +182,7 @@ impl Replayer<'_> {
             let is_new = if self.dry_run {
                 self.table.get(&Key::of(record)).await?.is_none()
             } else {
-                self.table.put_until(record.clone(), stored.expires).await? == Kept::New
+                self.table.put_until(record.clone(), stored.expires).await? == PutOutcome::Inserted
             };
             if is_new && matches!(record, Record::Event { .. }) {
                 added.insert(Key::of(record));
@@ -238,7 +238,7 @@ impl Replayer<'_> {
     }
 }
 
-fn tell(entry: &Entry, event: &Event, what: &str) -> Result<(), Failure> {
+fn tell(entry: &IndexEntry, event: &Event, what: &str) -> Result<(), Failure> {
     let line = format!("{}  {}  {what}", Handle::of_entry(entry), event.subject);
     Ok(say!("{}", cell(&line))?)
 }

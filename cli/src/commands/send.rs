@@ -13,7 +13,7 @@ mod target;
 use crate::{
     Failure,
     filter::provider,
-    http::{Answer, Shown},
+    http::{Answer, Credential},
     output::{Output, json_line, say},
 };
 use body::Body;
@@ -211,7 +211,7 @@ impl Send {
                     .credentials()
                     .to_owned(),
             };
-            return Target::new(&url, Some(Shown::Basic(credentials)), true);
+            return Target::new(&url, Some(Credential::Basic(credentials)), true);
         };
         let may_have_a_key = provider.credentials == Credentials::BasicOrKey;
         if self.key.is_some() && !may_have_a_key {
@@ -223,11 +223,11 @@ impl Send {
         let variable = |name| env::var(name).ok().filter(|value| !value.is_empty());
         let key = || variable("HOOKKEEPER_KEY").filter(|_| may_have_a_key);
         let shown = match (&self.user, &self.key) {
-            (Some(user), _) => Some(Shown::Basic(user.clone())),
-            (_, Some(key)) => Some(Shown::Key(key.clone())),
+            (Some(user), _) => Some(Credential::Basic(user.clone())),
+            (_, Some(key)) => Some(Credential::Key(key.clone())),
             _ => key()
-                .map(Shown::Key)
-                .or_else(|| variable("HOOKKEEPER_USER").map(Shown::Basic)),
+                .map(Credential::Key)
+                .or_else(|| variable("HOOKKEEPER_USER").map(Credential::Basic)),
         };
         Target::new(url, shown, false)
     }
@@ -308,7 +308,7 @@ fn bytes_of(path: &Path) -> io::Result<Vec<u8>> {
     Ok(bytes)
 }
 
-/// Shown on a terminal alone.
+/// Credential on a terminal alone.
 fn bar(total: u64) -> ProgressBar {
     let style = ProgressStyle::with_template("{bar:40} {pos}/{len}, {per_sec}, {eta} left");
     ProgressBar::new(total).with_style(style.unwrap_or_else(|_| ProgressStyle::default_bar()))

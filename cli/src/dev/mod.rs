@@ -18,7 +18,7 @@ use axum::{
     response::{IntoResponse, Response},
 };
 use dynoxide::Database;
-use ingest::{Gate, Receiver};
+use ingest::{Authenticator, Receiver};
 use serde_json::Value;
 use std::{
     fs::{self, File, TryLockError},
@@ -296,9 +296,9 @@ impl Gateway {
             option: "--port",
             source,
         })?;
-        let store = Store::new(&Client::patient(), settings);
+        let store = Store::new(&Client::background(), settings);
         let receivers = providers::ALL.map(|provider| {
-            let gate = Gate::basic(CREDENTIAL, user.name(), user.password());
+            let gate = Authenticator::basic(CREDENTIAL, user.name(), user.password());
             (provider.name, Receiver::new(provider, gate, store.clone()))
         });
         let limit = DefaultBodyLimit::max(2 * MAX_EVENT_BYTES);

@@ -19,7 +19,7 @@ async fn main() -> ExitCode {
         writeln!(io::stdout(), "{line}").ok();
     }));
     let table = match Settings::from_env() {
-        Ok(settings) => &Table::new(&Client::patient(), &settings),
+        Ok(settings) => &Table::new(&Client::background(), &settings),
         Err(error) => {
             writeln!(io::stderr(), "drain cannot start: {error}").ok();
             return ExitCode::FAILURE;

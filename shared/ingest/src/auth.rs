@@ -8,14 +8,14 @@ use sha2::{Digest, Sha256};
 use std::env;
 use subtle::ConstantTimeEq;
 
-/// A delivery whose sender showed an accepted credential. Made by [`Gate::admit`] alone.
+/// A delivery whose sender showed an accepted credential. Made by [`Authenticator::admit`] alone.
 #[derive(Debug)]
-pub struct Admitted {
+pub struct Authenticated {
     delivery: Delivery,
     label: String,
 }
 
-impl Admitted {
+impl Authenticated {
     /// The label of the credential that matched, for the log: when an old one falls out of use, it can be dropped.
     #[must_use]
     pub fn label(&self) -> &str {
@@ -32,7 +32,7 @@ impl Admitted {
 /// The accepted credentials of one provider, as SHA-256 digests: several, so that one can be replaced without a refused
 /// delivery.
 #[derive(Debug, Clone)]
-pub struct Gate {
+pub struct Authenticator {
     /// Of the bytes `user:password`.
     basic: Vec<Accepted>,
     /// Of the bytes of a URL key.
@@ -47,7 +47,7 @@ struct Accepted {
 
 /// Why a gate cannot be made of the environment.
 #[derive(Debug, PartialEq, Eq, thiserror::Error)]
-pub enum GateError {
+pub enum CredentialsError {
     /// No credential is configured: everybody would be a stranger.
     #[error(
         "{0} lists no credential: set it to label:digest[,label:digest], digest being the SHA-256 in hexadecimal of user:password, or of the key"
@@ -68,12 +68,12 @@ pub enum GateError {
     KeysNotAllowed(String),
 }
 
-impl Gate {
+impl Authenticator {
     /// Reads `<PROVIDER>_CREDENTIALS` and `<PROVIDER>_KEYS` from the process's environment.
     ///
     /// # Errors
-    /// As [`GateError`] lists.
-    pub fn from_env(provider: &Provider) -> Result<Self, GateError> {
+    /// As [`CredentialsError`] lists.
+    pub fn from_env(provider: &Provider) -> Result<Self, CredentialsError> {
         let [credentials, keys] =
             variables(provider).map(|name| env::var(name).unwrap_or_default());
         Self::new(provider, &credentials, &keys)
@@ -82,18 +82,22 @@ impl Gate {
     /// A gate of the values that these two variables have.
     ///
     /// # Errors
-    /// As [`GateError`] lists.
-    pub fn new(provider: &Provider, credentials: &str, keys: &str) -> Result<Self, GateError> {
+    /// As [`CredentialsError`] lists.
+    pub fn new(
+        provider: &Provider,
+        credentials: &str,
+        keys: &str,
+    ) -> Result<Self, CredentialsError> {
         let [basic_list, key_list] = variables(provider);
         let gate = Self {
             basic: parse(&basic_list, credentials)?,
             keys: parse(&key_list, keys)?,
         };
         if provider.credentials == Credentials::Basic && !gate.keys.is_empty() {
-            return Err(GateError::KeysNotAllowed(key_list));
+            return Err(CredentialsError::KeysNotAllowed(key_list));
         }
         if gate.basic.is_empty() && gate.keys.is_empty() {
-            return Err(GateError::Nobody(match provider.credentials {
+            return Err(CredentialsError::Nobody(match provider.credentials {
                 Credentials::Basic => basic_list,
                 Credentials::BasicOrKey => format!("{key_list} or {basic_list}"),
             }));
@@ -116,8 +120,13 @@ impl Gate {
 
     /// Lets a delivery in when its request shows an accepted credential; else it is a stranger's.
     #[must_use]
-    pub fn admit(&self, headers: &HeaderMap, query: &str, delivery: Delivery) -> Option<Admitted> {
-        Some(self.check(headers, query)?.admit(delivery))
+    pub fn authenticate(
+        &self,
+        headers: &HeaderMap,
+        query: &str,
+        delivery: Delivery,
+    ) -> Option<Authenticated> {
+        Some(self.check(headers, query)?.authenticate(delivery))
     }
 
     /// The same before the body is decoded: a stranger's is not worth it.
@@ -130,15 +139,15 @@ impl Gate {
     }
 }
 
-/// An accepted credential that a request showed. Made by [`Gate::check`] alone.
+/// An accepted credential that a request showed. Made by [`Authenticator::check`] alone.
 #[derive(Debug)]
 pub(crate) struct Pass {
     label: String,
 }
 
 impl Pass {
-    pub(crate) fn admit(self, delivery: Delivery) -> Admitted {
-        Admitted {
+    pub(crate) fn authenticate(self, delivery: Delivery) -> Authenticated {
+        Authenticated {
             delivery,
             label: self.label,
         }
@@ -150,14 +159,14 @@ fn variables(provider: &Provider) -> [String; 2] {
     ["CREDENTIALS", "KEYS"].map(|list| format!("{}_{list}", provider.name.to_uppercase()))
 }
 
-fn parse(variable: &str, list: &str) -> Result<Vec<Accepted>, GateError> {
+fn parse(variable: &str, list: &str) -> Result<Vec<Accepted>, CredentialsError> {
     let entries = list
         .split(',')
         .map(str::trim)
         .filter(|entry| !entry.is_empty())
         .enumerate();
     let accepted = entries.map(|(index, entry)| {
-        accepted(entry).ok_or_else(|| GateError::Malformed {
+        accepted(entry).ok_or_else(|| CredentialsError::Malformed {
             variable: variable.to_owned(),
             entry: index + 1,
         })

@@ -9,7 +9,7 @@ mod outcome;
 mod receiver;
 mod request;
 
-pub use auth::{Admitted, Gate, GateError};
+pub use auth::{Authenticated, Authenticator, CredentialsError};
 pub use lambda::run;
 pub use outcome::Verdict;
 pub use receiver::{Receiver, StartError};

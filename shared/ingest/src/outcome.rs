@@ -5,7 +5,7 @@ use lambda_http::{
     aws_lambda_events::apigw::ApiGatewayV2httpResponse,
     http::{HeaderValue, StatusCode, header::WWW_AUTHENTICATE},
 };
-use models::{Timestamp, Unreadable};
+use models::{ParseError, Timestamp};
 use serde::Serialize;
 use std::{
     collections::BTreeMap,
@@ -18,27 +18,27 @@ use storage::Failure;
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Verdict {
     /// Its events are in the table; so many of them were before.
-    Kept {
+    Stored {
         /// How many events it carried.
         events: usize,
         /// How many of them the table had.
         duplicates: usize,
     },
     /// Its events wait in the spool for a table that did not take them in time.
-    Spooled {
+    Queued {
         /// How many events it carried, those that are in the table too.
         events: usize,
         /// How many of them the table had.
         duplicates: usize,
     },
     /// It could not be read, and is in the table as it came.
-    Quarantined(Unreadable),
+    Quarantined(ParseError),
     /// It had credentials and no body: somebody tries the URL.
     Probe,
     /// A GET or HEAD, with credentials or without: providers look at a URL before they save it.
-    Hello,
+    UrlCheck,
     /// It showed no accepted credential.
-    Stranger,
+    Unauthorized,
     /// Neither table nor spool took it in time: the provider should send it again.
     Unavailable,
 }
@@ -48,13 +48,13 @@ impl Verdict {
     #[must_use]
     pub fn word(&self) -> &'static str {
         match self {
-            Self::Kept { events, duplicates } if events == duplicates => "duplicate",
-            Self::Kept { .. } => "kept",
-            Self::Spooled { .. } => "spooled",
+            Self::Stored { events, duplicates } if events == duplicates => "duplicate",
+            Self::Stored { .. } => "kept",
+            Self::Queued { .. } => "spooled",
             Self::Quarantined(_) => "quarantined",
             Self::Probe => "probe",
-            Self::Hello => "hello",
-            Self::Stranger => "stranger",
+            Self::UrlCheck => "hello",
+            Self::Unauthorized => "stranger",
             Self::Unavailable => "unavailable",
         }
     }
@@ -65,12 +65,12 @@ impl Verdict {
     #[must_use]
     pub fn status(&self) -> StatusCode {
         match self {
-            Self::Kept { .. }
-            | Self::Spooled { .. }
+            Self::Stored { .. }
+            | Self::Queued { .. }
             | Self::Quarantined(_)
             | Self::Probe
-            | Self::Hello => StatusCode::OK,
-            Self::Stranger => StatusCode::UNAUTHORIZED,
+            | Self::UrlCheck => StatusCode::OK,
+            Self::Unauthorized => StatusCode::UNAUTHORIZED,
             Self::Unavailable => StatusCode::SERVICE_UNAVAILABLE,
         }
     }
@@ -82,7 +82,7 @@ impl Verdict {
         response.status_code = self.status().as_u16().into();
         // Empty, and not absent, which is harder on what stands between us and the provider.
         response.body = Some(Body::Text(String::new()));
-        if *self == Self::Stranger {
+        if *self == Self::Unauthorized {
             let challenge =
                 HeaderValue::from_static(r#"Basic realm="hookkeeper", charset="UTF-8""#);
             response.headers.insert(WWW_AUTHENTICATE, challenge);
@@ -161,12 +161,15 @@ impl<'a> Line<'a> {
         latency: Duration,
     ) -> Self {
         let (events, duplicates) = match verdict {
-            Verdict::Kept { events, duplicates } | Verdict::Spooled { events, duplicates } => {
+            Verdict::Stored { events, duplicates } | Verdict::Queued { events, duplicates } => {
                 (*events, *duplicates)
             }
             _ => (0, 0),
         };
-        let is_delivery = !matches!(verdict, Verdict::Probe | Verdict::Hello | Verdict::Stranger);
+        let is_delivery = !matches!(
+            verdict,
+            Verdict::Probe | Verdict::UrlCheck | Verdict::Unauthorized
+        );
         let counts = [
             (DELIVERIES, usize::from(is_delivery)),
             ("duplicates", duplicates),
@@ -177,10 +180,10 @@ impl<'a> Line<'a> {
             // A stranger that calls itself the provider: most likely it is, with a credential that is not accepted.
             (
                 "refused",
-                usize::from(*verdict == Verdict::Stranger && facts.claims_to_be_the_provider),
+                usize::from(*verdict == Verdict::Unauthorized && facts.claims_to_be_the_provider),
             ),
-            ("spooled", facts.spooled),
-            ("strangers", usize::from(*verdict == Verdict::Stranger)),
+            ("spooled", facts.queued),
+            ("strangers", usize::from(*verdict == Verdict::Unauthorized)),
             ("unavailable", usize::from(*verdict == Verdict::Unavailable)),
         ];
         let counts: BTreeMap<_, _> = counts.into_iter().filter(|(_, count)| *count > 0).collect();
@@ -237,7 +240,7 @@ pub(crate) struct Facts {
     pub(crate) credential: Option<String>,
     pub(crate) claims_to_be_the_provider: bool,
     pub(crate) request_id: Option<String>,
-    pub(crate) spooled: usize,
+    pub(crate) queued: usize,
     pub(crate) table_failure: Option<Failure>,
     pub(crate) queue_failure: Option<Failure>,
 }

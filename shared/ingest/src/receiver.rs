@@ -1,7 +1,7 @@
 //! The receiver of one provider.
 
 use crate::{
-    Admitted, Gate, GateError, Verdict,
+    Authenticated, Authenticator, CredentialsError, Verdict,
     outcome::{Facts, Line},
     request::{self, Decoded},
 };
@@ -10,7 +10,7 @@ use lambda_http::{
     aws_lambda_events::apigw::{ApiGatewayV2httpRequest, ApiGatewayV2httpResponse},
     http::Method,
 };
-use models::{Event, Record, Unreadable};
+use models::{Event, ParseError, Record};
 use providers::Provider;
 use std::{
     panic::{AssertUnwindSafe, catch_unwind},
@@ -22,7 +22,7 @@ use storage::{Client, Outcome, Settings, SettingsError, Store, budget::now};
 #[derive(Debug)]
 pub struct Receiver {
     provider: Provider,
-    gate: Gate,
+    gate: Authenticator,
     store: Store,
     is_silent: bool,
 }
@@ -32,7 +32,7 @@ pub struct Receiver {
 pub enum StartError {
     /// Nobody could come in, or not as the settings say.
     #[error(transparent)]
-    Gate(#[from] GateError),
+    Authenticator(#[from] CredentialsError),
     /// It is not said where to keep records.
     #[error(transparent)]
     Settings(#[from] SettingsError),
@@ -41,7 +41,7 @@ pub enum StartError {
 impl Receiver {
     /// A receiver with its settings.
     #[must_use]
-    pub fn new(provider: Provider, gate: Gate, store: Store) -> Self {
+    pub fn new(provider: Provider, gate: Authenticator, store: Store) -> Self {
         Self {
             provider,
             gate,
@@ -62,11 +62,11 @@ impl Receiver {
     /// A receiver with the settings of the process's environment.
     ///
     /// # Errors
-    /// As [`GateError`] and [`SettingsError`] list.
+    /// As [`CredentialsError`] and [`SettingsError`] list.
     pub fn from_env(provider: Provider) -> Result<Self, StartError> {
         Ok(Self::new(
             provider,
-            Gate::from_env(&provider)?,
+            Authenticator::from_env(&provider)?,
             Store::new(&Client::new(), &Settings::from_env()?),
         ))
     }
@@ -108,45 +108,45 @@ impl Receiver {
 
     async fn judge(&self, event: ApiGatewayV2httpRequest, facts: &mut Facts) -> Verdict {
         if [Method::GET, Method::HEAD].contains(&event.request_context.http.method) {
-            return Verdict::Hello;
+            return Verdict::UrlCheck;
         }
         let request = request::open(event, self.provider.request_id_header);
         facts.bytes = request.body_length();
         facts.claims_to_be_the_provider = self.provider.is_named_by(&request.headers);
         let Some(pass) = self.gate.check(&request.headers, &request.query) else {
-            return Verdict::Stranger;
+            return Verdict::Unauthorized;
         };
         let Decoded { delivery, garbled } = request.decode(&pass);
-        let admitted = pass.admit(delivery);
-        facts.bytes = admitted.delivery().body.len();
-        facts.credential = Some(admitted.label().to_owned());
-        if admitted.delivery().body.is_empty() {
+        let authenticated = pass.authenticate(delivery);
+        facts.bytes = authenticated.delivery().body.len();
+        facts.credential = Some(authenticated.label().to_owned());
+        if authenticated.delivery().body.is_empty() {
             return Verdict::Probe;
         }
-        let read = garbled.map_or_else(|| self.read(&admitted), Err);
-        if let Some(verdict) = self.try_keep(&admitted, read, facts).await {
+        let read = garbled.map_or_else(|| self.read(&authenticated), Err);
+        if let Some(verdict) = self.try_keep(&authenticated, read, facts).await {
             return verdict;
         }
         let quarantined = self
-            .try_keep(&admitted, Err(Unreadable::Panicked), facts)
+            .try_keep(&authenticated, Err(ParseError::Panicked), facts)
             .await;
         quarantined.unwrap_or(Verdict::Unavailable)
     }
 
     /// Reads a delivery. Never decides the answer: what cannot be read is kept as it is.
-    fn read(&self, admitted: &Admitted) -> Result<Vec<Event>, Unreadable> {
-        let (read, delivery) = (self.provider.read, admitted.delivery());
-        catch_unwind(AssertUnwindSafe(|| read(delivery))).unwrap_or(Err(Unreadable::Panicked))
+    fn read(&self, authenticated: &Authenticated) -> Result<Vec<Event>, ParseError> {
+        let (read, delivery) = (self.provider.read, authenticated.delivery());
+        catch_unwind(AssertUnwindSafe(|| read(delivery))).unwrap_or(Err(ParseError::Panicked))
     }
 
     /// The same as [`keep`](Self::keep), unless something on the way panics.
     async fn try_keep(
         &self,
-        admitted: &Admitted,
-        read: Result<Vec<Event>, Unreadable>,
+        authenticated: &Authenticated,
+        read: Result<Vec<Event>, ParseError>,
         facts: &mut Facts,
     ) -> Option<Verdict> {
-        AssertUnwindSafe(self.keep(admitted, read, facts))
+        AssertUnwindSafe(self.keep(authenticated, read, facts))
             .catch_unwind()
             .await
             .ok()
@@ -155,11 +155,11 @@ impl Receiver {
     /// Keeps what was read of a delivery, or all of it as it is.
     async fn keep(
         &self,
-        admitted: &Admitted,
-        read: Result<Vec<Event>, Unreadable>,
+        authenticated: &Authenticated,
+        read: Result<Vec<Event>, ParseError>,
         facts: &mut Facts,
     ) -> Verdict {
-        let records = Record::of(self.provider.name, admitted.delivery(), read);
+        let records = Record::of(self.provider.name, authenticated.delivery(), read);
         let quarantined = records.iter().find_map(Record::unreadable).cloned();
         let events = records
             .iter()
@@ -167,19 +167,19 @@ impl Receiver {
             .count();
         let Outcome {
             duplicates,
-            spooled,
+            queued,
             lost,
             table_failure,
             queue_failure,
         } = self.store.keep(records).await;
-        facts.spooled = spooled;
+        facts.queued = queued;
         facts.table_failure = table_failure;
         facts.queue_failure = queue_failure;
         match quarantined {
             _ if lost > 0 => Verdict::Unavailable,
             Some(reason) => Verdict::Quarantined(reason),
-            None if spooled > 0 => Verdict::Spooled { events, duplicates },
-            None => Verdict::Kept { events, duplicates },
+            None if queued > 0 => Verdict::Queued { events, duplicates },
+            None => Verdict::Stored { events, duplicates },
         }
     }
 }

@@ -10,7 +10,7 @@ use lambda_http::{
     aws_lambda_events::apigw::ApiGatewayV2httpRequest,
     http::{HeaderMap, HeaderName, HeaderValue, Method},
 };
-use models::{Delivery, Timestamp, Unreadable, json::Lenient};
+use models::{Delivery, ParseError, Timestamp, json::Lenient};
 use serde::{Deserialize, Deserializer};
 use std::{borrow::Cow, collections::BTreeMap};
 use storage::budget::now;
@@ -125,7 +125,7 @@ pub(crate) struct Request {
 pub(crate) struct Decoded {
     pub(crate) delivery: Delivery,
     /// Why the body is not the one that the provider sent; then it is API Gateway's text.
-    pub(crate) garbled: Option<Unreadable>,
+    pub(crate) garbled: Option<ParseError>,
 }
 
 /// Takes an event apart. `request_id_header` is the one that holds the provider's own id of a request.
@@ -177,7 +177,7 @@ impl Request {
         let (body, garbled) = match self.is_base64.then(|| STANDARD.decode(&self.body)) {
             None => (self.body.into_bytes(), None),
             Some(Ok(bytes)) => (bytes, None),
-            Some(Err(_)) => (self.body.into_bytes(), Some(Unreadable::NotBase64)),
+            Some(Err(_)) => (self.body.into_bytes(), Some(ParseError::NotBase64)),
         };
         let Self {
             content_type,
@@ -200,7 +200,7 @@ impl Request {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::Gate;
+    use crate::Authenticator;
     use lambda_http::http::header::AUTHORIZATION;
 
     /// What is decoded of an event that has a pass.
@@ -209,7 +209,7 @@ mod tests {
             AUTHORIZATION,
             HeaderValue::from_static("Basic dXNlcjpwYXNzd29yZA=="),
         )]);
-        let pass = Gate::basic("test", "user", "password")
+        let pass = Authenticator::basic("test", "user", "password")
             .check(&headers, "")
             .unwrap();
         open(event, None).decode(&pass)
@@ -284,7 +284,7 @@ mod tests {
         let Decoded { delivery, garbled } = decoded(event);
         assert_eq!(
             (delivery.body, garbled),
-            (b"no base64!".to_vec(), Some(Unreadable::NotBase64))
+            (b"no base64!".to_vec(), Some(ParseError::NotBase64))
         );
     }
 

@@ -5,7 +5,7 @@ use std::fmt;
 
 /// One request of a provider: what its reader needs, and what a replay reads again.
 ///
-/// Plain data that tests and replays may make too. That the sender was let in is said by `ingest::Admitted`, not here.
+/// Plain data that tests and replays may make too. That the sender was let in is said by `ingest::Authenticated`, not here.
 #[derive(Clone, PartialEq, Eq)]
 pub struct Delivery {
     /// The body exactly as the provider sent it, API Gateway's base64 undone.

@@ -1,6 +1,6 @@
 //! The event: a CloudEvent.
 
-use crate::{Delivery, EventId, Identity, OwnTime, Timestamp, Unreadable, redacted::Bytes};
+use crate::{Delivery, EventId, Identity, OwnTime, ParseError, Timestamp, redacted::Bytes};
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 use std::fmt;
@@ -87,7 +87,7 @@ pub enum TimeProblem {
 }
 
 /// What a reader says of one event; [`Event::new`] adds its identity.
-pub struct Draft {
+pub struct EventDraft {
     /// As [`Event::source`].
     pub source: String,
     /// As [`Event::type`](Event#structfield.type).
@@ -114,9 +114,9 @@ impl Event {
     /// Gives an event its id and its time. The rule for the id is one for every provider: [`identity`](crate::identity).
     ///
     /// # Errors
-    /// [`Unreadable::TooLong`]: `source` is longer than [`MAX_SOURCE_BYTES`], `subject` than [`MAX_SUBJECT_BYTES`], or another
+    /// [`ParseError::TooLong`]: `source` is longer than [`MAX_SOURCE_BYTES`], `subject` than [`MAX_SUBJECT_BYTES`], or another
     /// attribute than `data` than [`MAX_TYPE_BYTES`].
-    pub fn new(delivery: &Delivery, draft: Draft) -> Result<Self, Unreadable> {
+    pub fn new(delivery: &Delivery, draft: EventDraft) -> Result<Self, ParseError> {
         within("source", &draft.source, MAX_SOURCE_BYTES)?;
         within("subject", &draft.subject, MAX_SUBJECT_BYTES)?;
         within("type", &draft.r#type, MAX_TYPE_BYTES)?;
@@ -182,7 +182,7 @@ impl fmt::Debug for Event {
     }
 }
 
-impl fmt::Debug for Draft {
+impl fmt::Debug for EventDraft {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Self {
             source,
@@ -211,9 +211,9 @@ impl fmt::Debug for Draft {
     }
 }
 
-fn within(attribute: &str, value: &str, limit: usize) -> Result<(), Unreadable> {
+fn within(attribute: &str, value: &str, limit: usize) -> Result<(), ParseError> {
     if value.len() > limit {
-        return Err(Unreadable::TooLong {
+        return Err(ParseError::TooLong {
             attribute: attribute.to_owned(),
             limit,
         });
@@ -241,7 +241,7 @@ mod tests {
                     "x".to_owned()
                 }
             };
-            let draft = Draft {
+            let draft = EventDraft {
                 source: text("source"),
                 r#type: text("type"),
                 subject: text("subject"),
@@ -262,7 +262,7 @@ mod tests {
         let keys = [("source", MAX_SOURCE_BYTES), ("subject", MAX_SUBJECT_BYTES)];
         for (attribute, limit) in keys.into_iter().chain(words) {
             assert_eq!(event(attribute, limit), Ok(()), "{attribute}");
-            let too_long = Unreadable::TooLong {
+            let too_long = ParseError::TooLong {
                 attribute: attribute.to_owned(),
                 limit,
             };

@@ -3,7 +3,7 @@
 //! Identity depends on what is hashed here, so nothing passes through `serde_json::Value`: its features (key order,
 //! arbitrary precision) differ between a test build and a shipped one, and the ids would with them.
 
-use crate::Unreadable;
+use crate::ParseError;
 use serde::{
     Deserialize, Deserializer,
     de::{Error, Visitor},
@@ -17,16 +17,16 @@ pub const MAX_DEPTH: usize = 127;
 /// Checks that a body is one JSON text, a byte order mark before it allowed.
 ///
 /// # Errors
-/// - [`Unreadable::NotJson`]: it is not UTF-8, not JSON, cut off, or followed by more
-/// - [`Unreadable::TooDeep`]: it nests deeper than [`MAX_DEPTH`]
-pub fn check(body: &[u8]) -> Result<&RawValue, Unreadable> {
+/// - [`ParseError::NotJson`]: it is not UTF-8, not JSON, cut off, or followed by more
+/// - [`ParseError::TooDeep`]: it nests deeper than [`MAX_DEPTH`]
+pub fn check(body: &[u8]) -> Result<&RawValue, ParseError> {
     let text = body.strip_prefix("\u{feff}".as_bytes()).unwrap_or(body);
-    let raw: &RawValue = serde_json::from_slice(text).map_err(|error| Unreadable::NotJson {
+    let raw: &RawValue = serde_json::from_slice(text).map_err(|error| ParseError::NotJson {
         line: error.line(),
         column: error.column(),
     })?;
     if depth(raw.get().as_bytes()) > MAX_DEPTH {
-        return Err(Unreadable::TooDeep { limit: MAX_DEPTH });
+        return Err(ParseError::TooDeep { limit: MAX_DEPTH });
     }
     Ok(raw)
 }
@@ -66,9 +66,9 @@ impl Text {
     /// The text of a field that every `shape` has.
     ///
     /// # Errors
-    /// [`Unreadable::Missing`] when there is none.
-    pub fn require(&self, shape: &str, field: &str) -> Result<&str, Unreadable> {
-        self.get().ok_or_else(|| Unreadable::Missing {
+    /// [`ParseError::Missing`] when there is none.
+    pub fn require(&self, shape: &str, field: &str) -> Result<&str, ParseError> {
+        self.get().ok_or_else(|| ParseError::Missing {
             shape: shape.to_owned(),
             field: field.to_owned(),
         })
@@ -403,7 +403,7 @@ mod tests {
         assert!(serde_json::from_str::<serde_json::Value>(&nested(MAX_DEPTH)).is_ok());
         assert_eq!(
             check(nested(MAX_DEPTH + 1).as_bytes()).unwrap_err(),
-            Unreadable::TooDeep { limit: MAX_DEPTH }
+            ParseError::TooDeep { limit: MAX_DEPTH }
         );
         assert!(serde_json::from_str::<serde_json::Value>(&nested(MAX_DEPTH + 1)).is_err());
         assert!(check(nested(1_000_000).as_bytes()).is_err());

@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 /// Never holds a value from the body: its text goes to the log.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, thiserror::Error)]
 #[serde(tag = "reason", rename_all = "snake_case")]
-pub enum Unreadable {
+pub enum ParseError {
     /// API Gateway flagged the body as base64, and it is not.
     #[error("the body is flagged as base64 and is not")]
     NotBase64,
@@ -67,7 +67,7 @@ pub enum Unreadable {
     Panicked,
 }
 
-impl Unreadable {
+impl ParseError {
     /// The reason in one word, as `reason` has it in JSON and in the log: `not_json`.
     #[must_use]
     pub fn reason(&self) -> &'static str {

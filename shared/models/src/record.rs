@@ -1,7 +1,7 @@
 //! What is stored of a delivery.
 
 use crate::{
-    Delivery, Event, Timestamp, Unreadable,
+    Delivery, Event, ParseError, Timestamp,
     identity::{body_name, quarantine_name},
     redacted::Bytes,
 };
@@ -39,7 +39,7 @@ pub enum Record {
         /// The delivery.
         origin: Origin,
         /// Why not.
-        reason: Unreadable,
+        reason: ParseError,
         /// As the provider sent them.
         bytes: Vec<u8>,
     },
@@ -73,7 +73,7 @@ pub const MAX_EVENTS: usize = 500;
 impl Record {
     /// Why it is quarantined, where it is.
     #[must_use]
-    pub fn unreadable(&self) -> Option<&Unreadable> {
+    pub fn unreadable(&self) -> Option<&ParseError> {
         match self {
             Self::Quarantined { reason, .. } => Some(reason),
             Self::Event { .. } | Self::Body { .. } => None,
@@ -86,7 +86,7 @@ impl Record {
     pub fn of(
         provider: &str,
         delivery: &Delivery,
-        read: Result<Vec<Event>, Unreadable>,
+        read: Result<Vec<Event>, ParseError>,
     ) -> Vec<Self> {
         let origin = || Origin {
             arrival: delivery.arrival,
@@ -102,9 +102,9 @@ impl Record {
         };
         match read {
             Err(reason) => vec![quarantined(reason)],
-            Ok(events) if events.is_empty() => vec![quarantined(Unreadable::NoEvent)],
+            Ok(events) if events.is_empty() => vec![quarantined(ParseError::NoEvent)],
             Ok(events) if events.len() > MAX_EVENTS => {
-                vec![quarantined(Unreadable::TooManyEvents { limit: MAX_EVENTS })]
+                vec![quarantined(ParseError::TooManyEvents { limit: MAX_EVENTS })]
             }
             Ok(events) if events.len() == 1 => {
                 let of_one = |event: Event| {

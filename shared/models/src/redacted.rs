@@ -13,7 +13,7 @@ impl fmt::Debug for Bytes {
 
 #[cfg(test)]
 mod tests {
-    use crate::{Delivery, Draft, Event, Identity, OwnTime, Record, Timestamp, Unreadable};
+    use crate::{Delivery, Event, EventDraft, Identity, OwnTime, ParseError, Record, Timestamp};
     use serde_json::value::RawValue;
     use std::fmt::Debug;
 
@@ -28,8 +28,8 @@ mod tests {
         }
     }
 
-    fn draft(identity: Identity) -> Draft {
-        Draft {
+    fn draft(identity: Identity) -> EventDraft {
+        EventDraft {
             source: "closer".to_owned(),
             r#type: "t".to_owned(),
             subject: "s/1".to_owned(),
@@ -105,7 +105,7 @@ mod tests {
             (delivery(), Ok(vec![event()])),
             (other, Ok(vec![event()])),
             (delivery(), Ok(vec![event(), event()])),
-            (delivery(), Err(Unreadable::NoEvent)),
+            (delivery(), Err(ParseError::NoEvent)),
         ] {
             let bytes = delivery.body.len();
             let records = Record::of("closer", &delivery, read);

@@ -1,7 +1,7 @@
 //! What a provider is: a value.
 
 use http::{HeaderMap, header::USER_AGENT};
-use models::{Delivery, Event, Unreadable};
+use models::{Delivery, Event, ParseError};
 use std::time::Duration;
 
 /// A provider of webhooks.
@@ -10,7 +10,7 @@ pub struct Provider {
     /// Its one name: folder, crate, binary, path, samples, and in capitals the prefix of its settings.
     pub name: &'static str,
     /// How long it waits for an answer.
-    pub patience: Duration,
+    pub timeout: Duration,
     /// What its settings can make it send.
     pub credentials: Credentials,
     /// The header with its own id of a request, where it sends one.
@@ -19,7 +19,7 @@ pub struct Provider {
     /// with a credential that is not accepted, and counts there against the endpoint.
     pub user_agents: &'static [&'static str],
     /// Splits one delivery into the events that it carries. Pure: no I/O, no clock.
-    pub read: fn(&Delivery) -> Result<Vec<Event>, Unreadable>,
+    pub read: fn(&Delivery) -> Result<Vec<Event>, ParseError>,
 }
 
 impl Provider {

@@ -5,7 +5,7 @@
 /// Paths are names joined by dots, those of a list its numbers: `meta.id`, `leads.add.0.id`. In a pattern `*` stands for
 /// any one name.
 #[derive(Debug, Clone, Copy)]
-pub struct Renewal {
+pub struct SampleFields {
     /// The patterns of what is named anew.
     pub ids: &'static [&'static str],
     /// The patterns of what repeats one of these ids, where it does.

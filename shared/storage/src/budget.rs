@@ -43,9 +43,9 @@ pub const PAUSE: Duration = Duration::from_millis(50);
 /// of one: the last attempt has a new one.
 pub const IDLE_CONNECTIONS: usize = ATTEMPTS as usize - 1;
 /// One attempt of a call for which no provider waits: the drain's, and a person's. Three fit in the drain's `Timeout`.
-pub const PATIENT_ATTEMPT: Duration = Duration::from_secs(5);
+pub const BACKGROUND_ATTEMPT: Duration = Duration::from_secs(5);
 /// How long an environment that saw the table fail goes to the spool first, before one attempt shows whether it is back.
-pub const SPOOL_FIRST: Duration = Duration::from_secs(5);
+pub const QUEUE_FIRST: Duration = Duration::from_secs(5);
 
 const _: () = assert!(
     ATTEMPT.as_millis() * ATTEMPTS as u128 + FIRST_WAIT.as_millis() + LONGEST_WAIT.as_millis()

@@ -3,7 +3,7 @@
 use crate::{
     Settings,
     budget::{
-        ATTEMPT, ATTEMPTS, FIRST_WAIT, IDLE_CONNECTIONS, LONGEST_WAIT, PATIENT_ATTEMPT, SHARE,
+        ATTEMPT, ATTEMPTS, BACKGROUND_ATTEMPT, FIRST_WAIT, IDLE_CONNECTIONS, LONGEST_WAIT, SHARE,
     },
     tls::network,
 };
@@ -49,21 +49,21 @@ impl Client {
 
     /// Over the network, for whom no provider waits: a table that is slow is better than none.
     #[must_use]
-    pub fn patient() -> Self {
-        Self::patient_over(network(IDLE_CONNECTIONS))
+    pub fn background() -> Self {
+        Self::background_over(network(IDLE_CONNECTIONS))
     }
 
     /// The same over another transport.
     #[must_use]
-    pub fn patient_over(http: SharedHttpClient) -> Self {
-        let share = PATIENT_ATTEMPT * ATTEMPTS;
+    pub fn background_over(http: SharedHttpClient) -> Self {
+        let share = BACKGROUND_ATTEMPT * ATTEMPTS;
         let retry = RetryConfig::standard()
             .with_max_attempts(ATTEMPTS)
             .with_initial_backoff(FIRST_WAIT);
         Self {
             http,
             share,
-            attempt: PATIENT_ATTEMPT,
+            attempt: BACKGROUND_ATTEMPT,
             retry,
         }
     }

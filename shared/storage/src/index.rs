@@ -36,7 +36,7 @@ pub enum Order {
 
 /// An event in the index of what was kept when.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Entry {
+pub struct IndexEntry {
     /// Where it stands.
     pub key: Key,
     /// Its type.
@@ -45,7 +45,7 @@ pub struct Entry {
     pub kept: Timestamp,
 }
 
-impl Entry {
+impl IndexEntry {
     /// Whose CRM: `pipedrive/7`.
     #[must_use]
     pub fn source(&self) -> &str {
@@ -98,7 +98,7 @@ impl Table {
         &self,
         span: Range<Timestamp>,
         order: Order,
-    ) -> impl Stream<Item = Result<Entry, TableError>> {
+    ) -> impl Stream<Item = Result<IndexEntry, TableError>> {
         let hours = in_order(hours(&span), order);
         stream::iter(hours).flat_map(move |hour| self.kept_in(&hour, &span, order))
     }
@@ -146,7 +146,7 @@ impl Table {
         hour: &str,
         span: &Range<Timestamp>,
         order: Order,
-    ) -> BoxStream<'_, Result<Entry, TableError>> {
+    ) -> BoxStream<'_, Result<IndexEntry, TableError>> {
         let shards = SHARDS.map(|shard| self.shard(hour, shard, span, order));
         merged(shards.into(), order, |entry| {
             (entry.kept, entry.key.clone())
@@ -160,7 +160,7 @@ impl Table {
         shard: char,
         span: &Range<Timestamp>,
         order: Order,
-    ) -> BoxStream<'static, Result<Entry, TableError>> {
+    ) -> BoxStream<'static, Result<IndexEntry, TableError>> {
         let text = |text: String| AttributeValue::S(text);
         let query = self
             .query("#hour = :hour AND kept BETWEEN :since AND :until", order)
@@ -169,7 +169,7 @@ impl Table {
             .expression_attribute_values(":hour", text(format!("{hour}#{shard}")))
             .expression_attribute_values(":since", text(span.start.to_string()))
             .expression_attribute_values(":until", text(span.end.to_string()));
-        let entries = items(query).map(|item| Entry::of(&item?));
+        let entries = items(query).map(|item| IndexEntry::of(&item?));
         // BETWEEN includes both ends.
         let until = span.end;
         entries

@@ -16,10 +16,10 @@ mod tls;
 
 pub use client::Client;
 pub use failure::Failure;
-pub use index::{Entry, Order};
-pub use queue::{Message, NoItem, Spool};
+pub use index::{IndexEntry, Order};
+pub use queue::{FallbackQueue, InvalidMessage, Message};
 pub use schema::Key;
 pub use settings::{Settings, SettingsError};
 pub use store::{Outcome, Store};
-pub use table::{Kept, Stored, Table, TableError};
+pub use table::{PutOutcome, Stored, Table, TableError};
 pub use tls::network;

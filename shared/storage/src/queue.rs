@@ -43,7 +43,7 @@ const _: () = assert!(
 
 /// The queue that the table's absence is slept through in.
 #[derive(Debug, Clone)]
-pub struct Spool {
+pub struct FallbackQueue {
     connection: Client,
     settings: Settings,
     /// Made when it is first needed: that takes a millisecond of a cold start, and most have no use for it.
@@ -97,7 +97,7 @@ impl SentBatch {
 /// Why a message holds no item.
 #[derive(Debug, PartialEq, Eq, thiserror::Error)]
 #[error("the message is not an item in base64, zlib and DynamoDB JSON")]
-pub struct NoItem;
+pub struct InvalidMessage;
 
 #[derive(Serialize, Deserialize)]
 enum Attribute {
@@ -148,23 +148,23 @@ impl Message {
     /// The item.
     ///
     /// # Errors
-    /// [`NoItem`]: it is not a message that [`Message::of`] made.
-    pub fn item(&self) -> Result<Item, NoItem> {
-        let zlib = STANDARD.decode(self.text()).map_err(|_| NoItem)?;
+    /// [`InvalidMessage`]: it is not a message that [`Message::of`] made.
+    pub fn item(&self) -> Result<Item, InvalidMessage> {
+        let zlib = STANDARD.decode(self.text()).map_err(|_| InvalidMessage)?;
         let mut json = Vec::new();
         ZlibDecoder::new(&*zlib)
             .take(MAX_JSON_BYTES)
             .read_to_end(&mut json)
-            .map_err(|_| NoItem)?;
+            .map_err(|_| InvalidMessage)?;
         let item: BTreeMap<String, Attribute> =
-            serde_json::from_slice(&json).map_err(|_| NoItem)?;
+            serde_json::from_slice(&json).map_err(|_| InvalidMessage)?;
         let value = |attribute| {
             Ok(match attribute {
                 Attribute::S(text) => AttributeValue::S(text),
                 Attribute::N(number) => AttributeValue::N(number),
-                Attribute::B(base64) => {
-                    AttributeValue::B(Blob::new(STANDARD.decode(base64).map_err(|_| NoItem)?))
-                }
+                Attribute::B(base64) => AttributeValue::B(Blob::new(
+                    STANDARD.decode(base64).map_err(|_| InvalidMessage)?,
+                )),
             })
         };
         item.into_iter()
@@ -173,11 +173,11 @@ impl Message {
     }
 }
 
-impl Spool {
+impl FallbackQueue {
     /// The spool of these settings, where they have one. Connects at the first use.
     #[must_use]
     pub fn new(client: &Client, settings: &Settings) -> Option<Self> {
-        let (url, settings) = (settings.spool.clone()?, settings.clone());
+        let (url, settings) = (settings.fallback_queue.clone()?, settings.clone());
         Some(Self {
             connection: client.clone(),
             settings,
@@ -342,7 +342,7 @@ mod tests {
         ] {
             assert_eq!(
                 Message::received(garbage.to_owned()).item(),
-                Err(NoItem),
+                Err(InvalidMessage),
                 "{garbage}"
             );
         }
@@ -355,7 +355,7 @@ mod tests {
         // Well formed, and of 1 MB for 100 MB.
         let bomb = Message::of(&item(&" ".repeat(100_000_000)));
         assert!(bomb.text().len() < 1_000_000);
-        assert_eq!(bomb.item(), Err(NoItem));
+        assert_eq!(bomb.item(), Err(InvalidMessage));
     }
 
     #[test]

@@ -21,8 +21,8 @@ mod chunks;
 
 use aws_sdk_dynamodb::{primitives::Blob, types::AttributeValue};
 use models::{
-    Body, DataContentType, Event, EventId, Origin, Record, SpecVersion, TimeProblem, Timestamp,
-    Unreadable, shard,
+    Body, DataContentType, Event, EventId, Origin, ParseError, Record, SpecVersion, TimeProblem,
+    Timestamp, shard,
 };
 use serde_json::value::RawValue;
 use std::collections::HashMap;
@@ -341,7 +341,7 @@ fn decode_origin(item: &mut Item) -> Result<Origin, ItemError> {
     })
 }
 
-fn decode_reason(item: &mut Item) -> Result<Unreadable, ItemError> {
+fn decode_reason(item: &mut Item) -> Result<ParseError, ItemError> {
     serde_json::from_str(&take(item, "unreadable")?).map_err(|_| ItemError::Attribute("unreadable"))
 }
 
@@ -373,7 +373,7 @@ mod tests {
     use super::*;
     use models::Delivery;
 
-    fn items(read: Result<Vec<Event>, Unreadable>) -> Vec<Item> {
+    fn items(read: Result<Vec<Event>, ParseError>) -> Vec<Item> {
         let delivery = Delivery {
             body: b"body".to_vec(),
             content_type: None,
@@ -411,7 +411,7 @@ mod tests {
             );
             assert_eq!(expires(item, None), None);
         }
-        for item in items(Err(Unreadable::NoEvent)) {
+        for item in items(Err(ParseError::NoEvent)) {
             assert_eq!(expires(item, day), None);
         }
     }
@@ -439,6 +439,6 @@ mod tests {
                 && other.starts_with("2026-11-21T11#")
                 && one != other
         );
-        assert_eq!(hours(items(Err(Unreadable::NoEvent))), [None]);
+        assert_eq!(hours(items(Err(ParseError::NoEvent))), [None]);
     }
 }

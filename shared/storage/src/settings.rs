@@ -11,7 +11,7 @@ pub struct Settings {
     pub table: String,
     /// `HOOKKEEPER_SPOOL_URL`: the queue for what the table does not take. Without one, what the table does not take is
     /// answered 503.
-    pub spool: Option<String>,
+    pub fallback_queue: Option<String>,
     /// `HOOKKEEPER_RETENTION_DAYS`: how long events stay; for ever when it is unset or `0`.
     pub retention: Option<Duration>,
     /// `AWS_REGION`.
@@ -50,7 +50,7 @@ impl Settings {
         let endpoint = |service| variable(service).or_else(|| variable("AWS_ENDPOINT_URL"));
         Ok(Self {
             table: require("HOOKKEEPER_TABLE")?,
-            spool: variable("HOOKKEEPER_SPOOL_URL"),
+            fallback_queue: variable("HOOKKEEPER_SPOOL_URL"),
             retention: (days > 0).then(|| Duration::from_secs(u64::from(days) * 86_400)),
             region: Region::new(require("AWS_REGION")?),
             dynamodb_endpoint: endpoint("AWS_ENDPOINT_URL_DYNAMODB"),
@@ -70,7 +70,7 @@ impl Settings {
     pub fn local(table: &str, dynamodb_endpoint: String) -> Self {
         Self {
             table: table.to_owned(),
-            spool: None,
+            fallback_queue: None,
             retention: None,
             region: Region::from_static("us-east-1"),
             dynamodb_endpoint: Some(dynamodb_endpoint),

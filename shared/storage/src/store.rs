@@ -4,8 +4,8 @@ mod budget;
 mod waiting;
 
 use crate::{
-    Client, Failure, Kept, Settings, Spool, Table,
-    budget::{ATTEMPT, SPOOL_FIRST},
+    Client, Failure, FallbackQueue, PutOutcome, Settings, Table,
+    budget::{ATTEMPT, QUEUE_FIRST},
     schema::{self, Item},
 };
 use budget::Budget;
@@ -30,10 +30,10 @@ const CONCURRENT_PARTS: usize = 4;
 #[derive(Debug, Clone)]
 pub struct Store {
     table: Table,
-    spool: Option<Spool>,
+    fallback_queue: Option<FallbackQueue>,
     share: Duration,
     /// Until when this environment goes to the spool first, since it saw the table fail.
-    spool_first: Arc<Mutex<Option<Instant>>>,
+    queue_first: Arc<Mutex<Option<Instant>>>,
 }
 
 /// What became of a delivery's records.
@@ -42,7 +42,7 @@ pub struct Outcome {
     /// Events that the table had before.
     pub duplicates: usize,
     /// Records that wait in the spool.
-    pub spooled: usize,
+    pub queued: usize,
     /// Records that neither took in time. Unless there are none, the delivery is not safe.
     pub lost: usize,
     /// How the table failed, where it did.
@@ -65,7 +65,7 @@ impl Outcome {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Place {
     Table,
-    Spool,
+    FallbackQueue,
 }
 
 /// A record that the table did not take whole.
@@ -80,9 +80,9 @@ impl Store {
     pub fn new(client: &Client, settings: &Settings) -> Self {
         Self {
             table: Table::new(client, settings),
-            spool: Spool::new(client, settings),
+            fallback_queue: FallbackQueue::new(client, settings),
             share: client.share,
-            spool_first: Arc::default(),
+            queue_first: Arc::default(),
         }
     }
 
@@ -96,11 +96,11 @@ impl Store {
     /// While both fail and there is time left, both are asked again after a pause: a store that refuses at once may take the
     /// record a moment later.
     ///
-    /// An environment that saw the table fail goes to the spool first for [`SPOOL_FIRST`], and then gives the table one
+    /// An environment that saw the table fail goes to the spool first for [`QUEUE_FIRST`], and then gives the table one
     /// [`ATTEMPT`] to show that it is back: while it hangs, every delivery that waits for it holds an environment.
     pub async fn keep(&self, records: Vec<Record>) -> Outcome {
         let mut outcome = Outcome::default();
-        let mut budget = Budget::new(self.share, self.spool.is_some());
+        let mut budget = Budget::new(self.share, self.fallback_queue.is_some());
         let expires = self.table.expiry();
         let items = records
             .into_iter()
@@ -115,7 +115,7 @@ impl Store {
                             .await;
                         table_limit = self.share;
                     }
-                    Place::Spool => self.send(&mut left, &mut budget, &mut outcome).await,
+                    Place::FallbackQueue => self.send(&mut left, &mut budget, &mut outcome).await,
                 }
             }
             if left.is_empty() || !budget.pause().await {
@@ -128,11 +128,13 @@ impl Store {
 
     /// Which store a delivery is taken to first, and how long the table has at first.
     fn order(&self) -> ([Place; 2], Duration) {
-        let spool_first = self.spool_first.lock().map_or(None, |until| *until);
-        match spool_first.filter(|_| self.spool.is_some()) {
-            None => ([Place::Table, Place::Spool], self.share),
-            Some(until) if Instant::now() < until => ([Place::Spool, Place::Table], self.share),
-            Some(_) => ([Place::Table, Place::Spool], ATTEMPT),
+        let queue_first = self.queue_first.lock().map_or(None, |until| *until);
+        match queue_first.filter(|_| self.fallback_queue.is_some()) {
+            None => ([Place::Table, Place::FallbackQueue], self.share),
+            Some(until) if Instant::now() < until => {
+                ([Place::FallbackQueue, Place::Table], self.share)
+            }
+            Some(_) => ([Place::Table, Place::FallbackQueue], ATTEMPT),
         }
     }
 
@@ -155,7 +157,7 @@ impl Store {
         let mut puts = puts.buffer_unordered(CONCURRENT_PUTS);
         while let Some(put) = puts.next().await {
             match put {
-                Ok(kept) => outcome.duplicates += usize::from(kept == Some(Kept::Duplicate)),
+                Ok(kept) => outcome.duplicates += usize::from(kept == Some(PutOutcome::Duplicate)),
                 Err(not_put) => {
                     outcome.table_failed(not_put.failure);
                     left.push(not_put.left);
@@ -163,8 +165,8 @@ impl Store {
             }
         }
         budget.spend_on_the_table(started.elapsed());
-        if let Ok(mut until) = self.spool_first.lock() {
-            *until = (!left.is_empty()).then(|| Instant::now() + SPOOL_FIRST);
+        if let Ok(mut until) = self.queue_first.lock() {
+            *until = (!left.is_empty()).then(|| Instant::now() + QUEUE_FIRST);
         }
     }
 
@@ -174,7 +176,7 @@ impl Store {
         &self,
         mut waiting: Waiting,
         deadline: Instant,
-    ) -> Result<Option<Kept>, Box<NotPut>> {
+    ) -> Result<Option<PutOutcome>, Box<NotPut>> {
         let parts = mem::take(&mut waiting.parts);
         let puts = stream::iter(parts).map(|part| self.put_part(part, deadline));
         let mut puts = puts.buffer_unordered(CONCURRENT_PARTS);
@@ -210,7 +212,7 @@ impl Store {
         }
     }
 
-    async fn put_item(&self, item: &Item, deadline: Instant) -> Result<Kept, Failure> {
+    async fn put_item(&self, item: &Item, deadline: Instant) -> Result<PutOutcome, Failure> {
         if Instant::now() >= deadline {
             return Err(Failure::timeout());
         }
@@ -224,34 +226,34 @@ impl Store {
     /// all of its parts: else the drain would wait in vain for the parts of a delivery that was given up.
     async fn send(&self, left: &mut Vec<Waiting>, budget: &mut Budget, outcome: &mut Outcome) {
         let limit = budget.for_the_spool();
-        let Some(spool) = self.spool.as_ref().filter(|_| !limit.is_zero()) else {
+        let Some(fallback_queue) = self.fallback_queue.as_ref().filter(|_| !limit.is_zero()) else {
             return;
         };
         // What is computed is no time of the spool's.
         left.iter().for_each(Waiting::encode);
         let started = Instant::now();
         let first = left.iter_mut().flat_map(Waiting::before_its_head).collect();
-        send_pieces(spool, first, started + limit, outcome).await;
+        send_pieces(fallback_queue, first, started + limit, outcome).await;
         let heads = left
             .iter_mut()
             .filter_map(Waiting::head_after_its_parts)
             .collect();
-        send_pieces(spool, heads, started + limit, outcome).await;
+        send_pieces(fallback_queue, heads, started + limit, outcome).await;
         budget.spend_on_the_spool(started.elapsed());
         let before = left.len();
         left.retain(|waiting| !waiting.is_spooled());
-        outcome.spooled += before - left.len();
+        outcome.queued += before - left.len();
     }
 }
 
 async fn send_pieces(
-    spool: &Spool,
+    fallback_queue: &FallbackQueue,
     pieces: Vec<&mut Piece>,
     deadline: Instant,
     outcome: &mut Outcome,
 ) {
     let messages: Vec<_> = pieces.iter().map(|piece| piece.message().clone()).collect();
-    let sent = spool.send(&messages, deadline).await;
+    let sent = fallback_queue.send(&messages, deadline).await;
     for (piece, is_taken) in pieces.into_iter().zip(sent.taken) {
         piece.is_spooled |= is_taken;
     }

@@ -27,9 +27,9 @@ pub struct Table {
 
 /// How an item came to be in the table.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Kept {
+pub enum PutOutcome {
     /// It is new.
-    New,
+    Inserted,
     /// It was there: a retry, a copy, or our own put whose answer was lost.
     Duplicate,
 }
@@ -91,24 +91,24 @@ impl Table {
     ///
     /// # Errors
     /// [`TableError`]: the table did not say in time that it has it.
-    pub async fn put(&self, item: Item) -> Result<Kept, TableError> {
+    pub async fn put(&self, item: Item) -> Result<PutOutcome, TableError> {
         self.try_put(item).await.map_err(TableError::Failed)
     }
 
     /// The same. A put fails in no other way.
-    pub(crate) async fn try_put(&self, mut item: Item) -> Result<Kept, Failure> {
+    pub(crate) async fn try_put(&self, mut item: Item) -> Result<PutOutcome, Failure> {
         schema::stamp(&mut item, now(), self.expiry());
         self.put_stamped(item).await
     }
 
-    async fn put_stamped(&self, item: Item) -> Result<Kept, Failure> {
+    async fn put_stamped(&self, item: Item) -> Result<PutOutcome, Failure> {
         let put = on_condition(self.client.put_item().table_name(&self.name), &item);
         match put.set_item(Some(item)).send().await {
-            Ok(_) => Ok(Kept::New),
+            Ok(_) => Ok(PutOutcome::Inserted),
             Err(SdkError::ServiceError(error))
                 if error.err().is_conditional_check_failed_exception() =>
             {
-                Ok(Kept::Duplicate)
+                Ok(PutOutcome::Duplicate)
             }
             Err(error) => Err(Failure::from(&error)),
         }
@@ -198,8 +198,8 @@ impl Table {
         &self,
         record: Record,
         expires: Option<i64>,
-    ) -> Result<Kept, TableError> {
-        let mut kept = Kept::Duplicate;
+    ) -> Result<PutOutcome, TableError> {
+        let mut kept = PutOutcome::Duplicate;
         for item in stamped(record, expires) {
             kept = self.put_stamped(item).await.map_err(TableError::Failed)?;
         }

@@ -4,7 +4,7 @@
 
 use fuzz::{corpus, stretch};
 use libfuzzer_sys::{Corpus, fuzz_target};
-use models::Unreadable;
+use models::ParseError;
 use providers::amocrm::form::{self, Decoded, Form};
 
 fuzz_target!(|input: &[u8]| -> Corpus {
@@ -24,7 +24,7 @@ fn is_had_back(form: &Form) {
     let written = form::encode(form);
     match form::decode(written.as_bytes()) {
         // A bracket that never closes is one more when it is written.
-        Err(Unreadable::TooDeep { .. }) => {}
+        Err(ParseError::TooDeep { .. }) => {}
         read => assert_eq!(
             read.map(|decoded| decoded.form).as_ref(),
             Ok(form),

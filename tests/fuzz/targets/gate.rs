@@ -4,7 +4,7 @@
 
 use fuzz::{KEY, SECRET};
 use http::{HeaderMap, HeaderValue, header::AUTHORIZATION};
-use ingest::Gate;
+use ingest::Authenticator;
 use libfuzzer_sys::fuzz_target;
 use models::{Delivery, Timestamp};
 use providers::Provider;
@@ -40,14 +40,14 @@ fn admits(provider: &Provider, key: &str, value: HeaderValue, query: &str) -> bo
             format!("it:{}", digest(secret))
         }
     };
-    let gate = Gate::new(provider, &listed(SECRET), &listed(key)).expect("a gate");
+    let gate = Authenticator::new(provider, &listed(SECRET), &listed(key)).expect("a gate");
     let delivery = Delivery {
         body: Vec::new(),
         content_type: None,
         arrival: Timestamp::from_epoch(1_795_255_200).expect("a time in 2026"),
         request_id: String::new(),
     };
-    gate.admit(
+    gate.authenticate(
         &HeaderMap::from_iter([(AUTHORIZATION, value)]),
         query,
         delivery,

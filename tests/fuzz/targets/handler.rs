@@ -4,7 +4,7 @@
 
 use base64::{Engine, engine::general_purpose::STANDARD};
 use fuzz::{corpus, memory::Memory, stretch};
-use ingest::{Gate, Payload, Receiver};
+use ingest::{Authenticator, Payload, Receiver};
 use libfuzzer_sys::{Corpus, fuzz_target};
 use serde_json::json;
 use std::sync::LazyLock;
@@ -21,7 +21,7 @@ struct Handler {
 
 static HANDLER: LazyLock<Handler> = LazyLock::new(|| {
     let table = Memory::default();
-    let gate = Gate::basic("fuzz", "local", "local");
+    let gate = Authenticator::basic("fuzz", "local", "local");
     let providers = [providers::PIPEDRIVE, providers::AMOCRM, providers::CLOSER];
     let receivers = providers.map(|provider| Receiver::new(provider, gate.clone(), table.store()));
     // A slow input is no timeout: the clock stands still.

@@ -6,7 +6,7 @@
 //! it is, a missing file fails it.
 
 use crate::{house::provider, workspace};
-use models::{Delivery, Event, Timestamp, Unreadable};
+use models::{Delivery, Event, ParseError, Timestamp};
 use std::{env, fs};
 
 /// A body, and what the index says of it.
@@ -162,7 +162,7 @@ impl Row {
     ///
     /// # Errors
     /// As the reader.
-    pub fn read(&self, body: &[u8]) -> Result<Vec<Event>, Unreadable> {
+    pub fn read(&self, body: &[u8]) -> Result<Vec<Event>, ParseError> {
         (provider(&self.provider).read)(&self.delivery(body))
     }
 }

@@ -96,7 +96,7 @@ impl Dev {
     #[must_use]
     pub fn table(&self) -> Table {
         let endpoint = format!("http://127.0.0.1:{}", self.dynamodb_port());
-        Table::new(&Client::patient(), &Settings::local(TABLE, endpoint))
+        Table::new(&Client::background(), &Settings::local(TABLE, endpoint))
     }
 
     /// What the command prints that it printed: `send`, to play a provider, or `events`, to list what was kept.

@@ -5,7 +5,7 @@ use hookkeeper::{
     dev::{CREDENTIAL, Data, DynamoDb},
     template::TEMPLATE,
 };
-use ingest::{Gate, Receiver, Verdict};
+use ingest::{Authenticator, Receiver, Verdict};
 use lambda_http::aws_lambda_events::apigw::ApiGatewayV2httpRequest;
 use models::{Body, Record};
 use providers::{Credentials, Provider};
@@ -36,12 +36,12 @@ impl House {
     /// Of a provider.
     pub async fn of(provider: Provider) -> Self {
         let dynamodb = DynamoDb::start(&Data::Memory, 0, TEMPLATE).await.unwrap();
-        let store = Store::new(&Client::patient(), &dynamodb.settings());
+        let store = Store::new(&Client::background(), &dynamodb.settings());
         let key = match provider.credentials {
             Credentials::Basic => String::new(),
             Credentials::BasicOrKey => accepted("url", KEY),
         };
-        let gate = Gate::new(
+        let gate = Authenticator::new(
             &provider,
             &accepted("local", &format!("{CREDENTIAL}:{CREDENTIAL}")),
             &key,

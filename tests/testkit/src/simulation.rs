@@ -21,7 +21,7 @@ use aws::{Aws, Connections};
 use base64::{Engine, engine::general_purpose::STANDARD};
 use company::Company;
 use crm::{Event, Internet, Mark};
-use ingest::{Gate, Receiver};
+use ingest::{Authenticator, Receiver};
 use lambda::{Account, Function, Handler};
 use naive::Naive;
 use providers::Provider;
@@ -155,7 +155,7 @@ fn function(
         aws.world.clone(),
         scenario.twist == Some(Twist::Rotation) && provider.name == "pipedrive",
     );
-    let gate = Gate::new(&provider, &["old", "new"].map(accepted).join(","), "").unwrap();
+    let gate = Authenticator::new(&provider, &["old", "new"].map(accepted).join(","), "").unwrap();
     Function::new(aws, account, move |connections: &Connections| match kind {
         Kind::Hookkeeper => {
             let store = Store::new(&Client::over(connections.client()), &settings());
@@ -179,9 +179,9 @@ fn function(
 
 fn settings() -> Settings {
     let endpoint = Some("http://sqs.simulation".to_owned());
-    let spool = Some("http://sqs.simulation/spool".to_owned());
+    let fallback_queue = Some("http://sqs.simulation/spool".to_owned());
     Settings {
-        spool,
+        fallback_queue,
         sqs_endpoint: endpoint,
         ..Settings::local("webhooks", "http://dynamodb.simulation".to_owned())
     }

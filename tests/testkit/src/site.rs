@@ -26,7 +26,7 @@ impl Site {
     /// With an empty table.
     pub async fn start() -> Self {
         let dynamodb = DynamoDb::start(&Data::Memory, 0, TEMPLATE).await.unwrap();
-        let table = Table::new(&Client::patient(), &dynamodb.settings());
+        let table = Table::new(&Client::background(), &dynamodb.settings());
         Self { dynamodb, table }
     }
 

@@ -122,7 +122,7 @@ impl Stores {
     #[must_use]
     pub fn store(&self) -> Store {
         let mut settings = settings();
-        settings.spool = Some("http://127.0.0.1:1/0/spool".to_owned());
+        settings.fallback_queue = Some("http://127.0.0.1:1/0/spool".to_owned());
         settings.sqs_endpoint = Some("http://127.0.0.1:1".to_owned());
         Store::new(
             &Client::over(SharedHttpClient::new(self.clone())),
@@ -143,7 +143,7 @@ impl Stores {
     #[must_use]
     pub fn table(&self) -> Table {
         Table::new(
-            &Client::patient_over(SharedHttpClient::new(self.clone())),
+            &Client::background_over(SharedHttpClient::new(self.clone())),
             &settings(),
         )
     }

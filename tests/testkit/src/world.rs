@@ -11,7 +11,7 @@ use hookkeeper::{
     dev::{Data, DynamoDb},
     template::TEMPLATE,
 };
-use ingest::{Gate, Receiver};
+use ingest::{Authenticator, Receiver};
 use models::Record;
 use providers::Provider;
 use std::{
@@ -27,7 +27,7 @@ const ATTEMPTS_OF_A_PROVIDER: usize = 5;
 /// The receivers' client. Making one takes a while, since it reads the system's certificates.
 pub static CLIENT: LazyLock<Client> = LazyLock::new(Client::new);
 /// The drain's, likewise.
-pub static PATIENT: LazyLock<Client> = LazyLock::new(Client::patient);
+pub static BACKGROUND: LazyLock<Client> = LazyLock::new(Client::background);
 
 /// A receiver whose table and spool can break.
 pub struct World {
@@ -36,7 +36,7 @@ pub struct World {
     /// What stands before the table.
     pub table: Proxy,
     /// What stands before the spool.
-    pub spool: Proxy,
+    pub fallback_queue: Proxy,
     /// The spool.
     pub sqs: Sqs,
     /// The table, past the proxy.
@@ -68,23 +68,23 @@ impl World {
     ) -> Self {
         let dynamodb = DynamoDb::start(&Data::Memory, 0, TEMPLATE).await.unwrap();
         let sqs = Sqs::start().await;
-        let (table, spool) = (
+        let (table, fallback_queue) = (
             Proxy::start(&dynamodb.endpoint()),
             Proxy::start(&sqs.endpoint()),
         );
         let mut settings = dynamodb.settings();
         settings.dynamodb_endpoint = Some(table.endpoint());
-        settings.sqs_endpoint = Some(spool.endpoint());
-        settings.spool = Some(queue(&spool));
+        settings.sqs_endpoint = Some(fallback_queue.endpoint());
+        settings.fallback_queue = Some(queue(&fallback_queue));
         let store = Store::new(client, &change(settings));
-        let gate = Gate::new(&provider, &accepted("test", CREDENTIALS), "").unwrap();
+        let gate = Authenticator::new(&provider, &accepted("test", CREDENTIALS), "").unwrap();
         let receiver = Receiver::new(provider, gate, store).silent();
-        let kept = Table::new(&PATIENT, &dynamodb.settings());
+        let kept = Table::new(&BACKGROUND, &dynamodb.settings());
         Self {
             provider,
             receiver,
             table,
-            spool,
+            fallback_queue,
             sqs,
             kept,
             _dynamodb: dynamodb,
@@ -96,8 +96,8 @@ impl World {
     pub fn environment(&self) -> Environment {
         let credentials = format!("{}_CREDENTIALS", self.provider.name.to_uppercase());
         Environment::of(self.provider.name, &self.table.endpoint())
-            .with("AWS_ENDPOINT_URL_SQS", self.spool.endpoint())
-            .with("HOOKKEEPER_SPOOL_URL", queue(&self.spool))
+            .with("AWS_ENDPOINT_URL_SQS", self.fallback_queue.endpoint())
+            .with("HOOKKEEPER_SPOOL_URL", queue(&self.fallback_queue))
             .with(&credentials, accepted("test", CREDENTIALS))
     }
 
@@ -131,11 +131,11 @@ impl World {
 
     /// Breaks the stores.
     pub async fn set(&self, place: Place, fault: Fault) {
-        if place != Place::Spool {
+        if place != Place::FallbackQueue {
             self.table.set(fault).await;
         }
         if place != Place::Table {
-            self.spool.set(fault).await;
+            self.fallback_queue.set(fault).await;
         }
     }
 
@@ -166,8 +166,8 @@ impl World {
     }
 }
 
-fn queue(spool: &Proxy) -> String {
-    format!("{}/000000000000/spool", spool.endpoint())
+fn queue(fallback_queue: &Proxy) -> String {
+    format!("{}/000000000000/spool", fallback_queue.endpoint())
 }
 
 /// Which store breaks.
@@ -176,7 +176,7 @@ pub enum Place {
     /// The table.
     Table,
     /// The spool.
-    Spool,
+    FallbackQueue,
     /// Both of them.
     Both,
 }

@@ -44,7 +44,7 @@ pub(crate) struct Cloud {
     pub(crate) table_name: &'static str,
     pub(crate) time_to_live: Value,
     /// Messages of a queue: visible, in flight, delayed.
-    pub(crate) spool: [u32; 3],
+    pub(crate) fallback_queue: [u32; 3],
     pub(crate) dead_letters: [u32; 3],
     /// What a provider's requests with credentials are answered instead of 200.
     pub(crate) status_of: HashMap<&'static str, u16>,
@@ -75,7 +75,7 @@ impl Cloud {
             table,
             table_name: "hookkeeper-Table",
             time_to_live: json!({ "TimeToLiveStatus": "ENABLED", "AttributeName": "expires" }),
-            spool: [0; 3],
+            fallback_queue: [0; 3],
             dead_letters: [0; 3],
             status_of: HashMap::new(),
             stranger: 401,
@@ -206,7 +206,7 @@ impl Cloud {
             .map(|suffix| format!("ApproximateNumberOfMessages{suffix}"));
         assert_eq!(request["AttributeNames"], json!(names));
         let counts = if is_spool {
-            self.spool
+            self.fallback_queue
         } else {
             self.dead_letters
         };

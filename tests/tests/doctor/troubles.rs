@@ -72,7 +72,7 @@ pub(crate) const TROUBLES: [Trouble; 20] = [
         "FAIL  expiry        hookkeeper-Table does not expire items by expires: deploy this version again",
     ),
     (
-        |it| it.spool = [2, 1, 0],
+        |it| it.fallback_queue = [2, 1, 0],
         "FAIL  spool         3 messages wait: the table did not take them. The drain moves them within minutes, or its log says why not; nothing is lost for 14 days",
     ),
     (

@@ -2,7 +2,7 @@
 //! command that prints something of it.
 
 use super::{Killed, PATIENCE, handles, lines_of};
-use models::{Delivery, Event, Record, Timestamp, Unreadable};
+use models::{Delivery, Event, ParseError, Record, Timestamp};
 use providers::PIPEDRIVE;
 use serde_json::json;
 use std::{fs, process::Stdio, time::Duration};
@@ -64,7 +64,7 @@ fn event() -> Event {
 }
 
 fn quarantined(body: &str) -> Record {
-    let records = Record::of(PIPEDRIVE.name, &delivery(body), Err(Unreadable::Panicked));
+    let records = Record::of(PIPEDRIVE.name, &delivery(body), Err(ParseError::Panicked));
     records.into_iter().next().unwrap()
 }
 

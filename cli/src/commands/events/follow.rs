@@ -13,7 +13,7 @@ use clap::Args;
 use futures_util::{StreamExt, TryStreamExt, stream};
 use models::Timestamp;
 use std::{collections::HashMap, future::ready, time::Duration};
-use storage::{Entry, Key, Order, Stored, Table, TableError, budget::now};
+use storage::{IndexEntry, Key, Order, Stored, Table, TableError, budget::now};
 
 /// Prints each event as soon as it is kept, until Ctrl-C. What the drain brings late comes late, and comes.
 ///
@@ -63,7 +63,7 @@ impl Follow {
         }
     }
 
-    fn print(&self, new: &[(Entry, Stored)]) -> Result<(), Failure> {
+    fn print(&self, new: &[(IndexEntry, Stored)]) -> Result<(), Failure> {
         for (entry, stored) in new {
             match self.output {
                 Output::Json => say!("{}", json(stored)?)?,
@@ -100,7 +100,7 @@ impl Follower {
         &mut self,
         table: &Table,
         filter: &Filter,
-    ) -> Result<Vec<(Entry, Stored)>, TableError> {
+    ) -> Result<Vec<(IndexEntry, Stored)>, TableError> {
         let looking = now();
         let unseen = self.unseen(table, filter).await?;
         let new: Vec<_> = events(table, stream::iter(unseen).map(Ok))
@@ -114,7 +114,7 @@ impl Follower {
         Ok(new)
     }
 
-    async fn unseen(&self, table: &Table, filter: &Filter) -> Result<Vec<Entry>, TableError> {
+    async fn unseen(&self, table: &Table, filter: &Filter) -> Result<Vec<IndexEntry>, TableError> {
         // The clock of what puts events may be ahead of ours.
         let span = self.reach()..after(now(), OVERLAP);
         let kept = entries(table, span, Order::OldestFirst, filter);

@@ -52,7 +52,7 @@ impl Body {
         }
     }
 
-    /// Its values by their paths, as [`providers::samples::Renewal`] has them: numbers by their digits, `null` as no text.
+    /// Its values by their paths, as [`providers::samples::SampleFields`] has them: numbers by their digits, `null` as no text.
     pub(crate) fn fields(&self) -> Vec<(String, String)> {
         match self {
             Self::Json { value, .. } => {

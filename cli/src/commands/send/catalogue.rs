@@ -2,9 +2,9 @@
 
 use super::body::Body;
 use base64::{Engine, engine::general_purpose::STANDARD};
-use models::{Delivery, Event, Record, Unreadable};
+use models::{Delivery, Event, ParseError, Record};
 use providers::Provider;
-use providers::samples::Renewal;
+use providers::samples::SampleFields;
 use serde::Deserialize;
 use std::collections::BTreeMap;
 
@@ -12,10 +12,10 @@ use std::collections::BTreeMap;
 const FILES: &[(&str, &str, &str)] = include!(concat!(env!("OUT_DIR"), "/samples.rs"));
 
 /// Of each provider, in the order of [`providers::ALL`].
-const RENEWALS: [Renewal; providers::ALL.len()] = [
-    providers::pipedrive::samples::RENEWAL,
-    providers::amocrm::samples::RENEWAL,
-    providers::closer::samples::RENEWAL,
+const SAMPLE_FIELDS: [SampleFields; providers::ALL.len()] = [
+    providers::pipedrive::samples::FIELDS,
+    providers::amocrm::samples::FIELDS,
+    providers::closer::samples::FIELDS,
 ];
 
 /// What API Gateway and HTTP add to what a provider sends, and what is the sender's own.
@@ -26,11 +26,11 @@ const NOT_THE_PROVIDERS: [&str; 4] = [
     "transfer-encoding",
 ];
 
-pub(crate) fn renewal(provider: &Provider) -> Option<&'static Renewal> {
+pub(crate) fn sample_fields(provider: &Provider) -> Option<&'static SampleFields> {
     let at = providers::ALL
         .iter()
         .position(|it| it.name == provider.name)?;
-    RENEWALS.get(at)
+    SAMPLE_FIELDS.get(at)
 }
 
 /// One thing to send.
@@ -115,7 +115,7 @@ fn sample(name: &str, event: &str) -> Option<Sample> {
 }
 
 /// What a provider's reader makes of a delivery.
-pub(crate) fn read(provider: &Provider, delivery: &Delivery) -> Result<Vec<Event>, Unreadable> {
+pub(crate) fn read(provider: &Provider, delivery: &Delivery) -> Result<Vec<Event>, ParseError> {
     let mut events = Vec::new();
     for record in Record::of(provider.name, delivery, (provider.read)(delivery)) {
         match record {
@@ -128,7 +128,7 @@ pub(crate) fn read(provider: &Provider, delivery: &Delivery) -> Result<Vec<Event
 }
 
 /// The events of a sample, as they are in its file.
-pub(crate) fn events(provider: &Provider, sample: &Sample) -> Result<Vec<Event>, Unreadable> {
+pub(crate) fn events(provider: &Provider, sample: &Sample) -> Result<Vec<Event>, ParseError> {
     let content_type = Some(sample.content_type().to_owned()).filter(|it| !it.is_empty());
     let request_id = sample.name.clone();
     read(

@@ -2,7 +2,7 @@
 
 use super::body::Body;
 use models::{OwnTime, Timestamp};
-use providers::samples::Renewal;
+use providers::samples::SampleFields;
 use std::{
     collections::BTreeMap,
     sync::{
@@ -16,29 +16,29 @@ use uuid::Uuid;
 /// Gives a body new ids, but for those that `fixed` has a new one for, and moves its times so that its own is now.
 pub(crate) fn renew(
     body: &mut Body,
-    renewal: &Renewal,
+    sample_fields: &SampleFields,
     fixed: &BTreeMap<String, String>,
 ) -> Result<(), &'static str> {
-    rename(body, renewal, fixed)?;
-    postpone(body, renewal.times, now())
+    rename(body, sample_fields, fixed)?;
+    postpone(body, sample_fields.times, now())
 }
 
 /// What was the same id stays the same one.
 fn rename(
     body: &mut Body,
-    renewal: &Renewal,
+    sample_fields: &SampleFields,
     fixed: &BTreeMap<String, String>,
 ) -> Result<(), &'static str> {
     let fields = body.fields();
     let mut new = fixed.clone();
     for (path, id) in &fields {
-        if any_matches(renewal.ids, path) && !["", "0"].contains(&&**id) {
+        if any_matches(sample_fields.ids, path) && !["", "0"].contains(&&**id) {
             new.entry(id.clone()).or_insert_with(|| another(id));
         }
     }
     for (path, id) in &fields {
         if let Some(new) = new.get(id)
-            && (any_matches(renewal.ids, path) || any_matches(renewal.references, path))
+            && (any_matches(sample_fields.ids, path) || any_matches(sample_fields.references, path))
         {
             body.put(path, new)?;
         }
@@ -215,14 +215,14 @@ fn matches(pattern: &str, path: &str) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use providers::pipedrive::samples::RENEWAL;
+    use providers::pipedrive::samples::FIELDS;
     use serde_json::{Value, json};
 
     fn renewed(value: &Value) -> Value {
         let mut body = Body::read(value.to_string().as_bytes(), "application/json");
         renew(
             &mut body,
-            &RENEWAL,
+            &FIELDS,
             &BTreeMap::from([("42".to_owned(), "7".to_owned())]),
         )
         .unwrap();

@@ -2,13 +2,13 @@
 
 use super::{
     body::Body,
-    catalogue::{Sample, read, renewal},
+    catalogue::{Sample, read, sample_fields},
     fresh::{any_matches, now, renew},
 };
-use models::{Delivery, Event, Unreadable};
+use models::{Delivery, Event, ParseError};
 use providers::AMOCRM;
 use providers::Provider;
-use providers::{samples::Place, samples::Renewal};
+use providers::{samples::Place, samples::SampleFields};
 use std::collections::{BTreeMap, BTreeSet};
 use uuid::Uuid;
 
@@ -17,7 +17,7 @@ use uuid::Uuid;
 pub(crate) struct Recipe {
     pub(crate) provider: Provider,
     pub(crate) headers: Vec<(String, String)>,
-    renewal: &'static Renewal,
+    sample_fields: &'static SampleFields,
     body: Body,
     /// The ids that are set, by those that they stand for.
     ids: BTreeMap<String, String>,
@@ -35,7 +35,8 @@ impl Recipe {
         sample: Sample,
         items: usize,
     ) -> Result<Self, Unmakeable> {
-        let renewal = renewal(&provider).ok_or("nothing is known of how it makes a delivery")?;
+        let sample_fields =
+            sample_fields(&provider).ok_or("nothing is known of how it makes a delivery")?;
         let Sample { headers, body, .. } = sample;
         if items > 1 && provider.name != AMOCRM.name {
             return Err(format!(
@@ -46,7 +47,7 @@ impl Recipe {
         Ok(Self {
             provider,
             headers,
-            renewal,
+            sample_fields,
             body,
             ids: BTreeMap::new(),
             values: Vec::new(),
@@ -62,7 +63,7 @@ impl Recipe {
             ));
         }
         let fields = self.body.fields();
-        let places = (self.renewal.places)(&fields);
+        let places = (self.sample_fields.places)(&fields);
         let is_there = |path: &String| fields.iter().any(|(it, _)| it == path);
         let mut paths: Vec<String> = places
             .iter()
@@ -90,7 +91,7 @@ impl Recipe {
             return Ok(());
         };
         self.body.clone().put(path, value)?;
-        if any_matches(self.renewal.ids, path) {
+        if any_matches(self.sample_fields.ids, path) {
             self.ids.insert(old.clone(), value.to_owned());
             return Ok(());
         }
@@ -137,7 +138,7 @@ impl Recipe {
     fn renewed(&self) -> Result<Body, Unmakeable> {
         let mut body = self.body.clone();
         let must_be = |must_be| format!("an id that is set must be {must_be}");
-        renew(&mut body, self.renewal, &self.ids).map_err(must_be)?;
+        renew(&mut body, self.sample_fields, &self.ids).map_err(must_be)?;
         for (path, value) in &self.values {
             body.put(path, value)?;
         }
@@ -156,7 +157,7 @@ impl Recipe {
         );
         for (path, count) in body.fields() {
             if let (true, Ok(count)) = (
-                any_matches(self.renewal.attempts, &path),
+                any_matches(self.sample_fields.attempts, &path),
                 count.parse::<u32>(),
             ) {
                 // A number stays one.
@@ -194,7 +195,7 @@ impl Recipe {
     }
 
     /// What the provider's reader makes of a delivery.
-    pub(crate) fn read(&self, delivery: &Delivery) -> Result<Vec<Event>, Unreadable> {
+    pub(crate) fn read(&self, delivery: &Delivery) -> Result<Vec<Event>, ParseError> {
         read(&self.provider, delivery)
     }
 }

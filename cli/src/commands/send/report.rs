@@ -3,7 +3,7 @@
 use super::target::Target;
 use crate::{http::Answer, output::cell};
 use anstyle::{AnsiColor, Style};
-use models::{Event, Timestamp, Unreadable};
+use models::{Event, ParseError, Timestamp};
 use serde::Serialize;
 use std::{collections::BTreeMap, time::Duration};
 
@@ -15,7 +15,7 @@ pub(crate) struct Sent {
     /// Whether it names itself; else the receiver does, and so what has no time of its own.
     pub(crate) has_an_id: bool,
     /// What the provider's reader makes of it.
-    pub(crate) read: Result<Vec<Event>, Unreadable>,
+    pub(crate) read: Result<Vec<Event>, ParseError>,
     pub(crate) answer: Answer,
 }
 
@@ -83,7 +83,7 @@ impl Sent {
             latency_ms: (self.answer.latency.as_secs_f64() * 1e6).round() / 1e3,
             attempt: self.attempt,
             error: self.answer.status.as_ref().err().map(|reason| &**reason),
-            quarantined: self.read.as_ref().err().map(Unreadable::reason),
+            quarantined: self.read.as_ref().err().map(ParseError::reason),
             events: told.collect(),
         }
     }

@@ -1,6 +1,6 @@
 //! Where deliveries go, and by what they are let in.
 
-use crate::http::{Answer, Http, Request, Shown};
+use crate::http::{Answer, Credential, Http, Request};
 use axum::http::Uri;
 use std::time::Duration;
 
@@ -11,13 +11,17 @@ const TIMEOUT: Duration = Duration::from_secs(35);
 #[derive(Debug)]
 pub(crate) struct Target {
     url: String,
-    shown: Option<Shown>,
+    shown: Option<Credential>,
     pub(crate) is_local: bool,
     http: Http,
 }
 
 impl Target {
-    pub(crate) fn new(url: &str, shown: Option<Shown>, is_local: bool) -> Result<Self, String> {
+    pub(crate) fn new(
+        url: &str,
+        shown: Option<Credential>,
+        is_local: bool,
+    ) -> Result<Self, String> {
         let uri = url.parse::<Uri>().ok().filter(|uri| uri.host().is_some());
         let uri = uri.filter(|uri| matches!(uri.scheme_str(), Some("http" | "https")));
         uri.ok_or_else(|| format!("{url} is no URL (one begins with https://, or http://)"))?;

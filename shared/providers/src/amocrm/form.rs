@@ -6,7 +6,7 @@
 //! Source: <https://www.amocrm.ru/developers/content/crm_platform/webhooks-format>
 
 use indexmap::IndexMap;
-use models::{Unreadable, json};
+use models::{ParseError, json};
 use serde::Serialize;
 use serde_json::value::RawValue;
 
@@ -144,11 +144,11 @@ impl Form {
 struct Room(usize);
 
 impl Room {
-    fn take(&mut self, fields: usize) -> Result<(), Unreadable> {
+    fn take(&mut self, fields: usize) -> Result<(), ParseError> {
         self.0 = self
             .0
             .checked_sub(fields)
-            .ok_or(Unreadable::TooManyFields { limit: MAX_FIELDS })?;
+            .ok_or(ParseError::TooManyFields { limit: MAX_FIELDS })?;
         Ok(())
     }
 }
@@ -156,8 +156,8 @@ impl Room {
 /// Reads a body: a form, or JSON of the same shape, which amoCRM's documentation prints and a sender in between may make.
 ///
 /// # Errors
-/// As [`decode`], and [`Unreadable::NotJson`] for what begins as JSON does and is not.
-pub fn read(body: &[u8]) -> Result<Decoded, Unreadable> {
+/// As [`decode`], and [`ParseError::NotJson`] for what begins as JSON does and is not.
+pub fn read(body: &[u8]) -> Result<Decoded, ParseError> {
     let text = body
         .strip_prefix("\u{feff}".as_bytes())
         .unwrap_or(body)
@@ -181,15 +181,15 @@ pub fn read(body: &[u8]) -> Result<Decoded, Unreadable> {
 /// - a field takes the place of another one.
 ///
 /// # Errors
-/// - [`Unreadable::TooManyFields`]: more than [`MAX_FIELDS`]
-/// - [`Unreadable::TooDeep`]: a name has more than [`MAX_DEPTH`] brackets
-pub fn decode(body: &[u8]) -> Result<Decoded, Unreadable> {
+/// - [`ParseError::TooManyFields`]: more than [`MAX_FIELDS`]
+/// - [`ParseError::TooDeep`]: a name has more than [`MAX_DEPTH`] brackets
+pub fn decode(body: &[u8]) -> Result<Decoded, ParseError> {
     let mut form = Form::empty();
     let mut is_exact = true;
     let mut room = Room(MAX_FIELDS);
     for (name, value) in form_urlencoded::parse(body) {
         if name.bytes().filter(|byte| *byte == b'[').count() > MAX_DEPTH {
-            return Err(Unreadable::TooDeep { limit: MAX_DEPTH });
+            return Err(ParseError::TooDeep { limit: MAX_DEPTH });
         }
         is_exact =
             is_exact && is_exact_name(&name) && is_exact_text(&name) && is_exact_text(&value);
@@ -227,11 +227,11 @@ fn is_exact_name(name: &str) -> bool {
 
 /// JSON as the form that PHP would make of it: lists are numbered, scalars are text, `null` is empty. `names` lead to it,
 /// the first of which has no brackets in a form.
-fn from_json(raw: &RawValue, names: usize, room: &mut Room) -> Result<Form, Unreadable> {
+fn from_json(raw: &RawValue, names: usize, room: &mut Room) -> Result<Form, ParseError> {
     if names > MAX_DEPTH + 1 {
-        return Err(Unreadable::TooDeep { limit: MAX_DEPTH });
+        return Err(ParseError::TooDeep { limit: MAX_DEPTH });
     }
-    let not_json = |error: serde_json::Error| Unreadable::NotJson {
+    let not_json = |error: serde_json::Error| ParseError::NotJson {
         line: error.line(),
         column: error.column(),
     };

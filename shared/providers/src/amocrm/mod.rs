@@ -17,7 +17,7 @@ use std::time::Duration;
 pub const AMOCRM: Provider = Provider {
     name: "amocrm",
     // amoCRM counts an answer as invalid after this long.
-    patience: Duration::from_secs(2),
+    timeout: Duration::from_secs(2),
     // Its settings have a URL alone.
     credentials: Credentials::BasicOrKey,
     request_id_header: Some("x-amocrm-requestid"),

@@ -9,11 +9,11 @@ use super::{
     form::{self, Decoded, Form},
     vocabulary,
 };
-use models::{Delivery, Draft, Event, Identity, MAX_EVENTS, OwnTime, Unreadable, hash, json};
+use models::{Delivery, Event, EventDraft, Identity, MAX_EVENTS, OwnTime, ParseError, hash, json};
 use serde_json::value::to_raw_value;
 
 /// Reads one webhook: an event for each item of each action of each entity in it.
-pub(super) fn read(delivery: &Delivery) -> Result<Vec<Event>, Unreadable> {
+pub(super) fn read(delivery: &Delivery) -> Result<Vec<Event>, ParseError> {
     let Decoded { form, is_exact } = form::read(&delivery.body)?;
     let account = form.part("account");
     let is_exact = is_exact && has_items_alone(&form);
@@ -27,7 +27,7 @@ pub(super) fn read(delivery: &Delivery) -> Result<Vec<Event>, Unreadable> {
             for item in each(items) {
                 // The rest need not be read: the delivery is quarantined.
                 if events.len() == MAX_EVENTS {
-                    return Err(Unreadable::TooManyEvents { limit: MAX_EVENTS });
+                    return Err(ParseError::TooManyEvents { limit: MAX_EVENTS });
                 }
                 let draft = Item {
                     entity,
@@ -54,7 +54,7 @@ struct Around {
 
 /// A hash of what the body says beside its items. That is the account, where the form says all that the body does. Else
 /// it is the whole body, which has the same bytes in a retry: what is lost in reading must not make two contents one event.
-fn beside(account: Option<&Form>, is_exact: bool, body: &[u8]) -> Result<String, Unreadable> {
+fn beside(account: Option<&Form>, is_exact: bool, body: &[u8]) -> Result<String, ParseError> {
     if !is_exact {
         return Ok(hash(&[b"body", body]));
     }
@@ -90,8 +90,8 @@ fn is_number(name: &str) -> bool {
     name.bytes().all(|byte| byte.is_ascii_digit())
 }
 
-fn unknown_shape() -> Unreadable {
-    Unreadable::UnknownShape {
+fn unknown_shape() -> ParseError {
+    ParseError::UnknownShape {
         provider: AMOCRM.name.to_owned(),
     }
 }
@@ -120,11 +120,11 @@ struct Item<'a> {
 }
 
 impl Item<'_> {
-    fn draft(&self, around: &Around, index: usize) -> Result<Draft, Unreadable> {
+    fn draft(&self, around: &Around, index: usize) -> Result<EventDraft, ParseError> {
         let (object, word) = (self.object(), vocabulary::action(self.action));
         let time = self.time(word);
         let data = to_raw_value(self.fields).map_err(|_| unknown_shape())?;
-        Ok(Draft {
+        Ok(EventDraft {
             source: around.source.clone(),
             r#type: format!("com.amocrm.{object}.{word}"),
             subject: self.subject(object)?,
@@ -165,7 +165,7 @@ impl Item<'_> {
     }
 
     /// What it happened to: a note's is the entity that it was written on, a message's the chat that it belongs to.
-    fn subject(&self, object: &str) -> Result<String, Unreadable> {
+    fn subject(&self, object: &str) -> Result<String, ParseError> {
         let fields = self.own_fields();
         if self.fields.part("note").is_some() {
             return named(object, fields.text("element_id"), "note.element_id");
@@ -218,8 +218,8 @@ impl Item<'_> {
 }
 
 /// The object's own word is no part of the reason: a sender can write anything there.
-fn named(object: &str, id: Option<&str>, field: &str) -> Result<String, Unreadable> {
-    let id = id.ok_or_else(|| Unreadable::Missing {
+fn named(object: &str, id: Option<&str>, field: &str) -> Result<String, ParseError> {
+    let id = id.ok_or_else(|| ParseError::Missing {
         shape: "item".to_owned(),
         field: field.to_owned(),
     })?;
@@ -242,7 +242,7 @@ mod tests {
         let reason = read(&delivery).unwrap_err();
         assert_eq!(
             reason,
-            Unreadable::Missing {
+            ParseError::Missing {
                 shape: "item".to_owned(),
                 field: "id".to_owned()
             }

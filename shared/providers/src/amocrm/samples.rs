@@ -2,11 +2,11 @@
 //! by no receiver.
 
 use super::{form, vocabulary};
-use crate::samples::{Place, Renewal};
+use crate::samples::{Place, SampleFields};
 use form_urlencoded::byte_serialize;
 
 /// What makes one of amoCRM's samples another delivery.
-pub const RENEWAL: Renewal = Renewal {
+pub const FIELDS: SampleFields = SampleFields {
     ids: &[
         "*.*.id",
         "*.*.*.id",

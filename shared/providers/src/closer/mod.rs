@@ -15,7 +15,7 @@ use std::time::Duration;
 pub const CLOSER: Provider = Provider {
     name: "closer",
     // Nothing is documented: the shortest that any provider is known to wait.
-    patience: Duration::from_secs(2),
+    timeout: Duration::from_secs(2),
     // Its settings have a URL alone.
     credentials: Credentials::BasicOrKey,
     request_id_header: None,

@@ -5,11 +5,11 @@
 
 use super::CLOSER;
 use super::wire::{BusinessEvent, Webhook};
-use models::{Delivery, Draft, Event, Identity, OwnTime, Unreadable, json};
+use models::{Delivery, Event, EventDraft, Identity, OwnTime, ParseError, json};
 use serde_json::value::RawValue;
 
 /// Reads one webhook: the one event that it is.
-pub(super) fn read(delivery: &Delivery) -> Result<Vec<Event>, Unreadable> {
+pub(super) fn read(delivery: &Delivery) -> Result<Vec<Event>, ParseError> {
     let raw = json::check(&delivery.body)?;
     let webhook: Webhook = json::object(raw).ok_or_else(unknown_shape)?;
     let draft = match (webhook.event_type.get(), &webhook.message.0) {
@@ -20,14 +20,18 @@ pub(super) fn read(delivery: &Delivery) -> Result<Vec<Event>, Unreadable> {
     Ok(vec![Event::new(delivery, draft)?])
 }
 
-fn unknown_shape() -> Unreadable {
-    Unreadable::UnknownShape {
+fn unknown_shape() -> ParseError {
+    ParseError::UnknownShape {
         provider: CLOSER.name.to_owned(),
     }
 }
 
 /// A conversation was created or closed. Closer names the customer alone, neither the conversation nor the event.
-fn conversation(event_type: &str, webhook: &Webhook, raw: &RawValue) -> Result<Draft, Unreadable> {
+fn conversation(
+    event_type: &str,
+    webhook: &Webhook,
+    raw: &RawValue,
+) -> Result<EventDraft, ParseError> {
     let customer = webhook.customer.0.as_ref().map(|customer| &customer.id);
     let customer = customer
         .unwrap_or(&json::Text(None))
@@ -47,7 +51,7 @@ fn conversation(event_type: &str, webhook: &Webhook, raw: &RawValue) -> Result<D
 }
 
 /// Something happened to an agent or a conversation, in the shape of the documentation's draft.
-fn business_event(event: &BusinessEvent, raw: &RawValue) -> Result<Draft, Unreadable> {
+fn business_event(event: &BusinessEvent, raw: &RawValue) -> Result<EventDraft, ParseError> {
     const SHAPE: &str = "business event";
     let description = event.description.0.as_ref().ok_or_else(unknown_shape)?;
     let action = description
@@ -88,8 +92,8 @@ fn draft(
     timestamp: Option<&str>,
     originaltype: &str,
     raw: &RawValue,
-) -> Draft {
-    Draft {
+) -> EventDraft {
+    EventDraft {
         source: CLOSER.name.to_owned(),
         r#type: format!("app.closer.{kind}"),
         subject,

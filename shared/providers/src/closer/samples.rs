@@ -1,9 +1,9 @@
 //! What is new in each of Closer's deliveries. Used by `hookkeeper send`, and by no receiver.
 
-use crate::samples::Renewal;
+use crate::samples::SampleFields;
 
 /// What makes one of Closer's samples another delivery.
-pub const RENEWAL: Renewal = Renewal {
+pub const FIELDS: SampleFields = SampleFields {
     ids: &[
         "customer.id",
         "message.event.agentId",

@@ -16,7 +16,7 @@ use std::time::Duration;
 pub const PIPEDRIVE: Provider = Provider {
     name: "pipedrive",
     // Pipedrive counts a failure after this long.
-    patience: Duration::from_secs(10),
+    timeout: Duration::from_secs(10),
     // Its settings have fields for a user name and a password.
     credentials: Credentials::Basic,
     request_id_header: None,

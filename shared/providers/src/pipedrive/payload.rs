@@ -6,11 +6,11 @@
 
 use super::PIPEDRIVE;
 use super::wire::{Meta, Webhook};
-use models::{Delivery, Draft, Event, Identity, OwnTime, Unreadable, json};
+use models::{Delivery, Event, EventDraft, Identity, OwnTime, ParseError, json};
 use serde_json::value::RawValue;
 
 /// Reads one webhook: the one event that it is.
-pub(super) fn read(delivery: &Delivery) -> Result<Vec<Event>, Unreadable> {
+pub(super) fn read(delivery: &Delivery) -> Result<Vec<Event>, ParseError> {
     let raw = json::check(&delivery.body)?;
     let webhook: Webhook = json::object(raw).ok_or_else(unknown_shape)?;
     let meta = webhook.meta.0.as_ref().ok_or_else(unknown_shape)?;
@@ -22,14 +22,14 @@ pub(super) fn read(delivery: &Delivery) -> Result<Vec<Event>, Unreadable> {
     Ok(vec![Event::new(delivery, draft)?])
 }
 
-fn unknown_shape() -> Unreadable {
-    Unreadable::UnknownShape {
+fn unknown_shape() -> ParseError {
+    ParseError::UnknownShape {
         provider: PIPEDRIVE.name.to_owned(),
     }
 }
 
 /// Version 2: `meta` names `entity` and `action`, and every event has an id.
-fn v2(meta: &Meta, webhook: &Webhook, raw: &RawValue) -> Result<Draft, Unreadable> {
+fn v2(meta: &Meta, webhook: &Webhook, raw: &RawValue) -> Result<EventDraft, ParseError> {
     const SHAPE: &str = "webhooks v2 event";
     let (object, action) = (
         meta.entity.require(SHAPE, "meta.entity")?,
@@ -40,7 +40,7 @@ fn v2(meta: &Meta, webhook: &Webhook, raw: &RawValue) -> Result<Draft, Unreadabl
         .get()
         .map(str::to_owned)
         .or_else(|| webhook.own_id());
-    let id = id.ok_or_else(|| Unreadable::Missing {
+    let id = id.ok_or_else(|| ParseError::Missing {
         shape: SHAPE.to_owned(),
         field: "meta.entity_id".to_owned(),
     })?;
@@ -68,7 +68,7 @@ fn v2(meta: &Meta, webhook: &Webhook, raw: &RawValue) -> Result<Draft, Unreadabl
             content: json::canonical(raw, NOT_THE_EVENTS_OWN),
         },
     };
-    Ok(Draft {
+    Ok(EventDraft {
         source: source(meta),
         r#type: format!("com.pipedrive.{object}.{word}"),
         subject: format!("{object}/{id}"),
@@ -83,7 +83,7 @@ fn v2(meta: &Meta, webhook: &Webhook, raw: &RawValue) -> Result<Draft, Unreadabl
 }
 
 /// Version 1: `meta` names `object` and `action`, as `event` does in one word (`updated.deal`). No event has an id.
-fn v1(meta: &Meta, webhook: &Webhook, raw: &RawValue) -> Result<Draft, Unreadable> {
+fn v1(meta: &Meta, webhook: &Webhook, raw: &RawValue) -> Result<EventDraft, ParseError> {
     const SHAPE: &str = "webhooks v1 event";
     let (event_action, event_object) = webhook
         .event
@@ -106,11 +106,11 @@ fn v1(meta: &Meta, webhook: &Webhook, raw: &RawValue) -> Result<Draft, Unreadabl
         .get()
         .map(str::to_owned)
         .or_else(|| webhook.own_id());
-    let id = id.ok_or_else(|| Unreadable::Missing {
+    let id = id.ok_or_else(|| ParseError::Missing {
         shape: SHAPE.to_owned(),
         field: "meta.id".to_owned(),
     })?;
-    Ok(Draft {
+    Ok(EventDraft {
         source: source(meta),
         r#type: format!("com.pipedrive.{object}.{}", word(action)),
         subject: format!("{object}/{id}"),

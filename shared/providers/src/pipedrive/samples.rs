@@ -6,12 +6,12 @@
 
 mod webhook_kind;
 
-use crate::samples::{Place, Renewal};
+use crate::samples::{Place, SampleFields};
 use serde_json::Value;
 pub use webhook_kind::Happening;
 
 /// What makes one of Pipedrive's samples another delivery.
-pub const RENEWAL: Renewal = Renewal {
+pub const FIELDS: SampleFields = SampleFields {
     ids: &[
         "meta.id",
         "meta.entity_id",

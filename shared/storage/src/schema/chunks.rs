@@ -179,7 +179,7 @@ mod tests {
     use super::*;
     use crate::schema::{decode, encode, is_event};
     use models::{
-        Body, Delivery, MAX_SOURCE_BYTES, MAX_SUBJECT_BYTES, Origin, Record, Timestamp, Unreadable,
+        Body, Delivery, MAX_SOURCE_BYTES, MAX_SUBJECT_BYTES, Origin, ParseError, Record, Timestamp,
     };
     use serde_json::json;
 
@@ -202,7 +202,7 @@ mod tests {
             arrival: Timestamp::from_epoch(1_795_255_200).unwrap(),
             request_id: "r-1".to_owned(),
         };
-        let mut records = Record::of("closer", &delivery, Err(Unreadable::NoEvent));
+        let mut records = Record::of("closer", &delivery, Err(ParseError::NoEvent));
         encode(records.pop().unwrap())
     }
 

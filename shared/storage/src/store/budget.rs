@@ -7,18 +7,18 @@ use std::time::Duration;
 #[derive(Debug)]
 pub(super) struct Budget {
     table: Duration,
-    spool: Duration,
+    fallback_queue: Duration,
     total: Duration,
 }
 
 impl Budget {
     /// A share for each store.
     pub(super) fn new(share: Duration, has_spool: bool) -> Self {
-        let spool = if has_spool { share } else { Duration::ZERO };
+        let fallback_queue = if has_spool { share } else { Duration::ZERO };
         Self {
             table: share,
-            spool,
-            total: share + spool,
+            fallback_queue,
+            total: share + fallback_queue,
         }
     }
 
@@ -27,7 +27,7 @@ impl Budget {
     }
 
     pub(super) fn for_the_spool(&self) -> Duration {
-        self.spool.min(self.total)
+        self.fallback_queue.min(self.total)
     }
 
     pub(super) fn spend_on_the_table(&mut self, spent: Duration) {
@@ -36,13 +36,13 @@ impl Budget {
     }
 
     pub(super) fn spend_on_the_spool(&mut self, spent: Duration) {
-        self.spool = self.spool.saturating_sub(spent);
+        self.fallback_queue = self.fallback_queue.saturating_sub(spent);
         self.total = self.total.saturating_sub(spent);
     }
 
     /// Waits before both stores are asked again; says no, at once, where there would be no time left to ask one.
     pub(super) async fn pause(&mut self) -> bool {
-        let shares = self.table + self.spool;
+        let shares = self.table + self.fallback_queue;
         if shares.is_zero() || self.total <= PAUSE {
             return false;
         }

@@ -28,7 +28,7 @@ use std::{
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Service {
     Table,
-    Spool,
+    FallbackQueue,
 }
 
 /// How a service fails.
@@ -93,9 +93,10 @@ impl Aws {
                 Service::Table => self
                     .table
                     .call(&call.operation, &call.body, self.world.now()),
-                Service::Spool => self
-                    .queue
-                    .call(&call.operation, &call.body, self.world.now()),
+                Service::FallbackQueue => {
+                    self.queue
+                        .call(&call.operation, &call.body, self.world.now())
+                }
             };
             tokio::time::sleep(way).await;
             answer
@@ -125,7 +126,7 @@ impl Call {
         let service = if service.starts_with("DynamoDB") {
             Service::Table
         } else {
-            Service::Spool
+            Service::FallbackQueue
         };
         let body = serde_json::from_slice(request.body().bytes().unwrap()).unwrap();
         Self {
@@ -154,7 +155,7 @@ impl Connections {
 
     /// Lets the pooled connections die: what is sent over them next gets no answer.
     pub(crate) fn die(&self) {
-        *self.dead.lock().unwrap() = vec![Service::Table, Service::Spool];
+        *self.dead.lock().unwrap() = vec![Service::Table, Service::FallbackQueue];
     }
 
     pub(crate) fn client(&self) -> SharedHttpClient {

@@ -22,7 +22,6 @@ use std::{
     },
     time::Duration,
 };
-use tokio::time::timeout;
 
 /// A way by which a provider reports what happens.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -86,7 +85,7 @@ pub(crate) fn happenings(scenario: &Scenario, seed: u64) -> Vec<Happening> {
                 _ => mark..mark + together,
             };
             mark = mark.max(events.end);
-            let is_unreadable = scenario.twist == Some(Twist::Unreadable);
+            let is_unreadable = scenario.twist == Some(Twist::ParseError);
             happenings.push(Happening {
                 at,
                 channel,
@@ -190,7 +189,7 @@ pub(crate) struct Internet {
 
 impl Internet {
     /// The status that comes back within a provider's patience. It may stop waiting; the function does not know.
-    pub(crate) async fn post(&self, request: Request, patience: Duration) -> Option<u16> {
+    pub(crate) async fn post(&self, request: Request, timeout: Duration) -> Option<u16> {
         let number = self.requests.fetch_add(1, Ordering::Relaxed);
         let header = |name, value: &str| {
             (
@@ -209,6 +208,6 @@ impl Internet {
         event.request_context.time_epoch = epoch_ms(self.aws.world.now()).try_into().unwrap();
         let function = self.functions[request.provider].clone();
         let answer = tokio::spawn(async move { function.invoke(event).await });
-        timeout(patience, answer).await.ok()?.ok()
+        tokio::time::timeout(timeout, answer).await.ok()?.ok()
     }
 }

@@ -4,7 +4,7 @@ use super::{
     aws::{
         Failure::{Hangs, Refuses, Slow},
         Fault,
-        Service::{Spool, Table},
+        Service::{FallbackQueue, Table},
     },
     crm::Channel::{self, AmocrmAccount, AmocrmPipeline, Closer, PipedriveV1, PipedriveV2},
     world::{hours, minutes, seconds},
@@ -47,7 +47,7 @@ pub(crate) enum Twist {
     /// Everything comes twice, late, and in another order.
     Shuffled,
     /// Their format changed, and nothing can read it.
-    Unreadable,
+    ParseError,
 }
 
 /// When, in a rotation, the new webhook begins, a receiver with one password changes to the new one, and the old webhook
@@ -135,7 +135,7 @@ pub const SCENARIOS: [Scenario; 10] = [
                 failure: Hangs,
             },
             Fault {
-                service: Spool,
+                service: FallbackQueue,
                 during: minutes(30)..minutes(40),
                 failure: Refuses,
             },
@@ -157,7 +157,7 @@ pub const SCENARIOS: [Scenario; 10] = [
     Scenario {
         name: "format-change",
         lasts: hours(6),
-        twist: Some(Twist::Unreadable),
+        twist: Some(Twist::ParseError),
         ..OUTAGE
     },
     Scenario {

@@ -3,33 +3,33 @@
 use super::finding::Finding;
 use crate::{
     filter::provider,
-    http::{Answer, Http, Request, Shown},
+    http::{Answer, Credential, Http, Request},
 };
 use providers::Provider;
 
 /// A provider's URL, as this command knocks there.
 #[derive(Debug)]
-pub(crate) struct Door {
+pub(crate) struct Endpoint {
     pub(crate) provider: Provider,
     /// Without a secret.
     pub(crate) url: String,
-    pub(crate) shown: Option<Shown>,
+    pub(crate) shown: Option<Credential>,
     pub(crate) is_local: bool,
 }
 
 /// `pipedrive=USER:PASSWORD`.
-pub(crate) fn credential(argument: &str) -> Result<(Provider, Shown), String> {
+pub(crate) fn credential(argument: &str) -> Result<(Provider, Credential), String> {
     let (name, secret) = argument
         .split_once('=')
         .ok_or("it is PROVIDER=USER:PASSWORD, or PROVIDER=KEY")?;
     let provider = provider(name)?;
-    Ok((provider, Shown::of(&provider, secret)?))
+    Ok((provider, Credential::of(&provider, secret)?))
 }
 
 /// What is not well, and what to do.
 type Trouble = (String, String);
 
-impl Door {
+impl Endpoint {
     /// Knocks, and says by how many seconds our clock is ahead of the one there, where all is well there.
     pub(crate) async fn check(&self, http: &Http) -> (Finding, Option<i64>) {
         match self.visit(http).await {
@@ -44,16 +44,16 @@ impl Door {
     async fn visit(&self, http: &Http) -> Result<(String, Option<i64>), Trouble> {
         // The first knock may start a function: the second is judged.
         let [first, second] = [self.knock(http).await?, self.knock(http).await?];
-        let (name, patience) = (self.provider.name, self.provider.patience);
+        let (name, timeout) = (self.provider.name, self.provider.timeout);
         let took = format!(
             "in {} ms (the first in {} ms",
             second.latency.as_millis(),
             first.latency.as_millis()
         );
-        if second.latency > patience / 3 {
+        if second.latency > timeout / 3 {
             let third = format!(
                 "more than a third of the {} s that {name} waits",
-                patience.as_secs()
+                timeout.as_secs()
             );
             let advice =
                 "the dashboard shows whether the table is slow, or functions start too often";
@@ -63,7 +63,7 @@ impl Door {
             ));
         }
         self.is_shut(http).await?;
-        let most = (patience / 3).as_millis();
+        let most = (timeout / 3).as_millis();
         let more = if self.shown.is_none() {
             " (--credential probes it as the provider does)"
         } else {
@@ -113,7 +113,7 @@ impl Door {
         &self,
         http: &Http,
         method: &'static str,
-        shown: Option<&Shown>,
+        shown: Option<&Credential>,
     ) -> Result<Answer, Trouble> {
         let request = Request {
             method,
@@ -122,7 +122,7 @@ impl Door {
             headers: &[],
             body: &[],
         };
-        let answer = http.send(request, self.provider.patience).await;
+        let answer = http.send(request, self.provider.timeout).await;
         match &answer.status {
             Ok(_) => Ok(answer),
             Err(why) => Err(self.silent(why)),
