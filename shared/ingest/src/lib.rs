@@ -5,6 +5,7 @@
 
 mod auth;
 mod lambda;
+mod log;
 mod outcome;
 mod receiver;
 mod request;

@@ -2,7 +2,7 @@
 
 use crate::{
     Authenticated, Authenticator, CredentialsError, Verdict,
-    outcome::{Facts, Line},
+    log::{Facts, Line},
     request::{self, Decoded},
 };
 use futures_util::FutureExt;
