@@ -132,45 +132,14 @@ fn nearest(
     }
     names.sort();
     names.dedup();
-    names.sort_by_key(|name| distance(name, what));
+    names.sort_by_key(|name| strsim::levenshtein(name, what));
     names.truncate(3);
     names
-}
-
-/// How many letters must be added, left out or changed to make one name of another (Levenshtein).
-fn distance(one: &str, other: &str) -> usize {
-    let mut row: Vec<usize> = (0..=other.chars().count()).collect();
-    for (number, letter) in one.chars().enumerate() {
-        let mut diagonal = number;
-        let mut left = number + 1;
-        let mut next = vec![left];
-        for (above, wanted) in row.iter().skip(1).zip(other.chars()) {
-            left = (diagonal + usize::from(wanted != letter))
-                .min(above + 1)
-                .min(left + 1);
-            diagonal = *above;
-            next.push(left);
-        }
-        row = next;
-    }
-    row.last().copied().unwrap_or_default()
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn distances() {
-        for (one, other, expected) in [
-            ("", "abc", 3),
-            ("deal", "deal", 0),
-            ("kitten", "sitting", 3),
-            ("ab", "ba", 2),
-        ] {
-            assert_eq!(distance(one, other), expected);
-        }
-    }
 
     #[test]
     fn a_type_is_the_plainest_sample_of_it() {
