@@ -40,9 +40,10 @@ fn talkative(provider: &str, dynamodb: &str) -> Environment {
     let list = |name| format!("{}_{name}", provider.to_uppercase());
     let environment =
         Environment::of(provider, dynamodb).with(&list("CREDENTIALS"), accepted("right", &right()));
-    let environment = match provider {
-        "pipedrive" => environment,
-        _ => environment.with(&list("KEYS"), accepted("key", MARKER)),
+    let environment = if takes_keys(provider) {
+        environment.with(&list("KEYS"), accepted("key", MARKER))
+    } else {
+        environment
     };
     environment
         .with("AWS_LAMBDA_LOG_FORMAT", "JSON")
@@ -144,13 +145,20 @@ fn deliveries(provider: &str) -> Vec<(Request, &'static str)> {
         (post(&body).with("/requestContext", MARKER), "kept"),
         (post(&body).with("/headers", MARKER), "stranger"),
     ];
-    if provider != "pipedrive" {
+    if takes_keys(provider) {
         deliveries.push((
             post(&body).unauthorized().query(&format!("key={MARKER}")),
             "kept",
         ));
     }
     deliveries
+}
+
+/// Whether a provider may send a key in the URL.
+fn takes_keys(name: &str) -> bool {
+    let is_it = |provider: &providers::Provider| provider.name == name;
+    let provider = providers::ALL.into_iter().find(is_it).unwrap();
+    provider.credentials == providers::Credentials::BasicOrKey
 }
 
 /// What is no event of API Gateway's, or no JSON at all.
@@ -181,7 +189,7 @@ async fn dynamodb() -> DynamoDb {
 
 #[tokio::test]
 async fn nothing_that_was_sent_is_told() {
-    for provider in ["pipedrive", "amocrm", "closer"] {
+    for provider in providers::ALL.map(|provider| provider.name) {
         let dynamodb = dynamodb().await;
         let mut function =
             Function::spawn(binary(provider), &talkative(provider, &dynamodb.endpoint())).await;
@@ -215,7 +223,7 @@ async fn nothing_is_told_of_a_store_that_fails() {
         .unwrap()
         .local_addr()
         .unwrap();
-    for provider in ["pipedrive", "amocrm", "closer"] {
+    for provider in providers::ALL.map(|provider| provider.name) {
         let environment = talkative(provider, &format!("http://{closed}"))
             .with("AWS_ENDPOINT_URL_SQS", format!("http://{closed}"))
             .with("HOOKKEEPER_SPOOL_URL", format!("http://{closed}/spool"));
