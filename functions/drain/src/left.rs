@@ -1,4 +1,4 @@
-//! A message that is left in the queue, and why.
+//! Messages that the drain leaves in the queue, and the cause of each.
 
 use serde::Serialize;
 use sha2::{Digest, Sha256};
@@ -7,27 +7,28 @@ use storage::{TableError, schema::Item};
 /// A message that is left in the queue.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Left {
-    /// As SQS names it.
+    /// The message id that SQS assigned.
     pub message_id: String,
-    /// A short hash of the item's key; `None` where the message is no item.
+    /// A short hash of the item's key; `None` if the message is not an item.
     pub key: Option<String>,
-    /// Why it is left.
+    /// The cause for leaving it.
     pub cause: Cause,
 }
 
-/// Why a message is left in the queue.
+/// The cause for leaving a message in the queue.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Cause {
-    /// It is not one that a receiver sends. It may be somebody's all the same.
+    /// The message is not in the format that a receiver sends. It may still belong to somebody.
     NotAMessage,
-    /// A part of its item is not in the table yet.
+    /// A chunk of its item is not in the table yet.
     PartMissing,
-    /// The table did not take it.
+    /// The table did not take the item.
     Table(TableError),
 }
 
 impl Left {
-    /// What is logged of it: no value of the item, and not its key, in which a provider's own ids stand.
+    /// The log line. It holds no value of the item. It does not hold the key either, because a key
+    /// contains the provider's own ids.
     pub(crate) fn line(&self) -> Line<'_> {
         let (cause, code) = match &self.cause {
             Cause::NotAMessage => ("not_a_message", None),
@@ -54,7 +55,8 @@ pub(crate) struct Line<'a> {
     code: Option<&'a str>,
 }
 
-/// The first 16 hexadecimal digits of the SHA-256 of `pk#sk`: `printf %s "$pk#$sk" | sha256sum | cut -c1-16`.
+/// The first 16 hexadecimal digits of the SHA-256 of `pk#sk`:
+/// `printf %s "$pk#$sk" | sha256sum | cut -c1-16`.
 pub(crate) fn short_hash(item: &Item) -> Option<String> {
     let attribute = |name: &str| item.get(name)?.as_s().ok();
     let digest: [u8; 32] =

@@ -1,4 +1,5 @@
-//! The drain: moves what waits in the spool into the table. It knows no provider; the items are finished.
+//! The drain: moves items from the fallback queue into the table. It has no code for providers,
+//! because the items in the queue are complete.
 
 mod left;
 
@@ -13,21 +14,23 @@ use storage::{Failure, Message, Table, TableError, schema::Item};
 
 pub use left::{Cause, Left};
 
-/// How long a message may take, from the moment that its batch is there. The function's `Timeout` in `template.yaml` stands
-/// well above it: a function that Lambda ends has reported nothing, and all of its messages are delivered again.
+/// The time limit for a message, from the start of its batch. The function's `Timeout` in
+/// `template.yaml` is well above it. If Lambda ends the function at its timeout, the function has
+/// reported nothing, and all of its messages are delivered again.
 pub const DEADLINE: Duration = Duration::from_secs(20);
 
-/// What became of a batch.
+/// The result of a batch.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Drained {
-    /// How many messages are in the table.
+    /// The number of messages that are in the table.
     pub drained: usize,
-    /// The messages that are to be delivered again.
+    /// The messages to deliver again.
     pub left: Vec<Left>,
 }
 
-/// Puts a batch of the spool's messages into the table. Leaves those that the table does not take, those whose parts are
-/// not there yet, and those that are not ours to throw away.
+/// Puts a batch of messages from the fallback queue into the table. It leaves messages that the
+/// table does not take, messages with missing chunks, and messages that we must not discard because
+/// they may not be ours.
 pub async fn drain(table: &Table, event: SqsEvent) -> Drained {
     let messages = event.records.len();
     let placed = stream::iter(event.records).map(|message| place(table, message));
@@ -39,7 +42,7 @@ pub async fn drain(table: &Table, event: SqsEvent) -> Drained {
     }
 }
 
-/// Puts one message into the table, or says why it is left.
+/// Puts one message into the table, or returns the cause for leaving it.
 async fn place(table: &Table, message: SqsMessage) -> Result<(), Left> {
     let message_id = message.message_id.unwrap_or_default();
     let Ok(item) = Message::received(message.body.unwrap_or_default()).item() else {
@@ -60,7 +63,7 @@ async fn place(table: &Table, message: SqsMessage) -> Result<(), Left> {
     })
 }
 
-/// Puts one item, once all of its parts are there.
+/// Puts one item into the table if all of its chunks are there.
 async fn place_item(table: &Table, item: Item) -> Result<(), Cause> {
     let is_whole = table.has_parts(&item).await.map_err(Cause::Table)?;
     if !is_whole {
@@ -71,7 +74,7 @@ async fn place_item(table: &Table, item: Item) -> Result<(), Cause> {
 }
 
 impl Drained {
-    /// The answer, which says to Lambda which messages are to be delivered again.
+    /// The partial batch response, which lists the messages to deliver again.
     #[must_use]
     pub fn response(&self) -> SqsBatchResponse {
         let mut response = SqsBatchResponse::default();
@@ -79,8 +82,8 @@ impl Drained {
         response
     }
 
-    /// Writes a line for each message that is left, and one for the batch, to standard output, where Lambda collects them.
-    /// That nobody reads them must not fail a batch.
+    /// Writes a line for each message that is left, and one for the batch, to standard output,
+    /// where Lambda collects them. Write errors are ignored: they must not fail a batch.
     pub fn log(&self) {
         for left in &self.left {
             let line = serde_json::to_string(&left.line()).unwrap_or_default();

@@ -1,4 +1,4 @@
-//! The Lambda function behind the spool.
+//! The Lambda function that consumes the fallback queue.
 
 use aws_lambda_events::sqs::SqsEvent;
 use lambda_runtime::{LambdaEvent, service_fn};
@@ -13,7 +13,7 @@ use storage::{Client, Settings, Table};
 
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> ExitCode {
-    // The place of a panic and not its message, which may quote an item.
+    // Log only the location of a panic: its message may quote an item.
     panic::set_hook(Box::new(|info| {
         let line = json!({ "panic": info.location().map(ToString::to_string) });
         writeln!(io::stdout(), "{line}").ok();

@@ -1,20 +1,22 @@
-//! One request of a provider, as plain data.
+//! A delivery: one webhook request of a provider, as plain data.
 
 use crate::{Timestamp, redacted::Bytes};
 use std::fmt;
 
-/// One request of a provider: what its reader needs, and what a replay reads again.
+/// One webhook request of a provider: the input of the provider's parser, also in a replay.
 ///
-/// Plain data that tests and replays may make too. That the sender was let in is said by `ingest::Authenticated`, not here.
+/// This is plain data that tests and replays can create too. It does not prove that the sender was
+/// authenticated; `ingest::Authenticated` does.
 #[derive(Clone, PartialEq, Eq)]
 pub struct Delivery {
-    /// The body exactly as the provider sent it, API Gateway's base64 undone.
+    /// The body exactly as the provider sent it, after API Gateway's base64 is decoded.
     pub body: Vec<u8>,
-    /// The `Content-Type` header, where there was one.
+    /// The `Content-Type` header, if the request has one.
     pub content_type: Option<String>,
-    /// When API Gateway received it.
+    /// The time when API Gateway received the request.
     pub arrival: Timestamp,
-    /// The provider's own id of the request where it sends one, else API Gateway's. Tells two equal bodies apart.
+    /// The provider's own id of the request if it sends one, else API Gateway's. It distinguishes
+    /// two equal bodies.
     pub request_id: String,
 }
 

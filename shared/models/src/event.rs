@@ -5,12 +5,13 @@ use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 use std::fmt;
 
-/// The longest `source`. Together with `subject` it is a partition key, which DynamoDB allows 2048 bytes.
+/// The maximum length of `source`, in bytes. `source` and `subject` together are a partition key,
+/// which DynamoDB limits to 2048 bytes.
 pub const MAX_SOURCE_BYTES: usize = 512;
-/// The longest `subject`.
+/// The maximum length of `subject`, in bytes.
 pub const MAX_SUBJECT_BYTES: usize = 1024;
-/// The longest `type`, `originaltype` and `apiversion`. An item holds them as they are, so that no other attribute than
-/// `data` makes it too large.
+/// The maximum length of `type`, `originaltype` and `apiversion`, in bytes. An item holds them
+/// unchanged, so with this limit only `data` can make the item too large.
 pub const MAX_TYPE_BYTES: usize = 512;
 
 /// One thing that happened in a CRM, as a [CloudEvent 1.0](https://github.com/cloudevents/spec/blob/v1.0.2/cloudevents/spec.md).
@@ -86,7 +87,7 @@ pub enum TimeProblem {
     Absurd,
 }
 
-/// What a reader says of one event; [`Event::new`] adds its identity.
+/// The parsed fields of one event. [`Event::new`] adds the `id`.
 pub struct EventDraft {
     /// As [`Event::source`].
     pub source: String,
@@ -94,11 +95,11 @@ pub struct EventDraft {
     pub r#type: String,
     /// As [`Event::subject`].
     pub subject: String,
-    /// When it happened, as the provider says.
+    /// The time of the event as the provider reports it.
     pub time: OwnTime,
-    /// What its id is made of.
+    /// The content that the `id` is a hash of.
     pub identity: Identity,
-    /// Its place in the delivery, from 0.
+    /// The index of the event in the delivery. It starts at 0.
     pub index: usize,
     /// As [`Event::originaltype`].
     pub originaltype: String,
@@ -111,11 +112,13 @@ pub struct EventDraft {
 }
 
 impl Event {
-    /// Gives an event its id and its time. The rule for the id is one for every provider: [`identity`](crate::identity).
+    /// Creates an event from a draft and sets its `id` and `time`. The rule for the `id` is the
+    /// same for every provider: [`identity`](crate::identity).
     ///
     /// # Errors
-    /// [`ParseError::TooLong`]: `source` is longer than [`MAX_SOURCE_BYTES`], `subject` than [`MAX_SUBJECT_BYTES`], or another
-    /// attribute than `data` than [`MAX_TYPE_BYTES`].
+    /// [`ParseError::TooLong`]: `source` is longer than [`MAX_SOURCE_BYTES`], `subject` is longer
+    /// than [`MAX_SUBJECT_BYTES`], or an attribute other than `data` is longer than
+    /// [`MAX_TYPE_BYTES`].
     pub fn new(delivery: &Delivery, draft: EventDraft) -> Result<Self, ParseError> {
         within("source", &draft.source, MAX_SOURCE_BYTES)?;
         within("subject", &draft.subject, MAX_SUBJECT_BYTES)?;

@@ -1,10 +1,11 @@
-//! The one hash that identities and shards are made of.
+//! The hash function of identities and shards.
 
 use sha2::{Digest, Sha256};
 use std::fmt::Write;
 
-/// The first 128 bits of SHA-256 over the parts, in 32 hexadecimal digits. Each part stands behind its length, so that
-/// two lists of parts that read the same when joined differ.
+/// The first 128 bits of SHA-256 over the byte strings in `parts`, as 32 hexadecimal digits. The
+/// length of each byte string is hashed before it, so that two lists with the same concatenation
+/// have different hashes.
 #[must_use]
 pub fn hash(parts: &[&[u8]]) -> String {
     let mut sha = Sha256::new();
@@ -17,7 +18,7 @@ pub fn hash(parts: &[&[u8]]) -> String {
     hash
 }
 
-/// Bytes in hexadecimal.
+/// Encodes bytes as lower-case hexadecimal digits.
 #[must_use]
 pub fn hex(bytes: &[u8]) -> String {
     let mut hex = String::with_capacity(2 * bytes.len());
@@ -27,7 +28,8 @@ pub fn hex(bytes: &[u8]) -> String {
     hex
 }
 
-/// One of sixteen shards, `0` to `f`, by a hash of the name: what is written together is spread over partitions.
+/// The shard of a name: one of sixteen, `0` to `f`, selected by a hash of the name. Shards spread
+/// items that are written at the same time over partitions.
 #[must_use]
 pub fn shard(name: &str) -> char {
     hash(&[name.as_bytes()]).chars().next().unwrap_or('0')

@@ -1,45 +1,53 @@
-//! The identity of an event: its `id`, by which a delivery that comes again is recognised. Deduplication has this one home.
+//! The identity of an event: its `id`, which identifies repeated deliveries. All deduplication
+//! rules are in this module.
 //!
 //! # The rule
 //!
-//! 1. *An event that carries its own time is identified by its content and folds.* The same content gives the same `id` and
-//!    the same key, so that the second one is not stored: a retry, or the copy of a second webhook on the same URL.
-//! 2. *An event that does not carry its own time is stored at least once.* Its content can be byte-identical and yet be
-//!    another event: amoCRM's digital pipeline sends neither time nor id, and a lead can move to the same stage twice a day.
-//!    So the request id and the place in the delivery are part of its identity, and its key begins with the arrival. A retry
-//!    is stored again. It has the same `id` where the provider's request id survives a retry, and another one where API
-//!    Gateway's request id has to do. This holds for an event with an id of the provider too.
-//! 3. *Two different contents never fold.* Table, queue and drain need no comparison: they go by the key alone.
+//! 1. *An event that carries its own time is identified by its content and folds.* The same content
+//!    gives the same `id` and the same key, so the second copy is not stored. The second copy can
+//!    come from a retry, or from a second webhook on the same URL.
+//! 2. *An event that does not carry its own time is stored at least once.* Two different events can
+//!    have byte-identical content: amoCRM's digital pipeline sends neither time nor id, and a lead
+//!    can move to the same stage twice a day. So the identity includes the request id and the index
+//!    in the delivery, and the key begins with the arrival. A retry is stored again. It has the
+//!    same `id` if the provider's request id survives a retry, and a different one if only API
+//!    Gateway's request id is available. This also holds for an event with a provider's event id.
+//! 3. *Two different contents never fold.* Table, queue and drain need no comparison: they use the
+//!    key alone.
 //!
-//! # What is hashed
+//! # Hash input
 //!
-//! The `id` is a hash of what came over the wire, without what differs between two attempts to deliver the same event or
-//! between two webhooks ([`Identity`] lists it). None of our own words is hashed (`type`, `subject`, `channel`): a better
-//! word for an action must not store every event twice. The provider's own event id alone is not enough. Nothing but the
-//! provider's documentation says that it is given once, and two webhooks whose users see different fields deliver one event
-//! id with two contents.
+//! The `id` is a hash of the content that came over the wire. It excludes the fields that differ
+//! between two attempts to deliver the same event, or between two webhooks. [`Identity`] lists the
+//! input. The hash includes none of our own words (`type`, `subject`, `channel`): a better word for
+//! an action must not store every event twice. The provider's own event id alone is not sufficient.
+//! Only the provider's documentation says that it is assigned once. Two webhooks whose users see
+//! different fields deliver one event id with two contents.
 //!
-//! Reading can lose something: amoCRM's forms can have bytes that are not UTF-8, or one field twice. Where it does, the bytes
-//! of the whole body are hashed as well. A retry has the same bytes and still folds.
+//! Parsing can lose information: amoCRM's forms can contain bytes that are not UTF-8, or one field
+//! twice. In this case the bytes of the whole body are hashed as well. A retry has the same bytes
+//! and still folds.
 //!
-//! A version of this rule is hashed as well. It is raised when the rule changes. Then every event that comes again is
-//! stored again.
+//! The version of this rule is hashed as well. It is raised when the rule changes. After that,
+//! every event that is delivered again is stored again.
 //!
-//! # What is stored beside the events
+//! # Records without an event
 //!
-//! The body that several events share is named by the provider and its bytes alone. A first attempt can be stored in part:
-//! some of its events, and not the body that they name. The retry has another request id, and stores the body under the
-//! same name.
+//! The name of a body that several events share depends only on the provider and the bytes. A first
+//! attempt can be stored incompletely: some of its events, but not the body that they name. The
+//! retry has another request id, and stores the body under the same name.
 //!
-//! A delivery that cannot be read is named by its request id as well. Its key begins with its arrival, so that a retry is
-//! stored again: what it says, and whether it says when, is not known.
+//! The name of a delivery that cannot be parsed also depends on the request id. Its key begins with
+//! its arrival, so a retry is stored again: its content is unknown, and so is whether it carries a
+//! time.
 //!
 //! # Known limits
 //!
-//! - amoCRM's times have whole seconds. A lead that goes from A to B, back to A and to B again within one second sends the
-//!   first content again. Nothing in it tells the third event from a retry of the first, so it folds.
+//! - amoCRM's times have whole seconds. A lead that moves from A to B, back to A and to B again
+//!   within one second sends the first content again. Nothing in it distinguishes the third event
+//!   from a retry of the first, so it folds.
 //! - Two items of one delivery that carry the same time and the same content are one event.
-//! - What a provider leaves out of the body is not seen. Two events that differ in a header alone fold.
+//! - Content outside the body is ignored. Two events that differ only in a header fold.
 
 use crate::{Delivery, OwnTime, hash::hash, redacted::Bytes};
 use serde::{Deserialize, Serialize};
@@ -48,42 +56,46 @@ use std::fmt;
 /// The version of the rule. It is hashed into every id.
 const RULE_VERSION: &[u8] = b"1";
 
-/// What came over the wire of an event, without what differs between two attempts or two webhooks.
+/// The content of an event as it came over the wire, without the fields that differ between two
+/// attempts or two webhooks.
 ///
-/// Each variant holds the provider's own words as they came, and no words of ours.
+/// Each variant holds the provider's own words unchanged, and no words of ours.
 #[derive(Clone, PartialEq, Eq)]
 pub enum Identity {
-    /// The provider gives every event an id: Pipedrive's webhooks v2.
+    /// The provider assigns an id to every event: Pipedrive's webhooks v2.
     Named {
-        /// The provider's id of the event. Upper and lower case are the same one.
+        /// The provider's id of the event. Case does not matter.
         event_id: String,
-        /// What happened.
+        /// The provider's word for the action.
         action: String,
-        /// What kind of thing it happened to.
+        /// The type of the entity that changed.
         entity: String,
-        /// Which thing it happened to.
+        /// The id of the entity that changed.
         entity_id: String,
-        /// What was merged into it: with the action `change` this is a merge.
+        /// The entity that was merged into this one. With the action `change` the event is a merge.
         merged_from_id: Option<String>,
-        /// What it was merged into: with the action `delete` this is a merge.
+        /// The entity that this one was merged into. With the action `delete` the event is a merge.
         merged_to_id: Option<String>,
         /// The [canonical form](crate::json::canonical) of the body without its metadata.
         content: Vec<u8>,
     },
-    /// The body is one event, and nothing in it names the event: Pipedrive's webhooks v1, Closer.
+    /// The body is one event, and nothing in it identifies the event: Pipedrive's webhooks v1,
+    /// Closer.
     Body {
-        /// The [canonical form](crate::json::canonical) of the body, without what differs between two attempts.
+        /// The [canonical form](crate::json::canonical) of the body, without the fields that differ
+        /// between two attempts.
         content: Vec<u8>,
     },
-    /// The event is one item of a body with several: amoCRM.
+    /// The event is one item of a body with several items: amoCRM.
     Item {
-        /// The name that the item stands under: `leads`.
+        /// The top-level name in the item's path: `leads`.
         entity: String,
         /// The name below it: `status`.
         action: String,
         /// The [canonical form](crate::json::canonical) of the item.
         content: Vec<u8>,
-        /// A hash of what the body says beside its items: of the account, or of all its bytes where reading lost something.
+        /// A hash of the body without its items: of the account, or of all bytes of the body if
+        /// parsing lost information.
         beside: String,
     },
 }
@@ -137,7 +149,7 @@ impl fmt::Debug for Identity {
 pub struct EventId(String);
 
 impl EventId {
-    /// The id of the event at this place in a delivery, counted from 0.
+    /// The id of the event at this index in a delivery. The index starts at 0.
     pub(crate) fn new(
         identity: &Identity,
         time: OwnTime,
@@ -191,13 +203,13 @@ impl EventId {
         Self(hash(&parts))
     }
 
-    /// An id that [`Event::new`](crate::Event::new) made, read back from where it was stored.
+    /// Wraps a stored id that [`Event::new`](crate::Event::new) made.
     #[must_use]
     pub fn stored(id: String) -> Self {
         Self(id)
     }
 
-    /// Its text: 32 hexadecimal digits.
+    /// The text of the id: 32 hexadecimal digits.
     #[must_use]
     pub fn as_str(&self) -> &str {
         &self.0
@@ -215,7 +227,7 @@ pub(crate) fn body_name(provider: &str, body: &[u8]) -> String {
     hash(&[provider.as_bytes(), body])
 }
 
-/// The name of a delivery that cannot be read.
+/// The name of a delivery that cannot be parsed.
 pub(crate) fn quarantine_name(provider: &str, delivery: &Delivery) -> String {
     hash(&[
         provider.as_bytes(),

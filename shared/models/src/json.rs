@@ -1,7 +1,8 @@
 //! JSON as it came over the wire: checked, never re-serialised.
 //!
-//! Identity depends on what is hashed here, so nothing passes through `serde_json::Value`: its features (key order,
-//! arbitrary precision) differ between a test build and a shipped one, and the ids would with them.
+//! Identities are hashes of the canonical form that this module writes. So nothing passes through
+//! `serde_json::Value`: its features (key order, arbitrary precision) differ between a test build
+//! and a shipped one, and the ids would differ with them.
 
 use crate::ParseError;
 use serde::{
@@ -11,13 +12,14 @@ use serde::{
 use serde_json::value::RawValue;
 use std::{borrow::Cow, fmt};
 
-/// How deep objects and lists may nest: `serde_json`'s own limit, so that whoever reads an event's `data` can.
+/// The maximum nesting of objects and lists, in levels. It is `serde_json`'s own limit, so that
+/// consumers can parse an event's `data`.
 pub const MAX_DEPTH: usize = 127;
 
-/// Checks that a body is one JSON text, a byte order mark before it allowed.
+/// Checks that a body is one JSON text. A byte order mark before it is allowed.
 ///
 /// # Errors
-/// - [`ParseError::NotJson`]: it is not UTF-8, not JSON, cut off, or followed by more
+/// - [`ParseError::NotJson`]: it is not UTF-8, not JSON, cut off, or followed by other text
 /// - [`ParseError::TooDeep`]: it nests deeper than [`MAX_DEPTH`]
 pub fn check(body: &[u8]) -> Result<&RawValue, ParseError> {
     let text = body.strip_prefix("\u{feff}".as_bytes()).unwrap_or(body);
@@ -31,7 +33,7 @@ pub fn check(body: &[u8]) -> Result<&RawValue, ParseError> {
     Ok(raw)
 }
 
-/// The deepest nesting of a JSON text; `0` for a scalar. One pass, no stack.
+/// The maximum nesting of a JSON text; `0` for a scalar. One pass, no recursion.
 fn depth(json: &[u8]) -> usize {
     let (mut depth, mut deepest) = (0_usize, 0);
     let (mut in_string, mut escaped) = (false, false);
@@ -51,13 +53,14 @@ fn depth(json: &[u8]) -> usize {
     deepest
 }
 
-/// A string as its text or a number as its digits, so that the ids `42` and `"42"` are the same one. `None` when the
-/// field is absent, empty, or anything else: providers' types differ from their documentation.
+/// The text of a string or the digits of a number, so that the ids `42` and `"42"` are equal.
+/// `None` if the field is absent, empty, or has another type: providers' types differ from their
+/// documentation.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Text(pub Option<String>);
 
 impl Text {
-    /// The text, where there is one.
+    /// The text, if there is one.
     #[must_use]
     pub fn get(&self) -> Option<&str> {
         self.0.as_deref()
@@ -66,7 +69,7 @@ impl Text {
     /// The text of a field that every `shape` has.
     ///
     /// # Errors
-    /// [`ParseError::Missing`] when there is none.
+    /// [`ParseError::Missing`] if there is no text.
     pub fn require(&self, shape: &str, field: &str) -> Result<&str, ParseError> {
         self.get().ok_or_else(|| ParseError::Missing {
             shape: shape.to_owned(),
@@ -87,7 +90,8 @@ impl<'de> Deserialize<'de> for Text {
     }
 }
 
-/// The fields of an object; `None` of anything else. serde would take a list for a struct, its items for the fields.
+/// Deserializes a struct from an object. `None` for any other JSON value, or if deserializing
+/// fails. serde alone would also accept a list, and take its items as the fields.
 #[must_use]
 pub fn object<'a, T: Deserialize<'a>>(json: &'a RawValue) -> Option<T> {
     json.get()
@@ -96,7 +100,8 @@ pub fn object<'a, T: Deserialize<'a>>(json: &'a RawValue) -> Option<T> {
         .flatten()
 }
 
-/// A field of the shape `T`; `None` when it is absent or of any other shape. What is not needed must not refuse the rest.
+/// A field of the shape `T`. `None` if it is absent or has any other shape. An optional field must
+/// not make the rest of the body fail.
 #[derive(Debug, Clone)]
 pub struct Lenient<T>(pub Option<T>);
 
@@ -114,16 +119,18 @@ impl<'de, T: Deserialize<'de>> Deserialize<'de> for Lenient<T> {
     }
 }
 
-/// The canonical form of a JSON text. Two texts have one canonical form if and only if they say the same:
-/// - White space does not count.
-/// - The order of an object's keys does not count. Members with the same key keep their order.
-/// - Strings are compared after their escapes are decoded. A lone surrogate (`"\ud83d"`) is kept as WTF-8, which no other
-///   text decodes to.
+/// The canonical form of a JSON text. Two texts have the same canonical form if and only if they
+/// are equal by these rules:
+/// - White space is ignored.
+/// - The order of an object's keys is ignored. Members with the same key keep their order.
+/// - Strings are compared after their escapes are decoded. A lone surrogate (`"\ud83d"`) becomes
+///   WTF-8 that no other text decodes to.
 /// - Numbers are compared by their digits: `1` and `1.0` differ, and so do 2^53 and 2^53 + 1.
 ///
-/// This is not RFC 8785 (JSON Canonicalization Scheme), which reads numbers as `f64` and would take the last two for one.
+/// This is not RFC 8785 (JSON Canonicalization Scheme), which reads numbers as `f64` and would
+/// treat the last two as equal.
 ///
-/// Leaves out the members at the paths in `without`, like `["meta", "attempt"]`.
+/// Omits the members at the paths in `without`, like `["meta", "attempt"]`.
 #[must_use]
 pub fn canonical(json: &RawValue, without: &[&[&str]]) -> Vec<u8> {
     let mut tokens = Tokens { json: json.get() };
@@ -138,7 +145,7 @@ pub fn canonical(json: &RawValue, without: &[&[&str]]) -> Vec<u8> {
 enum Node<'a> {
     /// A number, `true`, `false` or `null`: its characters.
     Literal(&'a str),
-    /// A string, decoded: UTF-8, or WTF-8 where it has a lone surrogate.
+    /// A decoded string: UTF-8, or WTF-8 if it has a lone surrogate.
     Text(Cow<'a, [u8]>),
     List(Vec<Node<'a>>),
     Object(Vec<(Cow<'a, [u8]>, Node<'a>)>),
@@ -176,7 +183,7 @@ impl Node<'_> {
     }
 }
 
-/// What is left of the paths that lead through this key.
+/// The rest of each path that begins with this key.
 fn paths_below<'a>(key: &[u8], paths: &[&'a [&'a str]]) -> Vec<&'a [&'a str]> {
     let rest = |path: &&'a [&'a str]| {
         let (first, rest) = path.split_first()?;
@@ -191,7 +198,8 @@ fn write_text(text: &[u8], out: &mut Vec<u8>) {
     out.extend_from_slice(text);
 }
 
-/// A decoded JSON string. `serde_json` decodes a string that is asked for as bytes to WTF-8, and so refuses no escape.
+/// A decoded JSON string. `serde_json` decodes a string that is deserialized as bytes to WTF-8, so
+/// it accepts every escape.
 struct Wtf8(Vec<u8>);
 
 impl<'de> Deserialize<'de> for Wtf8 {
@@ -212,13 +220,13 @@ impl<'de> Deserialize<'de> for Wtf8 {
     }
 }
 
-/// Reads the tokens of a text that is known to be JSON, and so needs to find their ends alone.
+/// Tokenizer for a text that is known to be JSON. It only needs to find the end of each token.
 struct Tokens<'a> {
     json: &'a str,
 }
 
 impl<'a> Tokens<'a> {
-    /// The next value. What nests deeper than [`MAX_DEPTH`] was refused by [`check`].
+    /// The next value. [`check`] has already rejected a text that nests deeper than [`MAX_DEPTH`].
     fn value(&mut self, depth: usize) -> Node<'a> {
         match self.peek() {
             b'{' if depth <= MAX_DEPTH => {
@@ -254,7 +262,7 @@ impl<'a> Tokens<'a> {
         }
     }
 
-    /// The next byte that is not white space, `0` at the end.
+    /// The next byte that is not white space; `0` at the end.
     fn peek(&mut self) -> u8 {
         self.json = self.json.trim_ascii_start();
         self.json.bytes().next().unwrap_or(0)
@@ -287,7 +295,7 @@ impl<'a> Tokens<'a> {
         let written = self.take(end.map_or(self.json.len(), |end| end + 2));
         match written.get(1..written.len().saturating_sub(1)) {
             Some(plain) if !plain.contains('\\') => Cow::Borrowed(plain.as_bytes()),
-            // Every JSON string can be decoded, so that the other case never comes.
+            // Every JSON string can be decoded, so the error case never occurs.
             _ => serde_json::from_str(written)
                 .map_or(Cow::Borrowed(written.as_bytes()), |Wtf8(text)| {
                     Cow::Owned(text)

@@ -1,7 +1,8 @@
-//! What is kept: a delivery, the events read from it, the records made of them. No I/O, no clock, no AWS.
+//! Data model: a delivery, the events parsed from it, and the records stored for it. No I/O, no
+//! clock, no AWS.
 //!
-//! A provider's reader turns a [`Delivery`] into [`Event`]s or says why it cannot ([`ParseError`]); [`Record::of`] turns
-//! either into what is stored, so that nothing of a delivery is ever lost.
+//! A provider's parser turns a [`Delivery`] into [`Event`]s, or returns a [`ParseError`].
+//! [`Record::of`] turns either result into records, so that nothing of a delivery is ever lost.
 
 mod delivery;
 mod event;

@@ -1,74 +1,75 @@
-//! The reasons why a body cannot be read.
+//! The reasons why a body cannot be parsed.
 
 use serde::{Deserialize, Serialize};
 
-/// Why a body could not be read. It is kept all the same, exactly, with this beside it.
+/// The reason why a body could not be parsed. The exact body is stored with this reason.
 ///
-/// Never holds a value from the body: its text goes to the log.
+/// It never holds a value from the body, because its text is logged.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, thiserror::Error)]
 #[serde(tag = "reason", rename_all = "snake_case")]
 pub enum ParseError {
-    /// API Gateway flagged the body as base64, and it is not.
+    /// API Gateway flagged the body as base64, but it is not base64.
     #[error("the body is flagged as base64 and is not")]
     NotBase64,
-    /// Line and column count from 1, in bytes.
+    /// The body is not JSON. Line and column are counted from 1, in bytes.
     #[error("the body is not JSON (line {line}, column {column})")]
     NotJson {
-        /// Where the JSON ends to be JSON.
+        /// The line where the body stops being JSON.
         line: usize,
-        /// Bytes into that line.
+        /// The position in that line, in bytes.
         column: usize,
     },
-    /// Well formed, but of no shape that this provider is known to send.
+    /// The body is well formed, but has no shape that this provider is known to send.
     #[error("the body has none of the shapes that {provider} sends")]
     UnknownShape {
-        /// The provider whose reader said so.
+        /// The provider whose parser returned the error.
         provider: String,
     },
     /// A field that every event of its shape has is missing, empty or of another type.
     #[error("`{field}` is missing (every {shape} has it)")]
     Missing {
-        /// What was being read, like `webhooks v2 event`.
+        /// The shape that was parsed, like `webhooks v2 event`.
         shape: String,
         /// The path of the field, like `meta.entity`.
         field: String,
     },
-    /// An attribute of the event would be longer than what keys hold.
+    /// An attribute of the event is longer than its limit in a stored item.
     #[error("the event's `{attribute}` is too long (at most {limit} bytes)")]
     TooLong {
         /// The CloudEvents attribute.
         attribute: String,
-        /// In bytes.
+        /// The limit in bytes.
         limit: usize,
     },
-    /// Objects, lists or brackets nest deeper than any consumer reads.
+    /// Objects, lists or brackets nest deeper than any consumer can parse.
     #[error("the body nests too deep (at most {limit} levels)")]
     TooDeep {
-        /// In levels.
+        /// The limit in levels.
         limit: usize,
     },
-    /// More form fields than memory should be spent on.
+    /// The body has more form fields than the limit, which bounds memory use.
     #[error("the body has too many fields (at most {limit})")]
     TooManyFields {
-        /// In fields.
+        /// The limit in fields.
         limit: usize,
     },
-    /// More events than the table can take in time.
+    /// The body carries more events than the table can take in time.
     #[error("the body carries too many events (at most {limit})")]
     TooManyEvents {
-        /// In events.
+        /// The limit in events.
         limit: usize,
     },
-    /// Well formed and of a known shape, and yet there is no event in it.
+    /// The body is well formed and has a known shape, but it carries no event.
     #[error("the body carries no event")]
     NoEvent,
-    /// The reader panicked. A defect of ours: the delivery is kept, and can be read again once it is mended.
+    /// The parser panicked. This is a defect of ours. The delivery is stored and can be parsed
+    /// again after a fix.
     #[error("the reader panicked")]
     Panicked,
 }
 
 impl ParseError {
-    /// The reason in one word, as `reason` has it in JSON and in the log: `not_json`.
+    /// The reason code, as in the `reason` member of the JSON form and in the log: `not_json`.
     #[must_use]
     pub fn reason(&self) -> &'static str {
         match self {

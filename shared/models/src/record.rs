@@ -1,4 +1,4 @@
-//! What is stored of a delivery.
+//! Records: the items that are stored for a delivery.
 
 use crate::{
     Delivery, Event, ParseError, Timestamp,
@@ -7,45 +7,47 @@ use crate::{
 };
 use std::fmt;
 
-/// What is stored of a delivery, one item each. From the records of a delivery its exact bytes can be had back.
+/// A record of a delivery. Each record is stored as one item. The records of a delivery contain its
+/// exact bytes.
 #[derive(Clone)]
 pub enum Record {
-    /// An event that was read.
+    /// An event that was parsed.
     Event {
         /// The event.
         event: Event,
-        /// The delivery that it came in.
+        /// The delivery that carried the event.
         origin: Origin,
-        /// Where that delivery's exact bytes are.
+        /// The location of the delivery's exact bytes.
         body: Body,
     },
-    /// The exact bytes of a delivery that carried several events, once for all of them.
+    /// The exact bytes of a delivery that carried several events, stored once for all of them.
     Body {
-        /// The provider whose reader read it.
+        /// The provider whose parser parsed the delivery.
         provider: String,
         /// The name of the body: a hash of its provider and its bytes.
         delivery: String,
         /// The delivery.
         origin: Origin,
-        /// As the provider sent them.
+        /// The body as the provider sent it.
         bytes: Vec<u8>,
     },
-    /// A delivery that could not be read.
+    /// A delivery that could not be parsed.
     Quarantined {
-        /// The provider whose reader could not read it.
+        /// The provider whose parser could not parse the delivery.
         provider: String,
         /// The name of the delivery: a hash of its provider, its request id and its bytes.
         delivery: String,
         /// The delivery.
         origin: Origin,
-        /// Why not.
+        /// The reason why it could not be parsed.
         reason: ParseError,
-        /// As the provider sent them.
+        /// The body as the provider sent it.
         bytes: Vec<u8>,
     },
 }
 
-/// Of the delivery that a record came in, all but its body: what reading it again needs.
+/// The delivery of a record, without its body. With the body it is sufficient to parse the delivery
+/// again.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Origin {
     /// As [`Delivery::arrival`].
@@ -56,22 +58,24 @@ pub struct Origin {
     pub content_type: Option<String>,
 }
 
-/// Where the exact bytes of an event's delivery are.
+/// The location of the exact bytes of an event's delivery.
 #[derive(Clone, PartialEq, Eq)]
 pub enum Body {
-    /// They are the event's `data`.
+    /// The bytes are the event's `data`.
     Data,
-    /// Here, since `data` is another form of them.
+    /// The bytes are here, because `data` has another form.
     Here(Vec<u8>),
-    /// In the [`Record::Body`] of this name, since the delivery carried several events.
+    /// The bytes are in the [`Record::Body`] of this name, because the delivery carried several
+    /// events.
     Shared(String),
 }
 
-/// The most events of one delivery that are kept as events: what the table or the spool takes in its share of the time.
+/// The maximum number of events that are stored from one delivery. The table or the fallback queue
+/// takes this many within its time budget.
 pub const MAX_EVENTS: usize = 500;
 
 impl Record {
-    /// Why it is quarantined, where it is.
+    /// Returns the reason for quarantine, or `None` if the record is not quarantined.
     #[must_use]
     pub fn unreadable(&self) -> Option<&ParseError> {
         match self {
@@ -80,8 +84,8 @@ impl Record {
         }
     }
 
-    /// What to store of a delivery, given what its provider's reader said of it: its events with its exact bytes, or
-    /// all of it, quarantined.
+    /// Creates the records of a delivery from the result of its provider's parser. They are the
+    /// delivery's events with its exact bytes, or the whole delivery, quarantined.
     #[must_use]
     pub fn of(
         provider: &str,

@@ -1,8 +1,9 @@
-//! How `{:?}` writes what a provider sent: its length. A log line must not hold personal data by mistake.
+//! Redacted `Debug` output: `{:?}` writes only the length of data that a provider sent. A log line
+//! must not hold personal data by mistake.
 
 use std::fmt;
 
-/// So many bytes that are not shown.
+/// The number of bytes, written in place of the bytes.
 pub(crate) struct Bytes(pub(crate) usize);
 
 impl fmt::Debug for Bytes {
@@ -78,7 +79,7 @@ mod tests {
         .unwrap()
     }
 
-    /// As text, and as the numbers that bytes are.
+    /// Asserts that `{:?}` writes the secret neither as text nor as a list of byte values.
     #[track_caller]
     fn assert_hidden(value: &impl Debug, bytes: usize) {
         let shown = format!("{value:?}");

@@ -4,8 +4,8 @@ use crate::Event;
 use schemars::{Schema, generate::SchemaSettings, transform::RecursiveTransform};
 use serde_json::{Map, Value};
 
-/// The JSON Schema (draft 2020-12) of an [`Event`] in JSON, of what holds for every one that is kept. It lets more
-/// attributes pass: a later version may have them.
+/// The JSON Schema (draft 2020-12) of an [`Event`] in JSON. Every stored event is valid against it.
+/// It allows additional attributes, because a later version may have them.
 #[must_use]
 pub fn schema() -> Value {
     let settings = SchemaSettings::draft2020_12()
@@ -23,7 +23,7 @@ pub fn schema() -> Value {
     schema.into()
 }
 
-/// A choice of one value is that value.
+/// Replaces a `oneOf` with a single `const` by that `const`.
 fn constant(schema: &mut Schema) {
     let only = |choices: &Value| match choices.as_array().map(Vec::as_slice) {
         Some([only]) => only.get("const").cloned(),

@@ -1,4 +1,4 @@
-//! Points in time, and what a provider says of when a thing happened.
+//! Points in time, and the time that a provider reports for an event.
 
 use serde::{Deserialize, Serialize};
 use std::{fmt, time::Duration};
@@ -15,12 +15,14 @@ pub struct Timestamp(i64);
 #[cfg(feature = "schema")]
 const PATTERN: &str = r"^[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}\.[0-9]{6}Z$";
 
-/// 2000-01-01 and 2100-01-01 in seconds. Between them a number tells its unit (seconds, milli- or microseconds) by its
-/// size; outside them it is no time at which a CRM reported anything.
+/// 2000-01-01 to 2100-01-01, in seconds since 1970. Within this range the size of a number
+/// determines its unit (seconds, milliseconds or microseconds). No CRM reported an event at a time
+/// outside it.
 const SANE_SECONDS: std::ops::Range<i64> = 946_684_800..4_102_444_800;
 
 impl Timestamp {
-    /// From an epoch in seconds, milli- or microseconds; `None` when it is outside the years 2000 to 2099 in all three.
+    /// Converts a number of seconds, milliseconds or microseconds since 1970. `None` if it is
+    /// outside the years 2000 to 2099 in all three units.
     #[must_use]
     pub fn from_epoch(value: i64) -> Option<Self> {
         [1_000_000, 1_000, 1]
@@ -30,7 +32,7 @@ impl Timestamp {
             .map(Self)
     }
 
-    /// From the time since 1970, as a system clock tells it.
+    /// Converts the time since 1970, as a system clock returns it.
     #[must_use]
     pub fn from_unix(since_epoch: Duration) -> Self {
         Self(i64::try_from(since_epoch.as_micros()).unwrap_or(i64::MAX))
@@ -48,19 +50,20 @@ impl Timestamp {
         self.0
     }
 
-    /// `2026-11-21`.
+    /// The date in UTC: `2026-11-21`.
     #[must_use]
     pub fn day(self) -> String {
         self.to_string().chars().take(10).collect()
     }
 
-    /// `2026-11-21T20`.
+    /// The date and hour in UTC: `2026-11-21T20`.
     #[must_use]
     pub fn hour(self) -> String {
         self.to_string().chars().take(13).collect()
     }
 
-    /// From RFC 3339 with any offset; a text without an offset is refused, since nobody says whose clock it is.
+    /// Parses RFC 3339 with any offset. `None` for a text without an offset, because its time zone
+    /// is unknown.
     #[must_use]
     pub fn parse(text: &str) -> Option<Self> {
         let time = OffsetDateTime::parse(text, &Rfc3339).ok()?;
@@ -106,19 +109,20 @@ impl TryFrom<String> for Timestamp {
     }
 }
 
-/// What a provider says of when an event happened.
+/// The time that a provider reports for an event.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum OwnTime {
     /// The event carries its own time.
     Given(Timestamp),
-    /// It carries none, or one that names no time zone.
+    /// The event carries no time, or one without a time zone.
     Missing,
-    /// It carries one outside the years 2000 to 2099.
+    /// The event carries a time outside the years 2000 to 2099.
     Absurd,
 }
 
 impl OwnTime {
-    /// Reads RFC 3339, or an epoch in seconds, milli- or microseconds, from a JSON number's digits or a string.
+    /// Parses RFC 3339, or a number of seconds, milliseconds or microseconds since 1970. The text
+    /// is a string, or the digits of a JSON number.
     #[must_use]
     pub fn parse(text: Option<&str>) -> Self {
         let Some(text) = text else {
@@ -134,7 +138,8 @@ impl OwnTime {
         }
     }
 
-    /// The first of several fields that gives a time; without one, why there is none.
+    /// The time of the first field that has a valid one. If none has, the reason: `Absurd` if any
+    /// field is out of range, else `Missing`.
     #[must_use]
     pub fn first<'a>(texts: impl IntoIterator<Item = Option<&'a str>>) -> Self {
         texts

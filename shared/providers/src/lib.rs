@@ -1,5 +1,6 @@
-//! Everything that is known about each provider, without I/O. The twin modules have the same files: `payload` makes events of
-//! a webhook's body, `samples` makes deliveries for tests and for `hookkeeper send`.
+//! Everything that is known about each provider, without I/O. The modules of all providers have the
+//! same files: `payload` parses a webhook's body into events, `samples` makes deliveries for tests
+//! and for `hookkeeper send`.
 
 pub mod amocrm;
 pub mod closer;
@@ -13,5 +14,5 @@ pub use closer::CLOSER;
 pub use pipedrive::PIPEDRIVE;
 pub use provider::{Credentials, Provider};
 
-/// All providers: the one list of them.
+/// All providers. This is the only list of them.
 pub const ALL: [Provider; 3] = [PIPEDRIVE, AMOCRM, CLOSER];

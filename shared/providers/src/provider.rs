@@ -1,4 +1,4 @@
-//! What a provider is: a value.
+//! The definition of a provider, as a value.
 
 use http::{HeaderMap, header::USER_AGENT};
 use models::{Delivery, Event, ParseError};
@@ -7,23 +7,25 @@ use std::time::Duration;
 /// A provider of webhooks.
 #[derive(Debug, Clone, Copy)]
 pub struct Provider {
-    /// Its one name: folder, crate, binary, path, samples, and in capitals the prefix of its settings.
+    /// The name of the provider. It is the name of its folder, crate, binary, path and samples, and
+    /// in capitals the prefix of its settings.
     pub name: &'static str,
-    /// How long it waits for an answer.
+    /// The time that the provider waits for a response.
     pub timeout: Duration,
-    /// What its settings can make it send.
+    /// The credentials that the provider's settings support.
     pub credentials: Credentials,
-    /// The header with its own id of a request, where it sends one.
+    /// The header with the provider's own request id, if it sends one.
     pub request_id_header: Option<&'static str>,
-    /// Words of the `User-Agent` that it sends, in small letters. A refusal that bears one is most likely the provider's own,
-    /// with a credential that is not accepted, and counts there against the endpoint.
+    /// Words in the provider's `User-Agent`, in lower case. An unauthorized request with one of
+    /// them is most likely the provider's own, sent with a credential that is not accepted. The
+    /// provider counts the response against the endpoint.
     pub user_agents: &'static [&'static str],
-    /// Splits one delivery into the events that it carries. Pure: no I/O, no clock.
+    /// Parses a delivery into the events that it carries. Pure: no I/O, no clock.
     pub read: fn(&Delivery) -> Result<Vec<Event>, ParseError>,
 }
 
 impl Provider {
-    /// Whether a request says of itself that it comes from this provider.
+    /// Returns `true` if the `User-Agent` of a request names this provider.
     #[must_use]
     pub fn is_named_by(&self, headers: &HeaderMap) -> bool {
         let user_agent = headers
@@ -37,11 +39,12 @@ impl Provider {
     }
 }
 
-/// How a provider can show who it is.
+/// The credentials that a provider can send.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Credentials {
-    /// With a user name and a password.
+    /// A user name and a password.
     Basic,
-    /// With these, or, where its settings have no such fields, with a key in the URL: `?key=`.
+    /// A user name and a password, or a key in the URL (`?key=`) if the provider's settings have no
+    /// fields for them.
     BasicOrKey,
 }

@@ -1,30 +1,31 @@
-//! What makes a sample of a provider another delivery. Used by `hookkeeper send`, and by no receiver.
+//! Fields of a sample to change so that it becomes another delivery. `hookkeeper send` uses them;
+//! receivers do not.
 
-/// What a provider sends anew in every delivery, and where its things stand in a body.
+/// The fields that a provider changes in every delivery, and the locations of objects in a body.
 ///
-/// Paths are names joined by dots, those of a list its numbers: `meta.id`, `leads.add.0.id`. In a pattern `*` stands for
-/// any one name.
+/// A path is a list of names joined by dots; list items are named by their number: `meta.id`,
+/// `leads.add.0.id`. In a pattern, `*` matches any one name.
 #[derive(Debug, Clone, Copy)]
 pub struct SampleFields {
-    /// The patterns of what is named anew.
+    /// Patterns of ids that get a new value.
     pub ids: &'static [&'static str],
-    /// The patterns of what repeats one of these ids, where it does.
+    /// Patterns of fields that can repeat one of these ids.
     pub references: &'static [&'static str],
-    /// The patterns of when something happened, the event's own time first.
+    /// Patterns of times. The event's own time is first.
     pub times: &'static [&'static str],
-    /// What is one more in each further attempt to deliver an event.
+    /// Counters that increase by one with each further attempt to deliver an event.
     pub attempts: &'static [&'static str],
-    /// Where the things stand that a body tells of. The body is given as its values by their paths.
+    /// Returns the locations of the objects in a body. The body is a list of paths and values.
     pub places: fn(&[(String, String)]) -> Vec<Place>,
 }
 
-/// Where in a body a thing stands.
+/// The location of an object in a body.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Place {
-    /// What it is, in the words of an event's subject: `deal`.
+    /// The object type, as in an event's subject: `deal`.
     pub object: String,
-    /// The path of its fields: `data`.
+    /// The path of the object's fields: `data`.
     pub path: String,
-    /// The field that bears its id: `id`.
+    /// The name of the field with the object's id: `id`.
     pub id: &'static str,
 }

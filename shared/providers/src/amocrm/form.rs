@@ -1,7 +1,8 @@
-//! amoCRM's bodies as a tree: PHP brackets undone, and done again.
+//! amoCRM's form bodies as a tree: decodes names with PHP brackets, and encodes them again.
 //!
-//! `leads[status][0][id]=42` becomes `{"leads":{"status":{"0":{"id":"42"}}}}`. Keys stay map keys, never list positions:
-//! amoCRM sends `linked_leads_id[15319601][ID]`, and a list that long would be a way to kill the function.
+//! `leads[status][0][id]=42` becomes `{"leads":{"status":{"0":{"id":"42"}}}}`. Keys stay map keys
+//! and never become list indexes: amoCRM sends `linked_leads_id[15319601][ID]`, and a sender could
+//! kill the function with a list of that length.
 //!
 //! Source: <https://www.amocrm.ru/developers/content/crm_platform/webhooks-format>
 
@@ -10,34 +11,35 @@ use models::{ParseError, json};
 use serde::Serialize;
 use serde_json::value::RawValue;
 
-/// How many fields a form may have, what holds fields counted as well. A body of 3 MB can have a million and a half, which
-/// take 600 MB; amoCRM's have some hundred.
+/// The maximum number of fields in a form, including fields that contain other fields. A body of
+/// 3 MB can have a million and a half, which take 600 MB; amoCRM's have some hundred.
 pub const MAX_FIELDS: usize = 100_000;
-/// How many brackets a field's name may have, which is how deep its value becomes in JSON.
+/// The maximum number of brackets in a field's name, which is the nesting of its value in JSON.
 pub const MAX_DEPTH: usize = 32;
 
-/// A form, or a part of it: text or named parts, in the order of the wire.
+/// A form or a subtree of it: a text or named fields, in the order of the wire.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 #[serde(untagged)]
 pub enum Form {
-    /// A value; amoCRM's are strings all.
+    /// A value. All of amoCRM's values are strings.
     Text(String),
-    /// What stands in brackets, by name.
+    /// Fields by the names in the brackets.
     Parts(Parts),
 }
 
-/// The parts of a form, by name.
+/// The fields of a form by name.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
 #[serde(transparent)]
 pub struct Parts {
     by_name: IndexMap<String, Form>,
-    /// The name of the next part without one: one more than the largest number that is a name.
+    /// The name of the next field without a name: one more than the largest number that is a name.
     #[serde(skip)]
     next: u64,
 }
 
 impl Parts {
-    /// The part of this name, which need not be there yet. As in PHP, an empty name is the next number.
+    /// The field of this name. It is inserted if it is missing. As in PHP, an empty name is the
+    /// next number.
     fn named(&mut self, name: &str) -> &mut Form {
         let name = if name.is_empty() {
             self.next.to_string()
@@ -63,25 +65,26 @@ impl FromIterator<(String, Form)> for Parts {
     }
 }
 
-/// What a body was read as.
+/// A decoded body.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Decoded {
     /// The form.
     pub form: Form,
-    /// Whether the form says all that the body does. When it does not, two different bodies can be one form.
+    /// `true` if the form represents the body completely. If `false`, two different bodies can have
+    /// the same form.
     pub is_exact: bool,
 }
 
-/// What putting a value into a form did.
+/// The effect of putting a value into a form.
 struct Put {
-    /// How many parts it added.
+    /// The number of fields that were added.
     added: usize,
-    /// Whether it took the place of another value.
+    /// `true` if another value was replaced.
     replaced: bool,
 }
 
 impl Form {
-    /// The part of this name.
+    /// The field of this name.
     #[must_use]
     pub fn part(&self, name: &str) -> Option<&Self> {
         match self {
@@ -90,7 +93,7 @@ impl Form {
         }
     }
 
-    /// The parts, by name; none of a text.
+    /// The fields with their names. A text has no fields.
     pub fn parts(&self) -> impl Iterator<Item = (&str, &Self)> {
         let parts = match self {
             Self::Text(_) => None,
@@ -99,7 +102,7 @@ impl Form {
         parts.into_iter().flatten()
     }
 
-    /// The value of the part of this name, unless it is empty.
+    /// The text of the field of this name. `None` if the text is empty.
     #[must_use]
     pub fn text(&self, name: &str) -> Option<&str> {
         match self.part(name)? {
@@ -112,9 +115,9 @@ impl Form {
         Self::Parts(Parts::default())
     }
 
-    /// Puts a value where the path leads. As in PHP, the last one counts.
+    /// Puts a value at a path. As in PHP, the last value counts.
     fn put<'a>(&mut self, mut path: impl Iterator<Item = &'a str>, value: String) -> Put {
-        // A part that was just added has nothing in it yet.
+        // A field that was just added is still empty.
         let is_new = matches!(self, Self::Parts(parts) if parts.by_name.is_empty());
         let Some(name) = path.next() else {
             *self = Self::Text(value);
@@ -140,7 +143,7 @@ impl Form {
     }
 }
 
-/// What is left of [`MAX_FIELDS`].
+/// The number of fields that remain of [`MAX_FIELDS`].
 struct Room(usize);
 
 impl Room {
@@ -153,10 +156,11 @@ impl Room {
     }
 }
 
-/// Reads a body: a form, or JSON of the same shape, which amoCRM's documentation prints and a sender in between may make.
+/// Parses a body: a form, or JSON of the same shape. amoCRM's documentation prints JSON, and an
+/// intermediary may send it.
 ///
 /// # Errors
-/// As [`decode`], and [`ParseError::NotJson`] for what begins as JSON does and is not.
+/// As [`decode`], and [`ParseError::NotJson`] for a body that begins like JSON but is not JSON.
 pub fn read(body: &[u8]) -> Result<Decoded, ParseError> {
     let text = body
         .strip_prefix("\u{feff}".as_bytes())
@@ -166,19 +170,21 @@ pub fn read(body: &[u8]) -> Result<Decoded, ParseError> {
         return decode(body);
     }
     let form = from_json(json::check(body)?, 0, &mut Room(MAX_FIELDS))?;
-    // A form knows neither lists nor numbers, `true`, `null` or a member that is there twice.
+    // A form cannot represent lists, numbers, `true`, `null` or duplicate members.
     Ok(Decoded {
         form,
         is_exact: false,
     })
 }
 
-/// Reads a form body. Bytes that are not UTF-8 become U+FFFD: the body itself is kept beside what is read from it.
+/// Decodes a form body. Bytes that are not UTF-8 become U+FFFD; the exact body is stored beside the
+/// events.
 ///
 /// The form is exact unless
 /// - a byte is not UTF-8,
-/// - a name has text behind a closing bracket, a bracket that never closes, or a part without a name, or
-/// - a field takes the place of another one.
+/// - a name has text behind a closing bracket, a bracket that never closes, or an empty name in it,
+///   or
+/// - a field replaces another one.
 ///
 /// # Errors
 /// - [`ParseError::TooManyFields`]: more than [`MAX_FIELDS`]
@@ -200,12 +206,13 @@ pub fn decode(body: &[u8]) -> Result<Decoded, ParseError> {
     Ok(Decoded { form, is_exact })
 }
 
-/// Whether no byte of a text was replaced. Where U+FFFD was sent as such, it counts as one that was.
+/// Returns `true` if no byte of a text was replaced. A U+FFFD that was sent counts as a replaced
+/// byte.
 fn is_exact_text(text: &str) -> bool {
     !text.contains(char::REPLACEMENT_CHARACTER)
 }
 
-/// Whether [`path`] leaves nothing out of a name: `leads[status][0][id]`.
+/// Returns `true` if [`path`] omits nothing of a name: `leads[status][0][id]`.
 fn is_exact_name(name: &str) -> bool {
     let Some((first, mut brackets)) = name.split_once('[') else {
         return !name.is_empty();
@@ -225,8 +232,9 @@ fn is_exact_name(name: &str) -> bool {
     }
 }
 
-/// JSON as the form that PHP would make of it: lists are numbered, scalars are text, `null` is empty. `names` lead to it,
-/// the first of which has no brackets in a form.
+/// Converts JSON to the form that PHP would make from it: lists are numbered, scalars are text,
+/// `null` is empty. `names` is the number of names in the path of the value. In a form the first
+/// name has no brackets.
 fn from_json(raw: &RawValue, names: usize, room: &mut Room) -> Result<Form, ParseError> {
     if names > MAX_DEPTH + 1 {
         return Err(ParseError::TooDeep { limit: MAX_DEPTH });
@@ -261,8 +269,9 @@ fn from_json(raw: &RawValue, names: usize, room: &mut Room) -> Result<Form, Pars
     Ok(form)
 }
 
-/// `leads[status][0][id]` as `leads`, `status`, `0`, `id`. What follows a bracket that never closes is one name; as in PHP,
-/// what follows one that closes is none, unless it is a bracket.
+/// Splits `leads[status][0][id]` into `leads`, `status`, `0`, `id`. The text from a bracket that
+/// never closes is one name. As in PHP, text behind a closing bracket is ignored unless it begins
+/// with an opening bracket.
 pub(crate) fn path(name: &str) -> impl Iterator<Item = &str> {
     let (first, brackets) = name
         .find('[')
@@ -278,14 +287,15 @@ pub(crate) fn path(name: &str) -> impl Iterator<Item = &str> {
     std::iter::once(first).chain(inner)
 }
 
-/// Writes a form as amoCRM's PHP does (`http_build_query`): brackets percent-encoded, a space as `+`.
+/// Encodes a form as amoCRM's PHP does (`http_build_query`): brackets percent-encoded, a space as
+/// `+`.
 #[must_use]
 pub fn encode(form: &Form) -> String {
     let mut out = form_urlencoded::Serializer::new(String::new());
     for (name, part) in form.parts() {
         encode_part(name, part, &mut out);
     }
-    // What a browser leaves as it is, and PHP does not.
+    // A browser does not encode `*`, but PHP does.
     out.finish().replace('*', "%2A")
 }
 

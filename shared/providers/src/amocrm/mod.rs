@@ -1,5 +1,5 @@
-//! amoCRM, also sold as Kommo: form-encoded webhooks of the account and of the digital pipeline, any number of events
-//! each.
+//! amoCRM, also sold as Kommo: form-encoded webhooks of the account and of the digital pipeline,
+//! any number of events each.
 //!
 //! Sources: <https://www.amocrm.ru/developers/content/crm_platform/webhooks-format>,
 //! <https://developers.kommo.com/docs/webhooks-general>, <https://developers.kommo.com/docs/webhooks-dp>
@@ -13,12 +13,12 @@ mod vocabulary;
 use crate::{Credentials, Provider};
 use std::time::Duration;
 
-/// What amoCRM is.
+/// The provider amoCRM.
 pub const AMOCRM: Provider = Provider {
     name: "amocrm",
-    // amoCRM counts an answer as invalid after this long.
+    // amoCRM counts a response as invalid after this time.
     timeout: Duration::from_secs(2),
-    // Its settings have a URL alone.
+    // Its settings only have a URL.
     credentials: Credentials::BasicOrKey,
     request_id_header: Some("x-amocrm-requestid"),
     user_agents: &["amocrm", "kommo"],

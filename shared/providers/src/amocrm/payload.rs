@@ -1,5 +1,5 @@
-//! amoCRM, also sold as Kommo: form-encoded webhooks of the account and of the digital pipeline, any number of events
-//! each.
+//! Parser of the webhooks of amoCRM, also sold as Kommo: form-encoded webhooks of the account and
+//! of the digital pipeline, any number of events each.
 //!
 //! Sources: <https://www.amocrm.ru/developers/content/crm_platform/webhooks-format>,
 //! <https://developers.kommo.com/docs/webhooks-general>, <https://developers.kommo.com/docs/webhooks-dp>
@@ -12,7 +12,7 @@ use super::{
 use models::{Delivery, Event, EventDraft, Identity, MAX_EVENTS, OwnTime, ParseError, hash, json};
 use serde_json::value::to_raw_value;
 
-/// Reads one webhook: an event for each item of each action of each entity in it.
+/// Parses a webhook into an event for each item of each action of each entity.
 pub(super) fn read(delivery: &Delivery) -> Result<Vec<Event>, ParseError> {
     let Decoded { form, is_exact } = form::read(&delivery.body)?;
     let account = form.part("account");
@@ -25,7 +25,7 @@ pub(super) fn read(delivery: &Delivery) -> Result<Vec<Event>, ParseError> {
     for (entity, actions) in entities(&form) {
         for (action, items) in actions.parts() {
             for item in each(items) {
-                // The rest need not be read: the delivery is quarantined.
+                // Skip the rest, because the delivery is quarantined.
                 if events.len() == MAX_EVENTS {
                     return Err(ParseError::TooManyEvents { limit: MAX_EVENTS });
                 }
@@ -45,15 +45,16 @@ pub(super) fn read(delivery: &Delivery) -> Result<Vec<Event>, ParseError> {
     Ok(events)
 }
 
-/// What an item's event takes from the rest of the body.
+/// The values that every event of a body shares.
 struct Around {
     source: String,
     /// See [`beside`].
     beside: String,
 }
 
-/// A hash of what the body says beside its items. That is the account, where the form says all that the body does. Else
-/// it is the whole body, which has the same bytes in a retry: what is lost in reading must not make two contents one event.
+/// A hash of the body without its items. If the form represents the body exactly, it is a hash of
+/// the account. Otherwise it is a hash of the whole body, which has the same bytes in a retry. Two
+/// contents must not become one event because parsing lost the difference.
 fn beside(account: Option<&Form>, is_exact: bool, body: &[u8]) -> Result<String, ParseError> {
     if !is_exact {
         return Ok(hash(&[b"body", body]));
@@ -62,12 +63,13 @@ fn beside(account: Option<&Form>, is_exact: bool, body: &[u8]) -> Result<String,
     Ok(hash(&[b"account", &json::canonical(&account, &[])]))
 }
 
-/// All that a body has beside the account.
+/// All top-level fields except the account.
 fn entities(form: &Form) -> impl Iterator<Item = (&str, &Form)> {
     form.parts().filter(|(entity, _)| *entity != "account")
 }
 
-/// Whether a form has nothing beside its account and its items, and each item stands under a number.
+/// Returns `true` if a form has only its account and its items, and the name of each item is
+/// a number.
 fn has_items_alone(form: &Form) -> bool {
     entities(form).all(|(_, actions)| has_actions_alone(actions))
 }
@@ -96,7 +98,8 @@ fn unknown_shape() -> ParseError {
     }
 }
 
-/// `amocrm/<account id>`. Before 2020 the account block held the subdomain alone; the documentation leaves it out.
+/// `amocrm/<account id>`. Before 2020 the account block held only the subdomain; the documentation
+/// leaves it out.
 fn source(account: Option<&Form>) -> String {
     match account.and_then(|account| account.text("id").or(account.text("subdomain"))) {
         Some(account) => format!("{}/{account}", AMOCRM.name),
@@ -104,7 +107,7 @@ fn source(account: Option<&Form>) -> String {
     }
 }
 
-/// The items of an action, which stand under `0`, `1` and so on, or the one item that stands there without a number.
+/// The items of an action. They are named `0`, `1` and so on; a single item can have no number.
 fn each(items: &Form) -> Vec<&Form> {
     if items.parts().any(|(_, part)| matches!(part, Form::Text(_))) {
         return vec![items];
@@ -143,12 +146,13 @@ impl Item<'_> {
         })
     }
 
-    /// The fields of a note stand one level deeper than all others'.
+    /// The fields of the item. A note has its fields one level deeper than all other items.
     fn own_fields(&self) -> &Form {
         self.fields.part("note").unwrap_or(self.fields)
     }
 
-    /// What it is, in the singular. A company comes under `contacts`, and says so itself.
+    /// The object type in the singular. amoCRM sends a company under `contacts`, and marks it in
+    /// the item's own fields.
     fn object(&self) -> &str {
         let object = vocabulary::object(self.entity);
         let company = self.fields.text("type") == Some("company")
@@ -164,7 +168,8 @@ impl Item<'_> {
         }
     }
 
-    /// What it happened to: a note's is the entity that it was written on, a message's the chat that it belongs to.
+    /// The subject of the event. For a note it is the entity that the note was written on. For a
+    /// message it is the chat that the message belongs to.
     fn subject(&self, object: &str) -> Result<String, ParseError> {
         let fields = self.own_fields();
         if self.fields.part("note").is_some() {
@@ -185,7 +190,8 @@ impl Item<'_> {
         )
     }
 
-    /// When it changed. `created_at` counts only for what happens once to a thing: an update repeats it.
+    /// The time of the change. `created_at` counts only for actions that happen once to an object,
+    /// because an update repeats it.
     fn time(&self, word: &str) -> OwnTime {
         let fields = self.own_fields();
         let created_at = match word {
@@ -199,8 +205,9 @@ impl Item<'_> {
         ])
     }
 
-    /// Which of amoCRM's two ways reported it. The digital pipeline has actions of its own, and shares two with the
-    /// account, whose items always tell when they changed; its never do.
+    /// The channel that reported the event. The digital pipeline has its own actions, and has two
+    /// actions in common with the account. The account's items always carry the time of the change;
+    /// the digital pipeline's never do.
     fn channel(&self, time: OwnTime) -> &'static str {
         let pipeline = match self.action {
             "call_in" | "chat" | "mail_in" | "period" | "site_visit" => true,
@@ -217,7 +224,8 @@ impl Item<'_> {
     }
 }
 
-/// The object's own word is no part of the reason: a sender can write anything there.
+/// Returns `<object>/<id>`. The error does not contain the object, because a sender can write
+/// anything there.
 fn named(object: &str, id: Option<&str>, field: &str) -> Result<String, ParseError> {
     let id = id.ok_or_else(|| ParseError::Missing {
         shape: "item".to_owned(),

@@ -1,11 +1,11 @@
-//! What is new in each of amoCRM's deliveries, and its forms written again field by field. Used by `hookkeeper send`, and
-//! by no receiver.
+//! Fields that are new in each of amoCRM's deliveries, and a form that is rewritten field by field.
+//! `hookkeeper send` uses them; receivers do not.
 
 use super::{form, vocabulary};
 use crate::samples::{Place, SampleFields};
 use form_urlencoded::byte_serialize;
 
-/// What makes one of amoCRM's samples another delivery.
+/// The fields to change so that one of amoCRM's samples becomes another delivery.
 pub const FIELDS: SampleFields = SampleFields {
     ids: &[
         "*.*.id",
@@ -29,12 +29,13 @@ pub const FIELDS: SampleFields = SampleFields {
         "*.*.*.note.timestamp_x",
         "*.*.*.source_data.date",
     ],
-    // The request id tells an attempt from another event; the body does not.
+    // The request id distinguishes an attempt from another event; the body does not.
     attempts: &[],
     places,
 };
 
-/// Where the things of a form stand: an item under its object's name, and what stands in it under its own.
+/// The locations of the objects in a form. An item is listed under its object type, and an object
+/// inside the item under its own.
 fn places(fields: &[(String, String)]) -> Vec<Place> {
     let text = |path: String| {
         fields
@@ -78,7 +79,8 @@ fn places(fields: &[(String, String)]) -> Vec<Place> {
     places
 }
 
-/// The path of the item that a path leads into: `leads.add.0`, or `contacts.delete` where the one item has no number.
+/// The path of the item that contains a field: `leads.add.0`, or `contacts.delete` if a single item
+/// has no number.
 fn item(path: &str) -> Option<&str> {
     let ends: Vec<_> = path.match_indices('.').map(|(at, _)| at).collect();
     let end = match ends.as_slice() {
@@ -90,15 +92,15 @@ fn item(path: &str) -> Option<&str> {
     path.get(..end?)
 }
 
-/// A field of a form. Unless it is given another value, it is written as it came.
+/// A field of a form. It is written with its original bytes unless it gets another value.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Field {
     name: Vec<u8>,
-    /// Of a body that was cut off within a name there is none.
+    /// `None` if the body was cut off within the name.
     value: Option<Vec<u8>>,
 }
 
-/// The fields of a form.
+/// Splits a form into its fields.
 #[must_use]
 pub fn fields(form: &[u8]) -> Vec<Field> {
     let field = |pair: &[u8]| {
@@ -111,7 +113,7 @@ pub fn fields(form: &[u8]) -> Vec<Field> {
     form.split(|byte| *byte == b'&').map(field).collect()
 }
 
-/// The form of these fields.
+/// Joins fields into a form.
 #[must_use]
 pub fn form(fields: &[Field]) -> Vec<u8> {
     let pair = |field: &Field| match &field.value {
@@ -121,7 +123,8 @@ pub fn form(fields: &[Field]) -> Vec<u8> {
     fields.iter().map(pair).collect::<Vec<_>>().join(&b'&')
 }
 
-/// The items of several forms as one, numbered on; `None` when items have no numbers. All else is the first one's.
+/// Joins the items of several forms into one form, with consecutive numbers. `None` if the items
+/// have no numbers. All other fields are those of the first form.
 #[must_use]
 pub fn joined(forms: &[Vec<Field>]) -> Option<Vec<Field>> {
     let (first, others) = forms.split_first()?;
@@ -143,7 +146,7 @@ pub fn joined(forms: &[Vec<Field>]) -> Option<Vec<Field>> {
 }
 
 impl Field {
-    /// Its name, brackets undone: `leads.add.0.id`.
+    /// The path of the field, decoded from its name: `leads.add.0.id`.
     #[must_use]
     pub fn path(&self) -> String {
         form::path(&decoded(&self.name))
@@ -151,23 +154,23 @@ impl Field {
             .join(".")
     }
 
-    /// Its value.
+    /// The decoded value of the field.
     #[must_use]
     pub fn text(&self) -> String {
         decoded(self.value.as_deref().unwrap_or_default())
     }
 
-    /// Gives it another value.
+    /// Sets the value of the field.
     pub fn set(&mut self, text: &str) {
         self.value = Some(encoded(text));
     }
 
-    /// The number of the item that it belongs to.
+    /// The number of the item that the field belongs to.
     fn number(&self) -> Option<usize> {
         form::path(&decoded(&self.name)).nth(2)?.parse().ok()
     }
 
-    /// The same field of the item so many numbers later.
+    /// A copy of the field whose item number is increased by `numbers`.
     fn numbered_on(&self, numbers: usize) -> Self {
         let mut later = self.clone();
         let (name, number) = (decoded(&self.name), self.number().unwrap_or_default());
@@ -183,14 +186,14 @@ impl Field {
     }
 }
 
-/// As a value, which may hold a `=`; a name holds none.
+/// Decodes bytes as a value, because a value may contain `=` and a name may not.
 fn decoded(bytes: &[u8]) -> String {
     form_urlencoded::parse(&[b"=", bytes].concat())
         .map(|(_, value)| value.into_owned())
         .collect()
 }
 
-/// As PHP does it.
+/// Encodes a text as PHP does.
 fn encoded(text: &str) -> Vec<u8> {
     byte_serialize(text.as_bytes())
         .collect::<String>()

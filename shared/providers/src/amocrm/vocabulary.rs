@@ -1,8 +1,9 @@
-//! amoCRM's words and ours. What is not listed keeps amoCRM's own: tomorrow's entity must not need a release.
+//! Maps amoCRM's words to ours. A word that is not listed stays as it is, so that a new entity does
+//! not need a release.
 //!
 //! Source: <https://developers.kommo.com/docs/webhooks-general>
 
-/// The singular of an entity.
+/// The object type of an entity, in the singular.
 pub(crate) fn object(entity: &str) -> &str {
     match entity {
         "leads" => "lead",
@@ -15,7 +16,7 @@ pub(crate) fn object(entity: &str) -> &str {
     }
 }
 
-/// What an action says happened.
+/// Our word for an action.
 pub(crate) fn action(action: &str) -> &str {
     match action {
         "add" => "created",

@@ -1,4 +1,5 @@
-//! Closer: JSON webhooks of conversations, one event each, and the business events of its documentation's draft.
+//! Closer: JSON webhooks for conversations, one event each, and the business events that a draft in
+//! its documentation describes.
 //!
 //! Sources: <https://support.closer.app/guide/getting-deeper/push-out-data-with-webhooks>,
 //! <https://support.closer.app/guide/upcoming-features-drafts/xbusiness-events-structure-json-draft>
@@ -11,15 +12,15 @@ mod wire;
 use crate::{Credentials, Provider};
 use std::time::Duration;
 
-/// What Closer is.
+/// The provider Closer.
 pub const CLOSER: Provider = Provider {
     name: "closer",
-    // Nothing is documented: the shortest that any provider is known to wait.
+    // Not documented. This is the shortest known timeout of any provider.
     timeout: Duration::from_secs(2),
-    // Its settings have a URL alone.
+    // Its settings only have a URL.
     credentials: Credentials::BasicOrKey,
     request_id_header: None,
-    // A guess: no request of Closer has been seen with its headers.
+    // A guess: we have not seen the headers of a request from Closer.
     user_agents: &["closer"],
     read: payload::read,
 };

@@ -1,4 +1,5 @@
-//! Closer: JSON webhooks of conversations, one event each, and the business events of its documentation's draft.
+//! Parser of Closer's webhooks: JSON webhooks for conversations, one event each, and the business
+//! events that a draft in its documentation describes.
 //!
 //! Sources: <https://support.closer.app/guide/getting-deeper/push-out-data-with-webhooks>,
 //! <https://support.closer.app/guide/upcoming-features-drafts/xbusiness-events-structure-json-draft>
@@ -8,7 +9,7 @@ use super::wire::{BusinessEvent, Webhook};
 use models::{Delivery, Event, EventDraft, Identity, OwnTime, ParseError, json};
 use serde_json::value::RawValue;
 
-/// Reads one webhook: the one event that it is.
+/// Parses a webhook, which is always one event.
 pub(super) fn read(delivery: &Delivery) -> Result<Vec<Event>, ParseError> {
     let raw = json::check(&delivery.body)?;
     let webhook: Webhook = json::object(raw).ok_or_else(unknown_shape)?;
@@ -26,7 +27,8 @@ fn unknown_shape() -> ParseError {
     }
 }
 
-/// A conversation was created or closed. Closer names the customer alone, neither the conversation nor the event.
+/// A conversation was created or closed. Closer identifies only the customer, neither the
+/// conversation nor the event.
 fn conversation(
     event_type: &str,
     webhook: &Webhook,
@@ -50,7 +52,7 @@ fn conversation(
     ))
 }
 
-/// Something happened to an agent or a conversation, in the shape of the documentation's draft.
+/// An event of an agent or a conversation, in the shape of the draft in the documentation.
 fn business_event(event: &BusinessEvent, raw: &RawValue) -> Result<EventDraft, ParseError> {
     const SHAPE: &str = "business event";
     let description = event.description.0.as_ref().ok_or_else(unknown_shape)?;

@@ -1,8 +1,9 @@
-//! What is new in each of Closer's deliveries. Used by `hookkeeper send`, and by no receiver.
+//! Fields that are new in each of Closer's deliveries. `hookkeeper send` uses them; receivers do
+//! not.
 
 use crate::samples::SampleFields;
 
-/// What makes one of Closer's samples another delivery.
+/// The fields to change so that one of Closer's samples becomes another delivery.
 pub const FIELDS: SampleFields = SampleFields {
     ids: &[
         "customer.id",
@@ -18,6 +19,6 @@ pub const FIELDS: SampleFields = SampleFields {
         "messageHistory.*.timestamp",
     ],
     attempts: &[],
-    // What a body tells of is called in it what it is called in a subject: `customer`.
+    // An object has the same name in a body as in a subject: `customer`.
     places: |_| Vec::new(),
 };

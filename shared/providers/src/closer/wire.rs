@@ -1,5 +1,6 @@
-//! The fields of Closer's webhooks that are read. All else passes in the event's `data`: the customer's e-mail and phone
-//! stand inside or beside `customer`, and neither is needed here.
+//! The fields of Closer's webhooks that the parser uses. All other fields only pass through in the
+//! event's `data`. Among them are the customer's e-mail and phone, inside or beside `customer`;
+//! neither is needed here.
 
 use models::json::{Lenient, Text};
 use serde::Deserialize;
@@ -15,7 +16,7 @@ pub(crate) struct Webhook {
     /// Milliseconds since 1970.
     #[serde(default)]
     pub(crate) timestamp: Text,
-    /// What the documentation's draft wraps everything in.
+    /// The outer object of the draft in the documentation.
     #[serde(default)]
     pub(crate) message: Lenient<BusinessEvent>,
 }
@@ -37,7 +38,7 @@ pub(crate) struct BusinessEvent {
     pub(crate) timestamp: Text,
 }
 
-/// The ids of whom it happened to.
+/// The ids of the agent, the room and the guest of an event.
 #[derive(Deserialize)]
 pub(crate) struct Ids {
     #[serde(default, rename = "agentId")]
@@ -48,7 +49,7 @@ pub(crate) struct Ids {
     pub(crate) guest: Text,
 }
 
-/// What happened.
+/// The category and action of an event.
 #[derive(Deserialize)]
 pub(crate) struct Description {
     /// `["agent"]` or `["conversation"]`.

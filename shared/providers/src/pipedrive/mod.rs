@@ -12,10 +12,10 @@ mod wire;
 use crate::{Credentials, Provider};
 use std::time::Duration;
 
-/// What Pipedrive is.
+/// The provider Pipedrive.
 pub const PIPEDRIVE: Provider = Provider {
     name: "pipedrive",
-    // Pipedrive counts a failure after this long.
+    // Pipedrive counts a failure after this time.
     timeout: Duration::from_secs(10),
     // Its settings have fields for a user name and a password.
     credentials: Credentials::Basic,

@@ -1,4 +1,4 @@
-//! Pipedrive: JSON webhooks, versions 1 and 2, one event each.
+//! Parser of Pipedrive's webhooks: JSON, versions 1 and 2, one event each.
 //!
 //! Sources: <https://pipedrive.readme.io/docs/guide-for-webhooks>,
 //! <https://pipedrive.readme.io/docs/guide-for-webhooks-v2>,
@@ -9,7 +9,7 @@ use super::wire::{Meta, Webhook};
 use models::{Delivery, Event, EventDraft, Identity, OwnTime, ParseError, json};
 use serde_json::value::RawValue;
 
-/// Reads one webhook: the one event that it is.
+/// Parses a webhook, which is always one event.
 pub(super) fn read(delivery: &Delivery) -> Result<Vec<Event>, ParseError> {
     let raw = json::check(&delivery.body)?;
     let webhook: Webhook = json::object(raw).ok_or_else(unknown_shape)?;
@@ -28,7 +28,7 @@ fn unknown_shape() -> ParseError {
     }
 }
 
-/// Version 2: `meta` names `entity` and `action`, and every event has an id.
+/// Version 2: `meta` has `entity` and `action`, and every event has an id.
 fn v2(meta: &Meta, webhook: &Webhook, raw: &RawValue) -> Result<EventDraft, ParseError> {
     const SHAPE: &str = "webhooks v2 event";
     let (object, action) = (
@@ -44,7 +44,7 @@ fn v2(meta: &Meta, webhook: &Webhook, raw: &RawValue) -> Result<EventDraft, Pars
         shape: SHAPE.to_owned(),
         field: "meta.entity_id".to_owned(),
     })?;
-    // The survivor of a merge is told as a change that names what was merged into it.
+    // Pipedrive reports the survivor of a merge as a `change` that names the merged entity.
     let word = if action == "change" && meta.merged_from_id.get().is_some() {
         "merged"
     } else {
@@ -82,7 +82,8 @@ fn v2(meta: &Meta, webhook: &Webhook, raw: &RawValue) -> Result<EventDraft, Pars
     })
 }
 
-/// Version 1: `meta` names `object` and `action`, as `event` does in one word (`updated.deal`). No event has an id.
+/// Version 1: `meta` has `object` and `action`; `event` has both in one word (`updated.deal`). No
+/// event has an id.
 fn v1(meta: &Meta, webhook: &Webhook, raw: &RawValue) -> Result<EventDraft, ParseError> {
     const SHAPE: &str = "webhooks v1 event";
     let (event_action, event_object) = webhook
@@ -129,8 +130,9 @@ fn v1(meta: &Meta, webhook: &Webhook, raw: &RawValue) -> Result<EventDraft, Pars
     })
 }
 
-/// What differs between two attempts to deliver one event, and between two webhooks registered on one URL. `meta.type` is
-/// the webhook's (`general`, or `application` of an app's).
+/// Members that differ between two attempts to deliver one event, or between two webhooks
+/// registered on one URL. `meta.type` is the type of the webhook (`general`, or `application` for
+/// an app's).
 const NOT_THE_EVENTS_OWN: &[&[&str]] = &[
     &["retry"],
     &["matches_filters"],
@@ -142,11 +144,12 @@ const NOT_THE_EVENTS_OWN: &[&[&str]] = &[
     &["meta", "type"],
 ];
 
-/// The same for an event that has an id: what stands in `meta` beside its id and its words belongs to the attempt, the
-/// webhook or its user.
+/// The same for an event that has an id. The members of `meta` other than the ids and words in
+/// [`Identity::Named`] belong to the attempt, the webhook or its user.
 const NOT_CONTENT: &[&[&str]] = &[&["meta"], &["retry"], &["matches_filters"]];
 
-/// The one word for an action that versions 1 and 2 name differently; any other stays Pipedrive's own.
+/// Our word for an action that has different words in versions 1 and 2. Any other action keeps
+/// Pipedrive's word.
 fn word(action: &str) -> &str {
     match action {
         "added" | "create" => "created",
@@ -163,13 +166,14 @@ fn source(meta: &Meta) -> String {
     }
 }
 
-/// Whether `meta.id` is an id of the event. `user` events repeat the user's id there, and leads have UUIDs of their own:
-/// neither names the event.
+/// Returns `true` if `meta.id` is an id of the event. `user` events repeat the user's id there, and
+/// leads have UUIDs of their own. Neither identifies the event.
 fn names_the_event(meta_id: &str, entity_id: &str) -> bool {
     is_uuid(meta_id) && meta_id != entity_id
 }
 
-/// Whether a text has a UUID's shape: hexadecimal digits in groups of 8, 4, 4, 4 and 12.
+/// Returns `true` if a text has the shape of a UUID: hexadecimal digits in groups of 8, 4, 4, 4 and
+/// 12.
 fn is_uuid(text: &str) -> bool {
     let groups = text.split('-').map(|group| {
         (

@@ -1,5 +1,5 @@
-//! Pipedrive's webhooks made anew: what is new in each delivery, and events that no sample tells of. Used by `hookkeeper
-//! send`, and by no receiver.
+//! Fields that are new in each of Pipedrive's deliveries, and webhooks for events that have no
+//! sample. `hookkeeper send` uses them; receivers do not.
 //!
 //! Sources: <https://pipedrive.readme.io/docs/guide-for-webhooks>,
 //! <https://pipedrive.readme.io/docs/guide-for-webhooks-v2>
@@ -10,7 +10,7 @@ use crate::samples::{Place, SampleFields};
 use serde_json::Value;
 pub use webhook_kind::Happening;
 
-/// What makes one of Pipedrive's samples another delivery.
+/// The fields to change so that one of Pipedrive's samples becomes another delivery.
 pub const FIELDS: SampleFields = SampleFields {
     ids: &[
         "meta.id",
@@ -37,7 +37,8 @@ pub const FIELDS: SampleFields = SampleFields {
     places,
 };
 
-/// The object stands in `data`, or in version 1 in `current`; once deleted in `previous`. Version 1 has a user in a list.
+/// The location of the object: `data`, or `current` in version 1. If the object was deleted, it is
+/// `previous`. Version 1 has a user in a list.
 fn places(fields: &[(String, String)]) -> Vec<Place> {
     let text = |path: &str| {
         fields
@@ -65,7 +66,8 @@ fn places(fields: &[(String, String)]) -> Vec<Place> {
     object.and_then(place).into_iter().collect()
 }
 
-/// Tells in `previous` what a field was, before it is changed. `path` leads to the field, or into it.
+/// Copies the value of a field to `previous`, before the field is changed. `path` is the path of
+/// the field, or of a value inside it.
 pub fn remember(body: &mut Value, path: &str) {
     let mut names = path.split('.');
     let (Some(part @ ("data" | "current")), Some(field)) = (names.next(), names.next()) else {

@@ -1,7 +1,8 @@
-//! The fields of a Pipedrive webhook that are read, of both versions. All else passes in the event's `data`.
+//! The fields of a Pipedrive webhook of either version that the parser uses. All other fields only
+//! pass through in the event's `data`.
 //!
-//! Every field may be a string or a number: version 1 sends `meta.id` as either, version 2 prints ids as strings, and
-//! public samples have numbers there.
+//! Every field may be a string or a number: version 1 sends `meta.id` as either, version 2 prints
+//! ids as strings, and public samples have numbers there.
 
 use models::json::{self, Lenient, Text};
 use serde::Deserialize;
@@ -17,13 +18,13 @@ pub(crate) struct Webhook<'a> {
     /// Version 1: `1`.
     #[serde(default)]
     pub(crate) v: Text,
-    /// Version 2: the object as it is now, `null` once deleted.
+    /// Version 2: the object after the event; `null` if it was deleted.
     #[serde(default, borrow)]
     data: Option<&'a RawValue>,
     /// Version 1: the same.
     #[serde(default, borrow)]
     current: Option<&'a RawValue>,
-    /// The object as it was; in a change of version 2 the changed fields alone.
+    /// The object before the event. In a `change` of version 2, only the changed fields.
     #[serde(default, borrow)]
     previous: Option<&'a RawValue>,
 }
@@ -36,11 +37,11 @@ pub(crate) struct Meta {
     pub(crate) host: Text,
     pub(crate) id: Text,
     pub(crate) timestamp: Text,
-    // Version 1 alone.
+    // Version 1 only.
     pub(crate) object: Text,
     pub(crate) timestamp_micro: Text,
     pub(crate) v: Text,
-    // Version 2 alone.
+    // Version 2 only.
     pub(crate) entity: Text,
     pub(crate) entity_id: Text,
     pub(crate) merged_from_id: Text,
@@ -49,7 +50,7 @@ pub(crate) struct Meta {
 }
 
 impl Webhook<'_> {
-    /// The id that the object itself bears, for a `meta` that does not name it.
+    /// The id in the object itself, for a `meta` without it.
     pub(crate) fn own_id(&self) -> Option<String> {
         [self.data, self.current, self.previous]
             .into_iter()

@@ -1,8 +1,8 @@
-//! Pipedrive's webhooks of any object and action, made of those that there are.
+//! Pipedrive webhooks for any object and action, made from the existing samples.
 
 use serde_json::{Map, Value, json};
 
-/// What happened to an object, in the words of a version.
+/// A kind of webhook: a version, an action and an object, in the words of the version.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Happening {
     version: Version,
@@ -11,8 +11,8 @@ pub struct Happening {
 }
 
 impl Happening {
-    /// Of a name like `v2_delete_person` or `v1_added_activityType`, or of a type like `person.deleted`, which is told by
-    /// version 2 where that can.
+    /// Parses a name like `v2_delete_person` or `v1_added_activityType`, or a type like
+    /// `person.deleted`. A type uses version 2 if that version reports it, else version 1.
     #[must_use]
     pub fn named(name: &str) -> Option<Self> {
         if let Some((object, word)) = name.split_once('.') {
@@ -35,7 +35,7 @@ impl Happening {
         }
     }
 
-    /// All that can be told.
+    /// All kinds of webhooks, of both versions.
     pub fn all() -> impl Iterator<Item = Self> {
         [Version::V1, Version::V2].into_iter().flat_map(|version| {
             let (actions, objects) = version.words();
@@ -62,7 +62,7 @@ impl Happening {
         })
     }
 
-    /// Its name: `v2_delete_person`.
+    /// The name of the kind: `v2_delete_person`.
     #[must_use]
     pub fn name(&self) -> String {
         let version = if self.version == Version::V1 {
@@ -73,8 +73,9 @@ impl Happening {
         format!("{version}_{}_{}", self.action, self.object)
     }
 
-    /// A webhook that tells of it, made of samples: one of the same happening as it is; else the fields that any has of
-    /// such an object, in the envelope of the nearest one.
+    /// A webhook of this kind, made from samples. A sample with the same version, object and action
+    /// is returned unchanged. Otherwise the webhook has the fields that any sample has for such an
+    /// object, in the envelope of the nearest sample.
     #[must_use]
     pub fn webhook(&self, samples: &[Value]) -> Option<Value> {
         let of_version = samples
@@ -168,8 +169,8 @@ impl Happening {
         webhook
     }
 
-    /// All fields that samples have of such an object: of this version, else of the other one, else the fewest that any
-    /// object has.
+    /// All fields that samples of this version have for such an object. If there are none, those of
+    /// the other version; if there are none either, the minimum that any object has.
     fn object(&self, samples: &[Value]) -> Map<String, Value> {
         let mut of_version = Map::new();
         let mut of_other = Map::new();
@@ -206,7 +207,7 @@ impl Happening {
     }
 }
 
-/// A version of Pipedrive's webhooks. The first was the default until March 2025.
+/// A version of Pipedrive's webhooks. Version 1 was the default until March 2025.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Version {
     V1,
@@ -219,7 +220,7 @@ impl Version {
         if is_v2 { Self::V2 } else { Self::V1 }
     }
 
-    /// Under which name `meta` tells of which object it is.
+    /// The name of the field in `meta` that holds the object type.
     fn object(self) -> &'static str {
         match self {
             Self::V1 => "object",
@@ -227,7 +228,7 @@ impl Version {
         }
     }
 
-    /// What it reports, and of what.
+    /// The actions and the objects that the version reports.
     fn words(self) -> (&'static [&'static str], &'static [&'static str]) {
         match self {
             Self::V1 => (
@@ -270,13 +271,13 @@ impl Version {
     }
 }
 
-/// What `meta` has of activities alone.
+/// Fields that `meta` has only for activities.
 const OF_ACTIVITIES: [&str; 2] = [
     "send_activity_notifications",
     "activity_notifications_language",
 ];
 
-/// A field of an object that has been changed, as it was before.
+/// A changed field of an object: its name and its value before the change.
 fn changed(object: &Map<String, Value>) -> Option<(String, Value)> {
     let names = ["title", "name", "subject", "content"].into_iter();
     let text = names
@@ -296,7 +297,7 @@ fn meta<'a>(sample: &'a Value, name: &str) -> Option<&'a str> {
     sample.get("meta")?.get(name)?.as_str()
 }
 
-/// Version 2 has all ids as text in `meta`.
+/// Converts an id to text: version 2 has all ids as text in `meta`.
 fn text(id: &Value) -> String {
     id.as_str().map_or_else(|| id.to_string(), str::to_owned)
 }
