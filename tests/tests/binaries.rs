@@ -1,4 +1,5 @@
-//! The real binaries, as Lambda runs them: what each answers, what it keeps, and that nothing ends it.
+//! Runs the real binaries as Lambda does: their responses, the stored records, and that no event
+//! ends the process.
 
 use axum::body::Bytes;
 use hookkeeper::{
@@ -41,7 +42,7 @@ impl Subject {
         }
     }
 
-    /// Sends an event, and returns the answer's status and the logged line.
+    /// Sends an event, and returns the status of the response and the log line.
     async fn send(&mut self, event: impl Into<Bytes>) -> (u64, Value) {
         let answer = self.function.invoke(event).await;
         let (Answer::Response(_), Some(line)) = (
@@ -58,7 +59,7 @@ fn variable(provider: &str, list: &str) -> String {
     format!("{}_{list}", provider.to_uppercase())
 }
 
-/// The environment of a provider that lets [`CREDENTIALS`] in, and an older password.
+/// The environment of a provider that accepts [`CREDENTIALS`] and an older password.
 fn open(provider: &str) -> impl FnOnce(Environment) -> Environment {
     let credentials = format!(
         "old:{},{}",
@@ -69,10 +70,10 @@ fn open(provider: &str) -> impl FnOnce(Environment) -> Environment {
     move |environment| environment.with(&name, credentials)
 }
 
-/// An event, its verdict, and the body that is kept of it.
+/// A description, an event, its verdict, and the stored body.
 type Case = (&'static str, Bytes, &'static str, Option<Vec<u8>>);
 
-/// What comes to a URL, some of it from strangers.
+/// Requests to a URL, some of them unauthorized.
 #[expect(clippy::too_many_lines, reason = "a table of cases")]
 fn cases(provider: &str) -> Vec<Case> {
     let body = |number| event(provider, number);
@@ -303,8 +304,8 @@ fn cases(provider: &str) -> Vec<Case> {
     ]
 }
 
-/// The verdict of a line. On a machine so busy that an attempt is given up and took effect, the next one finds it done:
-/// what is in the table in the end tells whether it was.
+/// The verdict of a log line. On a busy machine, an attempt can time out and still take effect, and
+/// the next attempt then finds a duplicate. The final content of the table shows the result.
 fn told(line: &Value) -> &str {
     match line["verdict"].as_str().unwrap() {
         "duplicate" => "kept",
@@ -313,7 +314,7 @@ fn told(line: &Value) -> &str {
 }
 
 #[tokio::test]
-async fn every_case_ends_as_it_must_and_the_process_lives() {
+async fn every_case_gets_its_verdict_and_the_process_survives() {
     for provider in providers::ALL.map(|provider| provider.name) {
         let mut subject = Subject::start(provider, open(provider)).await;
         let pid = subject.function.pid();
@@ -347,7 +348,7 @@ async fn every_case_ends_as_it_must_and_the_process_lives() {
 }
 
 #[tokio::test]
-async fn an_answer_says_what_a_stranger_should_show() {
+async fn an_unauthorized_response_asks_for_basic_authentication() {
     let mut subject = Subject::start("closer", open("closer")).await;
     let Answer::Response(stranger) = subject
         .function
@@ -375,7 +376,7 @@ async fn an_answer_says_what_a_stranger_should_show() {
 }
 
 #[tokio::test]
-async fn the_bytes_that_came_are_told_of_strangers_too() {
+async fn the_log_line_counts_the_bytes_of_unauthorized_requests_too() {
     let mut subject = Subject::start("closer", open("closer")).await;
     let body = event("closer", 1);
     for request in [
@@ -393,7 +394,7 @@ async fn the_bytes_that_came_are_told_of_strangers_too() {
 }
 
 #[tokio::test]
-async fn an_old_password_and_a_new_one_are_told_apart() {
+async fn the_log_line_names_the_credential_that_matched() {
     let mut subject = Subject::start("pipedrive", open("pipedrive")).await;
     for (number, (credentials, label)) in (1..).zip([("user:old", "old"), (CREDENTIALS, "new")]) {
         let request = Request::post("pipedrive", &event("pipedrive", number))
@@ -404,7 +405,7 @@ async fn an_old_password_and_a_new_one_are_told_apart() {
 }
 
 #[tokio::test]
-async fn a_key_in_the_url_lets_in_who_has_no_password_field() {
+async fn a_key_in_the_url_authenticates_where_the_provider_allows_keys() {
     for provider in providers::ALL {
         let keys = variable(provider.name, "KEYS");
         let with_key = |environment: Environment| environment.with(&keys, accepted("url", KEY));
@@ -432,7 +433,7 @@ async fn a_key_in_the_url_lets_in_who_has_no_password_field() {
 }
 
 #[tokio::test]
-async fn a_panic_costs_one_delivery_its_reading() {
+async fn a_panic_in_the_parser_quarantines_only_its_own_delivery() {
     let mut subject = Subject::start("panicking", open("pipedrive")).await;
     let pid = subject.function.pid();
     for number in 1..4 {
@@ -464,7 +465,7 @@ async fn a_panic_costs_one_delivery_its_reading() {
 }
 
 #[tokio::test]
-async fn what_is_missing_to_start_is_said_in_a_sentence() {
+async fn a_missing_setting_ends_the_start_with_one_sentence() {
     type Change = fn(Environment) -> Environment;
     let table: [(&str, Change, &str); 11] = [
         (
@@ -535,9 +536,9 @@ async fn what_is_missing_to_start_is_said_in_a_sentence() {
     }
 }
 
-/// A port that refuses, and one that takes a connection and says nothing.
+/// Two ports: one refuses connections, and one accepts a connection and never responds.
 #[tokio::test]
-async fn a_table_that_does_not_answer_is_a_503_within_a_second() {
+async fn an_unavailable_table_is_a_503_within_a_second() {
     let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
     let silent = listener.local_addr().unwrap();
     let refusing = TcpListener::bind((Ipv4Addr::LOCALHOST, 0))
@@ -576,7 +577,7 @@ async fn a_table_that_does_not_answer_is_a_503_within_a_second() {
     }
 }
 
-/// Sends a delivery, and returns the answer's status and the logged line.
+/// Sends a delivery, and returns the status of the response and the log line.
 async fn delivered(world: &World, function: &mut Function, body: &str) -> (u64, Value) {
     let answer = function
         .invoke(Request::post_bytes(world.provider.name, body.as_bytes()))
@@ -586,7 +587,7 @@ async fn delivered(world: &World, function: &mut Function, body: &str) -> (u64, 
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_503_says_how_each_store_failed() {
+async fn a_503_is_logged_with_the_failure_of_each_store() {
     let world = World::of(providers::CLOSER).await;
     let throttled = [
         "ProvisionedThroughputExceededException",
@@ -601,7 +602,7 @@ async fn a_503_says_how_each_store_failed() {
     ] {
         let mut function = Function::spawn(binary("closer"), &world.environment()).await;
         world.set(Place::Both, fault).await;
-        // On a machine so busy that a refusal comes too late, the next delivery sees it.
+        // On a busy machine a failure can arrive too late; then the next delivery gets it.
         let mut seen = Vec::new();
         while seen.len() < 5 {
             let (status, line) = delivered(&world, &mut function, &event("closer", 1)).await;
@@ -629,7 +630,7 @@ async fn a_503_says_how_each_store_failed() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_spooled_delivery_says_what_the_table_had() {
+async fn a_queued_delivery_is_logged_with_its_duplicates_in_the_table() {
     let world = World::of(providers::AMOCRM).await;
     let mut function = Function::spawn(binary("amocrm"), &world.environment()).await;
     let body = delivery(&world.provider, 1, 20);

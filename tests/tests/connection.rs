@@ -1,4 +1,5 @@
-//! What a command says when AWS cannot be asked: one sentence with what to do, and nothing of a library's insides.
+//! Errors of a command that cannot call AWS: one sentence with advice, and no internal detail of a
+//! library.
 
 use axum::{
     Router,
@@ -9,7 +10,7 @@ use std::{fs, net::Ipv4Addr, path::PathBuf, process::Command};
 use testkit::dev::hookkeeper;
 use tokio::net::TcpListener;
 
-/// A home without any configuration of AWS, or with that of a test.
+/// A home directory without AWS configuration, or with that of a test.
 struct Home {
     folder: tempfile::TempDir,
 }
@@ -37,7 +38,7 @@ impl Home {
         home
     }
 
-    /// The command in this home, without the variables of whoever runs the tests.
+    /// The command in this home, without the environment variables of the user.
     fn command(&self, arguments: &[&str], variables: &[(&str, &str)]) -> Command {
         let mut command = hookkeeper(arguments);
         command
@@ -51,7 +52,7 @@ impl Home {
     }
 }
 
-/// What it says on the standard error: one sentence.
+/// The error that a command prints on standard error: one sentence.
 async fn said(mut command: Command) -> String {
     let output = tokio::task::spawn_blocking(move || command.output().unwrap())
         .await
@@ -75,7 +76,7 @@ async fn said(mut command: Command) -> String {
     said.strip_prefix("error: ").unwrap().trim_end().to_owned()
 }
 
-/// Commands that ask AWS, and what else they advise.
+/// Commands that call AWS, and their additional advice.
 const COMMANDS: [(&[&str], &str); 3] = [
     (&["events"], ", or use --local for `cargo dev`"),
     (
@@ -91,7 +92,7 @@ const CREDENTIALS: [(&str, &str); 2] = [
 ];
 
 #[tokio::test]
-async fn without_credentials_it_says_how_to_get_some() {
+async fn missing_credentials_are_an_error_with_advice() {
     let expected =
         "no AWS credentials were found: run `aws sso login`, or set AWS_PROFILE or --profile";
     for (arguments, more) in COMMANDS {
@@ -104,7 +105,7 @@ async fn without_credentials_it_says_how_to_get_some() {
 }
 
 #[tokio::test]
-async fn an_unknown_profile_is_named() {
+async fn an_unknown_profile_is_named_in_the_error() {
     let expected = "there is no AWS profile nosuch: `aws configure list-profiles` lists them; choose one with --profile or AWS_PROFILE, or use --local for `cargo dev`";
     for home in [Home::new(), Home::with_a_profile()] {
         let by_option = said(home.command(&["events", "--profile", "nosuch"], &[REGION])).await;
@@ -116,7 +117,7 @@ async fn an_unknown_profile_is_named() {
 }
 
 #[tokio::test]
-async fn credentials_that_cannot_be_loaded_are_told_with_why() {
+async fn credentials_that_fail_to_load_are_an_error_with_the_cause() {
     let home = Home::new();
     fs::write(
         home.file("config"),
@@ -135,7 +136,7 @@ async fn credentials_that_cannot_be_loaded_are_told_with_why() {
 }
 
 #[tokio::test]
-async fn without_a_region_it_says_how_to_set_one() {
+async fn a_missing_region_is_an_error_with_advice() {
     let expected = "no AWS region is set: give --region, or set AWS_REGION";
     for (arguments, more) in COMMANDS {
         let said = said(Home::new().command(arguments, &CREDENTIALS)).await;
@@ -143,7 +144,7 @@ async fn without_a_region_it_says_how_to_set_one() {
     }
 }
 
-/// An endpoint that answers everything alike.
+/// An endpoint that returns the same response to every request.
 async fn endpoint(status: StatusCode, content_type: &'static str, body: &'static str) -> String {
     let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await.unwrap();
     let address = listener.local_addr().unwrap();
@@ -156,7 +157,7 @@ async fn endpoint(status: StatusCode, content_type: &'static str, body: &'static
 }
 
 #[tokio::test]
-async fn an_unknown_stack_and_a_refusal_are_told_in_the_words_of_aws() {
+async fn errors_of_cloudformation_are_shown_with_the_code_and_message_of_aws() {
     for (code, message) in [
         ("ValidationError", "Stack with id nope does not exist"),
         (
@@ -190,7 +191,7 @@ async fn an_unknown_stack_and_a_refusal_are_told_in_the_words_of_aws() {
 }
 
 #[tokio::test]
-async fn a_wrong_endpoint_is_told_by_its_status() {
+async fn a_wrong_endpoint_is_an_error_with_its_http_status() {
     let url = endpoint(StatusCode::NOT_FOUND, "text/html", "<h1>not here</h1>").await;
     let home = Home::with_a_profile();
     for (what, of) in [("--table", "the table nope"), ("--stack", "the stack nope")] {
@@ -213,7 +214,7 @@ async fn a_wrong_endpoint_is_told_by_its_status() {
 }
 
 #[tokio::test]
-async fn nobody_at_the_endpoint_is_told_as_the_system_says_it() {
+async fn a_refused_connection_is_an_error_with_the_cause_from_the_system() {
     let home = Home::with_a_profile();
     let arguments = [
         "events",

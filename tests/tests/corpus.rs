@@ -1,6 +1,7 @@
-//! Webhooks that nobody here wrote, read as what their index says that they are.
+//! Parses recorded third-party webhooks and compares the events with the index of the corpus.
 //!
-//! See [`testkit::corpus`] for where they are. `cargo test -- --nocapture` prints how many were read.
+//! See [`testkit::corpus`] for its location. `cargo test -- --nocapture` prints the number of
+//! bodies.
 
 use hookkeeper::dev::gateway;
 use indexmap::IndexMap;
@@ -15,7 +16,7 @@ use testkit::{
 };
 
 #[test]
-fn every_body_is_read_as_its_index_says() {
+fn every_body_is_parsed_as_its_index_says() {
     let Some(rows) = corpus::rows() else { return };
     let mut counts: BTreeMap<&str, [usize; 2]> = BTreeMap::new();
     for row in &rows {
@@ -75,7 +76,7 @@ fn check(row: &Row, events: &[Event]) {
 }
 
 #[tokio::test]
-async fn every_body_is_kept_with_its_bytes() {
+async fn every_body_is_stored_byte_for_byte() {
     let Some(rows) = corpus::rows() else { return };
     for row in &rows {
         let headers = HeaderMap::from_iter([
@@ -112,7 +113,8 @@ async fn every_body_is_kept_with_its_bytes() {
 
 type Object = IndexMap<String, Box<RawValue>>;
 
-/// A Pipedrive body sent again by another webhook on the same URL: other counts and webhook, keys in another order.
+/// A Pipedrive body as another webhook on the same URL sends it again: with another attempt
+/// count and webhook, and keys in another order.
 fn retried(body: &[u8]) -> Vec<u8> {
     let mut top: Object = serde_json::from_slice(body).unwrap();
     let mut meta: Object = serde_json::from_str(top["meta"].get()).unwrap();
@@ -132,7 +134,7 @@ fn retried(body: &[u8]) -> Vec<u8> {
     serde_json::to_vec(&top).unwrap()
 }
 
-/// A Pipedrive body with one more field in what it says of the object.
+/// A Pipedrive body with one more field in its object.
 fn changed(body: &[u8]) -> Vec<u8> {
     let mut top: Object = serde_json::from_slice(body).unwrap();
     let name = ["data", "current", "previous"]
@@ -153,7 +155,7 @@ fn changed(body: &[u8]) -> Vec<u8> {
 }
 
 #[test]
-fn a_pipedrive_event_has_one_id_however_often_it_comes_and_another_when_its_content_changes() {
+fn a_pipedrive_id_survives_retries_and_changes_with_the_content() {
     let Some(rows) = corpus::rows() else { return };
     for row in rows.iter().filter(|row| row.provider == "pipedrive") {
         let id = |body: &[u8]| row.read(body).unwrap().remove(0).id;

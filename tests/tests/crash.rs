@@ -1,4 +1,4 @@
-//! `kill -9` of the real binaries at random moments: what they answered 2xx is kept.
+//! Runs `kill -9` on the real binaries at random moments: deliveries answered 2xx are stored.
 
 use models::Record;
 use std::time::{Duration, Instant};
@@ -11,17 +11,17 @@ use testkit::{
 };
 use tokio::{process::Command, time::sleep};
 
-/// Of each provider; the table refuses connections during the second half.
+/// Deliveries of each provider. The table refuses connections during the second half.
 const DELIVERIES: u32 = 100;
-/// One of so many deliveries is a function's last.
+/// One delivery in this number kills its function.
 const KILLED: u64 = 6;
-/// Longer than a delivery takes most of the time.
+/// Longer than most deliveries take.
 const LONGEST_WAIT_MICROS: u64 = 12_000;
-/// Where the randomness begins.
+/// Seed of the random numbers.
 const SEED: u64 = 20_261_121;
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn what_was_answered_2xx_outlives_the_process() {
+async fn deliveries_answered_2xx_survive_a_killed_process() {
     let (started, mut random) = (Instant::now(), Random(SEED));
     for provider in providers::ALL {
         let (world, binary) = (World::of(provider).await, binary(provider.name));
@@ -86,7 +86,7 @@ async fn what_was_answered_2xx_outlives_the_process() {
 
 async fn kill(process: u32, after: Duration) {
     sleep(after).await;
-    // One that has ended since is no failure.
+    // The process may have ended already: not an error.
     Command::new("kill")
         .args(["-9", &process.to_string()])
         .status()

@@ -1,4 +1,4 @@
-//! `hookkeeper credentials`: what it says to paste is what the digests that it says to deploy let in.
+//! `hookkeeper credentials`: the printed digests accept the printed credential.
 
 use ingest::Authenticator;
 use lambda_http::http::HeaderMap;
@@ -18,7 +18,7 @@ fn run(arguments: &[&str]) -> Output {
         .unwrap()
 }
 
-/// What is pasted into the provider's settings, and the parameter with its value.
+/// The credential for the provider's settings, and the parameter with its value.
 #[derive(Debug)]
 struct Printed {
     shown: Credential,
@@ -70,7 +70,7 @@ fn printed(arguments: &[&str]) -> Printed {
     }
 }
 
-/// The label under which what was printed is let in with a list of digests.
+/// The label under which a list of digests accepts the printed credential.
 fn label(provider: &str, shown: &Credential, list: &str) -> Option<String> {
     let provider = provider_of(provider);
     let mut headers = HeaderMap::new();
@@ -101,7 +101,7 @@ fn label(provider: &str, shown: &Credential, list: &str) -> Option<String> {
 }
 
 #[test]
-fn what_it_makes_opens_the_gate() {
+fn generated_credentials_authenticate() {
     for provider in providers::ALL {
         let new = printed(&[provider.name, "--label", "new"]);
         let has_key = provider.credentials == Credentials::BasicOrKey;
@@ -133,7 +133,7 @@ fn what_it_makes_opens_the_gate() {
 }
 
 #[test]
-fn a_rotation_lets_both_in_and_then_the_new_one() {
+fn a_rotation_accepts_both_credentials_and_then_the_new_one_only() {
     let old = printed(&["amocrm", "--label", "old"]);
     let new = printed(&["amocrm", "--add", "--label", "new", "--digests", &old.list]);
     for (shown, name) in [(&old.shown, "old"), (&new.shown, "new")] {
@@ -149,7 +149,7 @@ fn a_rotation_lets_both_in_and_then_the_new_one() {
 }
 
 #[test]
-fn what_is_wrong_is_one_sentence() {
+fn wrong_arguments_are_rejected_with_the_reason() {
     let one = printed(&["closer", "--label", "one"]).list;
     let table: [(&[&str], i32, &str); 9] = [
         (&["salesforce"], 2, "it is one of pipedrive, amocrm, closer"),

@@ -1,4 +1,4 @@
-//! `cargo dev` and `cargo hookkeeper events`, as processes: what a newcomer does first.
+//! Runs `cargo dev` and `cargo hookkeeper events` as processes: the first steps of a new user.
 
 use std::{
     fs,
@@ -14,7 +14,7 @@ use testkit::{
     request::basic,
 };
 
-/// Does what a printed `curl` line does, and gives the status line of the answer.
+/// Sends the request of a printed `curl` line, and returns the status line of the response.
 fn paste(curl: &str) -> String {
     let (options, body) = curl.split_once(" -d '").unwrap();
     let body = body.strip_suffix('\'').unwrap();
@@ -43,7 +43,7 @@ fn paste(curl: &str) -> String {
 }
 
 #[test]
-fn what_it_prints_works_when_pasted_and_is_there_after_a_restart() {
+fn printed_commands_work_and_events_survive_a_restart() {
     let folder = tempfile::tempdir().unwrap();
     let data = folder.path().join("dev").to_string_lossy().into_owned();
     let dev = Dev::start(&data);
@@ -79,7 +79,7 @@ fn lines_of(listing: &str) -> usize {
     listing.lines().skip(1).count()
 }
 
-/// Sends a request with these headers besides its length, and gives the whole answer.
+/// Sends a request with these headers and its length, and returns the whole response.
 fn request(port: u16, method: &str, path: &str, headers: &[&str], body: &str) -> String {
     let mut stream = TcpStream::connect(("127.0.0.1", port)).unwrap();
     let headers: String = headers
@@ -165,7 +165,7 @@ fn a_web_page_can_neither_read_nor_delete_the_table() {
 }
 
 #[test]
-fn a_web_page_cannot_deliver_and_a_tunnel_can() {
+fn a_delivery_from_a_web_page_is_refused_and_one_from_a_tunnel_accepted() {
     let dev = Dev::start("memory");
     let port = dev.port();
     let host = format!("host: 127.0.0.1:{port}");
@@ -189,7 +189,7 @@ fn a_web_page_cannot_deliver_and_a_tunnel_can() {
 }
 
 #[test]
-fn a_credential_of_ones_own_is_taken_in_place_of_the_known_one() {
+fn a_custom_credential_replaces_the_default_one() {
     let dev = Dev::start_with("memory", &["--user", "ada:love-lace"]);
     let lines = dev.curl_lines();
     assert_eq!(lines.len(), providers::ALL.len());
@@ -216,7 +216,7 @@ fn a_credential_of_ones_own_is_taken_in_place_of_the_known_one() {
 }
 
 #[test]
-fn a_credential_of_ones_own_comes_by_the_environment_too() {
+fn a_custom_credential_is_read_from_the_environment_too() {
     let output = |user: &str| {
         let arguments = [
             "dev",
@@ -241,7 +241,7 @@ fn a_credential_of_ones_own_comes_by_the_environment_too() {
     assert_eq!(by_option.status.code(), Some(2), "{by_option:?}");
 }
 
-/// What a command that has to end by itself says on the standard error.
+/// The standard error of a command that must end by itself.
 fn refused(command: &mut Command, code: i32) -> String {
     let mut process = command
         .stdout(Stdio::null())
@@ -291,7 +291,7 @@ fn both_ports_are_named_when_both_are_taken() {
 }
 
 #[test]
-fn a_folder_is_used_by_one_at_a_time() {
+fn a_data_folder_is_used_by_one_process_at_a_time() {
     let folder = tempfile::tempdir().unwrap();
     let data = folder.path().join("dev").to_string_lossy().into_owned();
     let first = Dev::start(&data);
@@ -316,7 +316,7 @@ fn a_folder_is_used_by_one_at_a_time() {
 }
 
 #[test]
-fn damaged_data_is_said_to_be_damaged() {
+fn damaged_data_is_reported_with_advice() {
     let folder = tempfile::tempdir().unwrap();
     let data = folder.path().join("dev").to_string_lossy().into_owned();
     let (status, _) = Dev::start(&data).interrupt();
@@ -352,7 +352,7 @@ fn damaged_data_is_said_to_be_damaged() {
 }
 
 #[test]
-fn what_is_wrong_is_one_sentence_that_says_what_to_do() {
+fn errors_are_one_sentence_with_advice() {
     let taken = TcpListener::bind("127.0.0.1:0").unwrap();
     let port = taken.local_addr().unwrap().port().to_string();
     let folder = tempfile::tempdir().unwrap();

@@ -1,4 +1,5 @@
-//! The drain's real binary, as Lambda runs it: what it answers, and what it logs of what it leaves.
+//! Runs the real binary of the drain as Lambda does: its batch responses, and the log lines of the
+//! messages that it leaves in the queue.
 
 use models::{ParseError, Record, Timestamp};
 use serde_json::{Value, json};
@@ -14,7 +15,7 @@ use testkit::{
     world::World,
 };
 
-/// Bytes that zlib makes no smaller.
+/// Bytes that zlib cannot compress.
 fn noise(bytes: usize) -> Vec<u8> {
     let mut random = fastrand::Rng::with_seed(1);
     (0..bytes).map(|_| random.u8(..)).collect()
@@ -37,7 +38,7 @@ fn head(record: &Record) -> Message {
     Message::of(&encode(record.clone()).pop().unwrap())
 }
 
-/// A batch of messages as Lambda hands it over, named by their numbers.
+/// A batch of messages as Lambda passes it, with their numbers as ids.
 fn batch(bodies: &[&str]) -> Value {
     let records = bodies.iter().enumerate().map(|(number, body)| {
         json!({
@@ -49,7 +50,7 @@ fn batch(bodies: &[&str]) -> Value {
     json!({ "Records": records.collect::<Vec<_>>() })
 }
 
-/// The names of the messages that the drain reports.
+/// The ids of the messages that the drain reports as failed.
 fn reported(answer: &Answer) -> Vec<String> {
     let Answer::Response(response) = answer else {
         panic!("{answer:?}")
@@ -69,14 +70,14 @@ fn logged(function: &Function) -> Vec<Value> {
         .collect()
 }
 
-/// As anybody can make it of a key: `printf %s "$pk#$sk" | sha256sum | cut -c1-16`.
+/// The hash of a key, as in a shell: `printf %s "$pk#$sk" | sha256sum | cut -c1-16`.
 fn hash(key: &Key) -> String {
     let digest = Sha256::digest(format!("{}#{}", key.pk, key.sk));
     models::hex(&digest)[..16].to_owned()
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn each_message_that_is_left_has_a_line_that_says_why() {
+async fn each_message_left_in_the_queue_is_logged_with_its_cause() {
     let world = World::of(providers::CLOSER).await;
     let mut function = Function::spawn(binary("drain"), &world.environment()).await;
     let (small, large) = (record(b"small".to_vec()), record(noise(3 * MAX_PART_BYTES)));
@@ -125,7 +126,7 @@ async fn each_message_that_is_left_has_a_line_that_says_why() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_log_that_takes_nothing_ends_no_drain() {
+async fn the_drain_continues_when_the_log_cannot_be_written() {
     let world = World::of(providers::CLOSER).await;
     let full = File::options().write(true).open("/dev/full").unwrap();
     let mut function =

@@ -1,5 +1,5 @@
-//! The promise under faults, over real sockets in real time: what was answered 2xx is kept, and what can be kept is
-//! answered 2xx in time.
+//! Delivery guarantees under faults, over real sockets in real time: deliveries answered 2xx are
+//! stored, and deliveries that can be stored are answered 2xx in time.
 
 use futures_util::{StreamExt, stream};
 use providers::Provider;
@@ -16,15 +16,16 @@ use testkit::{
 };
 use tokio::sync::Mutex;
 
-/// The longest that any delivery is to wait: both shares, and what computing takes in a build for tests. Less than any provider
-/// waits.
+/// Longest allowed latency of a delivery: both time budgets, and the computation of a test build.
+/// It is shorter than the timeout of any provider.
 const LONGEST: Duration = Duration::from_millis(1_800);
-/// What is answered without waiting for a store that hangs.
+/// Longest latency of a response that does not wait for a hanging store.
 const AT_ONCE: Duration = Duration::from_millis(200);
-/// Held by each test: what they measure is not to be each other.
+/// Held by each test, so that no test disturbs the measurement of another one.
 static ALONE: Mutex<()> = Mutex::const_new(());
 
-/// The shapes of deliveries, and how many worlds of them are tried at the same time: one event waits more than it computes.
+/// Shapes of deliveries, and the number of worlds that run at the same time. A delivery of one
+/// event waits more than it computes.
 fn shapes() -> [(Vec<(Provider, u32)>, usize); 2] {
     [
         (providers::ALL.map(|provider| (provider, 1)).to_vec(), 4),
@@ -32,7 +33,7 @@ fn shapes() -> [(Vec<(Provider, u32)>, usize); 2] {
     ]
 }
 
-/// What a world did under a fault.
+/// Result of a world under a fault.
 #[derive(Debug)]
 struct Cell {
     status: i64,
@@ -42,7 +43,7 @@ struct Cell {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn what_is_answered_2xx_is_kept_and_what_can_be_kept_is() {
+async fn deliveries_answered_2xx_are_stored_and_storable_ones_are_answered_2xx() {
     let _alone = ALONE.lock().await;
     let mut matrix = BTreeMap::<(usize, Place), Vec<Cell>>::new();
     for (shapes, concurrent) in shapes() {
@@ -66,7 +67,8 @@ async fn what_is_answered_2xx_is_kept_and_what_can_be_kept_is() {
     print(&matrix);
 }
 
-/// Deliveries before, during and after a fault, each one that is not answered 2xx again, as providers do.
+/// Sends deliveries before, during and after a fault. A delivery that is not answered 2xx is sent
+/// again, as providers do.
 async fn broken(fault: Fault, place: Place, provider: Provider, events: u32) -> Cell {
     let world = World::of(provider).await;
     let case = format!("{fault:?} of {place:?}, {events} of {}", provider.name);
@@ -117,7 +119,7 @@ async fn broken(fault: Fault, place: Place, provider: Provider, events: u32) -> 
     }
 }
 
-/// The matrix as the README has it.
+/// Prints the matrix in the format of the README.
 fn print(matrix: &BTreeMap<(usize, Place), Vec<Cell>>) {
     let mut table =
         "| fault | of the table | of the spool | of both |\n|---|---|---|---|\n".to_owned();
@@ -162,7 +164,7 @@ fn name(fault: Fault) -> &'static str {
 }
 
 #[tokio::test]
-async fn an_environment_that_saw_the_table_fail_goes_to_the_spool_first_and_then_tries_again() {
+async fn after_a_table_failure_the_fallback_queue_comes_first_for_a_while() {
     let _alone = ALONE.lock().await;
     let world = World::of(providers::CLOSER).await;
     world.table.set(Fault::Hang).await;
@@ -198,7 +200,7 @@ async fn an_environment_that_saw_the_table_fail_goes_to_the_spool_first_and_then
 }
 
 #[tokio::test]
-async fn what_was_put_of_a_delivery_is_completed_and_not_doubled() {
+async fn a_half_stored_delivery_is_completed_without_duplicates() {
     let _alone = ALONE.lock().await;
     let world = World::of(providers::AMOCRM).await;
     let body = delivery(&world.provider, 1, 20);
@@ -230,7 +232,7 @@ async fn what_was_put_of_a_delivery_is_completed_and_not_doubled() {
 }
 
 #[tokio::test]
-async fn what_the_spool_fails_of_a_batch_is_sent_again() {
+async fn messages_that_fail_within_a_batch_are_sent_again() {
     let _alone = ALONE.lock().await;
     let world = World::of(providers::AMOCRM).await;
     let body = delivery(&world.provider, 1, 40);
@@ -242,7 +244,7 @@ async fn what_the_spool_fails_of_a_batch_is_sent_again() {
 }
 
 #[tokio::test]
-async fn connections_that_died_in_a_freeze_cost_neither_the_delivery_nor_a_share() {
+async fn dead_connections_after_a_freeze_cost_neither_the_delivery_nor_a_time_budget() {
     let _alone = ALONE.lock().await;
     for (fault, at_most) in [(Fault::Stale, AT_ONCE), (Fault::Silent, SHARE)] {
         let world = World::of(providers::AMOCRM).await;

@@ -1,7 +1,7 @@
-//! amoCRM's form bodies against PHP, which writes them.
+//! Compares our codec of form bodies with PHP, which writes amoCRM's.
 //!
-//! `tests/golden/php.json` was printed by PHP 8.2: of trees of our own, what `http_build_query` makes of them; of odd queries
-//! of our own, what `parse_str` does.
+//! PHP 8.2 printed `tests/golden/php.json`: the output of `http_build_query` for our trees, and
+//! the output of `parse_str` for our odd queries.
 
 use indexmap::IndexMap;
 use models::ParseError;
@@ -72,7 +72,7 @@ fn php() -> Php {
 }
 
 #[test]
-fn what_php_writes_is_read_and_written_alike() {
+fn forms_of_http_build_query_decode_and_encode_to_the_same_bytes() {
     for Encoded { tree, encoded } in php().http_build_query {
         let form = Form::from(tree);
         assert_eq!(encode(&form), encoded);
@@ -87,18 +87,18 @@ fn what_php_writes_is_read_and_written_alike() {
     }
 }
 
-/// Where we differ from PHP on purpose: a name is never mended, cut or dropped, so that nothing is lost that could be told
-/// apart.
+/// Intended differences from PHP: a name is never changed, cut or dropped, so that different
+/// names stay different.
 const DIFFERENT: &[(&str, &str)] = &[
-    // PHP writes `_` for what its variables' names cannot have.
+    // PHP writes `_` for a character that its variable names cannot contain.
     ("a[b=1", r#"{"a":{"[b":"1"}}"#),
     ("a+b=1+2", r#"{"a b":"1 2"}"#),
     ("a.b=1", r#"{"a.b":"1"}"#),
-    // PHP cuts white space off, and everything from a NUL on.
+    // PHP removes white space, and everything from a NUL on.
     (" a=1", r#"{" a":"1"}"#),
     ("a[ ]=1", r#"{"a":{" ":"1"}}"#),
     ("a[%00]=1", r#"{"a":{"\u0000":"1"}}"#),
-    // PHP drops what has no name, or no number left.
+    // PHP drops fields without a name, or without a free number.
     ("=1", r#"{"0":"1"}"#),
     ("[a]=1", r#"{"0":{"a":"1"}}"#),
     ("[]=1", r#"{"0":{"0":"1"}}"#),
@@ -106,12 +106,12 @@ const DIFFERENT: &[(&str, &str)] = &[
         "a[9223372036854775807]=x&a[]=y",
         r#"{"a":{"9223372036854775807":"x","9223372036854775808":"y"}}"#,
     ),
-    // PHP's numbers have a sign.
+    // Numbers of PHP are signed.
     ("a[-5]=x&a[]=y", r#"{"a":{"-5":"x","0":"y"}}"#),
 ];
 
 #[test]
-fn an_odd_query_is_read_as_php_does_or_as_we_say() {
+fn odd_queries_decode_as_in_php_except_for_the_listed_differences() {
     let mut different = DIFFERENT
         .iter()
         .map(|(query, _)| *query)
@@ -126,7 +126,8 @@ fn an_odd_query_is_read_as_php_does_or_as_we_say() {
     assert!(different.is_empty(), "PHP was not asked: {different:?}");
 }
 
-/// Trees of any text under any names but those that brackets cannot say. PHP leaves empty parts out, and so do we.
+/// Trees of any text under any names that brackets can express. PHP omits empty containers, and so
+/// do we.
 fn tree() -> impl Strategy<Value = Form> {
     let name = "[^\\[\\]]{1,8}";
     let parts = move |part: BoxedStrategy<Form>| {
@@ -140,7 +141,7 @@ fn tree() -> impl Strategy<Value = Form> {
     parts(part.boxed())
 }
 
-/// Bodies of few names, so that a field is often given twice, and of all that a name can do wrong.
+/// Bodies with few names, so that fields often repeat, and with every kind of malformed name.
 fn body() -> impl Strategy<Value = String> {
     let words = vec![
         "a",
@@ -164,7 +165,7 @@ fn body() -> impl Strategy<Value = String> {
     proptest::collection::vec(field, 0..4).prop_map(|fields| fields.join("&"))
 }
 
-/// The fields of a body, in an order of their own.
+/// The fields of a body, sorted.
 fn fields(body: &[u8]) -> Vec<(String, String)> {
     let mut fields: Vec<_> = form_urlencoded::parse(body).into_owned().collect();
     fields.sort();
@@ -175,31 +176,31 @@ proptest! {
     #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::default() })]
 
     #[test]
-    fn what_is_written_is_read(tree in tree()) {
+    fn decode_reverses_encode(tree in tree()) {
         prop_assert_eq!(decode(encode(&tree).as_bytes()), Ok(tree));
     }
 
     #[test]
-    fn an_exact_form_says_all_that_its_body_does(body in body()) {
+    fn an_exact_form_has_all_fields_of_its_body(body in body()) {
         if let Ok(Decoded { form, is_exact: true }) = form::decode(body.as_bytes()) {
             prop_assert_eq!(fields(encode(&form).as_bytes()), fields(body.as_bytes()));
         }
     }
 
     #[test]
-    fn whatever_comes_is_read_or_refused(body in any::<Vec<u8>>()) {
+    fn arbitrary_bytes_never_panic(body in any::<Vec<u8>>()) {
         read(&body).ok();
     }
 }
 
 #[test]
-fn the_most_items_without_a_number_are_read_in_time() {
+fn the_maximum_of_unnumbered_items_is_decoded_in_time() {
     let form = decode("a[]=1&".repeat(MAX_FIELDS - 1).as_bytes()).unwrap();
     assert_eq!(form.part("a").unwrap().parts().count(), MAX_FIELDS - 1);
 }
 
 #[test]
-fn what_holds_fields_counts_as_they_do() {
+fn nested_containers_count_as_fields() {
     let too_many = Err(ParseError::TooManyFields { limit: MAX_FIELDS });
     let fields = |number: usize| {
         (0..number).fold(String::new(), |form, number| {
@@ -208,7 +209,7 @@ fn what_holds_fields_counts_as_they_do() {
     };
     assert!(decode(fields(MAX_FIELDS / 2).as_bytes()).is_ok());
     assert_eq!(decode(fields(MAX_FIELDS / 2 + 1).as_bytes()), too_many);
-    // 3 MB that would take half a gigabyte.
+    // A body of 3 MB that would need half a gigabyte of memory.
     let nested = format!("a{}=&", "[]".repeat(MAX_DEPTH));
     assert_eq!(decode(nested.repeat(45_000).as_bytes()), too_many);
 
@@ -220,7 +221,7 @@ fn what_holds_fields_counts_as_they_do() {
 }
 
 #[test]
-fn a_form_and_its_json_are_read_to_the_same_depth() {
+fn a_form_and_its_json_have_the_same_depth_limit() {
     let form = |brackets: usize| decode(format!("a{}=1", "[b]".repeat(brackets)).as_bytes());
     let deepest = form(MAX_DEPTH).unwrap();
     let json = serde_json::to_string(&deepest).unwrap();

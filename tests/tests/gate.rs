@@ -1,4 +1,4 @@
-//! The gate's table: what lets a delivery in, and by which label.
+//! Tables of the authenticator: which credentials it accepts, and under which label.
 
 use base64::{Engine, engine::general_purpose::STANDARD};
 use ingest::{Authenticator, CredentialsError};
@@ -26,7 +26,7 @@ fn list(secrets: &[(&str, &str)]) -> String {
     entries.join(", ")
 }
 
-/// The label by which a gate lets in what shows this header and this query.
+/// The label under which an authenticator accepts a request with this header and this query.
 fn label(gate: &Authenticator, authorization: Option<&str>, query: &str) -> Option<String> {
     let value = authorization.map(|value| HeaderValue::from_bytes(value.as_bytes()).unwrap());
     let headers = HeaderMap::from_iter(value.map(|value| (AUTHORIZATION, value)));
@@ -43,7 +43,7 @@ fn label(gate: &Authenticator, authorization: Option<&str>, query: &str) -> Opti
 }
 
 #[test]
-fn a_header_lets_in_what_it_should() {
+fn a_header_authenticates_only_listed_credentials() {
     let credentials = list(&[
         ("old", "user:first"),
         ("new", "user:second"),
@@ -83,7 +83,7 @@ fn a_header_lets_in_what_it_should() {
         (basic("user:first\n"), None),
         (basic("user:firs"), None),
         (basic("user:firstuser:first"), None),
-        // Given twice, as API Gateway joins it.
+        // Two headers, joined as API Gateway does.
         (format!("{0},{0}", basic("user:first")), None),
         (format!("{}, Bearer x", basic("user:first")), None),
     ];
@@ -98,7 +98,7 @@ fn a_header_lets_in_what_it_should() {
 }
 
 #[test]
-fn a_key_lets_in_where_it_may() {
+fn a_key_authenticates_only_where_the_provider_allows_keys() {
     let [with_keys, without] = providers();
     let (credentials, keys) = (
         list(&[("basic", "user:password")]),
@@ -149,7 +149,7 @@ fn a_key_lets_in_where_it_may() {
     assert_eq!(label(&gate, None, "key=user:password"), None);
 }
 
-/// Of two entries that match, the second one counts: the first match ended nothing early.
+/// If two entries match, the second one counts: the comparison does not stop at the first match.
 #[test]
 fn every_entry_is_compared() {
     let twice = list(&[
@@ -170,7 +170,7 @@ fn every_entry_is_compared() {
 }
 
 #[test]
-fn a_list_is_read_strictly() {
+fn a_malformed_credential_list_is_rejected() {
     let [with_keys, without] = providers();
     let good = accepted("label", "secret");
     let digest = good.trim_start_matches("label:");

@@ -1,5 +1,5 @@
-//! The rule of `models::identity`: two different contents never have one id, and a retry or the copy of a second webhook
-//! has the id of the first.
+//! The rule of `models::identity`: different contents never share an id, and a retry or the copy
+//! from a second webhook has the id of the first delivery.
 
 use models::{Delivery, Event, MAX_EVENTS, ParseError, Timestamp};
 use providers::AMOCRM;
@@ -31,7 +31,7 @@ fn ids_in(provider: &Provider, body: &[u8], request_id: &str) -> Vec<String> {
         .collect()
 }
 
-/// The ids of a body's events, which are the same in another request.
+/// The ids of the events of a body. They are the same in another request.
 fn ids(provider: &Provider, body: &[u8]) -> Vec<String> {
     let ids = ids_in(provider, body, FIRST_REQUEST);
     let retried = ids_in(provider, body, SECOND_REQUEST);
@@ -113,7 +113,7 @@ fn a_pipedrive_event_id_with_other_content_is_another_event() {
 }
 
 #[test]
-fn pipedrive_words_that_read_the_same_when_joined_differ() {
+fn pipedrive_entities_and_ids_that_join_to_the_same_text_differ() {
     let named = |entity: &str, id: &str| {
         let body = with(&pipedrive_v2(), "/meta/entity", entity.into());
         bytes(&with(&body, "/meta/entity_id", id.into()))
@@ -148,7 +148,7 @@ fn a_retry_or_the_copy_of_a_second_webhook_is_the_same_pipedrive_event() {
 }
 
 #[test]
-fn without_an_event_id_the_rest_of_meta_counts_but_not_what_belongs_to_an_attempt_or_a_webhook() {
+fn without_an_event_id_all_of_meta_counts_except_attempt_and_webhook_fields() {
     let original = with(&pipedrive_v2(), "/meta/id", "42".into());
     let attempts = [
         ("/meta/attempt", json!(2)),
@@ -202,7 +202,7 @@ fn a_pipedrive_event_without_a_time_has_an_id_for_each_request() {
 }
 
 #[test]
-fn a_lone_surrogate_is_not_a_text_that_spells_it() {
+fn a_lone_surrogate_differs_from_a_text_that_spells_it() {
     let closer = |name: &str| {
         let customer = format!(r#"{{"id":"c","name":{name}}}"#);
         format!(r#"{{"eventType":"ThreadCreatedEvent","timestamp":1795293781000,"customer":{customer}}}"#).into_bytes()
@@ -230,7 +230,7 @@ fn a_lone_surrogate_is_not_a_text_that_spells_it() {
     );
 }
 
-/// A form with one lead that was updated, and more behind it.
+/// A form with one updated lead, followed by more fields.
 fn lead(more: &str) -> Vec<u8> {
     format!(
         "account[id]=1001&leads[update][0][id]=1&leads[update][0][updated_at]=1795255200&{more}"
@@ -239,7 +239,7 @@ fn lead(more: &str) -> Vec<u8> {
 }
 
 #[test]
-fn what_a_form_loses_when_it_is_decoded_tells_amocrm_events_apart() {
+fn forms_that_differ_only_before_decoding_are_different_amocrm_events() {
     let pairs = [
         // Bytes that are not UTF-8.
         ("leads[update][0][name]=%D0", "leads[update][0][name]=%D1"),
@@ -248,7 +248,7 @@ fn what_a_form_loses_when_it_is_decoded_tells_amocrm_events_apart() {
             "leads[update][0][name]=%EF%BF%BD",
         ),
         ("leads[update][0][%D0]=1", "leads[update][0][%D1]=1"),
-        // A field that is given twice.
+        // A repeated field.
         (
             "leads[update][0][name]=a&leads[update][0][name]=b",
             "leads[update][0][name]=b",
@@ -265,13 +265,13 @@ fn what_a_form_loses_when_it_is_decoded_tells_amocrm_events_apart() {
             "leads[update][0][name][0]=a&leads[update][0][name]=b",
             "leads[update][0][name]=b",
         ),
-        // Text behind a bracket, and a bracket that never closes.
+        // Text after a closing bracket, and an unclosed bracket.
         ("leads[update][0][name]x=b", "leads[update][0][name]y=b"),
         ("leads[update][0][name]x=b", "leads[update][0][name]=b"),
         ("leads[update][0][name=b", "leads[update][0][[name]=b"),
-        // A name that is not there.
+        // An empty name.
         ("leads[update][0][tags][]=b", "leads[update][0][tags][0]=b"),
-        // Fields beside the items.
+        // Fields outside the items.
         ("x=1", "x=2"),
         ("leads[x]=1", "leads[x]=2"),
         ("account[subdomain]=a", "account[subdomain]=b"),
@@ -283,7 +283,7 @@ fn what_a_form_loses_when_it_is_decoded_tells_amocrm_events_apart() {
 }
 
 #[test]
-fn how_a_form_is_written_does_not_matter() {
+fn the_encoding_and_order_of_a_form_do_not_change_the_id() {
     assert_same(
         &AMOCRM,
         &lead("leads[update][0][name]=a+b"),
@@ -295,7 +295,7 @@ fn how_a_form_is_written_does_not_matter() {
 }
 
 #[test]
-fn what_json_loses_as_a_form_tells_amocrm_events_apart() {
+fn json_bodies_that_map_to_the_same_form_are_different_amocrm_events() {
     let lead = |more: &str| {
         let item = format!(r#"{{"id":"1","updated_at":"1795255200",{more}}}"#);
         format!(r#"{{"account":{{"id":"1001"}},"leads":{{"update":[{item}]}}}}"#).into_bytes()
@@ -314,7 +314,7 @@ fn what_json_loses_as_a_form_tells_amocrm_events_apart() {
 }
 
 #[test]
-fn amocrm_words_of_ours_do_not_make_two_events_one() {
+fn amocrm_names_with_the_same_translation_are_different_events() {
     let item = |entity: &str, action: &str| {
         format!("account[id]=1001&{entity}[{action}][0][id]=1&{entity}[{action}][0][updated_at]=1795255200")
             .into_bytes()
@@ -325,7 +325,7 @@ fn amocrm_words_of_ours_do_not_make_two_events_one() {
 }
 
 #[test]
-fn an_amocrm_event_without_a_time_has_an_id_for_each_request_and_place() {
+fn an_amocrm_event_without_a_time_has_an_id_for_each_request_and_position() {
     let body =
         b"leads[status][0][id]=1&leads[status][0][status_id]=2&leads[status][1][id]=1&leads[status][1][status_id]=2";
     let first = ids_in(&AMOCRM, body, FIRST_REQUEST);
@@ -345,7 +345,7 @@ fn amocrm_events_are_not_read_beyond_the_limit() {
             .len(),
         MAX_EVENTS
     );
-    // The next item has no id: reading it would give another reason.
+    // The next item has no id: parsing it would give another reason.
     let one_more = format!("{most}leads[add][{MAX_EVENTS}][name]=x");
     let reason = events(&AMOCRM, one_more.as_bytes(), FIRST_REQUEST).unwrap_err();
     assert_eq!(reason, ParseError::TooManyEvents { limit: MAX_EVENTS });

@@ -1,4 +1,5 @@
-//! The layout: whatever names one provider names them all, and dependencies point one way.
+//! Checks the layout of the workspace: every place that lists providers lists all of them, and
+//! dependencies point in one direction.
 
 use hookkeeper::template::TEMPLATE;
 use providers::{Credentials, Provider};
@@ -12,11 +13,11 @@ use std::{
 };
 use testkit::workspace;
 
-/// Functions that know no provider.
+/// Functions that belong to no provider.
 const OTHER_FUNCTIONS: [&str; 1] = ["drain"];
 
 #[test]
-fn no_place_forgets_a_provider() {
+fn every_provider_is_listed_in_every_place() {
     let template: Value = serde_norway::from_str(TEMPLATE).unwrap();
     let readme = fs::read_to_string(workspace("README.md")).unwrap_or_default();
     let [functions, events, listed, deployed] = [
@@ -85,7 +86,7 @@ fn the_template_runs_each_provider_under_its_name() {
     assert!(wrong.is_empty(), "in template.yaml: {wrong:#?}");
 }
 
-/// What its block of the template forgets or misspells.
+/// Missing or wrong settings in the template of a provider.
 fn wrong_with(provider: Provider, function: &Value, routes: &[&str]) -> Vec<String> {
     let name = provider.name;
     let properties = &function["Properties"];
@@ -142,7 +143,8 @@ fn name(resource: &Value) -> Option<&str> {
         .strip_prefix("functions/")
 }
 
-/// Which crates may name which: a crate those before it alone, and a function no other.
+/// Order of dependencies: a crate may depend only on crates before it, and no function may depend
+/// on another function.
 const LAYERS: [&str; 8] = [
     "shared/models",
     "shared/providers",
@@ -154,7 +156,7 @@ const LAYERS: [&str; 8] = [
     "tests",
 ];
 
-/// What only some may name, and who.
+/// Restricted dependencies, and the crates that may have them.
 const RESERVED: [(&str, &[&str]); 2] = [
     (
         "aws-sdk-",
@@ -181,7 +183,7 @@ struct Package {
 #[derive(Deserialize)]
 struct Dependency {
     name: String,
-    /// Of what stands in this workspace.
+    /// Only for crates of this workspace.
     path: Option<PathBuf>,
 }
 
@@ -232,8 +234,9 @@ fn layer(folder: &str) -> usize {
     layer.unwrap_or_else(|| panic!("{folder} has no layer: which crates may name it?"))
 }
 
-/// What a receiver's cold start has no time for: the default chain of credentials, a second TLS, a big table of anything. (The
-/// reader of the system's certificates is there, and is not run: see `trust.rs`.)
+/// Dependencies that make the cold start of a receiver too slow: the default credential chain, a
+/// second TLS library, and large static tables. (The loader of the system's certificates is
+/// linked, but is not run: see `trust.rs`.)
 const TOO_MUCH: [&str; 7] = [
     "aws-config",
     "aws-lc-rs",
@@ -245,7 +248,7 @@ const TOO_MUCH: [&str; 7] = [
 ];
 
 #[test]
-fn what_is_shipped_stays_small() {
+fn functions_have_no_heavy_dependencies() {
     let cargo = env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
     for function in providers::ALL
         .map(|provider| provider.name)

@@ -1,4 +1,4 @@
-//! Each limit, at it, below it and above it, and bodies of every size that Lambda lets through.
+//! Bodies below, at and above each limit, and bodies of every size that Lambda accepts.
 
 use aws_smithy_runtime_api::client::{
     http::{HttpClient, HttpConnectorSettings, SharedHttpClient, SharedHttpConnector},
@@ -58,7 +58,7 @@ fn with_text(provider: &str, text: &str) -> String {
     }
 }
 
-/// The exact bytes of the delivery that a record was made of.
+/// The exact bytes of the delivery of a record.
 fn bytes(record: &Record) -> Vec<u8> {
     match record {
         Record::Event {
@@ -80,7 +80,7 @@ fn bytes(record: &Record) -> Vec<u8> {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_body_of_any_size_that_lambda_lets_through_is_had_back_byte_for_byte() {
+async fn a_body_of_any_size_that_lambda_accepts_is_restored_byte_for_byte() {
     let _alone = ALONE.lock().await;
     let bodies = [
         (
@@ -136,7 +136,7 @@ async fn a_body_of_any_size_that_lambda_lets_through_is_had_back_byte_for_byte()
     }
 }
 
-/// A record of several parts.
+/// A record with several chunks.
 fn large() -> Record {
     let arrival = Timestamp::from_epoch(1_795_255_200).unwrap();
     Record::Quarantined {
@@ -153,7 +153,7 @@ fn large() -> Record {
 }
 
 #[tokio::test]
-async fn what_is_half_written_is_not_there_and_an_item_without_its_parts_is_an_error() {
+async fn a_half_written_record_is_not_visible_and_a_missing_chunk_is_an_error() {
     let items = encode(large());
     let key = Key::of(&large());
     for missing in 0..items.len() {
@@ -173,7 +173,7 @@ async fn what_is_half_written_is_not_there_and_an_item_without_its_parts_is_an_e
                 "without the item itself"
             );
         } else {
-            // No writer puts an item before its parts.
+            // No writer puts an item before its chunks.
             let errors = [one.unwrap_err().to_string(), all.unwrap_err().to_string()];
             assert!(
                 errors
@@ -191,7 +191,7 @@ async fn what_is_half_written_is_not_there_and_an_item_without_its_parts_is_an_e
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn an_item_is_put_after_its_parts() {
+async fn an_item_is_put_after_its_chunks() {
     let parts = encode(large()).len() - 1;
     for put in 0..parts {
         let world = World::of(providers::CLOSER).await;
@@ -214,9 +214,9 @@ async fn an_item_is_put_after_its_parts() {
     }
 }
 
-/// However long the rest waits in the spool.
+/// The time in the fallback queue does not change the expiry.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn all_items_of_a_record_expire_at_the_time_that_was_set_when_it_was_received() {
+async fn all_items_of_a_record_expire_at_the_time_set_on_arrival() {
     let retention = Some(Duration::from_hours(24));
     let world = World::with(providers::CLOSER, &CLIENT, |settings| Settings {
         retention,
@@ -242,7 +242,7 @@ async fn all_items_of_a_record_expire_at_the_time_that_was_set_when_it_was_recei
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn the_drain_places_an_item_once_its_parts_are_there_and_leaves_what_is_none() {
+async fn the_drain_puts_an_item_after_its_chunks_and_leaves_malformed_messages() {
     let broken = World::of(providers::CLOSER).await;
     broken.table.set(Fault::Refused).await;
     assert_eq!(broken.send(bytes(&large())).await.status, 200);
@@ -297,10 +297,10 @@ async fn the_drain_places_an_item_once_its_parts_are_there_and_leaves_what_is_no
     assert_eq!(bytes(&kept.records().await.unwrap()[0]), bytes(&large()));
 }
 
-/// A body of so much of something.
+/// Makes a body with a given amount of something.
 type Make = fn(&Provider, usize) -> String;
 
-/// What limits a body: whose, how much, of what, and the reason that names it.
+/// Limits of a body: the provider, the limit, the function that makes the body, and the reason.
 const LIMITS: [(Provider, usize, Make, &str); 13] = [
     (providers::PIPEDRIVE, json::MAX_DEPTH, nested, "too_deep"),
     (providers::CLOSER, json::MAX_DEPTH, nested, "too_deep"),
@@ -367,12 +367,13 @@ const LIMITS: [(Provider, usize, Make, &str); 13] = [
     ),
 ];
 
-/// So many levels, that of the body being the first.
+/// A body with this number of levels. The body itself is the first level.
 fn nested(provider: &Provider, levels: usize) -> String {
     let deep = format!("{}{}", "[".repeat(levels - 1), "]".repeat(levels - 1));
     match provider.name {
         "amocrm" => {
-            // Below leads, which has no brackets in a form either, add, 0 and deep are levels too.
+            // Below `leads`, which has no brackets in a form either, `add`, `0` and `deep` are
+            // levels too.
             let deep = format!("{}1{}", "[".repeat(levels - 3), "]".repeat(levels - 3));
             format!(
                 r#"{{"leads":{{"add":{{"0":{{"id":1,"updated_at":1795255200,"deep":{deep}}}}}}}}}"#
@@ -392,7 +393,7 @@ fn brackets(provider: &Provider, levels: usize) -> String {
 
 fn fields(provider: &Provider, count: usize) -> String {
     let body = event(provider.name, 1);
-    // leads, add and 0 count too.
+    // `leads`, `add` and `0` count too.
     let more = count - 3 - body.split('&').count();
     (0..more).fold(body, |mut body, number| {
         write!(body, "&leads[add][0][{number}]=").unwrap();
@@ -434,7 +435,7 @@ fn action(provider: &Provider, length: usize) -> String {
 }
 
 #[tokio::test]
-async fn what_is_over_a_limit_is_quarantined_with_the_reason_that_names_it() {
+async fn a_body_above_a_limit_is_quarantined_with_the_reason_of_that_limit() {
     let _alone = ALONE.lock().await;
     for (provider, limit, make, reason) in LIMITS {
         for amount in [limit - 1, limit, limit + 1] {
@@ -463,7 +464,7 @@ async fn what_is_over_a_limit_is_quarantined_with_the_reason_that_names_it() {
 }
 
 #[tokio::test]
-async fn what_would_be_no_key_is_quarantined_and_what_is_odd_is_kept() {
+async fn a_body_without_a_valid_key_is_quarantined_and_odd_values_are_stored() {
     let lead = "leads[add][0][updated_at]=1795255200&leads[add][0][id]=";
     let cases = [
         (
@@ -537,7 +538,7 @@ async fn what_would_be_no_key_is_quarantined_and_what_is_odd_is_kept() {
 }
 
 #[tokio::test]
-async fn as_many_events_as_a_delivery_may_have_are_answered_in_time_whatever_the_table_does() {
+async fn the_maximum_of_events_is_answered_in_time_whatever_the_table_does() {
     let _alone = ALONE.lock().await;
     let provider = providers::AMOCRM;
     let body = form_of(&provider, MAX_EVENTS);
@@ -561,7 +562,7 @@ async fn as_many_events_as_a_delivery_may_have_are_answered_in_time_whatever_the
     }
 }
 
-/// A transport that panics some times, and then works.
+/// An HTTP transport that panics a number of times, and then works.
 #[derive(Debug)]
 struct Panicking {
     times: AtomicUsize,
@@ -585,7 +586,7 @@ impl HttpClient for Panicking {
 }
 
 #[tokio::test]
-async fn a_panic_on_the_way_to_the_table_costs_a_delivery_its_reading_at_most() {
+async fn a_panic_in_the_transport_quarantines_the_delivery_or_is_a_503() {
     for (times, status) in [(1, 200), (2, 503)] {
         let http = Panicking {
             times: times.into(),

@@ -1,10 +1,12 @@
-//! Everything that an outsider can observe, compared with golden files: the stored items, the status and the log line of
-//! every sample and corpus body, the help of every command, and the template's resources and outputs.
+//! Compares the observable behavior with golden files: the stored items, the status and the log
+//! line of every sample and corpus body, the help of every command, and the resources and outputs
+//! of the template.
 //!
-//! A refactoring changes none of it. After a change that is meant, `UPDATE_GOLDEN=1 cargo test --test oracle` writes the
-//! files again (with `WEBHOOK_CORPUS` set, those of the corpus too). Read their diff.
+//! A refactoring changes none of it. After an intended change,
+//! `UPDATE_GOLDEN=1 cargo test --test oracle` writes the files again (with `WEBHOOK_CORPUS` set,
+//! those of the corpus too). Read their diff.
 //!
-//! Of a corpus body the golden file has a digest of what became of it and nothing else.
+//! For a corpus body, the golden file contains only a digest of the result.
 
 use aws_sdk_dynamodb::{Client, types::AttributeValue};
 use base64::{Engine, engine::general_purpose::STANDARD};
@@ -32,7 +34,7 @@ use testkit::{
     workspace,
 };
 
-/// The stack of one provider: its function's real binary over a table in memory.
+/// The stack of one provider: the real binary of its function with a table in memory.
 struct Observed {
     function: Function,
     client: Client,
@@ -69,7 +71,8 @@ impl Observed {
         }
     }
 
-    /// What becomes of one event: the status, the log line and all stored items. The table is empty again afterwards.
+    /// The result of one event: the status, the log line and all stored items. The table is empty
+    /// again afterwards.
     async fn observe(&mut self, event: Vec<u8>) -> Value {
         let status = self.function.invoke(event).await.status();
         let stdout = self.function.stdout();
@@ -102,7 +105,7 @@ impl Observed {
     }
 }
 
-/// A log line without what differs from run to run: the duration and the time.
+/// A log line without the values that differ between runs: the duration and the time.
 fn log_line(line: &str) -> Value {
     let mut line: Value = serde_json::from_str(line).unwrap();
     line["latency_ms"] = Value::Null;
@@ -117,7 +120,7 @@ fn plain(item: &HashMap<String, AttributeValue>) -> Value {
     let value = |(name, value): (&String, &AttributeValue)| {
         let value = match (&**name, value) {
             ("kept" | "recordedtime", AttributeValue::S(_)) => Value::Null,
-            // The shard depends on the id alone.
+            // The shard depends only on the id.
             ("hour" | "hourshard", AttributeValue::S(text)) => {
                 text.split_once('#').unwrap().1.into()
             }
@@ -204,7 +207,7 @@ async fn every_corpus_body_is_stored_answered_and_logged_as_before() {
 }
 
 #[test]
-fn every_command_says_the_same_in_its_help() {
+fn the_help_of_every_command_is_unchanged() {
     let mut golden = String::new();
     add_help(&mut golden, &[]);
     compare("observed/help.txt", &golden);

@@ -1,4 +1,5 @@
-//! Parts of records that are too large for one item: they belong to one record and one set of bytes, and go with it.
+//! Chunks of records that are too large for one item: they belong to one record and one set of
+//! bytes, and are removed with it.
 
 use aws_sdk_dynamodb::types::AttributeValue;
 use models::{Body, Delivery, Event, ParseError, Record, Timestamp};
@@ -19,13 +20,13 @@ const SPAN: [&str; 4] = ["--since", "2026-11-20", "--until", "2026-11-23"];
 const EARLY: i64 = 4_102_444_800;
 const LATE: i64 = EARLY + 82_800;
 
-/// Text that compresses to three quarters: more than one part of it.
+/// Text that compresses to three quarters and needs more than one chunk.
 fn noise() -> String {
     let mut random = fastrand::Rng::with_seed(1);
     (0..700_000).map(|_| random.alphanumeric()).collect()
 }
 
-/// A Closer event of several parts, with spaces that are no part of its content.
+/// A Closer event with several chunks, and with spaces that do not belong to its content.
 fn large_event(spaces: usize) -> Record {
     let body = event("closer", 1);
     let body = body.strip_suffix('}').unwrap();
@@ -33,7 +34,7 @@ fn large_event(spaces: usize) -> Record {
     records(&providers::CLOSER, &body).remove(0)
 }
 
-/// An amoCRM event of several parts that has no time of its own, as one request delivers it.
+/// An amoCRM event of one request, with several chunks and without a time of its own.
 fn large_timeless_event(request_id: &str) -> Record {
     let delivery = Delivery {
         body: format!("leads[add][0][id]=1&leads[add][0][name]={}", noise()).into_bytes(),
@@ -44,7 +45,7 @@ fn large_timeless_event(request_id: &str) -> Record {
     Record::of("amocrm", &delivery, (providers::AMOCRM.read)(&delivery)).remove(0)
 }
 
-/// A quarantined delivery of several parts.
+/// A quarantined delivery with several chunks.
 fn large_quarantined(body: &str) -> Record {
     let delivery = testkit::site::delivery(body);
     Record::of("closer", &delivery, Err(ParseError::Panicked)).remove(0)
@@ -70,7 +71,7 @@ fn bytes(record: &Record) -> Vec<u8> {
     }
 }
 
-/// All items of the table, as they stand there.
+/// All items of the table, as they are stored.
 async fn items(site: &Site) -> Vec<Item> {
     let scan = site
         .client()
@@ -131,7 +132,7 @@ async fn assert_is_empty(site: &Site, case: &str) {
     assert!(left.is_empty(), "{case} leaves {left:?}");
 }
 
-/// All orders in which two writers of so many steps each can take them: which writer takes each step.
+/// All interleavings of two writers with these numbers of steps: the writer of each step.
 fn interleavings(first: usize, second: usize) -> Vec<Vec<usize>> {
     if first + second == 0 {
         return vec![Vec::new()];
@@ -151,7 +152,7 @@ fn interleavings(first: usize, second: usize) -> Vec<Vec<usize>> {
 }
 
 #[tokio::test]
-async fn two_writers_of_one_record_never_mix_their_parts_and_removing_it_removes_both_sets() {
+async fn two_writers_never_mix_their_chunks_and_a_removal_removes_both_sets() {
     let site = Site::start().await;
     for records in [
         [large_event(0), large_event(3)],
@@ -188,7 +189,7 @@ async fn two_writers_of_one_record_never_mix_their_parts_and_removing_it_removes
 }
 
 #[tokio::test]
-async fn equal_bytes_of_two_records_expire_with_each_of_them() {
+async fn equal_chunks_of_two_records_expire_with_their_own_record() {
     let site = Site::start().await;
     let [first, second] = ["one", "two"].map(large_timeless_event);
     assert_eq!(bytes(&first), bytes(&second));
@@ -206,7 +207,7 @@ async fn equal_bytes_of_two_records_expire_with_each_of_them() {
 }
 
 #[tokio::test]
-async fn parts_of_an_attempt_that_failed_stay_as_long_as_the_record_that_a_retry_writes() {
+async fn chunks_of_a_failed_attempt_live_as_long_as_the_record_of_the_retry() {
     for (of_the_attempt, of_the_retry) in [
         (Some(EARLY), Some(LATE)),
         (Some(EARLY), None),
@@ -235,7 +236,7 @@ async fn parts_of_an_attempt_that_failed_stay_as_long_as_the_record_that_a_retry
 }
 
 #[tokio::test]
-async fn parts_expire_with_their_record_and_those_of_the_quarantine_never() {
+async fn chunks_expire_with_their_record_and_quarantined_chunks_never() {
     let site = Site::start().await;
     site.put(&[large_event(0)], Some(EARLY)).await;
     let times: Vec<_> = items(&site).await.iter().map(expires).collect();
@@ -248,7 +249,7 @@ async fn parts_expire_with_their_record_and_those_of_the_quarantine_never() {
 }
 
 #[tokio::test]
-async fn a_record_in_the_place_of_another_leaves_no_parts_of_it() {
+async fn replacing_a_record_removes_the_chunks_of_the_old_one() {
     let site = Site::start().await;
     let (old, new) = (large_event(0), large_event(3));
     site.put(std::slice::from_ref(&old), Some(EARLY)).await;
@@ -268,9 +269,9 @@ async fn a_record_in_the_place_of_another_leaves_no_parts_of_it() {
     site.table.remove(&Key::of(&new)).await.unwrap();
 }
 
-/// A sender chooses its subject, and so may give it the name of another subject's parts.
+/// A sender chooses the subject, so it can equal the name of another subject's chunks.
 #[tokio::test]
-async fn an_event_whose_subject_reads_like_a_place_of_parts_is_an_event() {
+async fn a_subject_that_looks_like_a_chunk_key_is_still_an_event() {
     let site = Site::start().await;
     let large = large_event(0);
     let odd = altered(
@@ -297,7 +298,7 @@ async fn an_event_whose_subject_reads_like_a_place_of_parts_is_an_event() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn nothing_of_a_large_delivery_is_left_when_it_is_dropped() {
+async fn dropping_a_large_delivery_removes_all_its_items() {
     let site = Site::start().await;
     site.put(&[large_quarantined(&noise())], None).await;
     assert!(
@@ -308,7 +309,7 @@ async fn nothing_of_a_large_delivery_is_left_when_it_is_dropped() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn nothing_of_a_large_delivery_is_left_in_the_quarantine_when_it_is_replayed() {
+async fn replaying_a_large_delivery_removes_all_its_items_from_the_quarantine() {
     let site = Site::start().await;
     let readable = large_event(0);
     site.put(
@@ -327,7 +328,7 @@ async fn nothing_of_a_large_delivery_is_left_in_the_quarantine_when_it_is_replay
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn nothing_of_a_large_event_is_left_where_it_stood_when_it_is_moved() {
+async fn moving_a_large_event_removes_all_items_of_its_old_key() {
     let site = Site::start().await;
     let readable = large_event(0);
     let old = altered(&readable, |event: &mut Event| {
@@ -370,11 +371,11 @@ fn through(proxy: &Proxy) -> Table {
     Table::new(&Client::new(), &settings)
 }
 
-/// How many requests the removal of a record takes at the most.
+/// Maximum number of requests for the removal of a record.
 const REQUESTS: usize = 12;
 
 #[tokio::test(flavor = "multi_thread")]
-async fn an_interrupted_removal_is_never_seen_as_a_broken_record_and_is_finished_by_the_next_one() {
+async fn an_interrupted_removal_is_not_a_broken_record_and_the_next_one_finishes_it() {
     let record = large_event(0);
     let key = Key::of(&record);
     let mut interrupted = 0;
@@ -414,7 +415,8 @@ async fn items_of(site: &Site, key: &Key) -> usize {
     usize::from(site.table.get(key).await.unwrap().is_some())
 }
 
-/// Begins to remove a record, and ends after the requests that mark it and delete one of its parts.
+/// Begins to remove a record, and stops after the requests that mark it and delete one of its
+/// chunks.
 async fn begin_removal(site: &Site, key: &Key) {
     let proxy = Proxy::start(&site.endpoint());
     proxy.set_after(3, Fault::InternalError).await;
@@ -427,7 +429,7 @@ async fn begin_removal(site: &Site, key: &Key) {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn commands_finish_a_removal_that_was_interrupted() {
+async fn commands_finish_an_interrupted_removal() {
     let site = Site::start().await;
     let event = large_event(0);
     let delivery = large_quarantined(&noise());
@@ -460,7 +462,7 @@ async fn commands_finish_a_removal_that_was_interrupted() {
 }
 
 #[tokio::test]
-async fn a_shared_body_stays_as_long_as_the_events_of_a_later_delivery_that_name_it() {
+async fn a_shared_body_lives_as_long_as_the_events_of_a_later_delivery() {
     let timeless = |request_id: &str| {
         let delivery = Delivery {
             body: b"leads[call_in][0][id]=1&leads[call_in][1][id]=2".to_vec(),

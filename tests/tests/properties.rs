@@ -1,5 +1,6 @@
-//! Laws that hold for any input: what comes with credentials is answered 200 in time and can be had back byte for byte,
-//! readers are total and repeat themselves, and how JSON is written does not matter to what it is.
+//! Property tests for any input: an authenticated delivery is answered 200 in time and stored byte
+//! for byte, parsers are total and deterministic, and the formatting of JSON does not change its
+//! identity.
 
 use axum::body::Bytes;
 use hookkeeper::{
@@ -45,7 +46,7 @@ proptest! {
     #![proptest_config(cases(150))]
 
     #[test]
-    fn what_comes_with_credentials_is_kept_as_it_came(
+    fn authenticated_deliveries_are_stored_byte_for_byte(
         provider in select(providers::ALL.to_vec()),
         body in body(),
         headers in headers(),
@@ -79,7 +80,7 @@ proptest! {
     #![proptest_config(cases(1_000))]
 
     #[test]
-    fn a_reader_is_total_and_repeats_itself(provider in select(providers::ALL.to_vec()), body in body()) {
+    fn a_parser_is_total_and_deterministic(provider in select(providers::ALL.to_vec()), body in body()) {
         let delivery = delivery(body);
         let read = || (provider.read)(&delivery).map(|events| {
             events.into_iter().map(|event| serde_json::to_string(&event).unwrap()).collect::<Vec<_>>()
@@ -88,13 +89,13 @@ proptest! {
     }
 
     #[test]
-    fn how_json_is_written_does_not_matter(tree in tree(), one in vec(any::<u8>(), 1..9), other in vec(any::<u8>(), 1..9)) {
+    fn json_formatting_does_not_change_ids(tree in tree(), one in vec(any::<u8>(), 1..9), other in vec(any::<u8>(), 1..9)) {
         prop_assert_eq!(canonical(&tree.written(&one)), canonical(&tree.written(&other)));
         prop_assert_eq!(id(&tree.written(&one)), id(&tree.written(&other)));
     }
 
     #[test]
-    fn what_json_says_does(tree in tree(), nth in any::<prop::sample::Index>()) {
+    fn json_content_changes_ids(tree in tree(), nth in any::<prop::sample::Index>()) {
         let mut changed = tree.clone();
         let mut scalars = changed.scalars();
         prop_assume!(!scalars.is_empty());
@@ -109,7 +110,7 @@ proptest! {
     #![proptest_config(cases(4_000))]
 
     #[test]
-    fn two_texts_have_one_canonical_form_if_and_only_if_they_say_the_same(
+    fn two_texts_have_one_canonical_form_if_and_only_if_their_content_is_equal(
         one in said(),
         other in said(),
         choices in vec(any::<u8>(), 1..9),
@@ -120,17 +121,18 @@ proptest! {
     }
 }
 
-/// JSON as what it says, with all that a [`Tree`] cannot have: lone surrogates, and a key that is there twice.
+/// Content of a JSON text, with everything that a [`Tree`] cannot have: lone surrogates and
+/// duplicate keys.
 #[derive(Debug, Clone, PartialEq)]
 enum Said {
     Literal(&'static str),
-    /// In units of UTF-16, as escapes have them.
+    /// UTF-16 code units, as in escapes.
     Text(Vec<u16>),
     List(Vec<Said>),
     Object(Vec<(Vec<u16>, Said)>),
 }
 
-/// Few and small ones, so that two of them are often the same or nearly so.
+/// Small values from a small set, so that two of them are often equal or nearly equal.
 fn said() -> impl Strategy<Value = Said> {
     let units = vec(
         select(vec![0xd83d, 0xde00, 0x22, 0x5c, 0x75, 0x64, 0x61, 0xfffd]),
@@ -159,7 +161,7 @@ fn said() -> impl Strategy<Value = Said> {
 }
 
 impl Said {
-    /// The same with the keys of its objects in order, those of one key as they stand.
+    /// The same with sorted object keys. Members with the same key keep their order.
     fn sorted(&self) -> Self {
         match self {
             Self::Literal(_) | Self::Text(_) => self.clone(),
@@ -175,7 +177,8 @@ impl Said {
         }
     }
 
-    /// Its text. The choices, taken in turn, say where white space is, what is escaped, and in which order keys stand.
+    /// Its text. The choices, taken in turn, set the white space, the escapes and the order of the
+    /// keys.
     fn written(&self, choices: &[u8]) -> String {
         let mut out = String::new();
         self.write(&mut out, &mut choices.iter().copied().cycle());
@@ -250,7 +253,7 @@ fn canonical(text: &str) -> Vec<u8> {
     json::canonical(json::check(text.as_bytes()).unwrap(), &[])
 }
 
-/// The id of an event that says this somewhere.
+/// The id of an event that contains this text.
 fn id(text: &str) -> String {
     let body = format!(
         r#"{{"eventType":"ThreadClosedEvent","timestamp":1795293781000,"customer":{{"id":"c"}},"messageHistory":{text}}}"#
@@ -260,18 +263,19 @@ fn id(text: &str) -> String {
 }
 
 #[test]
-fn no_event_is_an_error() {
+fn malformed_payloads_never_fail_the_invocation() {
     let events =
         |_| (tree(), vec(any::<u8>(), 1..9)).prop_map(|(tree, choices)| tree.written(&choices));
     through_real_binaries(events, |answer| matches!(answer, Answer::Response(_)));
 }
 
 #[test]
-fn nothing_beside_body_and_credentials_costs_a_delivery() {
+fn members_beside_body_and_credentials_never_fail_a_delivery() {
     through_real_binaries(spoiled, |answer| answer.status() == 200);
 }
 
-/// Hands each provider's process any of the events, and holds the answers against the law.
+/// Passes generated events to the process of each provider, and checks the responses against the
+/// property.
 fn through_real_binaries<S: Strategy<Value = String>>(
     events: impl Fn(Provider) -> S,
     law: impl Fn(&Answer) -> bool,
@@ -294,7 +298,7 @@ fn through_real_binaries<S: Strategy<Value = String>>(
     }
 }
 
-/// The event of a good delivery, with a member and headers that anything may stand in.
+/// The event of a valid delivery, with one member and headers of any content.
 fn spoiled(provider: Provider) -> impl Strategy<Value = String> {
     let Value::Object(event) = Request::post(provider.name, &request::event(provider.name, 1)).0
     else {
@@ -328,7 +332,7 @@ fn spoiled(provider: Provider) -> impl Strategy<Value = String> {
         })
 }
 
-/// Bodies that a provider sends, bodies that are nearly such, and any bytes.
+/// Bodies that a provider sends, small variations of them, and any bytes.
 fn body() -> impl Strategy<Value = Vec<u8>> {
     prop_oneof![
         2 => (tree(), vec(any::<u8>(), 1..9)).prop_map(|(tree, choices)| tree.written(&choices).into_bytes()),
@@ -465,7 +469,7 @@ fn text() -> impl Strategy<Value = String> {
     ]
 }
 
-/// JSON as what it says, of which there are many ways to write it.
+/// Content of a JSON text, which can be formatted in many ways.
 #[derive(Debug, Clone)]
 enum Tree {
     /// A number, `true`, `false` or `null`.
@@ -533,7 +537,8 @@ impl From<Value> for Tree {
 }
 
 impl Tree {
-    /// Its text. The choices, taken in turn, say in which order members stand, where white space is, and what is escaped.
+    /// Its text. The choices, taken in turn, set the order of the members, the white space and the
+    /// escapes.
     fn written(&self, choices: &[u8]) -> String {
         let mut out = String::new();
         self.write(&mut out, &mut choices.iter().copied().cycle());
@@ -586,7 +591,7 @@ impl Tree {
         }
     }
 
-    /// Makes a scalar another one, as like it as can be.
+    /// Changes a scalar to another one that is as similar as possible.
     fn change(&mut self) {
         *self = match self {
             Self::Text(text) => Self::Text(format!("{text}\0")),
@@ -618,7 +623,7 @@ fn write_text(text: &str, out: &mut String, choices: &mut impl Iterator<Item = u
     out.push('"');
 }
 
-/// What [`Tree::written`] writes is JSON, and says what the tree does.
+/// [`Tree::written`] returns JSON with the content of the tree.
 #[test]
 fn a_tree_is_written_as_json() {
     let tree = Tree::Object(

@@ -1,4 +1,5 @@
-//! `hookkeeper replay` and `hookkeeper quarantine`, as processes: what an older reader made of a delivery is put right.
+//! Runs `hookkeeper replay` and `hookkeeper quarantine` as processes: they correct the events that
+//! an older parser made of a delivery.
 
 use models::{Body, Delivery, ParseError, Record};
 use snapbox::{assert_data_eq, str};
@@ -21,13 +22,13 @@ const SPAN: [&str; 4] = ["--since", "2026-11-20", "--until", "2026-11-23"];
 const THREE: &str = "leads[add][0][id]=1&leads[add][0][updated_at]=1795255200&leads[add][1][id]=2&leads[add][1][updated_at]=\
     1795255200&leads[add][2][id]=3&leads[add][2][updated_at]=1795255200&account[id]=1001";
 
-/// A delivery as a reader quarantined it that could not read it.
+/// A delivery that an older parser could not parse and quarantined.
 fn quarantined(provider: &str, body: &str) -> Record {
     let records = Record::of(provider, &delivery(body), Err(ParseError::Panicked));
     records.into_iter().next().unwrap()
 }
 
-/// All that the table has, by its keys: what it is, and when it goes.
+/// All records of the table by their keys: the items and the expiry time.
 async fn all(site: &Site) -> BTreeMap<Key, (Vec<Item>, Option<i64>)> {
     let mut all = BTreeMap::new();
     for record in site.table.records().await.unwrap() {
@@ -38,7 +39,7 @@ async fn all(site: &Site) -> BTreeMap<Key, (Vec<Item>, Option<i64>)> {
     all
 }
 
-/// What the table has of records that this version makes.
+/// The content of a table with these records, which this version makes.
 async fn all_of(
     records: &[Record],
     expires: Option<i64>,
@@ -49,7 +50,7 @@ async fn all_of(
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn an_event_that_is_read_differently_is_changed_in_its_place() {
+async fn an_event_that_parses_differently_is_changed_in_place() {
     let site = Site::start().await;
     let new = records(&providers::CLOSER, &event("closer", 1));
     let old = altered(&new[0], |event| {
@@ -137,9 +138,10 @@ async fn events_of_one_delivery_are_moved_each_to_the_key_of_its_item() {
     }
 }
 
-/// Of an item that this version overlooks, of two that cannot be told apart, and of a delivery that was read as one event.
+/// Cases: an item that this version does not find, two items that are indistinguishable, and a
+/// delivery that was parsed as one event.
 #[tokio::test(flavor = "multi_thread")]
-async fn an_event_that_this_version_does_not_read_from_its_delivery_stays() {
+async fn an_event_that_this_version_cannot_find_in_its_delivery_is_unchanged() {
     let three = records(&providers::AMOCRM, THREE);
     let overlooked = altered(&three[1], |event| {
         event.subject = "thing/9".to_owned();
@@ -160,7 +162,7 @@ async fn an_event_that_this_version_does_not_read_from_its_delivery_stays() {
     };
     for (old, new) in [(overlooked, &three), (one_of_two, &twice), (alone, &three)] {
         let site = Site::start().await;
-        // A delivery of one event has no body of its own; those of its events that are there have one.
+        // A delivery of one event has no separate body record; its stored events contain the body.
         site.put(new, Some(EXPIRES)).await;
         site.put(std::slice::from_ref(&old), Some(EXPIRES)).await;
         let before = all(&site).await;
@@ -178,7 +180,7 @@ async fn an_event_that_this_version_does_not_read_from_its_delivery_stays() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn an_event_whose_body_is_not_in_the_table_is_reported_and_the_others_are_read_again() {
+async fn an_event_without_a_stored_body_is_reported_and_the_others_are_replayed() {
     let site = Site::start().await;
     let three = records(&providers::AMOCRM, THREE);
     let one = records(&providers::CLOSER, &event("closer", 1));
@@ -216,7 +218,7 @@ async fn an_event_whose_body_is_not_in_the_table_is_reported_and_the_others_are_
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn an_event_that_a_reader_overlooked_is_added_to_its_delivery() {
+async fn an_event_that_an_older_parser_missed_is_added_to_its_delivery() {
     let site = Site::start().await;
     let new = records(&providers::AMOCRM, THREE);
     site.put(&new[..3], None).await;
@@ -230,7 +232,7 @@ async fn an_event_that_a_reader_overlooked_is_added_to_its_delivery() {
 
 /// The first attempt stored some events and not the body. The retry has another request id.
 #[tokio::test(flavor = "multi_thread")]
-async fn a_retry_stores_the_body_that_the_events_of_a_half_stored_attempt_name() {
+async fn a_retry_stores_the_missing_body_of_a_half_stored_attempt() {
     let site = Site::start().await;
     let first = records(&providers::AMOCRM, THREE);
     assert!(
@@ -270,7 +272,7 @@ async fn a_retry_stores_the_body_that_the_events_of_a_half_stored_attempt_name()
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn an_event_that_can_no_longer_be_read_stays() {
+async fn an_event_that_no_longer_parses_is_unchanged() {
     let site = Site::start().await;
     let Record::Event { event, origin, .. } = &records(&providers::AMOCRM, &event("amocrm", 1))[0]
     else {
@@ -299,7 +301,7 @@ async fn an_event_that_can_no_longer_be_read_stays() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_filter_leaves_the_rest_as_it_is() {
+async fn a_filter_limits_which_events_are_replayed() {
     let site = Site::start().await;
     let new = records(&providers::CLOSER, &event("closer", 1));
     site.put(
@@ -323,7 +325,7 @@ async fn a_filter_leaves_the_rest_as_it_is() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn what_can_be_read_now_leaves_the_quarantine() {
+async fn deliveries_that_parse_now_leave_the_quarantine() {
     let site = Site::start().await;
     site.put(
         &[
@@ -476,9 +478,9 @@ async fn a_large_quarantine_is_read_page_by_page() {
     assert_eq!(list.lines().count(), 40);
 }
 
-/// Whatever the command was about when it was killed, running it again comes to the same end.
+/// After the command is killed at any moment, a second run gives the same result.
 #[tokio::test(flavor = "multi_thread")]
-async fn an_interruption_loses_nothing_and_doubles_nothing() {
+async fn an_interrupted_replay_neither_loses_nor_duplicates_events() {
     let site = Site::start().await;
     let mut right = Vec::new();
     for number in 0..60 {

@@ -1,8 +1,8 @@
-//! Every sample of `events/` through the door: it must end as its file name says (`events/README.md`), and what is stored
-//! of it must be what `tests/golden/<provider>.json` says.
+//! Sends every sample of `events/` through the request path: it must get the verdict in its file
+//! name (`events/README.md`), and the stored records must equal `tests/golden/<provider>.json`.
 //!
-//! After a change that is meant, `UPDATE_GOLDEN=1 cargo test` writes the golden files anew: read their diff, an `id` that
-//! changed is an event that will be kept twice.
+//! After an intended change, `UPDATE_GOLDEN=1 cargo test` overwrites the golden files. Read their
+//! diff: an event whose `id` changed will be stored twice.
 
 use base64::{Engine, engine::general_purpose::STANDARD};
 use ingest::Verdict;
@@ -17,13 +17,13 @@ use testkit::{
 };
 
 struct Sample {
-    /// Its file's, without the extension.
+    /// The file name without the extension.
     name: String,
     event: ApiGatewayV2httpRequest,
 }
 
 impl Sample {
-    /// What its name says after the first dot.
+    /// The expected verdict: its name after the first dot.
     fn expected(&self) -> &str {
         self.name
             .split_once('.')
@@ -31,7 +31,7 @@ impl Sample {
             .1
     }
 
-    /// What the provider sent.
+    /// The body that the provider sent.
     fn body(&self) -> Vec<u8> {
         let text = self.event.body.clone().unwrap_or_default();
         let decoded = self
@@ -113,7 +113,7 @@ async fn every_sample_ends_as_its_name_says_and_is_stored_as_the_golden_file_say
 }
 
 #[tokio::test]
-async fn what_comes_again_is_kept_again_only_where_it_has_no_time_of_its_own() {
+async fn a_repeated_event_is_stored_again_only_if_it_has_no_time_of_its_own() {
     for provider in providers::ALL {
         for sample in samples(provider) {
             let name = format!("{}/{}", provider.name, sample.name);
@@ -145,7 +145,7 @@ fn folds(record: &Record) -> bool {
     matches!(record, Record::Event { event, .. } if event.timeproblem.is_none())
 }
 
-/// All of a record but the bytes; of these, where they are.
+/// A record without its bytes, but with their location.
 fn snapshot(stored: &Stored) -> Value {
     let mut snapshot = match &stored.record {
         Record::Event { event, body, .. } => {
@@ -164,7 +164,7 @@ fn snapshot(stored: &Stored) -> Value {
     };
     snapshot["pk"] = stored.pk.clone().into();
     snapshot["sk"] = stored.sk.clone().into();
-    // Whether a map keeps the order of its keys is for the features of a build to say.
+    // The features of a build determine whether a map keeps the order of its keys.
     snapshot.sort_all_objects();
     snapshot
 }
@@ -190,7 +190,8 @@ fn compare(provider: Provider, stored: &BTreeMap<String, Vec<Value>>) {
     }
 }
 
-/// `cli/build.rs` as a program, which cargo compiles once and may keep when the clone is copied or moved.
+/// `cli/build.rs` as a program. Cargo compiles it once and may reuse it after the clone is copied
+/// or moved.
 fn build_script(folder: &Path) -> Command {
     let source = workspace("cli/build.rs");
     let program = folder.join("build-script");

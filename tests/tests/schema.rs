@@ -1,5 +1,5 @@
-//! The published JSON Schema of the event: it is this version's, every event that is kept of a sample is one by it and by
-//! CloudEvents' own, and what is no event is none by it.
+//! The published JSON Schema of the event: it matches this version, it and the CloudEvents schema
+//! accept every stored event of a sample, and it rejects invalid events.
 
 use jsonschema::Validator;
 use models::Record;
@@ -22,7 +22,7 @@ fn ours() -> Validator {
 }
 
 #[test]
-fn the_published_schema_is_this_versions() {
+fn the_published_schema_matches_this_version() {
     let output = Command::new(binary("hookkeeper"))
         .arg("schema")
         .output()
@@ -41,7 +41,7 @@ fn the_published_schema_is_this_versions() {
 }
 
 #[tokio::test]
-async fn every_event_of_a_sample_is_one_by_our_schema_and_by_cloudevents() {
+async fn every_sample_event_is_valid_by_our_schema_and_by_cloudevents() {
     let schemas = [
         ("our schema", ours()),
         ("CloudEvents", validator("tests/schemas/cloudevents.json")),
@@ -62,7 +62,7 @@ async fn every_event_of_a_sample_is_one_by_our_schema_and_by_cloudevents() {
     }
 }
 
-/// The events of all samples that are kept, as JSON, with the samples' names.
+/// The events of all stored samples, as JSON, with the names of the samples.
 async fn events(provider: Provider) -> Vec<(String, Value)> {
     let mut events = Vec::new();
     for file in fs::read_dir(workspace("events").join(provider.name)).unwrap() {
@@ -87,7 +87,7 @@ async fn events(provider: Provider) -> Vec<(String, Value)> {
 }
 
 #[test]
-fn what_is_no_event_is_none() {
+fn the_schema_rejects_invalid_events() {
     let event = json!({
         "specversion": "1.0",
         "id": "4ad6a8f7-2b5c-4f0e-9a63-5b8a7e1c2d3f",

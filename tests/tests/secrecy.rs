@@ -1,6 +1,7 @@
-//! Nothing that a provider or a stranger sends is logged, printed or answered: a marker is put wherever a sender can put
-//! one, goes through every verdict of the real binaries at their most talkative, and is found nowhere. What is logged
-//! instead is one line of CloudWatch's embedded metrics a delivery.
+//! No content of a request is logged, printed or returned, whoever sends it. A marker is put in
+//! every place that a sender controls and goes through every verdict of the real binaries with the
+//! most verbose logging. It must not appear in any output. The log has one line in CloudWatch's
+//! embedded metric format for each delivery.
 
 use axum::body::Bytes;
 use base64::{Engine, engine::general_purpose::STANDARD};
@@ -15,10 +16,10 @@ use testkit::{
     runtime_api::{Answer, Environment, Function, binary},
 };
 
-/// In small letters, since names of headers are.
+/// Lowercase, like header names.
 const MARKER: &str = "xyzzymarker";
 
-/// What must be found nowhere: the marker, and credentials with it as they stand in a header.
+/// Texts that must not appear in any output: the marker, and credentials with it as in a header.
 fn secrets() -> [String; 3] {
     [
         MARKER.to_owned(),
@@ -35,7 +36,7 @@ fn wrong() -> String {
     format!("{MARKER}:{MARKER}")
 }
 
-/// A provider's function, with its endpoint of DynamoDB, where everything talks as much as it can.
+/// The environment of a provider's function with a DynamoDB endpoint and the most verbose logging.
 fn talkative(provider: &str, dynamodb: &str) -> Environment {
     let list = |name| format!("{}_{name}", provider.to_uppercase());
     let environment =
@@ -55,7 +56,7 @@ fn talkative(provider: &str, dynamodb: &str) -> Environment {
         .with("RUST_LOG_SPAN_EVENTS", "full")
 }
 
-/// The same request with the marker wherever else a sender, or API Gateway after it, can put it.
+/// The same request with the marker in every other place that a sender or API Gateway fills.
 fn marked(request: Request) -> Request {
     let names = [
         "content-type",
@@ -85,7 +86,7 @@ fn marked(request: Request) -> Request {
         .with("/requestContext/http/userAgent", MARKER)
 }
 
-/// A delivery that can be read, and bears the marker in its name and in its values.
+/// A valid delivery with the marker in a name and in the values.
 fn valid(provider: &str) -> String {
     let body = event(provider, 42)
         .replace("deal", MARKER)
@@ -99,7 +100,7 @@ fn valid(provider: &str) -> String {
     }
 }
 
-/// What is sent to a provider's URL, and the verdict.
+/// Requests to a provider's URL, and their verdicts.
 fn deliveries(provider: &str) -> Vec<(Request, &'static str)> {
     let post = |body: &str| marked(Request::post(provider, body)).authorization(&basic(&right()));
     let body = valid(provider);
@@ -161,7 +162,7 @@ fn takes_keys(name: &str) -> bool {
     provider.credentials == providers::Credentials::BasicOrKey
 }
 
-/// What is no event of API Gateway's, or no JSON at all.
+/// Payloads that are not an API Gateway event, or not JSON.
 fn garbage() -> Vec<Bytes> {
     let events = [
         format!("\"{MARKER}\""),
@@ -188,7 +189,7 @@ async fn dynamodb() -> DynamoDb {
 }
 
 #[tokio::test]
-async fn nothing_that_was_sent_is_told() {
+async fn payloads_and_credentials_are_never_logged_or_returned() {
     for provider in providers::ALL.map(|provider| provider.name) {
         let dynamodb = dynamodb().await;
         let mut function =
@@ -201,7 +202,8 @@ async fn nothing_that_was_sent_is_told() {
             ));
             verdicts.push(verdict);
         }
-        // On a busy machine a new event may be one too: an attempt that was given up took effect.
+        // On a busy machine a new event may be a duplicate too: an attempt that timed out took
+        // effect.
         let mut logged = logged(&function);
         assert!(logged.iter().any(|verdict| verdict == "duplicate"));
         logged
@@ -218,7 +220,7 @@ async fn nothing_that_was_sent_is_told() {
 }
 
 #[tokio::test]
-async fn nothing_is_told_of_a_store_that_fails() {
+async fn a_failing_store_reveals_no_payload() {
     let closed = TcpListener::bind((Ipv4Addr::LOCALHOST, 0))
         .unwrap()
         .local_addr()
@@ -238,7 +240,7 @@ async fn nothing_is_told_of_a_store_that_fails() {
 }
 
 #[tokio::test]
-async fn nothing_is_told_of_a_panic_but_its_place() {
+async fn a_panic_reveals_only_its_source_location() {
     let dynamodb = dynamodb().await;
     let mut function = Function::spawn(
         binary("panicking"),
@@ -264,7 +266,7 @@ async fn nothing_is_told_of_a_panic_but_its_place() {
     assert_silent(&function);
 }
 
-/// The verdicts of the lines that a function logged. Each of its lines is one of these, or says where a panic was.
+/// The verdicts in the log of a function. Each line has a verdict or the location of a panic.
 fn logged(function: &Function) -> Vec<String> {
     let lines: Vec<Value> = function
         .stdout()
@@ -281,7 +283,7 @@ fn logged(function: &Function) -> Vec<String> {
     deliveries.into_iter().map(verdict).collect()
 }
 
-/// The verdict of a line, which has the form that CloudWatch reads metrics from.
+/// The verdict of a log line, which must be in CloudWatch's embedded metric format.
 ///
 /// Source: <https://docs.aws.amazon.com/AmazonCloudWatch/latest/monitoring/CloudWatch_Embedded_Metric_Format_Specification.html>
 fn verdict(line: &Value) -> String {
@@ -324,7 +326,7 @@ fn verdict(line: &Value) -> String {
     verdict
 }
 
-/// That no secret is in what a function printed or posted.
+/// Asserts that a function printed and posted no secret.
 fn assert_silent(function: &Function) {
     assert!(!function.posts().is_empty());
     let told = [vec![function.stdout(), function.stderr()], function.posts()].concat();

@@ -1,5 +1,6 @@
-//! Every sample through the binaries as they are shipped: an event's id, and with it the key under which a retry folds, must
-//! not depend on the features that tests and commands turn on in what they share with the functions.
+//! Sends every sample through the shipped binaries. The id of an event, and so the key that
+//! deduplicates a retry, must not depend on the features that tests and commands enable in the
+//! crates that they share with the functions.
 
 use hookkeeper::{
     dev::{Data, DynamoDb},
@@ -20,7 +21,7 @@ use testkit::{
 };
 
 #[tokio::test]
-async fn what_is_shipped_keeps_every_sample_under_its_golden_key() {
+async fn shipped_binaries_store_every_sample_under_its_golden_key() {
     for provider in providers::ALL {
         let dynamodb = DynamoDb::start(&Data::Memory, 0, TEMPLATE).await.unwrap();
         let prefix = provider.name.to_uppercase();
@@ -47,7 +48,7 @@ async fn what_is_shipped_keeps_every_sample_under_its_golden_key() {
     }
 }
 
-/// The keys of all that is stored of a provider's samples.
+/// The keys of all stored records of a provider's samples.
 fn golden(provider: &str) -> BTreeSet<Key> {
     let golden = fs::read_to_string(workspace(format!("tests/golden/{provider}.json"))).unwrap();
     let golden: BTreeMap<String, Vec<Value>> = serde_json::from_str(&golden).unwrap();

@@ -1,5 +1,5 @@
-//! What the simulation must show: Hookkeeper loses, doubles and is banned of nothing that could be helped, in every
-//! scenario and by any dice; a receiver as it is usually written is not so lucky.
+//! Results that the simulation must show. In every scenario and with any seed, Hookkeeper has no
+//! avoidable loss, duplicate or ban. A naive receiver has them.
 
 use std::{ops::Range, time::Duration};
 use testkit::simulation::{
@@ -12,7 +12,7 @@ use testkit::simulation::{
 /// The seed of `cargo simulate`.
 const SEED: u64 = 20_261_121;
 
-/// Where a receiver as it is usually written loses, doubles, and is banned.
+/// Scenarios in which a naive receiver loses events, duplicates events, and is banned.
 const NAIVE_LOSES: [&str; 9] = [
     "calm-week",
     "table-outage-hangs",
@@ -33,10 +33,11 @@ const NAIVE_IS_BANNED: [&str; 5] = [
     "small-account",
 ];
 
-/// When neither store lives in `both-down-ten-minutes`, with what a delivery takes that was under way.
+/// Time in which both stores are down in `both-down-ten-minutes`, extended by the duration of a
+/// delivery in progress.
 const BOTH_DOWN: Range<Duration> = Duration::from_secs(30 * 60 - 2)..Duration::from_mins(40);
 
-/// How long a channel's retries go on, at the least: nobody can keep what they do not outlive.
+/// Minimum duration of a channel's retries. No receiver can store an event if the outage is longer.
 fn retried_for(channel: Channel) -> Duration {
     match channel {
         PipedriveV1 | PipedriveV2 => Duration::from_secs(3 + 30 + 150),
@@ -69,14 +70,14 @@ fn assert_kept(figures: &Figures) {
 }
 
 #[test]
-fn only_what_nobody_can_keep_is_lost() {
+fn only_events_that_no_receiver_can_store_are_lost() {
     run_all(&SCENARIOS, &[Hookkeeper], SEED)
         .iter()
         .for_each(assert_kept);
 }
 
 #[test]
-fn by_any_dice() {
+fn other_seeds_have_no_avoidable_loss_either() {
     let scenarios = SCENARIOS.map(|scenario| scenario.thinned(4));
     for seed in [1, 2] {
         run_all(&scenarios, &[Hookkeeper], seed)
@@ -86,7 +87,7 @@ fn by_any_dice() {
 }
 
 #[test]
-fn a_receiver_as_it_is_usually_written_is_not_so_lucky() {
+fn a_naive_receiver_loses_and_duplicates_events_and_is_banned() {
     for figures in run_all(&SCENARIOS, &[Naive], SEED) {
         let Figures {
             scenario,
@@ -106,7 +107,7 @@ fn a_receiver_as_it_is_usually_written_is_not_so_lucky() {
 }
 
 #[test]
-fn a_seed_gives_the_same_figures_again() {
+fn the_same_seed_gives_the_same_figures() {
     let scenarios = SCENARIOS.map(|scenario| scenario.thinned(16));
     let run = || run_all(&scenarios, &[Hookkeeper, Naive], 3);
     assert_eq!(run(), run());

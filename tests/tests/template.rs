@@ -1,5 +1,5 @@
-//! The template against the code: what the alarms watch is what the functions log, what the functions are told is what
-//! they read, and they may do what they need and no more.
+//! Compares the template with the code: the functions log the metrics of the alarms, they read the
+//! environment variables that the template sets, and their roles have least privilege.
 
 use hookkeeper::{
     dev::{Data, DynamoDb},
@@ -78,7 +78,7 @@ async fn logged(provider: &str) -> BTreeSet<Metric> {
 }
 
 #[tokio::test]
-async fn what_is_watched_is_logged() {
+async fn every_watched_metric_is_logged() {
     let template = template();
     let mut logged_by = BTreeMap::new();
     for provider in providers::ALL {
@@ -113,7 +113,8 @@ async fn what_is_watched_is_logged() {
             assert!(watched, "no alarm watches {metric} of {}", provider.name);
         }
     }
-    // Spooling is what a function of its own queue does: the simulators see to it, and this line to its name.
+    // No delivery here is queued in the fallback queue. The simulations cover that case; this line
+    // only adds the name of its metric.
     let all: BTreeSet<_> = logged_by
         .values()
         .flatten()
@@ -161,7 +162,7 @@ async fn what_is_watched_is_logged() {
 }
 
 #[test]
-fn an_alarm_rings_a_third_into_a_providers_patience() {
+fn the_latency_alarm_is_at_a_third_of_the_provider_timeout() {
     let template = template();
     for provider in providers::ALL {
         let path = format!("/{}", provider.name);
@@ -235,7 +236,7 @@ fn the_readme_has_a_line_for_each_alarm_and_parameter() {
 }
 
 #[test]
-fn what_the_functions_are_told_is_what_they_read() {
+fn the_template_sets_the_environment_variables_that_the_functions_read() {
     let template = template();
     let mut told: BTreeSet<String> = BTreeSet::new();
     let variables = |it: &Value| {
@@ -372,7 +373,7 @@ fn a_role_allows_what_its_function_needs_and_no_more() {
 }
 
 #[test]
-fn the_spool_outlives_an_outage() {
+fn the_fallback_queue_outlives_an_outage() {
     let template = template();
     let drain = resources(&template, "AWS::Serverless::Function")["DrainFunction"];
     let queues = resources(&template, "AWS::SQS::Queue");
@@ -401,7 +402,7 @@ fn the_spool_outlives_an_outage() {
 }
 
 #[test]
-fn what_holds_data_outlives_the_stack() {
+fn resources_with_data_outlive_the_stack() {
     let template = template();
     let holds_data = ["AWS::DynamoDB::Table", "AWS::SQS::Queue", "AWS::S3::Bucket"];
     let mut holders = BTreeSet::new();

@@ -1,4 +1,4 @@
-//! What a delivery waits for while a store fails, in virtual time and to the millisecond.
+//! Latency of a delivery while a store fails, in virtual time and to the millisecond.
 
 use aws_lambda_events::sqs::{SqsEvent, SqsMessage};
 use hookkeeper::template::TEMPLATE;
@@ -16,14 +16,14 @@ use storage::{
 use testkit::stores::{ANSWERED, Call, Fate, Service, Stores};
 use tokio::time::Instant;
 
-/// What is done without waiting for anything.
+/// Longest duration of an operation that waits for nothing.
 const INSTANT: Duration = Duration::from_millis(5);
 
 const fn millis(millis: u64) -> Duration {
     Duration::from_millis(millis)
 }
 
-/// The fates of the table's calls, one after another, the last one for good.
+/// Results of the calls to the table, in order. The last one repeats.
 #[derive(Debug, Clone)]
 struct Fates(Arc<Mutex<VecDeque<Fate>>>);
 
@@ -45,7 +45,7 @@ impl Fates {
         }
     }
 
-    /// Stores whose table has these fates, and whose queue takes everything at once.
+    /// Stores whose table has these results, and whose queue accepts everything immediately.
     fn of_the_table(&self) -> Stores {
         let fates = self.clone();
         Stores::new(move |call| {
@@ -71,13 +71,13 @@ fn record(body: Vec<u8>) -> Record {
         .unwrap()
 }
 
-/// Bytes that zlib makes no smaller.
+/// Bytes that zlib cannot compress.
 fn noise(bytes: usize) -> Vec<u8> {
     let mut random = fastrand::Rng::with_seed(1);
     (0..bytes).map(|_| random.u8(..)).collect()
 }
 
-/// Keeps one record, and says how long that took.
+/// Stores one record, and returns the elapsed time too.
 async fn keep(store: &Store) -> (Outcome, Duration) {
     keep_body(store, b"?".to_vec()).await
 }
@@ -89,7 +89,7 @@ async fn keep_body(store: &Store, body: Vec<u8>) -> (Outcome, Duration) {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_table_that_hangs_costs_a_share_then_nothing_then_an_attempt() {
+async fn a_hanging_table_costs_a_time_budget_then_nothing_then_one_attempt() {
     let store = Fates::new([Fate::Hangs]).of_the_table().store();
     let (outcome, waited) = keep(&store).await;
     assert_eq!((outcome.queued, outcome.lost), (1, 0));
@@ -113,7 +113,7 @@ async fn a_table_that_hangs_costs_a_share_then_nothing_then_an_attempt() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_table_that_is_back_is_used_again() {
+async fn a_recovered_table_is_used_again() {
     let fates = [Fate::Hangs; ATTEMPTS as usize]
         .into_iter()
         .chain([ANSWERED]);
@@ -147,7 +147,7 @@ const FAST: [Fate; 4] = [
 ];
 
 #[tokio::test(start_paused = true)]
-async fn both_stores_may_fail_fast_for_a_while() {
+async fn fast_failures_of_both_stores_are_retried_until_one_recovers() {
     for fate in FAST {
         for failing in [30, 200, 400, 1_000].map(millis) {
             for first_well in [Service::Table, Service::Queue] {
@@ -168,7 +168,7 @@ async fn both_stores_may_fail_fast_for_a_while() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn stores_that_fail_cost_two_shares_and_a_bounded_number_of_calls() {
+async fn failing_stores_cost_two_time_budgets_and_a_bounded_number_of_calls() {
     for table in FAST.into_iter().chain([Fate::Hangs]) {
         for queue in FAST.into_iter().chain([Fate::Hangs]) {
             let stores = Stores::new(move |call| {
@@ -206,8 +206,8 @@ async fn stores_that_fail_cost_two_shares_and_a_bounded_number_of_calls() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_table_that_hangs_has_no_more_than_its_share() {
-    // The queue is away for as long as the table has its share, and a little longer.
+async fn a_hanging_table_is_limited_to_its_time_budget() {
+    // The queue is unavailable for slightly longer than the time budget of the table.
     let well = SHARE + millis(100);
     let decide = move |call: &Call| match call.service {
         Service::Table => Fate::Hangs,
@@ -220,7 +220,7 @@ async fn a_table_that_hangs_has_no_more_than_its_share() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_table_that_is_back_has_its_share_when_the_queue_is_away() {
+async fn a_recovered_table_has_its_time_budget_when_the_queue_is_unavailable() {
     let late = Fate::Answers(ATTEMPT - millis(5));
     for (what, fates) in [
         ("its idle connection is dead", vec![Fate::Hangs, ANSWERED]),
@@ -261,13 +261,13 @@ async fn a_table_that_is_back_has_its_share_when_the_queue_is_away() {
     }
 }
 
-/// The largest form: `data` and `body` of an event are packed, and neither becomes smaller.
+/// The largest form: `data` and `body` of an event are compressed, and neither becomes smaller.
 const LARGEST: usize = 6_800_000;
-/// What 512 MB of memory have of a processor sign and send, as measured.
+/// Measured rate at which a function with 512 MB of memory signs and sends.
 const BYTES_A_SECOND: usize = 50_000_000;
 
 #[tokio::test(start_paused = true)]
-async fn the_largest_body_is_taken_by_a_queue_of_100_ms_when_the_table_hangs() {
+async fn a_queue_with_100_ms_latency_takes_the_largest_body_when_the_table_hangs() {
     for latency in [10, 60, 100].map(millis) {
         let decide = move |call: &Call| {
             if call.service == Service::Table {
@@ -297,7 +297,7 @@ async fn the_largest_body_is_taken_by_a_queue_of_100_ms_when_the_table_hangs() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn the_queue_takes_the_parts_of_an_item_before_the_item() {
+async fn the_queue_takes_the_chunks_of_an_item_before_the_item() {
     let body = noise(3_000_000);
     let items = encode(record(body.clone())).len();
     for taken in 0..=items {
@@ -328,7 +328,7 @@ async fn the_queue_takes_the_parts_of_an_item_before_the_item() {
     }
 }
 
-/// A batch of the messages of the largest item that has parts, the head alone, and a small one.
+/// A batch of two messages: the item of the largest record, without its chunks, and a small one.
 fn batch() -> SqsEvent {
     let head = encode(record(noise(LARGEST))).pop().unwrap();
     let small = encode(record(b"?".to_vec())).pop().unwrap();
@@ -342,7 +342,7 @@ fn batch() -> SqsEvent {
     event
 }
 
-/// As the template sets it.
+/// The timeout of the drain in the template.
 fn timeout_of_the_drain() -> Duration {
     let (_, function) = TEMPLATE.split_once("  DrainFunction:").unwrap();
     let (_, timeout) = function.split_once("Timeout: ").unwrap();
@@ -351,7 +351,7 @@ fn timeout_of_the_drain() -> Duration {
 }
 
 #[tokio::test(start_paused = true)]
-async fn the_drain_ends_before_lambda_ends_it_however_slow_the_table_is() {
+async fn the_drain_ends_before_the_lambda_timeout_however_slow_the_table_is() {
     let timeout = timeout_of_the_drain();
     for (seconds, left) in [
         (1, vec![]),

@@ -1,4 +1,4 @@
-//! A function and a table behind TLS: whom it trusts, and when it connects.
+//! A function and a table behind TLS: the trusted root certificates, and the time of the connect.
 
 use hookkeeper::{
     dev::{Data, DynamoDb},
@@ -12,11 +12,11 @@ use testkit::{
     runtime_api::{Environment, Function, binary},
 };
 
-/// A table behind TLS, and the environment of a function that is to use it.
+/// A table behind TLS, and the environment of a function that uses it.
 struct Subject {
     dynamodb: DynamoDb,
     terminator: Terminator,
-    /// Of another authority, which is all that the system's roots are here.
+    /// Has another certificate authority, which is the only root certificate of the system here.
     _other: Terminator,
     environment: Environment,
 }
@@ -49,7 +49,7 @@ impl Subject {
     }
 }
 
-/// What became of a delivery: the status, and the logged line.
+/// The result of a delivery: the status, and the log line.
 async fn send(function: &mut Function, number: u32) -> (u64, Value) {
     let status = function
         .invoke(Request::post("closer", &event("closer", number)))
@@ -62,7 +62,7 @@ async fn send(function: &mut Function, number: u32) -> (u64, Value) {
 }
 
 #[tokio::test]
-async fn it_connects_before_it_asks_for_an_event_and_stores_nothing() {
+async fn a_function_connects_before_its_first_event_and_stores_nothing() {
     let subject = Subject::start().await;
     let mut function = subject.spawn("AWS_CA_BUNDLE").await;
     assert_eq!(subject.terminator.connections(), 1);
@@ -78,7 +78,7 @@ async fn it_connects_before_it_asks_for_an_event_and_stores_nothing() {
 }
 
 #[tokio::test]
-async fn another_authority_than_amazons_is_no_outage() {
+async fn a_certificate_authority_of_the_system_is_trusted_too() {
     let subject = Subject::start().await;
     let mut function = subject.spawn("SSL_CERT_FILE").await;
     let (status, line) = send(&mut function, 1).await;
@@ -93,7 +93,7 @@ async fn another_authority_than_amazons_is_no_outage() {
 }
 
 #[tokio::test]
-async fn an_authority_that_nobody_vouches_for_is_not_trusted() {
+async fn an_unknown_certificate_authority_is_not_trusted() {
     let subject = Subject::start().await;
     let mut function = subject.spawn("UNUSED").await;
     let (status, line) = send(&mut function, 1).await;
@@ -107,7 +107,7 @@ async fn an_authority_that_nobody_vouches_for_is_not_trusted() {
 }
 
 #[tokio::test]
-async fn a_bundle_that_cannot_be_used_is_said_so() {
+async fn an_unusable_ca_bundle_ends_the_start_with_its_cause() {
     let subject = Subject::start().await;
     let table = [
         ("/nonexistent", "No such file or directory (os error 2)"),

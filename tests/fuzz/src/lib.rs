@@ -1,11 +1,12 @@
-//! What the fuzz targets share: the laws that a stranger's bytes are held to. A law that is broken is a panic.
+//! Shared code of the fuzz targets: properties that hold for any untrusted bytes. A violated
+//! property is a panic.
 
 pub mod memory;
 pub mod reading;
 
 use libfuzzer_sys::Corpus;
 
-/// The credentials that the gate is tried with: any text, and a URL key.
+/// Credentials for the fuzz target of the authenticator: any text, and a URL key.
 pub const SECRET: &str = "hook:s3cr\u{e9}t:7";
 /// See [`SECRET`].
 pub const KEY: &str = "Zm9yZ2V0LW1lLW5vdA";

@@ -1,4 +1,5 @@
-//! A table in memory, behind the SDK: conditional `PutItem`, which refuses what DynamoDB refuses.
+//! Table in memory, behind the SDK: a conditional `PutItem` that rejects the items that DynamoDB
+//! rejects.
 
 use crate::reading::fits;
 use aws_sdk_dynamodb::{
@@ -32,7 +33,7 @@ use storage::{
 pub struct Memory(Arc<Mutex<BTreeMap<[String; 2], Item>>>);
 
 impl Memory {
-    /// A store over this table, without a spool.
+    /// A store with this table, without a fallback queue.
     #[must_use]
     pub fn store(&self) -> Store {
         let client = Client::over(SharedHttpClient::new(self.clone()));

@@ -1,4 +1,4 @@
-//! The laws of a reader, and of what is stored of what it read.
+//! Properties of a parser and of the records that are stored from its events.
 
 use crate::{corpus, stretch};
 use aws_sdk_dynamodb::types::AttributeValue;
@@ -21,10 +21,10 @@ const MAX_ITEM_BYTES: usize = 409_600;
 const MAX_PK_BYTES: usize = 2_048;
 const MAX_SK_BYTES: usize = 1_024;
 
-/// Reads a body and holds everything that comes of it to the laws.
+/// Parses a body and checks the properties of all results.
 ///
 /// # Panics
-/// When one is broken.
+/// If a property is violated.
 #[must_use]
 pub fn holds(provider: &Provider, input: &[u8]) -> Corpus {
     let delivery = Delivery {
@@ -147,7 +147,7 @@ fn bytes(records: &[Record]) -> &[u8] {
     whole
 }
 
-/// What is stored of a record fits DynamoDB and the spool, and gives the record back.
+/// Checks that the items of a record fit DynamoDB and the fallback queue, and restore the record.
 fn is_had_back(record: Record, delivery: &Delivery) {
     let stored = schema::encode(record);
     for item in &stored {

@@ -1,4 +1,4 @@
-//! What amoCRM's reader makes of any body.
+//! Fuzzes amoCRM's parser with any body.
 
 #![no_main]
 

@@ -1,4 +1,4 @@
-//! What Closer's reader makes of any body.
+//! Fuzzes Closer's parser with any body.
 
 #![no_main]
 

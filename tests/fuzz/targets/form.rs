@@ -1,4 +1,5 @@
-//! amoCRM's form decoder: any body, in memory that is bounded, and what it makes of one can be written and read again.
+//! Fuzzes amoCRM's form decoder: it takes any body with bounded memory, and a decoded form can be
+//! encoded and decoded again.
 
 #![no_main]
 

@@ -1,4 +1,4 @@
-//! The gate: whatever is shown, only the exact credentials open it.
+//! Fuzzes the authenticator: it accepts only the exact credentials.
 
 #![no_main]
 

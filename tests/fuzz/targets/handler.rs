@@ -1,4 +1,4 @@
-//! The handler, from what Lambda hands over to what is in the table.
+//! Fuzzes the handler, from the payload of Lambda to the items in the table.
 
 #![no_main]
 
@@ -49,7 +49,7 @@ fuzz_target!(|input: &[u8]| -> Corpus {
 });
 
 impl Handler {
-    /// Anything that Lambda hands over is answered, and is a stranger's unless it shows the credentials.
+    /// Any payload of Lambda gets a response. It is unauthorized unless it has the credentials.
     fn takes_payload(&self, receiver: &Receiver, payload: &[u8]) {
         self.table.clear();
         let event = parsed(payload);
@@ -73,7 +73,7 @@ impl Handler {
         );
     }
 
-    /// Any body with credentials is kept, byte for byte, and once however often it is sent.
+    /// Any authenticated body is stored byte for byte, and only once, however often it is sent.
     fn keeps_body(&self, receiver: &Receiver, body: &[u8]) {
         self.table.clear();
         let payload = |authorization: &str| {

@@ -1,4 +1,4 @@
-//! What Pipedrive's reader makes of any body.
+//! Fuzzes Pipedrive's parser with any body.
 
 #![no_main]
 

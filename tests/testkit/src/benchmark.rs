@@ -1,4 +1,5 @@
-//! What a function costs: its cold start, its warm calls, its memory and its size, beside floors and peers.
+//! Measures a function: cold start, warm calls, memory and size, compared with minimal functions
+//! and with other implementations.
 
 mod share;
 mod subject;
@@ -24,9 +25,9 @@ use std::{
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Endpoint {
-    /// In the clear.
+    /// Without TLS.
     Http,
-    /// Behind TLS, as AWS is: what a real cold start pays.
+    /// With TLS, like AWS: the cost of a real cold start.
     Tls,
 }
 
@@ -61,9 +62,10 @@ impl Store {
 /// A cold start.
 #[derive(Debug, Clone, Copy)]
 pub struct Cold {
-    /// From the spawn of the process to its first answer, the event having waited for it; Init at full speed.
+    /// Time from the spawn of the process to its first response, with the event already pending.
+    /// Init runs at full speed.
     pub whole: Duration,
-    /// The part of it in which the event was handled, at the share of the processor.
+    /// Time to handle the event, with the CPU limit.
     pub handler: Duration,
 }
 
@@ -110,21 +112,21 @@ pub struct Warm {
     _store: Store,
 }
 
-/// What the calls of a warm process cost.
+/// Cost of the calls of a warm process.
 #[derive(Debug, Clone, Copy)]
 pub struct Calls {
     /// The median latency.
     pub p50: Duration,
     /// The latency that one call in a hundred exceeds.
     pub p99: Duration,
-    /// Processor time a call.
+    /// CPU time of each call.
     pub cpu: Duration,
     /// The most memory that the process held, in bytes.
     pub peak_memory: usize,
 }
 
 impl Warm {
-    /// Starts a process, and calls it until nothing is new to it.
+    /// Starts a process, and calls it until it is warm.
     pub async fn start(subject: &Subject, endpoint: Endpoint, share: Share) -> Self {
         let store = Store::start().await;
         let mut function =
@@ -147,7 +149,7 @@ impl Warm {
         warm
     }
 
-    /// Calls it so many times, one after the other.
+    /// Calls it this number of times, one call after the other.
     pub async fn call(&mut self, calls: u32) {
         let pid = self.function.pid().unwrap();
         let before = cpu_time(pid);
@@ -162,7 +164,7 @@ impl Warm {
         self.cpu += cpu_time(pid) - before;
     }
 
-    /// What the calls cost.
+    /// Cost of the calls so far.
     #[must_use]
     pub fn cost(mut self) -> Calls {
         self.latencies.sort_unstable();
@@ -177,10 +179,10 @@ impl Warm {
     }
 }
 
-/// What a delivery of some size costs a warm process.
+/// Cost of a delivery of some size in a warm process.
 #[derive(Debug, Clone, Copy)]
 pub struct Size {
-    /// Of the body, in bytes.
+    /// Size of the body, in bytes.
     pub bytes: usize,
     /// The median latency.
     pub p50: Duration,
@@ -188,7 +190,7 @@ pub struct Size {
     pub peak_memory: usize,
 }
 
-/// Starts a process and has it receive so many bodies, which differ by their number alone.
+/// Starts a process and sends it a number of bodies, which differ only by their number.
 pub async fn sized(subject: &Subject, calls: u32, body: impl Fn(u32) -> String) -> Size {
     let store = Store::start().await;
     let mut function = Function::spawn(

@@ -1,28 +1,29 @@
-//! Webhooks that nobody here wrote.
+//! Corpus of recorded third-party webhooks.
 //!
-//! They are not in this repository. `WEBHOOK_CORPUS` names a folder that has them (absolute, or from the root of the
-//! workspace), with an `INDEX.tsv` of which the columns `file`, `provider`, `version`, `entity`, `action` and `fidelity` are
-//! read, those between in the provider's own words. Where it is not set, what needs them says so and checks nothing; where
-//! it is, a missing file fails it.
+//! The corpus is not in this repository. `WEBHOOK_CORPUS` names its folder (an absolute path, or
+//! relative to the root of the workspace). The folder has an `INDEX.tsv`. The columns `file`,
+//! `provider`, `version`, `entity`, `action` and `fidelity` are used; `version`, `entity` and
+//! `action` have the words of the provider. Without the variable, a test that needs the corpus
+//! prints a message and checks nothing. With it, a missing file fails the test.
 
 use crate::{house::provider, workspace};
 use models::{Delivery, Event, ParseError, Timestamp};
 use std::{env, fs};
 
-/// A body, and what the index says of it.
+/// A body and its row of the index.
 #[derive(Debug, Clone)]
 pub struct Row {
-    /// Its file.
+    /// Name of its file.
     pub file: String,
-    /// Whose.
+    /// Name of its provider.
     pub provider: String,
-    /// Of the provider's payload, and where it is from.
+    /// Version of the provider's payload, and its origin.
     pub version: String,
-    /// What it tells of.
+    /// Object of the event.
     pub entity: String,
-    /// What happened to it.
+    /// Action on the object.
     pub action: String,
-    /// As it was sent.
+    /// Body as it was sent.
     pub body: Vec<u8>,
     fidelity: String,
 }
@@ -65,13 +66,14 @@ pub fn rows() -> Option<Vec<Row>> {
 }
 
 impl Row {
-    /// What a documentation prints and no sender can have sent.
+    /// Whether a documentation prints it and no sender can have sent it.
     #[must_use]
     pub fn is_malformed(&self) -> bool {
         self.file.rsplit('.').next() == Some("txt")
     }
 
-    /// Whether its values have the types that the provider sends: nobody has masked them, or written them by hand.
+    /// Whether its values have the types that the provider sends: they are neither masked nor
+    /// written by hand.
     #[must_use]
     pub fn is_faithful(&self) -> bool {
         let changed = ["NOT wire faithful", "hand-masked", "unit test", "malformed"];
@@ -158,10 +160,10 @@ impl Row {
         }
     }
 
-    /// What its provider's reader makes of a body in its place.
+    /// Parses another body with the parser of its provider.
     ///
     /// # Errors
-    /// As the reader.
+    /// The error of the parser.
     pub fn read(&self, body: &[u8]) -> Result<Vec<Event>, ParseError> {
         (provider(&self.provider).read)(&self.delivery(body))
     }

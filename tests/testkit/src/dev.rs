@@ -1,4 +1,4 @@
-//! The `hookkeeper` command as a process, and what its `dev` runs on this machine.
+//! Runs the `hookkeeper` command as a process, and `hookkeeper dev` on this machine.
 
 use crate::runtime_api::binary;
 use hookkeeper::dev::TABLE;

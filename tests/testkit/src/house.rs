@@ -1,4 +1,4 @@
-//! One provider's receiver over a new table, and what is stored there.
+//! Receiver of one provider with a new table, and access to the stored records.
 
 use crate::request::accepted;
 use hookkeeper::{
@@ -11,7 +11,7 @@ use models::{Body, Record};
 use providers::{Credentials, Provider};
 use storage::{Client, Key, Store, Table};
 
-/// The URL key that is accepted here of a provider that may carry one.
+/// Accepted URL key of a provider that may send one.
 pub const KEY: &str = "local-key";
 
 /// The provider of this name.
@@ -23,8 +23,8 @@ pub fn provider(name: &str) -> Provider {
         .unwrap_or_else(|| panic!("{name} is no provider"))
 }
 
-/// One provider's receiver with a new table in memory, which is gone when this is dropped. It accepts the user name and
-/// password `local`, and [`KEY`] where the provider may carry one.
+/// Receiver of one provider with a new table in memory, which is deleted on drop. It accepts the
+/// user name and password `local`, and [`KEY`] if the provider may send one.
 #[derive(Debug)]
 pub struct House {
     receiver: Receiver,
@@ -33,7 +33,7 @@ pub struct House {
 }
 
 impl House {
-    /// Of a provider.
+    /// Starts the receiver of a provider.
     pub async fn of(provider: Provider) -> Self {
         let dynamodb = DynamoDb::start(&Data::Memory, 0, TEMPLATE).await.unwrap();
         let store = Store::new(&Client::background(), &dynamodb.settings());
@@ -55,12 +55,12 @@ impl House {
         }
     }
 
-    /// What becomes of a request that comes in by the door.
+    /// Handles a request and returns its verdict.
     pub async fn receive(&self, event: ApiGatewayV2httpRequest) -> Verdict {
         self.receiver.receive(event).await
     }
 
-    /// All that is stored, each record under the key that it has by the design, in the order of the keys.
+    /// All stored records, each with the key that the design gives it, in the order of the keys.
     pub async fn records(&self) -> Vec<Stored> {
         let mut stored = Vec::new();
         for record in self.table.records().await.unwrap() {
@@ -78,7 +78,8 @@ impl House {
     }
 }
 
-/// Delivers requests one after the other to a provider's receiver: what becomes of each, and all that is stored in the end.
+/// Delivers requests one after the other to a provider's receiver. Returns the verdict of each
+/// request, and all stored records.
 pub async fn deliver(
     provider: Provider,
     events: &[ApiGatewayV2httpRequest],
@@ -94,11 +95,11 @@ pub async fn deliver(
 /// A record in the table.
 #[derive(Debug)]
 pub struct Stored {
-    /// Its partition.
+    /// Partition key.
     pub pk: String,
-    /// Its place there.
+    /// Sort key.
     pub sk: String,
-    /// What is there.
+    /// The stored record.
     pub record: Record,
 }
 
@@ -130,7 +131,7 @@ pub fn key(record: &Record) -> Key {
     Key { pk, sk }
 }
 
-/// The exact bytes of the one delivery that these records are of, had back from each of them.
+/// The exact bytes of the one delivery of these records, restored from each of them.
 #[must_use]
 pub fn bytes(records: &[Stored]) -> Vec<Vec<u8>> {
     let shared = |name: &str| {

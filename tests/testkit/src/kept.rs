@@ -1,4 +1,4 @@
-//! What a table holds, as the deliveries that it was kept of.
+//! Restores the original deliveries from the records of a table.
 
 use models::{Body, Record};
 use storage::Table;

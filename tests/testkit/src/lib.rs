@@ -1,4 +1,4 @@
-//! What must hold across providers: the tests of this crate, and what they share.
+//! Test harness shared by the tests that cover all providers.
 
 pub mod benchmark;
 pub mod corpus;

@@ -1,7 +1,7 @@
-//! A proxy in front of a store that breaks what passes through it: real faults, over real sockets, in real time.
+//! Fault proxy in front of a store: real faults, over real sockets, in real time.
 //!
-//! It stands between a client and the embedded DynamoDB or the tests' queue, and passes HTTP/1.1 messages on whole, until it
-//! is told to do otherwise.
+//! It is between a client and the embedded DynamoDB or the test queue. It forwards complete
+//! HTTP/1.1 messages until a fault is set.
 
 use std::{
     io,
@@ -20,30 +20,30 @@ use tokio::{
     time::sleep,
 };
 
-/// What goes wrong.
+/// Fault that a proxy causes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Fault {
-    /// Nothing.
+    /// No fault.
     None,
-    /// Refuses each request for being one too many, as AWS words it.
+    /// Rejects each request with AWS's throttling error.
     Throttling,
-    /// Answers 500.
+    /// Responds 500.
     InternalError,
-    /// Takes the request and never answers.
+    /// Accepts the request and never responds.
     Hang,
-    /// Takes no connection, and closes those that it has.
+    /// Refuses connections, and closes the open ones.
     Refused,
-    /// Does what is asked, and says so too slowly.
+    /// Executes the request, and sends the response too slowly.
     Trickle,
-    /// Resets the connection once the request is there.
+    /// Resets the connection after it received the request.
     ResetBefore,
-    /// Does what is asked, and resets the connection.
+    /// Executes the request, and resets the connection.
     ResetAfter,
-    /// Does what is asked, and answers 200 with a page of HTML.
+    /// Executes the request, and responds 200 with an HTML page.
     NotJson,
-    /// The connections of before are dead and do not say so; new ones are well. A freeze ends like that.
+    /// Existing connections never respond; new ones work. This happens after a freeze.
     Silent,
-    /// The connections of before are reset when they are used; new ones are well.
+    /// Existing connections are reset on use; new ones work.
     Stale,
 }
 
@@ -61,10 +61,10 @@ impl Fault {
     ];
 }
 
-/// Slower than any attempt: the shortest answer has a hundred bytes.
+/// Pause after each byte. It exceeds any timeout: the shortest response has a hundred bytes.
 const TRICKLE: Duration = Duration::from_millis(20);
 
-/// The words that DynamoDB throttles in, for a table of fixed capacity and for one on demand.
+/// Throttling errors of DynamoDB, for a table with provisioned capacity and for one on demand.
 ///
 /// Source: <https://docs.aws.amazon.com/amazondynamodb/latest/developerguide/Programming.Errors.html>
 const DYNAMODB_THROTTLES: [&str; 2] = [
@@ -72,7 +72,7 @@ const DYNAMODB_THROTTLES: [&str; 2] = [
     "com.amazon.coral.availability#ThrottlingException",
 ];
 
-/// The word that SQS throttles in.
+/// Throttling error of SQS.
 ///
 /// Source: <https://docs.aws.amazon.com/AWSSimpleQueueService/latest/APIReference/API_SendMessageBatch.html>
 const SQS_THROTTLES: &str = "com.amazonaws.sqs#RequestThrottled";
@@ -91,9 +91,9 @@ pub struct Proxy {
 #[derive(Debug, Clone, Copy)]
 struct State {
     fault: Fault,
-    /// How many requests pass before it strikes.
+    /// Number of requests that pass before the fault.
     after: usize,
-    /// How often the fault changed.
+    /// Number of changes of the fault.
     changes: usize,
 }
 
@@ -126,12 +126,12 @@ impl Proxy {
         format!("http://{}", self.address)
     }
 
-    /// Breaks, or mends.
+    /// Sets the fault, or removes it with [`Fault::None`].
     pub async fn set(&self, fault: Fault) {
         self.set_after(0, fault).await;
     }
 
-    /// Breaks once so many more requests have passed.
+    /// Sets the fault after this number of further requests.
     pub async fn set_after(&self, requests: usize, fault: Fault) {
         let after = self.requests() + requests;
         self.state.send_modify(|state| {
@@ -146,7 +146,7 @@ impl Proxy {
         }
     }
 
-    /// How many requests it took so far.
+    /// Number of requests so far.
     #[must_use]
     pub fn requests(&self) -> usize {
         self.requests.load(Ordering::Relaxed)
@@ -198,7 +198,7 @@ async fn accept(
         let (state, requests) = (state.clone(), Arc::clone(requests));
         tokio::spawn(async move {
             tokio::select! {
-                // However a connection ends, it ends.
+                // The cause of the end of a connection does not matter.
                 _ = serve(stream, store, &state, &requests) => {}
                 () = refused(state.clone()) => {}
             }
@@ -281,7 +281,7 @@ async fn pass(request: &[u8], store: &mut BufReader<TcpStream>) -> io::Result<Ve
     message(store).await
 }
 
-/// The next message of a connection: its head, and as much body as that says.
+/// The next message of a connection: its head, and its body of the declared length.
 async fn message(stream: &mut BufReader<TcpStream>) -> io::Result<Vec<u8>> {
     let (mut message, mut body) = (Vec::new(), 0);
     loop {

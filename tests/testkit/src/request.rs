@@ -1,4 +1,4 @@
-//! Requests to a provider's URL, as API Gateway hands them to a function: what the tests send.
+//! Test requests to a provider's URL, as API Gateway passes them to a function.
 //!
 //! Source: <https://docs.aws.amazon.com/apigateway/latest/developerguide/http-api-develop-integrations-lambda.html>
 
@@ -8,12 +8,12 @@ use models::hex;
 use serde_json::{Value, json};
 use sha2::{Digest, Sha256};
 
-/// The user name and the password that the tests are let in with.
+/// User name and password that the tests authenticate with.
 pub const CREDENTIALS: &str = "user:pass:wörd";
-/// The key that they are let in with.
+/// URL key that the tests authenticate with.
 pub const KEY: &str = "Zm9y-dGhl_dGVzdHM";
 
-/// A request, in payload format 2.0. Its parts may be changed to what API Gateway would never send.
+/// Request in payload format 2.0. Its members may have values that API Gateway never sends.
 #[derive(Debug, Clone)]
 pub struct Request(pub Value);
 

@@ -1,7 +1,7 @@
-//! AWS Lambda on this machine: its Runtime API, and the process of a function's real binary behind it.
+//! AWS Lambda on this machine: its Runtime API, and the process of a function's real binary.
 //!
-//! A [`Function`] is started as Lambda starts one, with Lambda's environment and nothing else, and takes one event after
-//! another. What it prints and posts can be read at any time.
+//! A [`Function`] is started as Lambda starts one, with only Lambda's environment variables. It
+//! takes one event after another. Its output and its posts can be read at any time.
 //!
 //! Source: <https://docs.aws.amazon.com/lambda/latest/dg/runtimes-api.html>
 
@@ -34,13 +34,13 @@ use tokio::{
     time::timeout,
 };
 
-/// How long an event may take until the function counts as hung: the `Timeout` of the template.
+/// Timeout of an invocation: the `Timeout` of the template.
 const TIMEOUT: Duration = Duration::from_secs(15);
 
 /// A running function. Dropping it kills its process.
 #[derive(Debug)]
 pub struct Function {
-    /// When its process was started, and all that is not its own was there.
+    /// Time at which its process was started, after the setup of the harness.
     pub spawned: Instant,
     process: Child,
     api: Api,
@@ -48,16 +48,16 @@ pub struct Function {
     stderr: File,
 }
 
-/// What became of an event.
+/// Result of an invocation.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Answer {
-    /// What the function posted as its response.
+    /// Response that the function posted.
     Response(Value),
-    /// What it posted as its error. API Gateway makes a 500 of it.
+    /// Error that the function posted. API Gateway responds 500.
     Error(Value),
-    /// The process ended without an answer.
+    /// The process ended without a response.
     Ended(ExitStatus),
-    /// It took longer than Lambda waits.
+    /// The invocation exceeded the timeout.
     TimedOut,
 }
 
@@ -90,7 +90,7 @@ impl Function {
         Self::behind(Api::start().await, stdout, binary, environment)
     }
 
-    /// Starts a function that an event waits for, and returns its answer too.
+    /// Starts a function with a pending event, and returns its response too.
     pub async fn cold_start(
         binary: &Path,
         environment: &Environment,
@@ -124,7 +124,7 @@ impl Function {
         }
     }
 
-    /// Waits until it has asked for an event: its Init is over.
+    /// Waits until the function polls for an event: its Init phase is over.
     pub async fn polled(&mut self) {
         let polled = async {
             tokio::select! {
@@ -137,7 +137,7 @@ impl Function {
             .expect("it asks for an event");
     }
 
-    /// Hands the function an event, the text of any JSON or none, and waits for what becomes of it.
+    /// Passes an event (JSON or any other text) to the function, and waits for the result.
     pub async fn invoke(&mut self, event: impl Into<Bytes>) -> Answer {
         let answer = self.api.queue(event.into());
         self.answer(answer).await
@@ -213,7 +213,7 @@ impl Function {
     }
 }
 
-/// The text of a file that another process writes, wherever that stands in it.
+/// The text of a file that another process writes, without a change of its position.
 fn text(file: &File) -> String {
     let mut bytes = vec![0; usize::try_from(file.metadata().unwrap().len()).unwrap()];
     file.read_exact_at(&mut bytes, 0).unwrap();
@@ -232,7 +232,7 @@ struct Api {
 #[derive(Debug)]
 struct ApiState {
     queued: sync::Mutex<mpsc::UnboundedReceiver<Invocation>>,
-    /// By request id: what the function took and has not answered.
+    /// Events in progress, by request id.
     taken: Mutex<HashMap<String, oneshot::Sender<Answer>>>,
     posts: Mutex<Vec<String>>,
     /// That the function has asked for an event.
@@ -355,7 +355,7 @@ impl ApiState {
         let Some(waiting) = self.taken.lock().unwrap().remove(request_id) else {
             return StatusCode::NOT_FOUND;
         };
-        // Nobody waits any longer for an answer that comes after the timeout.
+        // A response after the timeout has no receiver.
         waiting.send(answer).ok();
         StatusCode::ACCEPTED
     }
@@ -365,14 +365,14 @@ fn json(body: &[u8]) -> Value {
     serde_json::from_slice(body).expect("a function posts JSON")
 }
 
-/// The environment variables of a function: what Lambda sets, and what the template does.
+/// Environment variables of a function: those of Lambda and those of the template.
 ///
 /// Source: <https://docs.aws.amazon.com/lambda/latest/dg/configuration-envvars.html>
 #[derive(Debug, Clone)]
 pub struct Environment(BTreeMap<String, String>);
 
 impl Environment {
-    /// Of a function whose table is in the DynamoDB behind an endpoint. It has no credentials yet.
+    /// Environment of a function with a DynamoDB endpoint, without credentials.
     #[must_use]
     pub fn of(function: &str, dynamodb: &str) -> Self {
         let variables = [
@@ -422,7 +422,8 @@ impl Environment {
     }
 }
 
-/// Where a binary of this workspace is, or an example of this crate. The first call builds all of them.
+/// Path of a binary of this workspace or an example of this crate. The first call builds all of
+/// them.
 pub fn binary(name: &str) -> &'static Path {
     static BINARIES: OnceLock<HashMap<String, PathBuf>> = OnceLock::new();
     let binaries = BINARIES.get_or_init(|| build(&["--workspace", "--bins", "--examples"]));
@@ -431,8 +432,8 @@ pub fn binary(name: &str) -> &'static Path {
         .unwrap_or_else(|| panic!("the workspace has no binary {name}"))
 }
 
-/// Where the binary of a function is that has the features it is shipped with: those that its own package asks for, and
-/// none of the tests' or the command's. The first call builds all of them.
+/// Path of the binary of a function with its shipped features: only those that its own package
+/// enables, and none of the tests or the command. The first call builds all of them.
 pub fn shipped(name: &str) -> &'static Path {
     static BINARIES: OnceLock<HashMap<String, PathBuf>> = OnceLock::new();
     let packages = providers::ALL
@@ -448,12 +449,13 @@ fn build(what: &[&str]) -> HashMap<String, PathBuf> {
     cargo(&[&["build"], what].concat(), &workspace("")).unwrap_or_else(|error| panic!("{error}"))
 }
 
-/// What `cargo build ...` makes in a folder: the executables, by their names.
+/// Runs `cargo build ...` in a folder and returns the executables by their names.
 ///
 /// # Errors
-/// What cargo printed, when it fails.
+/// The output of cargo, if it fails.
 pub fn cargo(arguments: &[&str], folder: &Path) -> Result<HashMap<String, PathBuf>, String> {
-    // What cargo sets for a test would make the dependencies' build scripts run again, and the dependencies with them.
+    // The variables that cargo sets for a test would cause the build scripts of the dependencies
+    // to run again, and so a rebuild of the dependencies.
     let cargos = |name: &str| {
         name.starts_with("CARGO_") && !["CARGO_HOME", "CARGO_TARGET_DIR"].contains(&name)
     };

@@ -1,8 +1,9 @@
-//! Hours of a provider's life in seconds: the real handler and the real drain, in virtual time, against the providers'
-//! own penalties, Lambda's limits and an AWS that fails.
+//! Simulates hours of webhooks in seconds: the real handler and the real drain, in virtual time,
+//! with the penalties of the providers, the limits of Lambda and a failing AWS.
 //!
-//! Everything runs in this process, on one thread, over a paused clock, and by the dice of one seed: the same seed gives
-//! the same figures. Beside Hookkeeper, a receiver as it is usually written lives through the same.
+//! Everything runs in this process, on one thread, with a paused clock and one random seed: the
+//! same seed gives the same figures. A naive receiver runs through the same scenarios for
+//! comparison.
 
 mod amocrm;
 mod aws;
@@ -37,39 +38,39 @@ use world::{World, hours, minutes};
 pub use crm::Channel;
 pub use scenarios::{SCENARIOS, Scenario};
 
-/// Who receives.
+/// Receiver in a simulation.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Kind {
     /// Hookkeeper.
     Hookkeeper,
-    /// A receiver as it is usually written.
+    /// A naive receiver.
     Naive,
 }
 
-/// How a scenario ended.
+/// Result of a scenario.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Figures {
     /// The scenario.
     pub scenario: &'static str,
-    /// Who received.
+    /// The receiver.
     pub receiver: Kind,
-    /// Events that happened, whether or not their provider could send them.
+    /// Number of events, whether or not their provider could send them.
     pub sent: usize,
-    /// Those of them that are in the table in the end.
+    /// Number of events that are in the table at the end.
     pub kept: usize,
-    /// Those that are not.
+    /// Number of events that are not in the table at the end.
     pub lost: usize,
-    /// Events with a time of their own that are there more than once.
+    /// Number of events with a time of their own that are stored more than once.
     pub doubled: usize,
     /// Bans, disablings and deletions of webhooks.
     pub bans: usize,
-    /// The lost ones: which channel should have reported them, and when they happened.
+    /// Lost events: their channel, and their times.
     #[serde(skip)]
     pub lost_events: Vec<(Channel, Vec<Duration>)>,
 }
 
-/// Lets receivers live through scenarios, each in a thread of its own.
+/// Runs scenarios with receivers, each in its own thread.
 #[must_use]
 pub fn run_all(scenarios: &[Scenario], kinds: &[Kind], seed: u64) -> Vec<Figures> {
     let each = || {
@@ -88,7 +89,7 @@ pub fn run_all(scenarios: &[Scenario], kinds: &[Kind], seed: u64) -> Vec<Figures
     })
 }
 
-/// Lets a receiver live through a scenario.
+/// Runs a scenario with a receiver.
 #[must_use]
 pub fn run(scenario: &Scenario, kind: Kind, seed: u64) -> Figures {
     // The SDK's jitter.
@@ -198,7 +199,7 @@ fn accepted(password: &str) -> String {
         })
 }
 
-/// How often each event is in the table: as an event, or in a body that could not be read.
+/// How often each event is in the table: as an event, or in a body that could not be parsed.
 fn marks_kept(items: &[Value]) -> BTreeMap<Mark, usize> {
     let mut kept = BTreeMap::new();
     for item in items

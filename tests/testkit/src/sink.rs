@@ -1,4 +1,4 @@
-//! An HTTP server on this machine that writes down what it is sent.
+//! HTTP server on this machine that records the requests it gets.
 
 use axum::{
     Router,
@@ -17,7 +17,7 @@ use std::{
 };
 use tokio::{net::TcpListener, task::JoinHandle, time::sleep};
 
-/// Takes every request and answers it always alike. Ends when it is dropped.
+/// Server that gives the same response to every request. Ends when it is dropped.
 #[derive(Debug)]
 pub struct Sink {
     port: u16,
@@ -30,7 +30,7 @@ struct Shared {
     status: StatusCode,
     after: Duration,
     taken: Mutex<Vec<Taken>>,
-    /// How many requests are here now, and how many were at the most.
+    /// Number of requests in progress, and its maximum so far.
     here: AtomicUsize,
     most: AtomicUsize,
 }
@@ -40,14 +40,14 @@ struct Shared {
 pub struct Taken {
     /// Path and query.
     pub uri: String,
-    /// By their names in small letters.
+    /// Headers by their lowercase names.
     pub headers: BTreeMap<String, String>,
-    /// As it came.
+    /// Body as received.
     pub body: Vec<u8>,
 }
 
 impl Sink {
-    /// Starts one that answers with a status, after a time.
+    /// Starts a server that responds with a status after a delay.
     pub async fn start(status: u16, after: Duration) -> Self {
         let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await.unwrap();
         let port = listener.local_addr().unwrap().port();
@@ -81,13 +81,13 @@ impl Sink {
         format!("http://127.0.0.1:{}/{path}", self.port)
     }
 
-    /// What it took since this was last asked.
+    /// Requests since the last call.
     #[must_use]
     pub fn taken(&self) -> Vec<Taken> {
         std::mem::take(&mut self.state.taken.lock().unwrap())
     }
 
-    /// How many requests waited for their answers at once, at the most.
+    /// Maximum number of requests that waited for their responses at the same time.
     #[must_use]
     pub fn most(&self) -> usize {
         self.state.most.load(Ordering::SeqCst)

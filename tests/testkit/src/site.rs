@@ -1,4 +1,4 @@
-//! A table that the `hookkeeper` command is let loose on, as a process.
+//! Table for tests that run the `hookkeeper` command as a process.
 
 use crate::dev::hookkeeper;
 use hookkeeper::{
@@ -11,7 +11,7 @@ use std::process::{Command, Output};
 use storage::{Client, Key, Stored, Table};
 use tokio::task::block_in_place;
 
-/// A table in memory, which is gone when this is dropped.
+/// Table in memory, which is deleted on drop.
 #[derive(Debug)]
 pub struct Site {
     dynamodb: DynamoDb,
@@ -19,11 +19,11 @@ pub struct Site {
     pub table: Table,
 }
 
-/// When the deliveries of [`delivery`] arrive.
+/// Arrival time of the deliveries of [`delivery`].
 pub const ARRIVAL: &str = "2026-11-21T20:43:00.000000Z";
 
 impl Site {
-    /// With an empty table.
+    /// Starts a DynamoDB with an empty table.
     pub async fn start() -> Self {
         let dynamodb = DynamoDb::start(&Data::Memory, 0, TEMPLATE).await.unwrap();
         let table = Table::new(&Client::background(), &dynamodb.settings());
@@ -56,14 +56,14 @@ impl Site {
         aws_sdk_dynamodb::Client::from_conf(config.build())
     }
 
-    /// Puts records, to go at a time or to stay.
+    /// Puts records, with an expiry time or without one.
     pub async fn put(&self, records: &[Record], expires: Option<i64>) {
         for record in records {
             self.table.put_until(record.clone(), expires).await.unwrap();
         }
     }
 
-    /// What stands under a key.
+    /// The record with a key.
     pub async fn get(&self, key: &Key) -> Option<Stored> {
         self.table.get(key).await.unwrap()
     }
@@ -82,7 +82,7 @@ impl Site {
         block_in_place(|| self.command(arguments).output().unwrap())
     }
 
-    /// What the command prints when it succeeds.
+    /// Standard output of a command that must succeed.
     #[must_use]
     pub fn run(&self, arguments: &[&str]) -> String {
         let Output {
@@ -98,7 +98,7 @@ impl Site {
         String::from_utf8(stdout).unwrap()
     }
 
-    /// What it says when it fails.
+    /// Error of a command that must fail.
     #[must_use]
     pub fn fail(&self, arguments: &[&str]) -> (i32, String) {
         let Output {
@@ -126,14 +126,14 @@ pub fn delivery(body: &str) -> Delivery {
     }
 }
 
-/// What this version stores of a body.
+/// Records that this version stores for a body.
 #[must_use]
 pub fn records(provider: &Provider, body: &str) -> Vec<Record> {
     let delivery = delivery(body);
     Record::of(provider.name, &delivery, (provider.read)(&delivery))
 }
 
-/// The same record as a reader would have made it that read its event differently.
+/// The same record, as another parser would have made it with a different event.
 #[must_use]
 pub fn altered(record: &Record, alter: impl FnOnce(&mut Event)) -> Record {
     let mut record = record.clone();

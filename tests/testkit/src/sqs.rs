@@ -1,4 +1,4 @@
-//! A queue of the tests' own: SQS over HTTP (AWS JSON 1.0), as strict as SQS about what it takes, in memory.
+//! Fake SQS queue in memory, over HTTP (AWS JSON 1.0), with the same validation as SQS.
 //!
 //! Source: <https://docs.aws.amazon.com/AWSSimpleQueueService/latest/APIReference/API_SendMessageBatch.html>
 
@@ -41,7 +41,7 @@ struct Queue {
     messages: Mutex<VecDeque<Message>>,
     ids: AtomicUsize,
     sent: AtomicUsize,
-    /// Of so many messages that are sent, the last one fails; none when it is 0.
+    /// Every n-th sent message fails; none if it is 0.
     failing: AtomicUsize,
 }
 
@@ -80,7 +80,7 @@ impl Sqs {
         format!("http://{}", self.address)
     }
 
-    /// Fails one of so many messages from now on, and takes the others of its batch; none when it is 0.
+    /// Fails every n-th message from now on, and accepts the others of its batch. 0 fails none.
     pub fn fail_one_of(&self, many: usize) {
         self.queue.failing.store(many, Ordering::Relaxed);
     }
@@ -102,7 +102,8 @@ impl Sqs {
             .collect()
     }
 
-    /// Delivers a batch as Lambda does: what the consumer reports waits again, the rest is gone.
+    /// Delivers a batch as Lambda does: messages that the consumer reports as failed return to the
+    /// queue, and the others are deleted.
     pub async fn deliver<R: Into<SqsBatchResponse>>(
         &self,
         most: usize,

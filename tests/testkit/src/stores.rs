@@ -1,4 +1,4 @@
-//! A table and a queue in this process, for tests in virtual time: each call has the fate that a test gives it.
+//! Table and queue in this process, for tests in virtual time: a test sets the result of each call.
 //!
 //! Over real sockets a paused clock would fire timeouts that did not happen.
 
@@ -26,20 +26,20 @@ use std::{
 use storage::{Client, Settings, Store, Table};
 use tokio::time::Instant;
 
-/// What becomes of a call.
+/// Result of a call.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Fate {
-    /// There is no answer.
+    /// There is no response.
     Hangs,
     /// The connection is refused.
     Refused,
-    /// AWS answers 400 with this error code.
+    /// AWS responds 400 with this error code.
     Fails(&'static str),
-    /// The store does what it is asked after this time.
+    /// The store executes the request after this time.
     Answers(Duration),
 }
 
-/// The store does what it is asked, at once.
+/// The store executes the request immediately.
 pub const ANSWERED: Fate = Fate::Answers(Duration::ZERO);
 
 /// Which store is called.
@@ -71,7 +71,7 @@ type Decide = dyn Fn(&Call) -> Fate + Send + Sync;
 pub struct Stores {
     started: Instant,
     decide: Arc<Decide>,
-    /// How many bytes this machine signs and sends in a second, all calls together.
+    /// Number of bytes that this machine signs and sends in a second, for all calls together.
     bytes_a_second: Option<usize>,
     machine: Arc<tokio::sync::Mutex<()>>,
     calls: Arc<Mutex<Vec<Call>>>,
@@ -79,7 +79,7 @@ pub struct Stores {
 }
 
 impl Stores {
-    /// Stores of which each call has the fate that `decide` says.
+    /// Stores whose calls have the results that `decide` returns.
     #[must_use]
     pub fn new(decide: impl Fn(&Call) -> Fate + Send + Sync + 'static) -> Self {
         Self {
@@ -92,7 +92,7 @@ impl Stores {
         }
     }
 
-    /// The same before a machine that signs and sends so many bytes in a second.
+    /// The same with a client that signs and sends this number of bytes in a second.
     #[must_use]
     pub fn on_a_machine_of(self, bytes_a_second: usize) -> Self {
         Self {

@@ -1,4 +1,4 @@
-//! A receiver between stores that can break: what the tests of faults and limits put on trial.
+//! Receiver with stores that can fail, for the tests of faults and limits.
 
 use crate::{
     kept::bodies,
@@ -21,46 +21,47 @@ use std::{
 };
 use storage::{Client, Settings, Store, Table};
 
-/// How often [`World::send_until_kept`] sends.
+/// Maximum number of attempts of [`World::send_until_kept`].
 const ATTEMPTS_OF_A_PROVIDER: usize = 5;
 
-/// The receivers' client. Making one takes a while, since it reads the system's certificates.
+/// Client of the receivers. It is shared, because a new client reads the system's certificates,
+/// which is slow.
 pub static CLIENT: LazyLock<Client> = LazyLock::new(Client::new);
-/// The drain's, likewise.
+/// Client of the drain, shared for the same reason.
 pub static BACKGROUND: LazyLock<Client> = LazyLock::new(Client::background);
 
-/// A receiver whose table and spool can break.
+/// Receiver whose table and fallback queue can fail.
 pub struct World {
-    /// Whose webhooks it receives.
+    /// Provider of the webhooks.
     pub provider: Provider,
-    /// What stands before the table.
+    /// Proxy in front of the table.
     pub table: Proxy,
-    /// What stands before the spool.
+    /// Proxy in front of the fallback queue.
     pub fallback_queue: Proxy,
-    /// The spool.
+    /// Fallback queue, without the proxy.
     pub sqs: Sqs,
-    /// The table, past the proxy.
+    /// Table, without the proxy.
     pub kept: Table,
     receiver: Receiver,
     _dynamodb: DynamoDb,
 }
 
-/// What a delivery was answered with.
+/// Response to a delivery.
 #[derive(Debug, Clone, Copy)]
 pub struct Answer {
     /// The status.
     pub status: i64,
-    /// How long it waited for it.
+    /// Latency of the response.
     pub after: Duration,
 }
 
 impl World {
-    /// Of a provider, with nothing broken.
+    /// Starts the receiver of a provider, without a fault.
     pub async fn of(provider: Provider) -> Self {
         Self::with(provider, &CLIENT, |settings| settings).await
     }
 
-    /// The same with another client, and other settings.
+    /// Starts the receiver of a provider with a client and changed settings.
     pub async fn with(
         provider: Provider,
         client: &Client,
@@ -91,7 +92,7 @@ impl World {
         }
     }
 
-    /// The environment of a real binary in the receiver's place.
+    /// Environment of a real binary that replaces the receiver.
     #[must_use]
     pub fn environment(&self) -> Environment {
         let credentials = format!("{}_CREDENTIALS", self.provider.name.to_uppercase());
@@ -113,8 +114,9 @@ impl World {
         }
     }
 
-    /// Sends a large delivery again, as the provider does, until it is kept: a build for tests may need more than the shares
-    /// for all of its items, and what one attempt put the next one finds there.
+    /// Sends a large delivery again, as the provider does, until it is stored. A test build may
+    /// need more than the time budgets for all of its items. Each attempt finds the items that the
+    /// earlier ones put.
     pub async fn send_until_kept(&self, body: impl AsRef<[u8]>) -> Answer {
         for _ in 0..ATTEMPTS_OF_A_PROVIDER {
             let answer = self.send(&body).await;
@@ -129,7 +131,7 @@ impl World {
         );
     }
 
-    /// Breaks the stores.
+    /// Sets a fault of one or both stores.
     pub async fn set(&self, place: Place, fault: Fault) {
         if place != Place::FallbackQueue {
             self.table.set(fault).await;
@@ -139,7 +141,7 @@ impl World {
         }
     }
 
-    /// Moves all that waits in the spool into the table.
+    /// Moves all messages of the fallback queue into the table.
     pub async fn drain(&self) {
         while !self.sqs.messages().is_empty() {
             self.sqs
@@ -170,18 +172,18 @@ fn queue(fallback_queue: &Proxy) -> String {
     format!("{}/000000000000/spool", fallback_queue.endpoint())
 }
 
-/// Which store breaks.
+/// Store with a fault.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Place {
     /// The table.
     Table,
-    /// The spool.
+    /// The fallback queue.
     FallbackQueue,
     /// Both of them.
     Both,
 }
 
-/// The body of a delivery of so many events, other ones for each number.
+/// Body of a delivery with a number of events, which differ for each `number`.
 #[must_use]
 pub fn delivery(provider: &Provider, number: u32, events: u32) -> String {
     match events {

@@ -1,5 +1,5 @@
-//! An AWS of the tests' own, as far as `hookkeeper doctor` asks it, with the URLs of a stack: CloudFormation (query protocol, XML),
-//! DynamoDB and SQS (JSON), and the receivers.
+//! A fake AWS with the operations that `hookkeeper doctor` calls and the URLs of a stack:
+//! CloudFormation (query protocol, XML), DynamoDB and SQS (JSON), and the receivers.
 
 use aws_smithy_types::{DateTime, date_time::Format};
 use axum::{
@@ -20,25 +20,26 @@ use std::{
 use testkit::request::basic;
 use tokio::{net::TcpListener, task::JoinHandle};
 
-/// What the receivers accept.
+/// Credentials that the receivers accept.
 pub(crate) const CREDENTIALS: &str = "user:pass";
 pub(crate) const KEY: &str = "Zm9y-dGhl_dGVzdHM";
-/// How many resources a page of theirs has.
+/// Number of resources in a page.
 const PAGE: usize = 30;
 
-/// What there is to be seen. Made healthy, of a stack of Pipedrive and amoCRM; a test changes what it is about.
+/// State of the fake AWS. It starts as a healthy stack of Pipedrive and amoCRM, and a test changes
+/// single fields.
 #[derive(Debug)]
 pub(crate) struct Cloud {
-    /// Of the stack.
+    /// Status of the stack.
     pub(crate) status: &'static str,
     pub(crate) parameters: BTreeMap<&'static str, &'static str>,
-    /// The conditions of the template that hold with these.
+    /// The conditions of the template that are true with these parameters.
     pub(crate) conditions: BTreeSet<&'static str>,
-    /// What was deployed.
+    /// The deployed template.
     pub(crate) template: String,
-    /// Resources that are not there although they should be.
+    /// Resources of the template that do not exist.
     pub(crate) missing: BTreeSet<&'static str>,
-    /// As `DescribeTable` describes it; there is none of another name.
+    /// Output of `DescribeTable`. There is no table with another name.
     pub(crate) table: Value,
     /// The `TableName` of the stack.
     pub(crate) table_name: &'static str,
@@ -46,13 +47,13 @@ pub(crate) struct Cloud {
     /// Messages of a queue: visible, in flight, delayed.
     pub(crate) fallback_queue: [u32; 3],
     pub(crate) dead_letters: [u32; 3],
-    /// What a provider's requests with credentials are answered instead of 200.
+    /// Status for authenticated requests to a provider's URL, instead of 200.
     pub(crate) status_of: HashMap<&'static str, u16>,
-    /// What strangers are answered.
+    /// Status for unauthorized requests.
     pub(crate) stranger: u16,
-    /// How late a provider's first requests are answered, one after the other.
+    /// Delays of the responses to the first requests to a provider's URL, in order.
     pub(crate) delays: Mutex<HashMap<&'static str, Vec<Duration>>>,
-    /// By how many seconds its clock is behind ours.
+    /// Number of seconds by which its clock is behind ours.
     pub(crate) behind: i64,
 }
 
@@ -121,7 +122,8 @@ impl Cloud {
         )
     }
 
-    /// A page of what is there: what the template makes where its conditions hold, and what the transform adds.
+    /// A page of the existing resources: those of the template whose conditions are true, and those
+    /// that the transform adds.
     fn resources(&self, page: usize) -> String {
         let template = parse(TEMPLATE).unwrap();
         let holds = |it: &Value| {

@@ -1,5 +1,5 @@
-//! `hookkeeper doctor` as a process: with a `hookkeeper dev` that is well, and with an AWS in which one thing after the other
-//! is not.
+//! Runs `hookkeeper doctor` as a process: with a healthy `hookkeeper dev`, and with a fake AWS that
+//! has one problem at a time.
 
 mod cloud;
 mod troubles;
@@ -12,7 +12,7 @@ use testkit::dev::{Dev, hookkeeper};
 use tokio::task::spawn_blocking;
 use troubles::TROUBLES;
 
-/// What the command printed, and how it ended.
+/// The output and the exit code of the command.
 #[derive(Debug)]
 struct Said {
     stdout: String,
@@ -21,7 +21,7 @@ struct Said {
 }
 
 impl Said {
-    /// The lines that say that something fails.
+    /// The lines that report a failure.
     fn failing(&self) -> Vec<&str> {
         self.stdout
             .lines()
@@ -30,7 +30,7 @@ impl Said {
     }
 }
 
-/// The command, with no configuration of AWS but this one's.
+/// The command, with only the AWS configuration of this test.
 fn doctor(arguments: &[&str]) -> Command {
     let mut command = hookkeeper(&["doctor"]);
     command.args(arguments).env_clear().envs([
@@ -54,7 +54,7 @@ async fn run(mut command: Command) -> Said {
     }
 }
 
-/// What is said of an AWS.
+/// The output of the command for a fake AWS.
 async fn seen(cloud: Cloud, arguments: &[&str]) -> Said {
     let running = cloud.start().await;
     let mut command = doctor(&["--endpoint-url", &running.endpoint]);
@@ -65,7 +65,7 @@ async fn seen(cloud: Cloud, arguments: &[&str]) -> Said {
     run(command).await
 }
 
-/// The same, with what the receivers accept.
+/// The output of the command with the credentials that the receivers accept.
 async fn seen_by_the_owner(cloud: Cloud) -> Said {
     let [pipedrive, amocrm] = [format!("pipedrive={CREDENTIALS}"), format!("amocrm={KEY}")];
     seen(
@@ -76,7 +76,7 @@ async fn seen_by_the_owner(cloud: Cloud) -> Said {
 }
 
 #[tokio::test]
-async fn all_is_well_on_this_machine() {
+async fn a_healthy_dev_server_passes() {
     let dev = Dev::start("memory");
     let [local, port] = [
         format!("--local={}", dev.dynamodb_port()),
@@ -146,7 +146,7 @@ ok    clock         ours is [..] s ahead
 }
 
 #[tokio::test]
-async fn nobody_is_there() {
+async fn a_dev_server_that_is_not_running_fails_with_advice() {
     let said = run(doctor(&["--local=1", "--gateway-port=1"])).await;
     assert_data_eq!(
         said.stdout,
@@ -171,7 +171,8 @@ skip  clock         (nobody tells the time)
         )
     );
 
-    // AWS without credentials. Its clock is asked all the same: a clock that is off looks like wrong credentials.
+    // AWS without credentials. The clock is still checked: a wrong clock looks like wrong
+    // credentials.
     let cloud = Cloud {
         behind: 301,
         ..Cloud::healthy()
@@ -197,7 +198,7 @@ FAIL  clock         ours is [..] s ahead: set it by the network's time: AWS refu
 }
 
 #[tokio::test]
-async fn all_is_well_on_aws() {
+async fn a_healthy_stack_passes() {
     let said = seen_by_the_owner(Cloud::healthy()).await;
     assert_data_eq!(
         said.stdout.clone(),
@@ -220,7 +221,7 @@ ok    clock         ours is [..] s ahead
 }
 
 #[tokio::test]
-async fn without_credentials_a_url_is_looked_at_from_outside() {
+async fn without_credentials_a_url_is_checked_by_unauthenticated_requests() {
     let said = seen(Cloud::healthy(), &[]).await;
     assert_data_eq!(
         said.stdout.lines().nth(7).unwrap().to_owned(),
@@ -232,7 +233,7 @@ async fn without_credentials_a_url_is_looked_at_from_outside() {
 }
 
 #[tokio::test]
-async fn credentials_come_by_the_environment_too() {
+async fn credentials_are_read_from_the_environment_too() {
     let cloud = Cloud::healthy().start().await;
     let mut command = doctor(&[
         "--endpoint-url",
@@ -281,7 +282,7 @@ ok    clock         ours is [..] s ahead
 }
 
 #[tokio::test]
-async fn each_trouble_is_said_with_what_to_do() {
+async fn each_problem_is_reported_with_advice() {
     for (make, expected) in TROUBLES {
         let mut cloud = Cloud::healthy();
         make(&mut cloud);
@@ -300,7 +301,7 @@ async fn each_trouble_is_said_with_what_to_do() {
 }
 
 #[tokio::test]
-async fn an_open_gate_is_said_of_every_url() {
+async fn every_url_that_accepts_unauthenticated_requests_fails() {
     let said = seen(
         Cloud {
             stranger: 200,
@@ -321,7 +322,7 @@ async fn an_open_gate_is_said_of_every_url() {
 }
 
 #[tokio::test]
-async fn a_slow_start_is_no_trouble() {
+async fn a_slow_cold_start_passes() {
     let mut cloud = Cloud::healthy();
     cloud
         .delays
@@ -340,7 +341,7 @@ async fn a_slow_start_is_no_trouble() {
 }
 
 #[tokio::test]
-async fn a_stack_that_is_not_there_is_said_so() {
+async fn a_missing_stack_fails_with_advice() {
     let said = seen(Cloud::healthy(), &["--stack", "another"]).await;
     assert_data_eq!(
         said.failing().join("\n"),
@@ -351,7 +352,7 @@ async fn a_stack_that_is_not_there_is_said_so() {
 }
 
 #[tokio::test]
-async fn what_is_asked_for_wrongly_is_one_sentence() {
+async fn wrong_arguments_are_rejected_with_the_reason() {
     let table: [(&[&str], &str); 4] = [
         (
             &["--credential", "salesforce=a:b"],

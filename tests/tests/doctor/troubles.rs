@@ -1,11 +1,11 @@
-//! What can be wrong with a stack, one thing at a time, and what the command says of it.
+//! Problems of a stack, one at a time, with the output of the command.
 
 use crate::cloud::Cloud;
 use hookkeeper::template::TEMPLATE;
 use serde_json::json;
 use std::time::Duration;
 
-/// Something that is not well, and the one line that says so.
+/// A problem, and the one line that reports it.
 type Trouble = (fn(&mut Cloud), &'static str);
 
 pub(crate) const TROUBLES: [Trouble; 20] = [

@@ -16,7 +16,7 @@ use testkit::{
 };
 use tokio::{task::block_in_place, time::sleep};
 
-/// A site with events enough that an export of them is no short file.
+/// A site with enough events for a long export.
 async fn site() -> Site {
     let site = Site::start().await;
     for number in 0..50 {
@@ -45,13 +45,13 @@ fn text(path: &Path) -> &str {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn only_its_owner_may_read_it() {
+async fn an_export_is_readable_only_by_its_owner() {
     let site = site().await;
     let folder = tempfile::tempdir().unwrap();
     let file = folder.path().join("all.jsonl");
     assert_eq!(site.run(&["export", text(&file)]), "");
     assert_eq!(mode(&file), 0o600);
-    // One that is there is replaced, its mode too.
+    // An existing file is replaced, with its mode.
     fs::write(&file, "old").unwrap();
     fs::set_permissions(&file, Permissions::from_mode(0o644)).unwrap();
     assert_eq!(site.run(&["export", text(&file)]), "");
@@ -65,7 +65,7 @@ async fn only_its_owner_may_read_it() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn it_is_not_written_through_a_link() {
+async fn an_export_is_not_written_through_a_link() {
     let site = site().await;
     let folder = tempfile::tempdir().unwrap();
     let victim = folder.path().join("victim");
@@ -99,7 +99,7 @@ async fn it_is_not_written_through_a_link() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn where_it_cannot_be_written_is_one_sentence_before_anything_is_read() {
+async fn an_unwritable_path_is_one_sentence_before_anything_is_read() {
     let folder = tempfile::tempdir().unwrap();
     let file = folder.path().join("file");
     fs::write(&file, "").unwrap();
@@ -115,13 +115,13 @@ async fn where_it_cannot_be_written_is_one_sentence_before_anything_is_read() {
         ),
         (&in_a_file, "cannot write"),
         (&nowhere, "cannot write"),
-        // Where even root may not make a file.
+        // A folder in which even root cannot create a file.
         (
             Path::new("/proc/all.jsonl"),
             "cannot write /proc/all.jsonl (",
         ),
     ] {
-        // No table is needed to find that out.
+        // The command fails before it needs a table.
         let mut command = Command::new(binary("hookkeeper"));
         let output = command
             .args(["export", "--local=1", text(path)])
@@ -139,13 +139,13 @@ async fn where_it_cannot_be_written_is_one_sentence_before_anything_is_read() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn nothing_is_left_of_an_export_that_fails() {
+async fn a_failed_export_leaves_no_file() {
     let site = site().await;
     let folder = tempfile::tempdir().unwrap();
     let file = folder.path().join("all.jsonl");
     fs::write(&file, "old").unwrap();
 
-    // A table that ceases to answer.
+    // A table that stops responding.
     let proxy = Proxy::start(&format!("http://127.0.0.1:{}", site.port()));
     let port = proxy.endpoint().replace("http://127.0.0.1:", "--local=");
     proxy.set_after(40, Fault::InternalError).await;
@@ -166,7 +166,7 @@ async fn nothing_is_left_of_an_export_that_fails() {
         (vec!["all.jsonl".to_owned()], "old")
     );
 
-    // A disk that is full: here, a limit on how large a file may be.
+    // A full disk, simulated by a limit on the file size.
     let script = "trap '' XFSZ; ulimit -f 1; exec \"$0\" export \"$@\"";
     let mut command = Command::new("sh");
     let local = format!("--local={}", site.port());
@@ -188,7 +188,7 @@ async fn nothing_is_left_of_an_export_that_fails() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn nothing_is_left_of_an_export_that_is_interrupted() {
+async fn an_interrupted_export_leaves_no_file() {
     let site = site().await;
     let folder = tempfile::tempdir().unwrap();
     let proxy = Proxy::start(&format!("http://127.0.0.1:{}", site.port()));
@@ -220,7 +220,7 @@ async fn nothing_is_left_of_an_export_that_is_interrupted() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_full_standard_output_is_one_sentence() {
+async fn a_full_standard_output_is_an_error_of_one_sentence() {
     let site = site().await;
     let full = fs::OpenOptions::new()
         .write(true)

@@ -1,4 +1,4 @@
-//! `hookkeeper events follow` ends when it is told to.
+//! `hookkeeper events follow` ends after a signal.
 
 use super::{Killed, PATIENCE, lines_of};
 use std::{
@@ -12,7 +12,7 @@ use testkit::{
 };
 use tokio::time::sleep;
 
-/// How soon the command ends after a signal.
+/// Longest time between a signal and the end of the command.
 const AT_ONCE: Duration = Duration::from_secs(2);
 
 async fn ends_by(signal: &str, fault: Fault) {
@@ -31,7 +31,7 @@ async fn ends_by(signal: &str, fault: Fault) {
             .unwrap()
             .starts_with("HANDLE")
     );
-    // A whole look has been answered, so that its waiting for Ctrl-C has begun.
+    // After one complete poll of the table, the command listens for Ctrl-C.
     let looked = proxy.requests() + 32;
     while proxy.requests() < looked {
         sleep(Duration::from_millis(10)).await;
@@ -61,11 +61,11 @@ async fn ends_by(signal: &str, fault: Fault) {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn ctrl_c_ends_it_while_the_table_hangs() {
+async fn ctrl_c_ends_the_command_while_the_table_hangs() {
     ends_by("-INT", Fault::Hang).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn sigterm_ends_it_while_the_table_hangs() {
+async fn sigterm_ends_the_command_while_the_table_hangs() {
     ends_by("-TERM", Fault::Hang).await;
 }

@@ -1,4 +1,4 @@
-//! `hookkeeper events history` without `--source`: in which sources it looks.
+//! `hookkeeper events history` without `--source`: the sources that it searches.
 
 use super::{handles, put_late, site};
 use snapbox::{assert_data_eq, str};
@@ -11,7 +11,7 @@ use testkit::{
 const A_DAY: Duration = Duration::from_hours(24);
 
 #[tokio::test(flavor = "multi_thread")]
-async fn an_entity_is_found_however_many_events_came_since() {
+async fn an_entity_is_found_behind_any_number_of_newer_events() {
     let site = Site::start().await;
     site.put(
         &records(&providers::PIPEDRIVE, &event("pipedrive", 42)),
@@ -52,7 +52,7 @@ async fn an_entity_is_found_whose_source_was_last_seen_days_ago() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn an_error_says_where_was_looked() {
+async fn an_error_names_the_searched_sources() {
     let site = site().await;
     put_late(
         &site,

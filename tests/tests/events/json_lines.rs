@@ -35,7 +35,8 @@ async fn a_payload_cannot_forge_a_line() {
     let mut process = site.command(&["events", "follow", "--output", "json"]);
     let mut process = Killed(process.stdout(Stdio::piped()).spawn().unwrap());
     let lines = lines_of(&mut process);
-    // The follower starts with what is kept at that moment, so that this event may be printed or not.
+    // The follower starts after the events that are stored at that moment, so it may print this
+    // event or not.
     site.put(&records(&PIPEDRIVE, &forging()), None).await;
     let handle = handles(&site.run(&["events"])).remove(0);
     for arguments in [
@@ -113,7 +114,7 @@ async fn one_line_an_event(payloads: &[String]) -> Result<(), TestCaseError> {
     }
     let printed = |arguments: &[&str]| {
         let printed = site.run(arguments);
-        // `str::lines` alone would not see a carriage return.
+        // `str::lines` does not split at a single carriage return.
         let lines = printed.split_terminator(['\n', '\r']);
         lines
             .map(serde_json::from_str)
@@ -125,7 +126,7 @@ async fn one_line_an_event(payloads: &[String]) -> Result<(), TestCaseError> {
         printed(&["events", "--limit", "100", "--output", "json"]).unwrap(),
         newest_first
     );
-    // All have one time, so the history is in the order of their ids.
+    // All events have the same time, so the history is in the order of their ids.
     expected.sort_by_key(|event| event["id"].to_string());
     prop_assert_eq!(
         printed(&["events", "history", "deal/1", "--output", "json"]).unwrap(),

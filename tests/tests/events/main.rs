@@ -1,4 +1,4 @@
-//! `hookkeeper events` and `hookkeeper export`, as processes.
+//! Runs `hookkeeper events` and `hookkeeper export` as processes.
 
 mod export;
 mod follow;
@@ -58,7 +58,7 @@ fn handles(list: &str) -> Vec<String> {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn the_newest_come_first() {
+async fn the_newest_events_are_listed_first() {
     let site = site().await;
     assert_data_eq!(
         site.run(&["events"]),
@@ -83,7 +83,7 @@ These are the newest 1: more with --limit.
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_filter_leaves_the_rest_out() {
+async fn a_filter_excludes_the_other_events() {
     let site = site().await;
     let listed = |arguments: &[&str]| handles(&site.run(&[&["events"], arguments].concat())).len();
     for (arguments, events) in [
@@ -109,7 +109,7 @@ Nothing of the kind was kept since 20[..]Z (look further back with --since).
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn json_is_a_cloudevent_a_line_with_the_data_as_it_was_sent() {
+async fn json_output_is_one_cloudevent_per_line_with_the_original_data() {
     let site = site().await;
     let printed = site.run(&["events", "--output", "json", "--provider", "pipedrive"]);
     let body = event("pipedrive", 1);
@@ -178,7 +178,7 @@ expires       2100-01-01T00:00:00Z
         let (status, error) = site.fail(&["events", "show", handle]);
         assert!(status == code && error.contains(said), "{error}");
     }
-    // What was kept in one second has one handle but for the id.
+    // Handles of events that are stored in the same second differ only in the id.
     site.put(&records(&providers::CLOSER, &event("closer", 3)), None)
         .await;
     site.put(&records(&providers::CLOSER, &event("closer", 4)), None)
@@ -195,7 +195,7 @@ expires       2100-01-01T00:00:00Z
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_history_is_in_the_order_in_which_things_happened() {
+async fn a_history_is_in_chronological_order() {
     let site = site().await;
     let update = "leads[update][0][id]=42&leads[update][0][updated_at]=1795255100&account[id]=1001";
     site.put(&records(&providers::AMOCRM, update), None).await;
@@ -218,7 +218,7 @@ HANDLE         TIME                  TYPE                                      S
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn more_than_a_page_is_read_to_its_end() {
+async fn all_pages_of_a_result_are_read() {
     let site = Site::start().await;
     let large = "x".repeat(300_000);
     for number in 0..9 {
@@ -240,7 +240,7 @@ async fn more_than_a_page_is_read_to_its_end() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn an_export_is_complete_in_the_order_of_keeping_or_not_there() {
+async fn an_export_is_complete_and_in_the_order_of_storage_or_absent() {
     let site = Site::start().await;
     for number in 0..100 {
         site.put(&records(&providers::CLOSER, &event("closer", number)), None)
@@ -283,7 +283,7 @@ async fn an_export_is_complete_in_the_order_of_keeping_or_not_there() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn who_reads_no_further_ends_the_command_without_a_word() {
+async fn a_closed_pipe_ends_the_command_silently() {
     let site = Site::start().await;
     for number in 0..2_000 {
         site.put(&records(&providers::CLOSER, &event("closer", number)), None)
@@ -313,7 +313,7 @@ async fn who_reads_no_further_ends_the_command_without_a_word() {
     assert!(status.success() && error.is_empty(), "{error}");
 }
 
-/// An event's item as it would be had it been kept so long ago.
+/// Puts the item of an event as if it was stored this long ago.
 async fn put_late(site: &Site, record: &Record, ago: Duration) {
     let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap();
     let mut item = schema::encode(record.clone()).pop().unwrap();
@@ -328,7 +328,7 @@ async fn put_late(site: &Site, record: &Record, ago: Duration) {
         .unwrap();
 }
 
-/// A process that does not outlive its test.
+/// A process that is killed when this is dropped.
 struct Killed(Child);
 
 impl Drop for Killed {
@@ -338,7 +338,7 @@ impl Drop for Killed {
     }
 }
 
-/// How long a test waits for a process before it fails.
+/// Timeout of a test that waits for a process.
 const PATIENCE: Duration = Duration::from_secs(30);
 
 /// The lines that a process prints, as it prints them.
@@ -366,7 +366,7 @@ fn wait(process: &mut Killed) -> ExitStatus {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn who_follows_misses_nothing_and_sees_nothing_twice() {
+async fn a_follower_prints_each_event_exactly_once() {
     let site = site().await;
     let mut process = Killed(
         site.command(&["events", "follow"])
@@ -386,7 +386,7 @@ async fn who_follows_misses_nothing_and_sees_nothing_twice() {
     )
     .await;
     assert!(next().ends_with("deal/10"));
-    // The drain's put took long, or the index did.
+    // The put of the drain or the update of the index was slow.
     put_late(
         &site,
         &records(&providers::PIPEDRIVE, &event("pipedrive", 11))[0],
@@ -417,7 +417,7 @@ async fn who_follows_misses_nothing_and_sees_nothing_twice() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn what_a_sender_wrote_is_no_command_to_the_terminal() {
+async fn control_characters_of_a_sender_are_replaced() {
     let site = Site::start().await;
     let [record] = &records(&providers::CLOSER, &event("closer", 1))[..] else {
         panic!()
@@ -434,7 +434,7 @@ async fn what_a_sender_wrote_is_no_command_to_the_terminal() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn another_version_is_said_so() {
+async fn an_item_of_another_version_is_reported() {
     let site = Site::start().await;
     let key = Key {
         pk: "closer#customer/1".to_owned(),
@@ -471,7 +471,7 @@ async fn another_version_is_said_so() {
     );
 }
 
-/// Commands that cannot succeed, their exit status, and what they say. `LOCAL` is a port that nobody listens on.
+/// Commands that cannot succeed, their exit status, and their error. `LOCAL` is a closed port.
 const WRONG: [(&str, i32, &str); 14] = [
     ("events LOCAL", 1, "is `cargo dev` running?"),
     ("events --table t", 1, "the table t cannot be used ("),
@@ -526,7 +526,7 @@ const WRONG: [(&str, i32, &str); 14] = [
 ];
 
 #[test]
-fn what_is_wrong_is_one_sentence() {
+fn errors_are_one_sentence() {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let free = listener.local_addr().unwrap().port();
     drop(listener);

@@ -1,5 +1,5 @@
-//! No text of a sender controls a terminal: a marker is put wherever a sender can put text, and goes through every
-//! command that prints something of it.
+//! No text of a sender controls the terminal. A marker is put in every place where a sender can
+//! put text, and goes through every command that prints such text.
 
 use super::{Killed, PATIENCE, handles, lines_of};
 use models::{Delivery, Event, ParseError, Record, Timestamp};
@@ -13,11 +13,11 @@ use testkit::{
 };
 use tokio::task::block_in_place;
 
-/// Starts a new line and goes to a column of it, if it is printed as it is.
+/// Starts a new line and moves to a column, if it is printed unchanged.
 const FORGED_LINE: &str = "\n\tFORGED";
 /// An escape sequence in both forms, a carriage return, a line separator, bidirectional and invisible characters.
 const MARKER: &str = "\u{1b}[5m\u{9b}5m\r\u{2028}\u{202e}\u{2066}\u{200b}\u{2060}\u{feff}";
-/// The escape sequences that the command writes itself: bold, red, green, and the end of these.
+/// The escape sequences that the command writes itself: bold, red, green, and reset.
 const STYLES: [&str; 4] = ["\u{1b}[1m", "\u{1b}[31m", "\u{1b}[32m", "\u{1b}[0m"];
 /// The days around the arrival.
 const SPAN: [&str; 4] = ["--since", "2026-11-20", "--until", "2026-11-23"];
@@ -49,7 +49,7 @@ fn delivery(body: &str) -> Delivery {
     }
 }
 
-/// The event, as this version reads it.
+/// The event, as this version parses it.
 fn record() -> Record {
     let delivery = delivery(&body());
     let records = Record::of(PIPEDRIVE.name, &delivery, (PIPEDRIVE.read)(&delivery));
@@ -68,7 +68,7 @@ fn quarantined(body: &str) -> Record {
     records.into_iter().next().unwrap()
 }
 
-/// Asserts that an output has no character that a terminal takes for anything but text.
+/// Asserts that an output has no character that a terminal does not print as text.
 fn assert_text(arguments: &[&str], output: &[u8]) {
     let mut text = String::from_utf8(output.to_vec()).unwrap();
     for style in STYLES {
@@ -91,7 +91,7 @@ fn assert_text(arguments: &[&str], output: &[u8]) {
     }
 }
 
-/// Runs a command as on a terminal, and checks all that it prints: whether it succeeds does not matter.
+/// Runs a command as on a terminal, and checks its output. The exit code does not matter.
 fn check(site: &Site, arguments: &[&str]) {
     let mut command = site.command(arguments);
     let output = block_in_place(|| command.env("CLICOLOR_FORCE", "1").output().unwrap());

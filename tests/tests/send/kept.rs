@@ -1,4 +1,4 @@
-//! What is sent is kept, as its name says.
+//! Sent samples are stored with the verdict in their name.
 
 use super::{samples, sent, sorted};
 use models::{Event, Record};
@@ -32,7 +32,7 @@ fn is_told(row: &Value) -> bool {
 }
 
 #[tokio::test]
-async fn all_that_is_listed_ends_as_its_name_says() {
+async fn every_listed_sample_gets_the_verdict_in_its_name() {
     let dev = Dev::start("memory");
     let local = format!("--local={}", dev.port());
     let (mut told, mut reasons) = (Vec::new(), Vec::new());
@@ -67,7 +67,7 @@ async fn all_that_is_listed_ends_as_its_name_says() {
     assert_are_kept(&told, &events(records));
 }
 
-/// Asserts that what the command told of its deliveries is what became of them.
+/// Asserts that the stored events are those that the command reported.
 fn assert_are_kept(told: &[Value], kept: &[Event]) {
     let names = |event: &Event| {
         (
@@ -96,7 +96,7 @@ fn assert_are_kept(told: &[Value], kept: &[Event]) {
 }
 
 #[tokio::test]
-async fn what_is_sent_twice_is_kept_once() {
+async fn a_duplicate_delivery_is_stored_once() {
     let dev = Dev::start("memory");
     let local = format!("--local={}", dev.port());
     let names = [

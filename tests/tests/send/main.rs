@@ -1,4 +1,5 @@
-//! `hookkeeper send`, as a process: what it sends, to `hookkeeper dev` and to a server that writes it down, and what it says.
+//! Runs `hookkeeper send` as a process: the requests that it sends, to `hookkeeper dev` and to a
+//! server that records them, and its output.
 
 mod kept;
 mod said;
@@ -25,7 +26,7 @@ fn send(arguments: &[&str]) -> Output {
         .unwrap()
 }
 
-/// What it prints for a program, where all goes well.
+/// The JSON output of a successful command.
 fn sent(arguments: &[&str]) -> Vec<Value> {
     let output = send(&[arguments, &["--output", "json"]].concat());
     assert!(
@@ -43,18 +44,18 @@ fn text(bytes: &[u8]) -> String {
     String::from_utf8(bytes.to_vec()).unwrap()
 }
 
-/// A server that takes everything.
+/// A server that responds 200 to every request.
 async fn sink() -> Sink {
     Sink::start(200, Duration::ZERO).await
 }
 
-/// What a server takes of a command.
+/// The requests of a command that a server recorded.
 fn over_the_wire(sink: &Sink, arguments: &[&str]) -> Vec<Taken> {
     sent(&[arguments, &["--url", &sink.url(arguments[0])]].concat());
     sink.taken()
 }
 
-/// A provider's samples that are to be sent, as their files are now: name, verdict, and API Gateway's event.
+/// The samples of a provider that can be sent: name, verdict, and the API Gateway event.
 fn samples(provider: &str) -> Vec<(String, String, Value)> {
     let mut samples = Vec::new();
     for file in fs::read_dir(workspace("events").join(provider)).unwrap() {
@@ -63,7 +64,7 @@ fn samples(provider: &str) -> Vec<(String, String, Value)> {
         let (name, verdict) = stem.split_once('.').unwrap();
         let event: Value = serde_json::from_slice(&fs::read(&path).unwrap()).unwrap();
         let is_sent = ["kept", "quarantined"].contains(&verdict.split('.').next().unwrap());
-        // No sender can make API Gateway say that it encoded what it did not.
+        // No sender can make API Gateway mark a body as base64 that it did not encode.
         if is_sent && verdict != "quarantined.not_base64" {
             samples.push((name.to_owned(), verdict.to_owned(), event));
         }
@@ -72,7 +73,7 @@ fn samples(provider: &str) -> Vec<(String, String, Value)> {
     samples
 }
 
-/// What a provider's reader makes of a body.
+/// The events that a provider's parser returns for a body.
 fn read(provider: &str, body: &[u8]) -> Vec<Event> {
     let arrival = Timestamp::parse("2030-01-01T00:00:00Z").unwrap();
     let delivery = Delivery {

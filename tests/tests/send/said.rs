@@ -1,4 +1,5 @@
-//! What it says, compared with `tests/snapshots/send/`. `SNAPSHOTS=overwrite cargo test --test send` writes that anew.
+//! Compares the output of the command with `tests/snapshots/send/`.
+//! `SNAPSHOTS=overwrite cargo test --test send` overwrites these files.
 
 use super::text;
 use snapbox::{Assert, Data};
@@ -9,7 +10,7 @@ use testkit::{
     workspace,
 };
 
-/// The commands as they would be typed, and what each prints.
+/// The commands as a user types them, and their output.
 fn transcript<'a>(commands: impl IntoIterator<Item = &'a str>) -> String {
     let one = |command: &str| {
         let arguments: Vec<_> = command.split(' ').collect();
@@ -30,7 +31,8 @@ fn transcript<'a>(commands: impl IntoIterator<Item = &'a str>) -> String {
     commands.into_iter().map(one).collect::<Vec<_>>().join("\n")
 }
 
-/// Compares it. What is another one each time is `[..]` there, and stays so when it is written anew.
+/// Compares a transcript with its snapshot. The snapshot has `[..]` for values that change in each
+/// run. They stay when the snapshot is overwritten.
 fn assert_is(transcript: &str, snapshot: &str) {
     let expected = Data::read_from(
         &workspace(format!("tests/snapshots/send/{snapshot}.txt")),
@@ -42,12 +44,12 @@ fn assert_is(transcript: &str, snapshot: &str) {
 }
 
 #[test]
-fn help() {
+fn the_help_matches_its_snapshot() {
     assert_is(&transcript(["send --help"]), "help");
 }
 
 #[test]
-fn the_list() {
+fn the_list_matches_its_snapshot() {
     assert_is(
         &transcript(["send --list closer", "send --list closer --output json"]),
         "list",
@@ -59,7 +61,7 @@ fn the_list() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn what_is_taken() {
+async fn the_output_of_accepted_deliveries_matches_its_snapshot() {
     let dev = Dev::start("memory");
     let local = format!("--local={}", dev.port());
     let commands = [
@@ -77,7 +79,7 @@ async fn what_is_taken() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn what_is_not_taken_is_one_sentence_and_exit_code_1() {
+async fn a_delivery_that_is_not_accepted_is_one_sentence_and_exit_code_1() {
     let free = TcpListener::bind("127.0.0.1:0")
         .unwrap()
         .local_addr()
@@ -119,7 +121,7 @@ async fn what_is_not_taken_is_one_sentence_and_exit_code_1() {
 }
 
 #[test]
-fn what_is_asked_for_wrongly_is_exit_code_2() {
+fn wrong_arguments_are_exit_code_2() {
     let commands = [
         "send",
         "send salesforce deal.updated",

@@ -1,4 +1,4 @@
-//! What is sent has the shape of what the providers were seen to send: see [`testkit::corpus`].
+//! Sent bodies have the shape of recorded bodies of the providers: see [`testkit::corpus`].
 
 use super::{over_the_wire, sink};
 use serde_json::Value;
@@ -12,7 +12,7 @@ use testkit::{
 type Types = BTreeMap<String, BTreeSet<&'static str>>;
 
 #[tokio::test(flavor = "multi_thread")]
-async fn json_has_the_members_and_the_types_that_were_seen() {
+async fn json_bodies_have_the_members_and_types_of_the_corpus() {
     let Some(rows) = corpus::rows() else { return };
     let rows: Vec<&Row> = rows
         .iter()
@@ -57,14 +57,14 @@ async fn json_has_the_members_and_the_types_that_were_seen() {
     assert!(wrong.is_empty(), "{wrong:#?}");
 }
 
-/// The body of the same that is sent.
+/// The body that `hookkeeper send` sends for the same webhook.
 fn sent_as(sink: &Sink, row: &Row) -> Vec<u8> {
     over_the_wire(sink, &[&row.provider, &name_of(row)])
         .remove(0)
         .body
 }
 
-/// What `hookkeeper send` calls the same.
+/// The name of the same webhook in `hookkeeper send`.
 fn name_of(row: &Row) -> String {
     let digital = row.version.starts_with("digital");
     let kind = row.expected().0;
@@ -76,19 +76,20 @@ fn name_of(row: &Row) -> String {
             row.action,
             row.entity
         ),
-        // What its documentation only drafts has a type that another shape has as well.
+        // A webhook that the documentation only drafts shares its type with another shape.
         "closer" if row.version.starts_with("draft") => kind.replace('.', "_"),
         "amocrm" if digital => format!("dp_{}", row.action.split(' ').next().unwrap()),
         _ => kind.to_owned(),
     }
 }
 
-/// What has one envelope.
+/// Rows with the same value have the same envelope.
 fn family(row: &Row) -> (&str, &str) {
     (&row.provider, row.version.split(' ').next().unwrap())
 }
 
-/// What all others have but one, around its object: that has other fields in other accounts.
+/// Envelope members that all other bodies have and ours does not. The object is not compared: its
+/// fields differ between accounts.
 fn missing<'a>(ours: &'a Types, others: &'a [Types]) -> impl Iterator<Item = &'a String> {
     let seen = others
         .first()
@@ -100,7 +101,7 @@ fn missing<'a>(ours: &'a Types, others: &'a [Types]) -> impl Iterator<Item = &'a
     })
 }
 
-/// Whether a value is of a type that was never seen there, where any was.
+/// Whether a value has a type that was never seen at a path whose types are known.
 fn is_unlike(kinds: &BTreeSet<&str>, seen: &BTreeSet<&str>) -> bool {
     let is_known = seen.iter().any(|kind| *kind != "null");
     is_known
@@ -113,7 +114,7 @@ fn types_in(row: &Row) -> Types {
     types_of(&serde_json::from_slice(&row.body).unwrap())
 }
 
-/// The types of the envelope's members, and of the object's fields wherever that stands.
+/// The types of the members of the envelope and of the fields of the object.
 fn types_of(body: &Value) -> Types {
     let mut types = Types::new();
     for (name, value) in body.as_object().unwrap() {
@@ -123,7 +124,7 @@ fn types_of(body: &Value) -> Types {
         } else {
             name
         };
-        // A user stands in a list of one.
+        // A user is in a list of one element.
         let members = value
             .get(0)
             .unwrap_or(value)
@@ -152,7 +153,7 @@ fn kind(value: &Value) -> &'static str {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn forms_have_the_fields_that_were_seen() {
+async fn form_bodies_have_the_fields_of_the_corpus() {
     let Some(rows) = corpus::rows() else { return };
     let is_one = |row: &&Row| {
         row.provider == "amocrm" && row.is_faithful() && !row.action.contains([',', '/', 'x'])
@@ -196,7 +197,7 @@ fn is_of_today(row: &Row) -> bool {
     year.is_none_or(|year| year >= 2020)
 }
 
-/// What holds other fields in each account, or for each thing.
+/// Fields whose content differs between accounts or between objects.
 const OF_ONE_ACCOUNT: [&str; 7] = [
     "accept_result",
     "custom_fields",

@@ -1,4 +1,4 @@
-//! What goes over the wire.
+//! HTTP requests that `hookkeeper send` makes.
 
 use super::{body_of, over_the_wire, provider_of, read, samples, send, sent, sink, text};
 use models::Timestamp;
@@ -34,7 +34,7 @@ fn form_of(sink: &Sink, arguments: &[&str]) -> BTreeMap<String, String> {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn it_is_the_sample_with_new_ids_and_times() {
+async fn a_delivery_is_the_sample_with_new_ids_and_times() {
     let sink = sink().await;
     for provider in providers::ALL {
         for (name, verdict, sample) in samples(provider.name) {
@@ -58,7 +58,7 @@ async fn it_is_the_sample_with_new_ids_and_times() {
     }
 }
 
-/// The provider's own headers and no others, but for what HTTP needs.
+/// Checks that a request has only the headers of the provider and those that HTTP needs.
 fn check_headers(provider: &str, sample: &Value, taken: &Taken) {
     let added = |name: &str| ["host", "content-length"].contains(&name);
     let hidden = |name: &str| {
@@ -78,7 +78,7 @@ fn check_headers(provider: &str, sample: &Value, taken: &Taken) {
     assert_eq!(headers, expected);
 }
 
-/// What is sent tells the same as the sample, and tells it now.
+/// Checks that the sent events equal those of the sample, with the current time.
 fn check_events(name: &str, provider: &str, bodies: [&[u8]; 2]) {
     let now =
         Timestamp::from_unix(SystemTime::now().duration_since(UNIX_EPOCH).unwrap()).as_micros();
@@ -101,7 +101,7 @@ fn check_events(name: &str, provider: &str, bodies: [&[u8]; 2]) {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn pipedrive_tells_of_any_object_and_action() {
+async fn pipedrive_events_can_have_any_object_and_action() {
     let sink = sink().await;
     let word = |action: &str| match action {
         "added" | "create" => "created".to_owned(),
@@ -149,7 +149,7 @@ async fn pipedrive_tells_of_any_object_and_action() {
     }
 }
 
-/// The object is in the parts that an action has, and in a list where version 1 tells of a user.
+/// Checks that the object is in the members of its action, and in a list for a user in version 1.
 fn check_parts<'a>(version: &str, action: &str, object: &str, body: &'a Value) -> &'a Value {
     let (now, before) = (
         &body[if version == "v1" { "current" } else { "data" }],
@@ -184,7 +184,7 @@ fn check_parts<'a>(version: &str, action: &str, object: &str, body: &'a Value) -
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_type_names_the_plainest_that_tells_of_it() {
+async fn a_type_selects_the_simplest_sample_of_that_type() {
     let sink = sink().await;
     for (provider, what) in [
         ("pipedrive", "deal.updated"),
@@ -216,7 +216,7 @@ fn with<'a>(what: [&'a str; 2], settings: &[&'a str]) -> Vec<&'a str> {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_value_is_set_where_it_stands_and_keeps_its_type() {
+async fn a_value_is_set_in_place_and_keeps_its_type() {
     let sink = sink().await;
     let of = |name, settings: &[&str]| json_of(&sink, &with(["pipedrive", name], settings));
     let deal = of(
@@ -267,7 +267,7 @@ async fn a_value_is_set_where_it_stands_and_keeps_its_type() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn an_id_is_set_wherever_it_stands() {
+async fn an_id_is_set_in_every_place_where_it_occurs() {
     let sink = sink().await;
     let of = |name, setting| json_of(&sink, &with(["pipedrive", name], &[setting]));
     let deal = of("v2_change_deal", "deal.id=4711");
@@ -388,7 +388,7 @@ async fn a_file_is_sent_byte_for_byte() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_rate_says_when_each_delivery_begins_however_slow_the_answers() {
+async fn a_rate_sets_the_start_of_each_delivery_however_slow_the_responses() {
     let slow = Sink::start(200, Duration::from_secs(2)).await;
     let output = send(&[
         "closer",
@@ -429,7 +429,7 @@ async fn a_rate_says_when_each_delivery_begins_however_slow_the_answers() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn credentials_are_shown_as_the_provider_would() {
+async fn credentials_are_sent_as_the_provider_sends_them() {
     let sink = sink().await;
     let run = |arguments: &[&str], variables: &[(&str, &str)]| {
         let url = sink.url(&format!("{}?a=b", arguments[0]));

@@ -1,5 +1,6 @@
-//! Fills `corpus/<target>` with what the targets begin from: our samples in `events/`, and the bodies of real webhooks in
-//! the folder that `WEBHOOK_CORPUS` names, by provider. Those are nobody's to publish, and so are never committed.
+//! Fills `corpus/<target>` with the seed inputs of the targets: our samples in `events/`, and the
+//! bodies of real webhooks in the folder that `WEBHOOK_CORPUS` names, by provider. Real bodies
+//! must not be published, so they are never committed.
 
 use base64::{Engine, engine::general_purpose::STANDARD};
 use ingest::Payload;

@@ -1,4 +1,4 @@
-//! A share of one processor, as Lambda gives a function by its memory.
+//! CPU limit of a process, as Lambda sets it from the memory of a function.
 
 use std::{
     fs,
@@ -12,13 +12,14 @@ use std::{
 /// Source: <https://docs.aws.amazon.com/lambda/latest/dg/configuration-memory.html>
 const WHOLE: u32 = 1_769;
 
-/// The period in which a share is spent, in microseconds: AWS does not say; this is the one that people have measured.
+/// Period of the CPU limit, in microseconds. AWS does not document it; this value was measured by
+/// others.
 const PERIOD: u32 = 20_000;
 
-/// The share that a function of so many MB has.
+/// CPU limit of a function with an amount of memory.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Share {
-    /// The function's memory; [`Share::FULL`]'s is not limited.
+    /// Memory of the function, in MB. [`Share::FULL`] has no CPU limit.
     pub mb: u32,
 }
 
@@ -26,7 +27,7 @@ pub struct Share {
 #[derive(Debug)]
 pub(super) struct Limit(Option<PathBuf>);
 
-/// Where control groups with processor shares can be made, and by which version.
+/// Location and version of the control groups with CPU limits.
 #[derive(Debug, Clone, Copy)]
 enum Version {
     V1(&'static str),

@@ -1,4 +1,5 @@
-//! What is measured: our receivers, the floors, and the same job done in other ways.
+//! Programs that the benchmark measures: our receivers, minimal functions, and other
+//! implementations of the same task.
 
 use crate::{
     request::{CREDENTIALS, Request, accepted, event},
@@ -64,12 +65,13 @@ impl Subject {
     }
 }
 
-/// Builds all subjects as they are shipped: our receivers by their packages, and each peer alone; without the `slow` ones
-/// (which need Node and Python, or a big build) only the two floors. What was built elsewhere is `given`: in place of a
-/// receiver of that name, or one more.
+/// Builds all subjects as they are shipped: our receivers by their packages, and each peer alone.
+/// Without the `slow` peers (which need Node and Python, or a big build), only the two minimal
+/// functions are built as peers. `given` has binaries that were built elsewhere: each one replaces
+/// the receiver of its name, or is an additional subject.
 ///
 /// # Errors
-/// In a sentence, what could not be built.
+/// One sentence that names the subject that could not be built.
 pub fn build(slow: bool, given: &[(String, PathBuf)]) -> Result<Vec<Subject>, String> {
     let is_given = |name: &str| given.iter().any(|(given, _)| given == name);
     let names = providers::ALL.map(|provider| provider.name);

@@ -25,7 +25,7 @@ use tokio_rustls::{
 /// Where Linux distributions keep the certificates that they trust.
 const SYSTEMS: &str = "/etc/ssl/certs/ca-certificates.crt";
 
-/// A server that speaks TLS on one port and passes what is said on to another.
+/// TLS terminator that forwards the data of its connections to another port.
 #[derive(Debug)]
 pub struct Terminator {
     endpoint: String,
@@ -116,8 +116,8 @@ impl Terminator {
         self.folder.path().join("authority.pem")
     }
 
-    /// An environment in which functions of any kind use it and trust it: those that know `AWS_CA_BUNDLE`, Node, and those
-    /// that read the system's certificates, which are as many as ever.
+    /// Environment in which all functions use and trust it: those that support `AWS_CA_BUNDLE`,
+    /// Node, and those that read the system's certificates. The number of these is unchanged.
     pub(super) fn trusted_by(&self, environment: Environment) -> Environment {
         let path = |name: &str| self.folder.path().join(name).to_string_lossy().into_owned();
         environment

@@ -1,5 +1,6 @@
-//! `cargo benchmark`: what a receiver costs beside a function that does nothing, one that does nothing but put, and the same
-//! job in other languages. All of them run the same way in the same run, in turns.
+//! `cargo benchmark` compares a receiver with an empty function, with a function that only puts an
+//! item, and with the same task in other languages. All of them are measured the same way, in
+//! turns, in one run.
 
 use clap::Parser;
 use serde::Serialize;

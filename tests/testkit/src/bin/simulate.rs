@@ -1,5 +1,5 @@
-//! `cargo simulate`: what becomes of a provider's events when things break, with Hookkeeper and with a receiver as it is
-//! usually written.
+//! `cargo simulate` shows the fate of a provider's events during failures, with Hookkeeper and with
+//! a naive receiver.
 
 use clap::Parser;
 use std::process::ExitCode;

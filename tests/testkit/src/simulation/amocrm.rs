@@ -1,9 +1,9 @@
-//! amoCRM: account webhooks, which are retried and disabled when too many answers are invalid, and the digital pipeline,
-//! which sends once.
+//! amoCRM: account webhooks, which are retried and are disabled after too many invalid responses,
+//! and the digital pipeline, which sends once.
 //!
 //! Sources: <https://developers.kommo.com/docs/webhooks-general>, <https://developers.kommo.com/docs/webhooks-dp>
 //!
-//! No answer within its patience counts as status 499, the only one of its list that can mean it.
+//! A timeout counts as status 499, the only documented status that can mean it.
 
 use super::{
     crm::{Channel, Happening, Internet, Mark, Request, filler},

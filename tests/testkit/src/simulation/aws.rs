@@ -1,6 +1,7 @@
-//! AWS as the SDK sees it: requests in AWS's JSON go in, responses come out, late, wrong or never, as the faults say.
+//! Simulated AWS endpoint of the SDK: it takes requests in AWS JSON and responds late, with an
+//! error or never, according to the faults.
 //!
-//! In process: over real sockets a paused clock would fire timeouts that did not happen.
+//! It runs in process: over real sockets, a paused clock would fire timeouts that did not happen.
 
 use super::{dynamodb::Table, sqs::Queue, world::World};
 use aws_smithy_runtime_api::{

@@ -1,4 +1,5 @@
-//! Closer, of which nothing is documented: taken at its worst, it waits two seconds and sends once.
+//! Closer. Its delivery is not documented. We assume the worst: a timeout of two seconds and no
+//! retry.
 
 use super::{
     crm::{Happening, Internet, Request, filler},

@@ -1,4 +1,4 @@
-//! A company: its CRMs, with the webhooks that somebody registered, and how they report what happens.
+//! Simulated company: its CRMs with their registered webhooks, and how these report events.
 
 use super::{
     amocrm, closer,

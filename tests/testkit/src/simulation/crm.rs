@@ -1,4 +1,5 @@
-//! What happens in the CRMs, by the seed alone: so both receivers live through the same. And how a CRM sends it.
+//! Events of the CRMs, and how a CRM sends them. The events depend only on the seed, so both
+//! receivers get the same ones.
 
 use super::{
     aws::Aws,
@@ -188,7 +189,8 @@ pub(crate) struct Internet {
 }
 
 impl Internet {
-    /// The status that comes back within a provider's patience. It may stop waiting; the function does not know.
+    /// The status of a response within the provider's timeout. After the timeout, the function
+    /// continues.
     pub(crate) async fn post(&self, request: Request, timeout: Duration) -> Option<u16> {
         let number = self.requests.fetch_add(1, Ordering::Relaxed);
         let header = |name, value: &str| {

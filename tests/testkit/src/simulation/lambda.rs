@@ -1,4 +1,5 @@
-//! Lambda behind API Gateway: environments that start cold, freeze and are reaped, and an account that has so many.
+//! Lambda behind API Gateway: environments that start cold, freeze and are removed, and the
+//! concurrency limit of an account.
 //!
 //! Sources: <https://docs.aws.amazon.com/lambda/latest/dg/lambda-runtime-environment.html>,
 //! <https://docs.aws.amazon.com/lambda/latest/dg/lambda-concurrency.html>
@@ -22,9 +23,9 @@ use tokio::time::timeout;
 
 /// The functions' `Timeout` in `template.yaml`.
 const TIMEOUT: Duration = seconds(15);
-/// From API Gateway's door to the function and back, in milliseconds.
+/// Round trip between API Gateway and the function, in milliseconds.
 const WAY: Range<u64> = 10..30;
-/// What a cold start adds, in milliseconds.
+/// Additional latency of a cold start, in milliseconds.
 const COLD_START: Range<u64> = 150..500;
 /// How long an environment stays idle before it is reaped.
 const REAPED_AFTER: Duration = minutes(10);

@@ -1,5 +1,6 @@
-//! A receiver as it is usually written, to compare with: the SDK's defaults, one password, 400 for what it cannot parse,
-//! 500 when the table fails, and a conditional put keyed by the hash of the body, so that what comes twice is kept once.
+//! Naive receiver for comparison: the defaults of the SDK, one password, 400 for a body that it
+//! cannot parse, 500 when the table fails, and a conditional put with the hash of the body as key,
+//! so that a repeated body is stored once.
 
 use super::{aws::Connections, crm};
 use aws_sdk_dynamodb::{

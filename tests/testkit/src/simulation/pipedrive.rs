@@ -1,9 +1,9 @@
-//! Pipedrive: three retries, and a ban that throws away what happens while it lasts.
+//! Pipedrive: three retries, and a ban that drops all events while it lasts.
 //!
 //! Sources: <https://pipedrive.readme.io/docs/guide-for-webhooks>, <https://pipedrive.readme.io/docs/guide-for-webhooks-v2>
 //!
-//! What they leave open is taken at its worst: successes do not lower the counter of failures, and a retry whose time
-//! comes in a ban is thrown away too.
+//! Where they are silent, we assume the worst: successes do not lower the failure counter, and a
+//! retry that is due during a ban is dropped too.
 
 use super::{
     crm::{Channel, Happening, Internet, Mark, Request, filler},

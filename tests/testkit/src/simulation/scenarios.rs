@@ -1,4 +1,4 @@
-//! What can go wrong, as data.
+//! Failure scenarios, as data.
 
 use super::{
     aws::{
@@ -32,14 +32,14 @@ pub struct Scenario {
 }
 
 impl Scenario {
-    /// The same with one event in so many, for who has less time.
+    /// The same with only one event in this number, for a shorter run.
     #[must_use]
     pub fn thinned(self, thinned: u32) -> Self {
         Self { thinned, ..self }
     }
 }
 
-/// What is odd about what the providers send.
+/// Unusual behavior of the providers.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Twist {
     /// Pipedrive's webhooks get a new password: a new webhook beside the old one on the same URL, then the old one goes.

@@ -1,4 +1,4 @@
-//! SQS: one queue in memory, and the event source mapping that hands its messages to the drain.
+//! SQS: one queue in memory, and the event source mapping that passes its messages to the drain.
 //!
 //! Sources: <https://docs.aws.amazon.com/lambda/latest/dg/services-sqs-errorhandling.html>,
 //! <https://docs.aws.amazon.com/AWSSimpleQueueService/latest/SQSDeveloperGuide/sqs-visibility-timeout.html>

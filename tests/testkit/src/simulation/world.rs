@@ -1,4 +1,4 @@
-//! A world's clock, which is tokio's paused one, and its dice, which are the seed's.
+//! Clock of a simulation (tokio's paused clock) and its random numbers (from the seed).
 
 use fastrand::Rng;
 use std::{
