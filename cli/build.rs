@@ -1,4 +1,5 @@
-//! Embeds the samples of `events/`: a file that is added there is a new thing for `hookkeeper send`.
+//! Embeds the samples of `events/` into the binary, for `hookkeeper send`. A new file in that
+//! folder is a new sample.
 
 use std::{
     env, fs, io,
@@ -6,10 +7,11 @@ use std::{
 };
 
 fn main() -> io::Result<()> {
-    // Asked for when this runs, not when it is compiled: a clone that was moved or copied brings a compiled one along.
+    // Read at run time and not with `env!`: a clone that was moved or copied contains a build
+    // script that was compiled for the old path.
     let manifest = variable("CARGO_MANIFEST_DIR")?;
     let events = manifest.join("../events");
-    // Relative to the manifest, so that cargo looks at the clone's own folder.
+    // A path relative to the manifest, so that cargo watches the folder of this clone.
     println!("cargo::rerun-if-changed=../events");
     let mut rows = Vec::new();
     for folder in sorted(&events)?.iter().filter(|path| path.is_dir()) {
@@ -17,7 +19,7 @@ fn main() -> io::Result<()> {
             .iter()
             .filter(|path| path.extension().is_some_and(|it| it == "json"))
         {
-            // Their content and not their path, which another clone would take over.
+            // Embed the content and not the path: another clone would reuse the path of this one.
             let content = fs::read_to_string(file).map_err(|error| named(file, &error))?;
             rows.push(format!(
                 "({:?}, {:?}, {content:?}),\n",
@@ -30,7 +32,7 @@ fn main() -> io::Result<()> {
     fs::write(&samples, format!("&[\n{}]", rows.concat())).map_err(|error| named(&samples, &error))
 }
 
-/// A path that cargo sets.
+/// Returns the path in an environment variable that cargo sets.
 fn variable(name: &str) -> io::Result<PathBuf> {
     let path =
         env::var_os(name).ok_or_else(|| io::Error::other(format!("cargo sets no {name}")))?;
@@ -46,12 +48,12 @@ fn sorted(folder: &Path) -> io::Result<Vec<PathBuf>> {
     Ok(paths)
 }
 
-/// An error with the path that it is about.
+/// Adds the path to the message of an I/O error.
 fn named(path: &Path, error: &io::Error) -> io::Error {
     io::Error::new(error.kind(), format!("{}: {error}", path.display()))
 }
 
-/// Its last part, without an extension.
+/// File or folder name without the extension.
 fn name(path: &Path) -> String {
     path.file_stem()
         .unwrap_or_default()

@@ -1,4 +1,4 @@
-//! One file or folder for each command.
+//! Subcommands of `hookkeeper`, one file or folder each.
 
 pub(crate) mod credentials;
 pub(crate) mod dev;

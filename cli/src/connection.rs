@@ -1,4 +1,5 @@
-//! Where a command finds the table and the queues: on this machine, or by AWS's ordinary configuration.
+//! Connection of a command to the table and the queues: on this machine, or on AWS with its
+//! ordinary configuration.
 
 use crate::{Failure, http::innermost};
 use aws_config::{BehaviorVersion, ConfigLoader, Region, SdkConfig, profile};
@@ -50,12 +51,12 @@ pub(crate) struct Aws {
     endpoint_url: Option<String>,
 }
 
-/// The name of the stack in `samconfig.toml`.
+/// Name of the stack in `samconfig.toml`.
 pub(crate) const STACK: &str = "hookkeeper";
-/// A command asks a few things at the same time.
+/// Maximum number of idle connections. A command sends several requests at the same time.
 const IDLE_CONNECTIONS: usize = 32;
 
-/// What AWS's configuration lacks. The sentence says what to do.
+/// Missing or invalid AWS configuration. The message says what to do.
 #[derive(Debug, thiserror::Error)]
 enum Unconfigured {
     #[error(
@@ -75,7 +76,8 @@ enum Unconfigured {
 }
 
 impl Aws {
-    /// The configuration, as AWS's other tools find it, with all that a request needs but credentials.
+    /// Loads the AWS configuration as other AWS tools do. Fails if anything is missing that a
+    /// request needs, except credentials.
     pub(crate) async fn configured(&self) -> Result<SdkConfig, Failure> {
         self.check_profile().await?;
         let sdk = self.sdk().await;
@@ -85,7 +87,7 @@ impl Aws {
         Ok(sdk)
     }
 
-    /// Fails if a profile is asked for that no file of AWS's configuration has.
+    /// Fails if the requested profile is in no AWS configuration file.
     #[expect(
         clippy::default_trait_access,
         reason = "the type is of a crate that is not needed otherwise"
@@ -107,7 +109,7 @@ impl Aws {
         }
     }
 
-    /// The configuration, as AWS's other tools find it.
+    /// Loads the AWS configuration as other AWS tools do.
     pub(crate) async fn sdk(&self) -> SdkConfig {
         let mut loader = loader();
         if let Some(profile) = &self.profile {
@@ -128,7 +130,7 @@ fn loader() -> ConfigLoader {
 }
 
 impl Connection {
-    /// The table, which is there and is one of this version.
+    /// Opens the table. Fails unless it exists with the schema of this version.
     pub(crate) async fn table(&self) -> Result<Table, Failure> {
         let table = self.checked_table().await;
         table.map_err(|failure| match failure.downcast::<Unconfigured>() {
@@ -159,7 +161,7 @@ impl Connection {
         Ok(Table::over(client, &name, retention))
     }
 
-    /// AWS's configuration, or what `cargo dev`'s DynamoDB takes in its place.
+    /// AWS configuration, or the configuration for the DynamoDB of `cargo dev`.
     pub(crate) async fn sdk(&self) -> SdkConfig {
         let Some(port) = self.local else {
             return self.aws.sdk().await;
@@ -174,7 +176,7 @@ impl Connection {
             .await
     }
 
-    /// Fails unless the table is there with the keys and indexes of this version's template.
+    /// Fails unless the table exists with the keys and indexes of this version's template.
     async fn check(&self, client: &aws_sdk_dynamodb::Client, name: &str) -> Result<(), Failure> {
         let described = client.describe_table().table_name(name).send().await;
         let described = match (described, self.local) {
@@ -207,7 +209,7 @@ impl Connection {
     }
 }
 
-/// A stack, with what it was deployed with and what it put out.
+/// Describes a stack with its parameters and outputs.
 pub(crate) async fn stack(sdk: &SdkConfig, name: &str) -> Result<Stack, Failure> {
     let answer = aws_sdk_cloudformation::Client::new(sdk)
         .describe_stacks()
@@ -228,7 +230,7 @@ pub(crate) async fn stack(sdk: &SdkConfig, name: &str) -> Result<Stack, Failure>
     }
 }
 
-/// What a stack put out under a name.
+/// Value of a stack output.
 pub(crate) fn output(stack: &Stack, name: &str) -> Option<String> {
     stack
         .outputs()
@@ -238,7 +240,7 @@ pub(crate) fn output(stack: &Stack, name: &str) -> Option<String> {
         .clone()
 }
 
-/// How long the stack's events stay.
+/// Retention of the stack's events.
 fn retention(stack: &Stack) -> Option<Duration> {
     let parameter = stack
         .parameters()
@@ -248,7 +250,7 @@ fn retention(stack: &Stack) -> Option<Duration> {
     (days > 0).then(|| Duration::from_secs(days * 86_400))
 }
 
-/// A described table's keys and indexes, as the API's JSON has them.
+/// Keys and indexes of a described table, in the JSON format of the API.
 pub(crate) fn keys(table: &TableDescription) -> Value {
     let schema = |schema: &[aws_sdk_dynamodb::types::KeySchemaElement]| -> Value {
         let keys = schema.iter();
@@ -264,7 +266,8 @@ pub(crate) fn keys(table: &TableDescription) -> Value {
     json!({ "KeySchema": schema(table.key_schema()), "GlobalSecondaryIndexes": indexes })
 }
 
-/// Why a request was not answered: the sentence about credentials if they are why, else that of the caller.
+/// Error of a failed request: the advice about credentials if they are the cause, else the sentence
+/// of the caller.
 fn unasked<E>(error: &SdkError<E>, sentence: impl FnOnce(&str) -> String) -> Failure
 where
     E: ProvideErrorMetadata + Error + 'static,
@@ -275,7 +278,8 @@ where
     }
 }
 
-/// What to do about credentials, if a request was not sent for want of them.
+/// Advice about credentials, if a request was not sent because they are missing or cannot be
+/// loaded.
 fn without_credentials(error: &(dyn Error + 'static)) -> Option<Unconfigured> {
     let mut causes = iter::successors(Some(error), |error| (*error).source());
     let error = causes.find_map(|cause| cause.downcast_ref::<CredentialsError>())?;
@@ -285,7 +289,8 @@ fn without_credentials(error: &(dyn Error + 'static)) -> Option<Unconfigured> {
     })
 }
 
-/// Why a request was not answered as it should be, in one line: AWS's words where it has some, else the system's.
+/// Cause of a failed request in one line: the error code and message of AWS if there are any, else
+/// the innermost error.
 pub(crate) fn causes<E>(error: &SdkError<E>) -> String
 where
     E: ProvideErrorMetadata + Error + 'static,

@@ -1,4 +1,4 @@
-//! Which events a command is about.
+//! Options that select the events of a command.
 
 use crate::{
     Failure,
@@ -37,14 +37,14 @@ pub(crate) struct Selection {
 }
 
 impl Selection {
-    /// The table, and the span of time as it is now.
+    /// Opens the table, and resolves the time span against the current time.
     pub(crate) async fn open(&self) -> Result<(Table, Range<Timestamp>), Failure> {
         let span = self.span.resolve(A_DAY)?;
         Ok((self.connection.table().await?, span))
     }
 }
 
-/// A provider by its name.
+/// Parses the name of a provider.
 pub(crate) fn provider(name: &str) -> Result<Provider, String> {
     let names = || providers::ALL.map(|provider| provider.name).join(", ");
     providers::ALL
@@ -53,13 +53,13 @@ pub(crate) fn provider(name: &str) -> Result<Provider, String> {
         .ok_or_else(|| format!("it is one of {}", names()))
 }
 
-/// The provider of a source: `pipedrive/7`.
+/// Provider of a source such as `pipedrive/7`.
 pub(crate) fn provider_of(source: &str) -> Option<Provider> {
     provider(source.split('/').next().unwrap_or_default()).ok()
 }
 
 impl Filter {
-    /// Whether an event is one of them.
+    /// Whether the filter selects an event.
     pub(crate) fn takes(&self, entry: &IndexEntry) -> bool {
         let provider = |provider: &Provider| {
             provider_of(entry.source()).is_some_and(|it| it.name == provider.name)

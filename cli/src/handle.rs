@@ -1,15 +1,16 @@
-//! The short name of an event or of a quarantined delivery, by which it is found again without searching: the second in
-//! which it was kept or arrived, in base 36, and the beginning of its id. `tcxk8q-4ad6a8`
+//! Handle of an event or of a quarantined delivery: a short name that finds it without a search. It
+//! consists of the second in which the item was stored or arrived, in base 36, and of the beginning
+//! of its id: `tcxk8q-4ad6a8`.
 
 use models::Timestamp;
 use std::{fmt, ops::Range, str::FromStr, time::Duration};
 use storage::{IndexEntry, Key, Stored};
 
 const DIGITS: u32 = 36;
-/// How much of the id is shown; more may be given.
+/// Number of characters of the id in a printed handle. A user may give more.
 const ID_CHARS: usize = 6;
 
-/// The short name of an event or of a quarantined delivery.
+/// Short name of an event or of a quarantined delivery.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Handle {
     second: u64,
@@ -25,22 +26,22 @@ impl Handle {
         }
     }
 
-    /// That of an event in the index.
+    /// Handle of an event in the index.
     pub(crate) fn of_entry(entry: &IndexEntry) -> Self {
         Self::new(entry.kept, entry.id())
     }
 
-    /// That of an event.
+    /// Handle of a stored event.
     pub(crate) fn of_event(stored: &Stored) -> Self {
         Self::new(stored.kept, id(&stored.key))
     }
 
-    /// That of a quarantined delivery.
+    /// Handle of a quarantined delivery.
     pub(crate) fn of_quarantined(stored: &Stored) -> Self {
         Self::new(arrival(&stored.key).unwrap_or(stored.kept), id(&stored.key))
     }
 
-    /// That of a quarantined delivery of which only the key is known.
+    /// Handle of a quarantined delivery if only its key is known.
     pub(crate) fn of_removed(key: &Key) -> Self {
         Self::new(
             arrival(key).unwrap_or(Timestamp::from_unix(Duration::ZERO)),
@@ -48,26 +49,27 @@ impl Handle {
         )
     }
 
-    /// The time in which it was kept or arrived: one second.
+    /// Time span of one second in which the item was stored or arrived.
     pub(crate) fn span(&self) -> Range<Timestamp> {
         let at = |second| Timestamp::from_unix(Duration::from_secs(second));
         at(self.second)..at(self.second.saturating_add(1))
     }
 
-    /// Whether this may be the handle of what has this id. Letters may be in either case, as in the time.
+    /// Whether an item with this id may have this handle. The case of letters does not matter, as
+    /// in the time.
     pub(crate) fn is_of(&self, id: &str) -> bool {
         let beginning = id.as_bytes().get(..self.id.len());
         beginning.is_some_and(|beginning| beginning.eq_ignore_ascii_case(self.id.as_bytes()))
     }
 }
 
-/// The time in a sort key, before the id.
+/// Arrival time in a sort key, before the id.
 fn arrival(key: &Key) -> Option<Timestamp> {
     let (arrival, _) = key.sk.split_once('#')?;
     Timestamp::parse(arrival)
 }
 
-/// The id in a sort key, behind the time.
+/// Id in a sort key, after the time.
 pub(crate) fn id(key: &Key) -> &str {
     key.sk.split_once('#').map_or("", |(_, id)| id)
 }

@@ -1,4 +1,5 @@
-//! A request to a receiver as its provider sends it: what it is answered, how soon, and what time it is there.
+//! HTTP client that sends requests to a receiver as a provider does. It reports the status, the
+//! latency, and the difference of the clocks.
 
 use aws_sdk_dynamodb::primitives::{DateTime, DateTimeFormat};
 use aws_smithy_http_client::{
@@ -16,11 +17,11 @@ use std::{
 };
 use tokio::time::timeout;
 
-/// Sends requests, and keeps the connections for further ones.
+/// HTTP client that reuses its connections.
 #[derive(Debug)]
 pub(crate) struct Http(Connector);
 
-/// A request.
+/// HTTP request to a receiver.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Request<'a> {
     pub(crate) method: &'static str,
@@ -30,7 +31,7 @@ pub(crate) struct Request<'a> {
     pub(crate) body: &'a [u8],
 }
 
-/// What shows a receiver who is there.
+/// Credential that authenticates a provider.
 #[derive(Debug, Clone, PartialEq)]
 pub(crate) enum Credential {
     /// `user:password`.
@@ -39,18 +40,18 @@ pub(crate) enum Credential {
     Key(String),
 }
 
-/// What became of a request.
+/// Outcome of a request.
 #[derive(Debug)]
 pub(crate) struct Answer {
-    /// The status of an answer that was read to its end, or why there was none.
+    /// Status of a response that was read to its end, or the reason why there is none.
     pub(crate) status: Result<u16, String>,
     pub(crate) latency: Duration,
-    /// By how many seconds our clock is ahead of the one there, where the answer bears a `Date`.
+    /// Seconds by which our clock is ahead of the server's, if the response has a `Date` header.
     pub(crate) ahead: Option<i64>,
 }
 
 impl Credential {
-    /// Of a secret: `user:password`, or a key where the provider may have one.
+    /// Parses a secret: `user:password`, or a key if the provider supports keys.
     pub(crate) fn of(provider: &Provider, secret: &str) -> Result<Self, String> {
         match (secret.contains(':'), provider.credentials) {
             (true, _) => Ok(Self::Basic(secret.to_owned())),
@@ -79,7 +80,7 @@ impl Http {
         )
     }
 
-    /// Sends a request, and waits so long for its answer.
+    /// Sends a request, and waits at most `within` for the response.
     pub(crate) async fn send(&self, request: Request<'_>, within: Duration) -> Answer {
         let started = Instant::now();
         let answer = timeout(within, self.answer(request)).await;
@@ -110,7 +111,7 @@ impl Http {
         let answer = self.0.call(request.try_into()?).await?;
         let status = answer.status().as_u16();
         let ahead = answer.headers().get("date").and_then(ahead);
-        // Read to its end, so that the connection can be used again.
+        // Read the body to its end, so that the connection can be reused.
         axum::body::to_bytes(axum::body::Body::new(answer.into_body()), usize::MAX).await?;
         Ok((status, ahead))
     }
@@ -156,7 +157,7 @@ impl TryFrom<Request<'_>> for HttpRequest {
     }
 }
 
-/// By how many seconds our clock is ahead of a `Date`.
+/// Seconds by which our clock is ahead of a `Date` header.
 fn ahead(date: &str) -> Option<i64> {
     let there = DateTime::from_str(date, DateTimeFormat::HttpDate)
         .ok()?
@@ -165,7 +166,7 @@ fn ahead(date: &str) -> Option<i64> {
     Some(i64::try_from(here).ok()? - there)
 }
 
-/// The last of an error's causes: what the system said.
+/// Message of the innermost cause of an error.
 pub(crate) fn innermost(error: &(dyn Error + 'static)) -> String {
     let causes = iter::successors(Some(error), |error| (*error).source());
     causes.last().map(ToString::to_string).unwrap_or_default()

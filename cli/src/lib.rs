@@ -1,4 +1,5 @@
-//! The `hookkeeper` command as a library: a whole Hookkeeper on this machine.
+//! Library of the `hookkeeper` command: a local Hookkeeper ([`dev`]), and the table schema in the
+//! SAM template ([`template`]).
 
 pub mod dev;
 pub mod template;

@@ -1,4 +1,5 @@
-//! The `hookkeeper` command.
+//! Entry point of the `hookkeeper` command: parses the arguments, runs the subcommand, and maps
+//! errors to exit codes.
 
 mod commands;
 mod connection;
@@ -51,7 +52,7 @@ async fn main() -> ExitCode {
     };
     match done {
         Ok(()) => ExitCode::SUCCESS,
-        // Whoever read what is printed has seen enough.
+        // The reader closed the pipe (`| head`): not an error.
         Err(error)
             if error
                 .downcast_ref::<io::Error>()
@@ -63,17 +64,18 @@ async fn main() -> ExitCode {
             .error(ErrorKind::ValueValidation, error)
             .exit(),
         Err(error) => {
-            // It may quote what a sender wrote.
+            // The message may quote text from a sender.
             eprintln!("error: {}", cell(&error.to_string()));
             ExitCode::FAILURE
         }
     }
 }
 
-/// What ends a command: a sentence that says what to do.
+/// Error that ends a command. Its message says what to do.
 type Failure = Box<dyn std::error::Error + Send + Sync>;
 
-/// Arguments that contradict each other: a sentence that says which. Ends the command with exit code 2, as clap does.
+/// Arguments that contradict each other. The message names them. The command exits with code 2, as
+/// clap does.
 #[derive(Debug, thiserror::Error)]
 #[error("{0}")]
 struct Usage(String);

@@ -1,4 +1,4 @@
-//! What the commands print: tables for people, lines of JSON for programs.
+//! Output of the commands: tables for people, JSON Lines for programs.
 
 use anstyle::Style;
 use clap::ValueEnum;
@@ -6,7 +6,8 @@ use models::Timestamp;
 use serde::Serialize;
 use std::{fmt::Write, ops::RangeInclusive};
 
-/// Prints a line, coloured on a terminal alone. Unlike `println!` it fails when nobody reads on, which ends the command.
+/// Prints a line to standard output, with colours only on a terminal. Unlike `println!` it returns
+/// an error when the reader has closed the pipe, which ends the command.
 macro_rules! say {
     ($($argument:tt)*) => {
         std::io::Write::write_fmt(&mut anstream::stdout(), format_args!("{}\n", format_args!($($argument)*)))
@@ -23,7 +24,7 @@ pub(crate) enum Output {
     Json,
 }
 
-/// Rows in columns, each as wide as its widest cell, under a heading.
+/// Formats rows as a table with a heading. Each column is as wide as its widest cell.
 pub(crate) fn table<const N: usize>(heading: [&str; N], rows: &[[String; N]]) -> String {
     let mut widths = heading.map(|cell| cell.chars().count());
     for row in rows {
@@ -38,13 +39,13 @@ pub(crate) fn table<const N: usize>(heading: [&str; N], rows: &[[String; N]]) ->
         .join("\n")
 }
 
-/// The row of the columns' names.
+/// Formats the names of the columns as the first line of a table.
 pub(crate) fn heading<const N: usize>(names: [&str; N], widths: [usize; N]) -> String {
     let bold = Style::new().bold();
     format!("{bold}{}{bold:#}", line(&names.map(str::to_owned), widths))
 }
 
-/// One row, its cells filled up to the widths of their columns.
+/// Formats one row of a table. Cells are padded to the widths of their columns.
 pub(crate) fn line<const N: usize>(row: &[String; N], widths: [usize; N]) -> String {
     let cells = row
         .iter()
@@ -57,12 +58,14 @@ fn filled(cell: &str, width: usize) -> String {
     format!("{:<width$}", self::cell(cell))
 }
 
-/// Text of a sender as a part of a line: no character starts a new line, moves the cursor, or acts on the terminal.
+/// Makes text from a sender safe to print within a line: replaces every character that starts a new
+/// line, moves the cursor, or controls the terminal.
 pub(crate) fn cell(text: &str) -> String {
     text.chars().map(visible).collect()
 }
 
-/// Text of a sender on lines of its own: line feeds and tabs stay, other characters that act on a terminal do not.
+/// Makes text from a sender safe to print on lines of its own: keeps line feeds and tabs, and
+/// replaces the other characters that control a terminal.
 pub(crate) fn printable(text: &str) -> String {
     let replace = |char| {
         if matches!(char, '\n' | '\t') {
@@ -74,7 +77,7 @@ pub(crate) fn printable(text: &str) -> String {
     text.chars().map(replace).collect()
 }
 
-/// The character itself, or the replacement character for one that acts on a terminal.
+/// Replaces a character that controls a terminal or is invisible with the replacement character.
 fn visible(char: char) -> char {
     if is_no_text(char) {
         char::REPLACEMENT_CHARACTER
@@ -83,11 +86,12 @@ fn visible(char: char) -> char {
     }
 }
 
-/// A value as one line of JSON, for programs that read a line at a time and for terminals.
+/// Serializes a value as one line of JSON, for terminals and for programs that read line by line.
 ///
-/// The `data` of an event is JSON as the provider wrote it. In JSON text white space stands between tokens only: here each
-/// becomes a space. All other control characters stand in strings only, as do line separators, bidirectional controls and
-/// invisible characters: here they are escaped. So the line is equal JSON.
+/// The `data` of an event is the JSON text that the provider sent. JSON allows tabs and line breaks
+/// only between tokens; here each becomes a space. Other control characters, line separators,
+/// bidirectional controls and invisible characters occur only in strings; here they are escaped.
+/// The line therefore parses to the same JSON value.
 pub(crate) fn json_line(value: &impl Serialize) -> serde_json::Result<String> {
     let json = serde_json::to_string(value)?;
     let mut line = String::with_capacity(json.len());
@@ -101,34 +105,35 @@ pub(crate) fn json_line(value: &impl Serialize) -> serde_json::Result<String> {
     Ok(line)
 }
 
-/// `\u202e`
+/// Appends a character as JSON escapes, such as `\u202e`.
 fn push_escaped(line: &mut String, char: char) {
     for unit in char.encode_utf16(&mut [0; 2]) {
-        // Writing to a string does not fail.
+        // Writing to a `String` does not fail.
         write!(line, "\\u{unit:04x}").ok();
     }
 }
 
-/// Whether a character moves the cursor, begins an escape sequence, changes the direction of text, or cannot be seen.
+/// Whether a character moves the cursor, begins an escape sequence, changes the direction of text,
+/// or is invisible.
 fn is_no_text(char: char) -> bool {
     char.is_control() || INVISIBLE.iter().any(|range| range.contains(&char))
 }
 
-/// Line separators, and format characters (the general category Cf) that no text of a CRM needs.
+/// Line separators, and format characters (general category Cf) that CRM text does not need.
 ///
 /// Source: <https://www.unicode.org/Public/UCD/latest/ucd/extracted/DerivedGeneralCategory.txt>
 const INVISIBLE: [RangeInclusive<char>; 9] = [
     // Soft hyphen.
     '\u{ad}'..='\u{ad}',
-    // Arabic letter mark: a mark of direction.
+    // Arabic letter mark, which is a direction mark.
     '\u{61c}'..='\u{61c}',
     // Mongolian vowel separator.
     '\u{180e}'..='\u{180e}',
-    // Zero-width characters, and marks of direction.
+    // Zero-width characters and direction marks.
     '\u{200b}'..='\u{200f}',
-    // Line and paragraph separators, embeddings and overrides of direction.
+    // Line and paragraph separators, direction embeddings and overrides.
     '\u{2028}'..='\u{202e}',
-    // Invisible operators, isolates of direction, deprecated format characters.
+    // Invisible operators, direction isolates, deprecated format characters.
     '\u{2060}'..='\u{206f}',
     // Byte order mark.
     '\u{feff}'..='\u{feff}',
@@ -138,14 +143,14 @@ const INVISIBLE: [RangeInclusive<char>; 9] = [
     '\u{e0000}'..='\u{e007f}',
 ];
 
-/// A time for people: whole seconds.
+/// Formats a time for people, in whole seconds.
 pub(crate) fn seconds(time: Timestamp) -> String {
     let text = time.to_string();
     text.split_once('.')
         .map_or(text.clone(), |(seconds, _)| format!("{seconds}Z"))
 }
 
-/// JSON text on many lines, every string and number as it was written.
+/// Indents JSON text. Strings and numbers stay exactly as they are written.
 pub(crate) fn pretty(json: &str) -> String {
     let (mut out, mut depth, mut in_string, mut escaped) = (String::new(), 0_usize, false, false);
     let mut chars = json.chars().peekable();

@@ -1,4 +1,4 @@
-//! Reading again what was kept, with the readers of this version.
+//! Parses stored bytes again, with the parsers of this version.
 
 use crate::Failure;
 use models::{Body, Delivery, Event, Origin, ParseError, Record};
@@ -6,7 +6,8 @@ use providers::Provider;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use storage::{Key, Table};
 
-/// What this version stores of a delivery that arrived then, with that request id: the same records each time.
+/// Records that this version stores for a delivery with this origin (arrival time, request id,
+/// content type). The result is the same on each call.
 pub(crate) fn read(
     provider: &Provider,
     origin: &Origin,
@@ -27,8 +28,8 @@ pub(crate) fn read(
     }
 }
 
-/// The exact bytes of the delivery that an event came in; `None` when they are in a record of their own that is not in the
-/// table.
+/// Exact bytes of the delivery that contained an event. `None` if they are in a record of their own
+/// and that record is not in the table.
 pub(crate) async fn bytes(
     table: &Table,
     provider: &Provider,

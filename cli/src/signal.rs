@@ -2,9 +2,10 @@
 
 use std::io;
 
-/// Listens for Ctrl-C and SIGTERM from now on; the future is ready when one of them came.
+/// Starts to listen for Ctrl-C and SIGTERM. The future resolves when one of them has arrived.
 ///
-/// From now on neither ends the process by itself: await the future beside all that the command does.
+/// After this call neither of them ends the process by itself: await the future together with
+/// everything that the command does.
 #[cfg(unix)]
 pub(crate) fn stop() -> io::Result<impl Future<Output = ()>> {
     use tokio::signal::unix::{SignalKind, signal};
@@ -18,7 +19,7 @@ pub(crate) fn stop() -> io::Result<impl Future<Output = ()>> {
     })
 }
 
-/// Listens for Ctrl-C from now on; the future is ready when it came.
+/// Starts to listen for Ctrl-C. The future resolves when it has arrived.
 #[cfg(windows)]
 pub(crate) fn stop() -> io::Result<impl Future<Output = ()>> {
     let mut interrupt = tokio::signal::windows::ctrl_c()?;

@@ -1,4 +1,4 @@
-//! `--since` and `--until`: how far a command looks back.
+//! `--since` and `--until`: the time span that a command searches.
 
 use crate::Usage;
 use clap::Args;
@@ -17,9 +17,9 @@ pub(crate) struct Span {
     until: Option<Moment>,
 }
 
-/// How far back events are looked for: each hour is sixteen queries.
+/// Default time span of events. Each hour takes sixteen queries.
 pub(crate) const A_DAY: Duration = Duration::from_hours(24);
-/// How far back quarantined deliveries are: each day is sixteen queries a provider.
+/// Default time span of quarantined deliveries. Each day takes sixteen queries per provider.
 pub(crate) const A_WEEK: Duration = Duration::from_hours(24 * 7);
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -29,10 +29,10 @@ pub(crate) enum Moment {
 }
 
 impl Span {
-    /// The span as it is now, which begins so long ago unless it says when.
+    /// Resolves the span against the current time. Without `--since` it begins `default` ago.
     ///
     /// # Errors
-    /// [`Usage`]: it ends before it begins.
+    /// [`Usage`]: the span ends before it begins.
     pub(crate) fn resolve(&self, default: Duration) -> Result<Range<Timestamp>, Usage> {
         let now = now();
         let since = self.since.unwrap_or(Moment::Ago(default)).resolve(now);
@@ -49,7 +49,7 @@ impl Span {
 }
 
 impl Moment {
-    /// The time that it is, now.
+    /// Resolves the moment against the current time.
     pub(crate) fn resolve(self, now: Timestamp) -> Timestamp {
         match self {
             Self::Ago(ago) => before(now, ago),
@@ -58,18 +58,18 @@ impl Moment {
     }
 }
 
-/// How many at the most: one or more.
+/// Parses the maximum number of results, which is at least 1.
 pub(crate) fn limit(text: &str) -> Result<usize, String> {
     let limit = text.parse().ok().filter(|limit| *limit > 0);
     limit.ok_or_else(|| "it is a number from 1 on".to_owned())
 }
 
-/// So long before a time.
+/// Subtracts a duration from a time.
 pub(crate) fn before(time: Timestamp, ago: Duration) -> Timestamp {
     Timestamp::from_unix(since_epoch(time).saturating_sub(ago))
 }
 
-/// So long after a time.
+/// Adds a duration to a time.
 pub(crate) fn after(time: Timestamp, later: Duration) -> Timestamp {
     Timestamp::from_unix(since_epoch(time).saturating_add(later))
 }
@@ -78,7 +78,7 @@ fn since_epoch(time: Timestamp) -> Duration {
     Duration::from_micros(u64::try_from(time.as_micros()).unwrap_or_default())
 }
 
-/// A time that is given as a word.
+/// Parses a moment: a duration before now, a date, or a time.
 pub(crate) fn moment(text: &str) -> Result<Moment, String> {
     let ago = || {
         let (number, unit) = text.split_at_checked(text.len().checked_sub(1)?)?;

@@ -1,39 +1,39 @@
-//! The table's schema, read from the SAM template: it stands there alone.
+//! Table schema, read from the SAM template, which is its only definition.
 
 use serde_json::{Map, Value, json};
 
-/// The template of this version of Hookkeeper.
+/// SAM template of this version of Hookkeeper.
 pub const TEMPLATE: &str = include_str!("../../template.yaml");
 
-/// Why a template has no table to create.
+/// Reason why a template does not define a table that can be created.
 #[derive(Debug, thiserror::Error)]
 pub enum TemplateError {
-    /// Not YAML.
+    /// The template is not YAML.
     #[error("the template is not YAML ({0})")]
     NotYaml(serde_norway::Error),
-    /// No resource is a DynamoDB table, or several are.
+    /// The template has no DynamoDB table, or several. Contains their number.
     #[error(
         "the template has {0} resources of type AWS::DynamoDB::Table (Hookkeeper needs exactly one)"
     )]
     Tables(usize),
-    /// The table lacks a property that creating it needs.
+    /// The table lacks a property that is required to create it.
     #[error("the template's table has no {0}")]
     Property(&'static str),
 }
 
-/// What DynamoDB is asked to make of the template's table.
+/// Requests that create the template's table in DynamoDB.
 #[derive(Debug, Clone, PartialEq)]
 pub struct TableSchema {
-    /// The request of `CreateTable`.
+    /// `CreateTable` request.
     pub create: Value,
-    /// The request of `UpdateTimeToLive`, where the template has one.
+    /// `UpdateTimeToLive` request, if the template has a time to live.
     pub time_to_live: Option<Value>,
 }
 
-/// Reads the one table of a template, to be created under `name`.
+/// Reads the only table of a template, to be created with the name `name`.
 ///
 /// # Errors
-/// As [`TemplateError`] lists.
+/// Any [`TemplateError`].
 pub fn table_schema(template: &str, name: &str) -> Result<TableSchema, TemplateError> {
     let template = parse(template)?;
     let resources = template
@@ -62,7 +62,7 @@ pub fn table_schema(template: &str, name: &str) -> Result<TableSchema, TemplateE
     }
     if let Some(stream) = property("StreamSpecification").and_then(Value::as_object) {
         let mut stream = stream.clone();
-        // CloudFormation leaves out what the API asks for.
+        // The API requires this field. CloudFormation does not have it.
         stream.insert("StreamEnabled".to_owned(), json!(true));
         create.insert("StreamSpecification".to_owned(), stream.into());
     }
@@ -74,7 +74,8 @@ pub fn table_schema(template: &str, name: &str) -> Result<TableSchema, TemplateE
     })
 }
 
-/// Whether a described table, as the API's JSON, has the keys and indexes of a request of `CreateTable`.
+/// Whether a described table has the keys and indexes of a `CreateTable` request. Both are in the
+/// JSON format of the API.
 #[must_use]
 pub fn has_keys(described: &Value, create: &Value) -> bool {
     let indexes = |table: &Value| -> Vec<[Option<Value>; 2]> {
@@ -91,14 +92,14 @@ pub fn has_keys(described: &Value, create: &Value) -> bool {
     described.get("KeySchema") == create.get("KeySchema") && indexes(described) == indexes(create)
 }
 
-/// The template's name of what a provider has of a kind: `PipedriveUrl`.
+/// Name of a provider's parameter or output in the template: `PipedriveUrl`.
 #[must_use]
 pub fn logical_name(provider: &str, kind: &str) -> String {
     let (first, rest) = provider.split_at_checked(1).unwrap_or((provider, ""));
     format!("{}{rest}{kind}", first.to_uppercase())
 }
 
-/// A template as JSON. A short form like `!Ref Table` becomes `{"Ref": "Table"}`.
+/// Parses a template to JSON. A short form like `!Ref Table` becomes `{"Ref": "Table"}`.
 ///
 /// # Errors
 /// [`TemplateError::NotYaml`].

@@ -1,4 +1,5 @@
-//! `hookkeeper credentials`: makes what a provider shows us, and the digests by which we know it.
+//! `hookkeeper credentials`: creates a credential for a provider, and the digest that a receiver
+//! accepts.
 
 use crate::{
     Failure,
@@ -55,7 +56,7 @@ fn label(argument: &str) -> Result<String, String> {
     Ok(argument.to_owned())
 }
 
-/// Accepted credentials: their labels, and their digests in hexadecimal.
+/// Accepted credentials: labels, and digests in hexadecimal.
 type Accepted = Vec<(String, String)>;
 
 impl Credentials {
@@ -105,7 +106,7 @@ impl Credentials {
         self.provider.credentials == Shows::BasicOrKey && !self.basic
     }
 
-    /// The template's parameter: `PipedriveCredentials`.
+    /// Name of the template's parameter: `PipedriveCredentials`.
     fn parameter(&self) -> String {
         logical_name(
             self.provider.name,
@@ -113,7 +114,7 @@ impl Credentials {
         )
     }
 
-    /// The line that deploys these; checked as the function would check them.
+    /// Command that deploys these credentials. They are validated as the function validates them.
     fn deploy(&self, accepted: &Accepted) -> Result<String, Failure> {
         let list = accepted
             .iter()
@@ -191,7 +192,7 @@ fn without(accepted: Accepted, label: &str) -> Result<Accepted, Failure> {
     Ok(left)
 }
 
-/// Today's date, with a number where that is taken.
+/// Today's date, with a number if that label is already used.
 fn unused_label(accepted: &Accepted) -> String {
     let today = now().day();
     let labels = iter::once(today.clone()).chain((2..).map(|count| format!("{today}-{count}")));
@@ -199,7 +200,7 @@ fn unused_label(accepted: &Accepted) -> String {
     unused.next().unwrap_or_default()
 }
 
-/// So many random bytes, as text of `A-Za-z0-9_-`.
+/// Generates `bytes` random bytes, as text of `A-Za-z0-9_-`.
 fn random(bytes: usize) -> Result<String, Failure> {
     let mut random = vec![0; bytes];
     getrandom::fill(&mut random)

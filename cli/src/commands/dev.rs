@@ -1,4 +1,4 @@
-//! `hookkeeper dev`: everything on this machine, until Ctrl-C.
+//! `hookkeeper dev`: runs a local Hookkeeper until Ctrl-C.
 
 use crate::Failure;
 use clap::Args;
@@ -108,7 +108,7 @@ impl Dev {
     }
 }
 
-/// A webhook of each provider, as short as it can be.
+/// Shortest webhook of a provider.
 fn example(provider: &str) -> &'static str {
     match provider {
         "pipedrive" => {

@@ -1,4 +1,4 @@
-//! `hookkeeper doctor`: whether everything is well, as far as that can be seen from here.
+//! `hookkeeper doctor`: checks everything that can be checked from this machine.
 
 mod clock;
 mod endpoint;
@@ -47,10 +47,10 @@ pub(crate) struct Doctor {
     output: Output,
 }
 
-/// A stack, or why there is none to be asked.
+/// Stack, or the reason why it cannot be described.
 type Asked = Result<Stack, &'static str>;
 
-/// How long AWS may take for an answer, with all attempts.
+/// Timeout of an AWS operation, with all attempts.
 const PATIENCE: Duration = Duration::from_secs(20);
 
 impl Doctor {
@@ -75,7 +75,7 @@ impl Doctor {
         report.end()
     }
 
-    /// The table's name, or why it is not known.
+    /// Name of the table, or the reason why it is unknown.
     fn table(&self, stack: &Asked) -> Result<String, &'static str> {
         match (self.connection.local, &self.connection.table) {
             (Some(_), _) => Ok(TABLE.to_owned()),
@@ -85,7 +85,7 @@ impl Doctor {
         }
     }
 
-    /// What a provider shows, where that is known.
+    /// Credential of a provider, if it is known.
     fn shown(&self, provider: &Provider) -> Result<Option<Credential>, Failure> {
         let given = self
             .credential
@@ -101,7 +101,7 @@ impl Doctor {
         }
     }
 
-    /// A provider's URL, or why there is none.
+    /// URL of a provider, or the reason why there is none.
     fn endpoint(
         &self,
         provider: Provider,
@@ -124,7 +124,7 @@ impl Doctor {
     }
 }
 
-/// What `HOOKKEEPER_<PROVIDER>` says that it shows.
+/// Credential in the environment variable `HOOKKEEPER_<PROVIDER>`.
 fn by_environment(provider: &Provider) -> Result<Option<Credential>, Failure> {
     let variable = format!("HOOKKEEPER_{}", provider.name.to_uppercase());
     let secret = env::var(&variable).ok().filter(|secret| !secret.is_empty());
@@ -134,7 +134,7 @@ fn by_environment(provider: &Provider) -> Result<Option<Credential>, Failure> {
     shown.map_err(|error| format!("in {variable}, {error}").into())
 }
 
-/// Whoever asks for a diagnosis does not wait for ever.
+/// Sets a timeout for AWS operations, so that the command always ends.
 fn impatient(sdk: &SdkConfig) -> SdkConfig {
     let timeout = TimeoutConfig::builder().operation_timeout(PATIENCE).build();
     sdk.to_builder().timeout_config(timeout).build()

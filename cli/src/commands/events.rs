@@ -1,4 +1,5 @@
-//! `hookkeeper events`: what was kept; one event, one subject's history, and what comes in from now on.
+//! `hookkeeper events`: lists stored events, shows one event or the history of one subject, and
+//! follows new events.
 
 mod follow;
 mod history;
@@ -48,7 +49,7 @@ struct List {
     output: Output,
 }
 
-/// How many events are fetched at the same time.
+/// Number of events that are fetched at the same time.
 const CONCURRENT_GETS: usize = 8;
 
 impl Events {
@@ -115,7 +116,7 @@ fn row(entry: &IndexEntry) -> [String; 6] {
     ]
 }
 
-/// The events of a span that a filter takes.
+/// Index entries of the events in a time span that a filter selects.
 pub(crate) fn entries(
     table: &Table,
     span: Range<Timestamp>,
@@ -127,7 +128,8 @@ pub(crate) fn entries(
         .try_filter(|entry| ready(filter.takes(entry)))
 }
 
-/// The events behind entries of the index, in their order. One that is gone in between is left out.
+/// Events of index entries, in the order of the entries. Events that were removed in the meantime
+/// are left out.
 pub(crate) fn events(
     table: &Table,
     entries: impl Stream<Item = Result<IndexEntry, TableError>>,
@@ -136,7 +138,7 @@ pub(crate) fn events(
         .try_filter_map(async |(entry, stored)| Ok(stored.map(|stored| (entry, stored))))
 }
 
-/// The entries of the index, each with its event where it is still there.
+/// Index entries, each with its event if that still exists.
 pub(crate) fn found(
     table: &Table,
     entries: impl Stream<Item = Result<IndexEntry, TableError>>,
@@ -149,7 +151,7 @@ pub(crate) fn found(
     entries.map(get).buffered(CONCURRENT_GETS)
 }
 
-/// An event as its one line of JSON.
+/// Formats an event as one line of JSON.
 pub(crate) fn json(stored: &Stored) -> Result<String, Failure> {
     match &stored.record {
         Record::Event { event, .. } => Ok(json_line(event)?),

@@ -1,4 +1,4 @@
-//! `hookkeeper export`: the events of a span of time as JSON Lines.
+//! `hookkeeper export`: writes the events of a time span as JSON Lines.
 
 use crate::{
     Failure,
@@ -57,7 +57,7 @@ impl Export {
     async fn to_file(&self, file: &Path) -> Result<(), Failure> {
         check(file)?;
         let name = file.display().to_string();
-        // Before there is a file to be removed.
+        // Listen for signals before the temporary file exists, so that it is always removed.
         let stop = stop()?;
         let temporary = temporary(file).map_err(|error| unwritten(error.into(), &name))?;
         let mut out = BufWriter::new(temporary.as_file());
@@ -70,7 +70,8 @@ impl Export {
             .as_file()
             .sync_all()
             .map_err(|error| unwritten(error.into(), &name))?;
-        // A rename replaces a link that was put there in the meantime, and does not follow it.
+        // A rename replaces a symbolic link that was created in the meantime, and does not follow
+        // it.
         temporary
             .persist(file)
             .map_err(|error| unwritten(error.error.into(), &name))?;
@@ -78,7 +79,7 @@ impl Export {
         Ok(())
     }
 
-    /// Writes all events; says how many.
+    /// Writes all events, and returns their number.
     async fn write(&self, out: &mut impl Write) -> Result<u64, Failure> {
         let (table, span) = self.selection.open().await?;
         let progress = progress(&span)?;
@@ -102,7 +103,7 @@ impl Export {
     }
 }
 
-/// Refuses what is there and is no file that may be replaced.
+/// Fails if the path exists and is not a regular file.
 fn check(file: &Path) -> Result<(), Failure> {
     let Ok(metadata) = fs::symlink_metadata(file) else {
         return Ok(());
@@ -124,7 +125,8 @@ fn check(file: &Path) -> Result<(), Failure> {
     Ok(())
 }
 
-/// A new file beside a file, with a name that nobody else has, which only its owner may read. Removed when it is dropped.
+/// Creates a temporary file beside `file`, with a unique name and readable only by its owner. It is
+/// removed when it is dropped.
 fn temporary(file: &Path) -> io::Result<NamedTempFile> {
     let folder = file
         .parent()
@@ -135,7 +137,7 @@ fn temporary(file: &Path) -> io::Result<NamedTempFile> {
         .tempfile_in(folder.unwrap_or(Path::new(".")))
 }
 
-/// Says where could not be written, where that is what failed. That nobody reads on is for `main` to see.
+/// Adds the name of the output to a write error. A closed pipe stays as it is: `main` handles it.
 fn unwritten(failure: Failure, name: &str) -> Failure {
     match failure.downcast::<io::Error>() {
         Ok(error) if error.kind() == ErrorKind::BrokenPipe => error,
@@ -144,7 +146,7 @@ fn unwritten(failure: Failure, name: &str) -> Failure {
     }
 }
 
-/// A bar on a terminal, as long as the span.
+/// Progress bar on a terminal, as long as the time span.
 fn progress(span: &Range<Timestamp>) -> Result<ProgressBar, Failure> {
     let style = ProgressStyle::with_template("{wide_bar} {percent} %  {msg}  {eta} left")?;
     Ok(ProgressBar::new(micros(span)).with_style(style))

@@ -1,4 +1,4 @@
-//! `hookkeeper quarantine`: what could not be read, and putting it right.
+//! `hookkeeper quarantine`: lists, shows, replays and drops deliveries that could not be parsed.
 
 mod drop;
 mod replay;
@@ -74,7 +74,7 @@ impl Quarantine {
     }
 }
 
-/// A quarantined delivery.
+/// Delivery that could not be parsed.
 struct Quarantined {
     handle: Handle,
     key: Key,
@@ -108,7 +108,7 @@ impl Quarantined {
     }
 }
 
-/// The quarantined deliveries of a span, provider by provider.
+/// Quarantined deliveries of a time span, one provider after another.
 fn quarantined(
     table: &Table,
     only: Option<Provider>,
@@ -123,7 +123,7 @@ fn quarantined(
     of_each.try_filter_map(async |stored| Ok(Quarantined::of(stored)))
 }
 
-/// The one delivery of a handle.
+/// Finds the only delivery with a handle.
 async fn find(table: &Table, handle: &Handle) -> Result<Quarantined, Failure> {
     let all = quarantined(table, None, handle.span(), Order::OldestFirst);
     let mut found: Vec<_> = all
@@ -144,7 +144,8 @@ async fn find(table: &Table, handle: &Handle) -> Result<Quarantined, Failure> {
     }
 }
 
-/// Finishes the removals that were interrupted in a span; says which ones by their handles.
+/// Finishes the interrupted removals of a time span, and prints their handles. Returns their
+/// number.
 async fn finish_removals(
     table: &Table,
     only: Option<Provider>,
@@ -173,13 +174,13 @@ async fn finish_removals(
     Ok(finished)
 }
 
-/// Finishes the removal of the delivery of a handle, where it was interrupted; says whether it was.
+/// Finishes the removal of a delivery by its handle if it was interrupted. Returns whether it was.
 async fn finish_removal(table: &Table, handle: &Handle) -> Result<bool, Failure> {
     let finished = finish_removals(table, None, handle.span(), |key| handle.is_of(id(key))).await?;
     Ok(finished > 0)
 }
 
-/// What the list says of a delivery.
+/// Row of the list: one delivery.
 #[derive(Serialize)]
 struct Row {
     handle: String,

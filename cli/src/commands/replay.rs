@@ -1,7 +1,8 @@
-//! `hookkeeper replay`: reads the kept bytes of events again, after a reader learnt something new.
+//! `hookkeeper replay`: parses the stored bytes of events again, after a parser was extended.
 //!
-//! Each event by itself, and what is new of it is put before what is old goes: an interruption loses nothing. The stored
-//! arrival and request id are read too, so that the same bytes become the same ids, and nothing doubles.
+//! Each event is replayed separately. New records are stored before old ones are removed, so an
+//! interruption loses nothing. The stored arrival time and request id are used again, so the same
+//! bytes get the same ids and no event is duplicated.
 
 use crate::{
     Failure,
@@ -37,7 +38,8 @@ pub(crate) struct Replay {
     dry_run: bool,
 }
 
-/// How many deliveries of several events are remembered, so that each of them is read once.
+/// Number of deliveries with several events that are remembered, so that the records of each are
+/// added only once.
 const REMEMBERED: usize = 64;
 
 #[derive(Default)]
@@ -47,9 +49,9 @@ struct Counts {
     moved: u64,
     added: u64,
     unreadable: u64,
-    /// Events that this version does not read from their deliveries.
+    /// Events that this version does not parse from their deliveries.
     not_read: u64,
-    /// Events whose delivery's body is not in the table.
+    /// Events whose delivery body is not in the table.
     without_body: u64,
 }
 
@@ -93,11 +95,11 @@ struct Replayer<'a> {
     counts: Counts,
 }
 
-/// A delivery of several events of which every event is there.
+/// Delivery with several events that are all in the table.
 struct Complete {
     delivery: String,
     origin: Origin,
-    /// Those that this run added.
+    /// Keys of the events that this run added.
     added: BTreeSet<Key>,
 }
 
@@ -157,7 +159,7 @@ impl Replayer<'_> {
         tell(entry, event, &format!("changed: {}", changes.join(", ")))
     }
 
-    /// Finishes the removal of an event that an earlier replay moved, where it was interrupted.
+    /// Finishes the removal of an event that an earlier replay moved, if it was interrupted.
     async fn finish_removal(&self, entry: &IndexEntry) -> Result<(), Failure> {
         if !self.dry_run && self.table.finish_removal(&entry.key).await? {
             say!(
@@ -168,7 +170,8 @@ impl Replayer<'_> {
         Ok(())
     }
 
-    /// Puts those of a delivery's records that are not there; says which of them are events.
+    /// Stores the records of a delivery that are missing. Returns the keys of those that are
+    /// events.
     async fn add(&mut self, records: &[Record], stored: &Stored) -> Result<BTreeSet<Key>, Failure> {
         let shared = shared(stored);
         if shared.is_some_and(|(delivery, origin)| self.complete(delivery, origin).is_some()) {
@@ -206,8 +209,8 @@ impl Replayer<'_> {
             .find(|complete| complete.delivery == delivery && complete.origin == *origin)
     }
 
-    /// Puts an event at its new key, unless [`Self::add`] did, and removes the old one. It is counted as moved and not as
-    /// added.
+    /// Stores an event with its new key, unless [`Self::add`] did, and removes the old one. It
+    /// counts as moved and not as added.
     async fn move_to(
         &mut self,
         record: &Record,
@@ -243,7 +246,7 @@ fn tell(entry: &IndexEntry, event: &Event, what: &str) -> Result<(), Failure> {
     Ok(say!("{}", cell(&line))?)
 }
 
-/// The delivery that an event shares with others.
+/// Delivery that an event shares with other events.
 fn shared(stored: &Stored) -> Option<(&str, &Origin)> {
     match &stored.record {
         Record::Event {
@@ -255,9 +258,11 @@ fn shared(stored: &Stored) -> Option<(&str, &Origin)> {
     }
 }
 
-/// The record that this version makes of the item that a stored event was made of, where that can be told: the one with
-/// the same key, the only event of a delivery that was one event before, or the only one with the same item and the same
-/// words of the provider for it.
+/// Record that this version makes from the same item as a stored event, if it can be determined. It
+/// is the first of these that exists:
+/// - the record with the same key,
+/// - the only event of a delivery that had only one event before,
+/// - the only event with the same item and the same original type.
 fn same_event<'a>(records: &'a [Record], stored: &Stored) -> Option<&'a Record> {
     let Record::Event {
         event: old, body, ..
@@ -285,7 +290,7 @@ fn same_event<'a>(records: &'a [Record], stored: &Stored) -> Option<&'a Record> 
     }
 }
 
-/// Whether an event was made of the same item as another one.
+/// Whether a record is an event of the same item as another event.
 fn is_of_item(record: &Record, other: &Event) -> bool {
     let Record::Event { event, .. } = record else {
         return false;
@@ -293,7 +298,7 @@ fn is_of_item(record: &Record, other: &Event) -> bool {
     event.data.get() == other.data.get() && event.originaltype == other.originaltype
 }
 
-/// The attributes in which two events differ.
+/// Names of the attributes that differ between two events.
 fn changes(old: &Record, new: &Record) -> Vec<String> {
     let (
         Record::Event {
@@ -318,7 +323,7 @@ fn changes(old: &Record, new: &Record) -> Vec<String> {
             .unwrap_or_default()
     };
     let (mut before, mut after) = (attributes(old), attributes(new));
-    // As text: the digits of a number count.
+    // Compare `data` as text, because the digits of a number matter.
     before.insert("data".to_owned(), old.data.get().into());
     after.insert("data".to_owned(), new.data.get().into());
     let names: BTreeSet<&String> = before.keys().chain(after.keys()).collect();

@@ -1,4 +1,4 @@
-//! `hookkeeper schema`: what an event looks like, for consumers in other languages.
+//! `hookkeeper schema`: prints the JSON Schema of an event, for consumers in other languages.
 
 use crate::{Failure, output::say};
 use clap::Args;

@@ -1,4 +1,5 @@
-//! `hookkeeper send`: deliveries as a provider would send them, to a receiver here or on AWS.
+//! `hookkeeper send`: sends deliveries as a provider would, to a receiver on this machine or on
+//! AWS.
 
 mod body;
 mod catalogue;
@@ -34,7 +35,7 @@ use std::{
 };
 use target::Target;
 
-/// Up to so many deliveries have a line each.
+/// Maximum number of deliveries that have a line each.
 const LINES: u64 = 10;
 
 /// Sends deliveries as a provider would: realistic ones, each a new event, with its headers.
@@ -114,9 +115,9 @@ fn rate(text: &str) -> Result<f64, String> {
     rate.ok_or_else(|| "it is a number above 0".to_owned())
 }
 
-/// Why nothing, or not everything, was sent.
+/// Reason why not everything was sent.
 enum Wrong {
-    /// It was asked for wrongly.
+    /// The arguments are wrong.
     Usage(String),
     Failed(Failure),
 }
@@ -151,7 +152,7 @@ impl Send {
         for (path, value) in &self.set {
             recipe.set(path, value).map_err(Wrong::Usage)?;
         }
-        // What is wrong with the first one is wrong with them all.
+        // An error in the first delivery would be in all of them.
         recipe.make().map_err(Wrong::Usage)?;
         let target = self.target(&provider).map_err(Wrong::Usage)?;
         let pace = Pace {
@@ -170,7 +171,7 @@ impl Send {
         Ok(self.hint(&done, &target)?)
     }
 
-    /// What is sent.
+    /// Sample to send.
     fn sample(&self, provider: &Provider) -> Result<Sample, Wrong> {
         let Some(path) = &self.file else {
             let what = self.what.as_deref().unwrap_or_default();
@@ -200,7 +201,7 @@ impl Send {
         })
     }
 
-    /// Where it goes.
+    /// URL and credential of the receiver.
     fn target(&self, provider: &Provider) -> Result<Target, String> {
         let Some(url) = &self.url else {
             let url = format!("http://127.0.0.1:{}/{}", self.local, provider.name);
@@ -232,7 +233,7 @@ impl Send {
         Target::new(url, shown, false)
     }
 
-    /// Delivers all, and says what becomes of each; of many, how many there are.
+    /// Sends all deliveries. Prints a line for each, or a progress bar if there are many.
     async fn deliver(
         &self,
         pace: &Pace,
@@ -265,7 +266,7 @@ impl Send {
         Ok(done)
     }
 
-    /// How a person sees what became of it.
+    /// Prints the command that shows the stored events.
     fn hint(&self, done: &Done, target: &Target) -> io::Result<()> {
         let is_for_a_person = self.output == Output::Table && io::stdout().is_terminal();
         match &done.subject {
@@ -285,17 +286,17 @@ impl Send {
     }
 }
 
-/// Whether a subject of a sender can be pasted into a shell as it is.
+/// Whether a subject from a sender can be pasted into a shell without quotes.
 fn is_plain(subject: &str) -> bool {
     let is_plain =
         |char: char| char.is_ascii_alphanumeric() || matches!(char, '/' | '-' | '_' | '.');
     !subject.starts_with('-') && subject.chars().all(is_plain)
 }
 
-/// What is left of the deliveries when they are told of.
+/// Responses to all deliveries.
 struct Done {
     answers: Vec<Answer>,
-    /// What the first event happened to.
+    /// Subject of the first delivery that has exactly one event.
     subject: Option<String>,
 }
 
@@ -308,7 +309,7 @@ fn bytes_of(path: &Path) -> io::Result<Vec<u8>> {
     Ok(bytes)
 }
 
-/// Credential on a terminal alone.
+/// Progress bar, which is visible only on a terminal.
 fn bar(total: u64) -> ProgressBar {
     let style = ProgressStyle::with_template("{bar:40} {pos}/{len}, {per_sec}, {eta} left");
     ProgressBar::new(total).with_style(style.unwrap_or_else(|_| ProgressStyle::default_bar()))

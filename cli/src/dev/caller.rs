@@ -1,9 +1,9 @@
-//! Who may call a server on this machine: programs, and no web page.
+//! Access rules of the local servers: programs may call them, web pages may not.
 //!
-//! A browser lets every web page send requests to 127.0.0.1. It adds an `Origin` header to each that another site's page
-//! sends and that can change something. A page whose own domain name resolves to 127.0.0.1 (DNS rebinding) needs no
-//! `Origin`, but its requests have that domain name in `Host`. The AWS SDKs, the AWS CLI, curl and the providers send no
-//! `Origin`.
+//! A browser lets every web page send requests to 127.0.0.1. It adds an `Origin` header to each
+//! cross-site request that can change something. A page whose own domain name resolves to 127.0.0.1
+//! (DNS rebinding) does not need an `Origin` header, but its requests have that domain name in
+//! `Host`. The AWS SDKs, the AWS CLI, curl and the providers send no `Origin` header.
 //!
 //! Source: <https://developer.mozilla.org/en-US/docs/Web/HTTP/Reference/Headers/Origin>
 
@@ -15,12 +15,13 @@ use axum::{
 };
 use std::net::IpAddr;
 
-/// In the shape of an error of API Gateway.
+/// Error body in the format of API Gateway.
 const WEB_PAGE: &str = r#"{"message":"Requests of web pages (with an Origin header) are refused"}"#;
-/// In the shape of an error of DynamoDB.
+/// Error body in the format of DynamoDB.
 const WEB_PAGE_OR_HOST: &str = r#"{"__type":"com.amazonaws.dynamodb.v20120810#AccessDeniedException","message":"Requests of web pages (with an Origin header), and to another host than 127.0.0.1, are refused"}"#;
 
-/// For the receivers: a foreign `Host` is a tunnel's, through which a provider calls.
+/// Middleware of the receivers. It accepts a foreign `Host`, because a provider may call through a
+/// tunnel.
 pub(super) async fn refuse_web_pages(request: Request, next: Next) -> Response {
     if is_of_a_web_page(request.headers()) {
         return refusal(WEB_PAGE);
@@ -28,7 +29,7 @@ pub(super) async fn refuse_web_pages(request: Request, next: Next) -> Response {
     next.run(request).await
 }
 
-/// For the DynamoDB, which is for programs on this machine alone.
+/// Middleware of DynamoDB, which is only for programs on this machine.
 pub(super) async fn refuse_web_pages_and_foreign_hosts(request: Request, next: Next) -> Response {
     if is_of_a_web_page(request.headers()) || !is_to_this_machine(request.headers()) {
         return refusal(WEB_PAGE_OR_HOST);
@@ -53,7 +54,7 @@ fn is_to_this_machine(headers: &HeaderMap) -> bool {
     headers.contains_key(header::HOST) && headers.get_all(header::HOST).iter().all(is_loopback)
 }
 
-/// `127.0.0.1`, `localhost` or `[::1]`, with any port.
+/// Whether a `Host` header is `127.0.0.1`, `localhost` or `[::1]`, with any port.
 fn is_loopback(host: &HeaderValue) -> bool {
     let Ok(authority) = Authority::try_from(host.as_bytes()) else {
         return false;

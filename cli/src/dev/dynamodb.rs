@@ -1,8 +1,9 @@
 //! DynamoDB's JSON API over the embedded database.
 //!
-//! dynoxide has an HTTP server of its own. It allows every web page to use it: it answers `OPTIONS` with
-//! `access-control-allow-origin: *`, and it checks neither `Origin` nor `Host`. Its router is private, so no layer can
-//! be put in front of it. That is why its operations are served here, behind [`super::caller`].
+//! dynoxide has its own HTTP server, but that server lets every web page use it: it answers
+//! `OPTIONS` with `access-control-allow-origin: *`, and it checks neither `Origin` nor `Host`. Its
+//! router is private, so no middleware can be added to it. Therefore this module serves the
+//! operations itself, behind [`super::caller`].
 //!
 //! Source: <https://docs.aws.amazon.com/amazondynamodb/latest/developerguide/Programming.LowLevelAPI.html>
 
@@ -20,16 +21,17 @@ use dynoxide::{Database, DynoxideError, auth_material::AuthMaterial};
 use serde::{Serialize, de::DeserializeOwned};
 use uuid::Uuid;
 
-/// DynamoDB accepts a request of up to 16 MB.
+/// DynamoDB accepts requests of up to 16 MB.
 const MAX_REQUEST_BYTES: usize = 16 * 1024 * 1024;
 const CONTENT_TYPE: &str = "application/x-amz-json-1.0";
 const REQUEST_ID: HeaderName = HeaderName::from_static("x-amzn-requestid");
-/// What `x-amz-target` begins with: the API and its version.
+/// Prefixes of the `x-amz-target` header: the API and its version.
 const TARGETS: [&str; 2] = ["DynamoDB_20120810.", "DynamoDBStreams_20120810."];
 const UNKNOWN_OPERATION: &str =
     r#"{"__type":"com.amazon.coral.service#UnknownOperationException"}"#;
 
-/// Serves the operations of a database to programs on this machine, and to no web page.
+/// Router that serves the operations of a database to programs on this machine, and not to web
+/// pages.
 pub(super) fn router(database: Database) -> Router {
     let operations: MethodRouter<Database> = post(answer).get(health);
     Router::new()
@@ -41,7 +43,7 @@ pub(super) fn router(database: Database) -> Router {
         .with_state(database)
 }
 
-/// What DynamoDB answers to a `GET`.
+/// Response body of DynamoDB to a `GET`.
 async fn health() -> &'static str {
     "healthy: dynamodb.us-east-1.amazonaws.com "
 }
@@ -76,7 +78,7 @@ fn operation(headers: &HeaderMap) -> Option<&str> {
         .find_map(|prefix| target.strip_prefix(prefix))
 }
 
-/// The part of a request that DynamoDB asks to be there. Signatures are not verified.
+/// Authentication data that DynamoDB requires in a request. Signatures are not verified.
 fn authentication<'a>(uri: &'a Uri, headers: &'a HeaderMap) -> AuthMaterial<'a> {
     AuthMaterial {
         authorization: text(headers, "authorization"),
@@ -98,7 +100,7 @@ fn json(status: StatusCode, body: String) -> Response {
     (status, headers, body).into_response()
 }
 
-/// Runs an operation by its name in the API. `None` if there is none of that name.
+/// Runs an operation by its API name. `None` if there is no operation of that name.
 fn run(database: &Database, operation: &str, body: &[u8]) -> Option<dynoxide::Result<String>> {
     let answer = match operation {
         "BatchExecuteStatement" => call(body, |request| database.batch_execute_statement(request)),
@@ -147,7 +149,7 @@ where
         .map_err(|error| DynoxideError::InternalServerError(error.to_string()))
 }
 
-/// As DynamoDB tells a request that is not JSON from one with a wrong value.
+/// Distinguishes a request that is not JSON from one with a wrong value, as DynamoDB does.
 fn unreadable(error: &serde_json::Error) -> DynoxideError {
     let message = error.to_string();
     if error.is_data() {

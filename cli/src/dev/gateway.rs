@@ -1,4 +1,5 @@
-//! API Gateway on this machine: an HTTP request as the event (payload format 2.0) that a function gets of it.
+//! Local API Gateway: converts an HTTP request to the event (payload format 2.0) that a Lambda
+//! function receives, and the response of the function to an HTTP response.
 //!
 //! Source: <https://docs.aws.amazon.com/apigateway/latest/developerguide/http-api-develop-integrations-lambda.html>
 
@@ -14,12 +15,13 @@ use std::{
     time::{SystemTime, UNIX_EPOCH},
 };
 
-/// The largest event that Lambda takes, in bytes of its JSON.
+/// Maximum size of an event that Lambda accepts, in bytes of its JSON.
 ///
 /// Source: <https://docs.aws.amazon.com/lambda/latest/dg/gettingstarted-limits.html>
 pub const MAX_EVENT_BYTES: usize = 6_291_556;
 
-/// The event of a request. As on AWS, a body of a content type that is not text comes base64-encoded: every form does.
+/// Converts an HTTP request to an event. As on AWS, a body whose content type is not text is
+/// base64-encoded. This includes every form.
 #[must_use]
 pub fn event(
     method: &Method,
@@ -49,7 +51,7 @@ pub fn event(
     event
 }
 
-/// Headers that are given several times are joined with commas.
+/// Joins headers that occur several times with commas.
 fn joined(headers: &HeaderMap) -> HeaderMap {
     let join = |name: &HeaderName| {
         let values: Vec<&[u8]> = headers
@@ -84,7 +86,7 @@ fn is_text(headers: &HeaderMap) -> bool {
         .contains(&&*essence)
 }
 
-/// Unlike any other of this process and of those before it.
+/// Request id that differs from all others of this process and of earlier ones.
 fn request_id() -> String {
     static COUNT: AtomicU64 = AtomicU64::new(0);
     let now = SystemTime::now()
@@ -97,7 +99,7 @@ fn request_id() -> String {
     )
 }
 
-/// The HTTP response of a function's.
+/// Converts the response of a function to an HTTP response.
 #[must_use]
 pub fn response(response: ApiGatewayV2httpResponse) -> Response {
     let status = u16::try_from(response.status_code)

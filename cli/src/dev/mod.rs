@@ -1,4 +1,4 @@
-//! A whole Hookkeeper on this machine: an embedded DynamoDB with the template's table, and all receivers on one port.
+//! Local Hookkeeper: an embedded DynamoDB with the template's table, and all receivers on one port.
 
 mod caller;
 mod dynamodb;
@@ -32,79 +32,81 @@ use tokio::{net::TcpListener, sync::watch, task::JoinHandle};
 
 pub use user::{User, UserError};
 
-/// The table's name here.
+/// Name of the local table.
 pub const TABLE: &str = "hookkeeper";
-/// The user name, the password, and their label, that every receiver accepts here unless it is given others.
+/// Default user name and default password of every local receiver, and the label of that
+/// credential.
 pub const CREDENTIAL: &str = "local";
 
-/// The file of the records, in their folder.
+/// Name of the database file in the data folder.
 const FILE: &str = "dynamodb.sqlite";
 
-/// Where the records are.
+/// Storage location of the local table.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Data {
-    /// In memory: gone when the process ends.
+    /// In memory. The data is lost when the process ends.
     Memory,
-    /// In a folder, kept between runs.
+    /// In a folder. The data is available to later runs.
     Folder(PathBuf),
 }
 
-/// Why Hookkeeper cannot start here.
+/// Reason why the local Hookkeeper cannot start.
 #[derive(Debug, thiserror::Error)]
 pub enum LocalError {
-    /// A port is taken, or not ours to take.
+    /// The port is in use, or this user may not listen on it.
     #[error("cannot listen on 127.0.0.1:{port} ({source}): choose another one with {option}")]
     Port {
-        /// The port.
+        /// Port number.
         port: u16,
-        /// The option that sets it.
+        /// Command-line option that sets the port.
         option: &'static str,
-        /// What the system said.
+        /// Error of the operating system.
         source: io::Error,
     },
-    /// Both ports are taken, or not ours to take.
+    /// Both ports are in use, or this user may not listen on them.
     #[error("{0}; {1}")]
     Ports(Box<Self>, Box<Self>),
-    /// The folder for the records cannot be made or written.
+    /// The data folder cannot be created or written.
     #[error("cannot keep data in {} ({reason}): choose another folder with --data", folder.display())]
     Folder {
-        /// The folder.
+        /// Path of the data folder.
         folder: PathBuf,
-        /// What the system or the database said.
+        /// Error message of the operating system or of the database.
         reason: String,
     },
-    /// The file of the records is no database, or a broken one.
+    /// The database file is damaged, or it is not a database. Contains its path.
     #[error("the data in {} is damaged: delete that file, or choose another folder with --data", .0.display())]
     Damaged(PathBuf),
-    /// Another process has the folder.
+    /// Another process uses the data folder. Contains its path.
     #[error("another `cargo dev` uses the data in {}: end that one, or choose another folder with --data", .0.display())]
     InUse(PathBuf),
-    /// The template has no table for us.
+    /// The template does not define a usable table.
     #[error(transparent)]
     Template(#[from] TemplateError),
-    /// DynamoDB refuses the template's table.
+    /// DynamoDB rejects the template's table. Contains its error message.
     #[error("DynamoDB refuses the template's table: {0}")]
     Refused(String),
-    /// The folder holds a table with another schema.
+    /// The data folder contains a table with another schema. Contains its path.
     #[error("the data in {} is of a table with another schema: move it away, or choose another folder with --data", .0.display())]
     OtherSchema(PathBuf),
 }
 
-/// An embedded DynamoDB with the template's table, over HTTP on 127.0.0.1. Ends when it is dropped.
+/// Embedded DynamoDB with the template's table, served over HTTP on 127.0.0.1. The server stops
+/// when this value is dropped.
 #[derive(Debug)]
 pub struct DynamoDb {
     address: SocketAddr,
     stop: watch::Sender<bool>,
     server: JoinHandle<io::Result<()>>,
-    /// Held while the folder is in use.
+    /// Lock on the data folder.
     _lock: Option<File>,
 }
 
 impl DynamoDb {
-    /// Starts it on a port (0: any that is free), with the table of a template.
+    /// Starts DynamoDB on a port (0: any free port), with the table of a template.
     ///
     /// # Errors
-    /// As [`LocalError`] lists.
+    /// Any [`LocalError`] except [`LocalError::Ports`].
     pub async fn start(data: &Data, port: u16, template: &str) -> Result<Self, LocalError> {
         let schema = template::table_schema(template, TABLE)?;
         let listener = listen(port, "--dynamodb-port").await?;
@@ -118,7 +120,7 @@ impl DynamoDb {
         })?;
         let serve =
             axum::serve(listener, dynamodb::router(database)).with_graceful_shutdown(async move {
-                // Ends when the sender says so, or is dropped.
+                // Resolves when `stop` is sent, or when its sender is dropped.
                 stopped.wait_for(|stop| *stop).await.ok();
             });
         Ok(Self {
@@ -129,35 +131,37 @@ impl DynamoDb {
         })
     }
 
-    /// Its endpoint: `http://127.0.0.1:8000`.
+    /// Endpoint URL: `http://127.0.0.1:8000`.
     #[must_use]
     pub fn endpoint(&self) -> String {
         format!("http://{}", self.address)
     }
 
-    /// Its port.
+    /// Port number.
     #[must_use]
     pub fn port(&self) -> u16 {
         self.address.port()
     }
 
-    /// The settings of a table in it.
+    /// Storage settings for the table of this DynamoDB.
     #[must_use]
     pub fn settings(&self) -> Settings {
         Settings::local(TABLE, self.endpoint())
     }
 
-    /// Ends it, once what it is doing is done.
+    /// Stops the server after the requests in progress.
     pub async fn stop(self) {
         self.stop.send(true).ok();
         self.server.await.ok();
     }
 }
 
-/// Fails if one of the ports cannot be listened on. Names both if neither can, so that a user chooses once.
+/// Checks that both ports can be listened on. The error names both if neither can, so that a user
+/// chooses only once.
 ///
 /// # Errors
-/// [`LocalError::Port`] and [`LocalError::Ports`].
+/// - [`LocalError::Port`]: one of the ports cannot be listened on.
+/// - [`LocalError::Ports`]: neither of the ports can be listened on.
 pub async fn check_ports(gateway: u16, dynamodb: u16) -> Result<(), LocalError> {
     let gateway = listen(gateway, "--port").await.err();
     let dynamodb = listen(dynamodb, "--dynamodb-port").await.err();
@@ -179,7 +183,8 @@ async fn listen(port: u16, option: &'static str) -> Result<TcpListener, LocalErr
     })
 }
 
-/// Keeps the folder from another process, as long as the file that is returned is open.
+/// Locks the data folder against other processes. The lock lasts as long as the returned file is
+/// open.
 fn lock(data: &Data) -> Result<Option<File>, LocalError> {
     let Data::Folder(folder) = data else {
         return Ok(None);
@@ -197,14 +202,15 @@ fn lock(data: &Data) -> Result<Option<File>, LocalError> {
     }
 }
 
-/// The database, with the table in it.
+/// Opens the database, and creates the table if it does not exist.
 fn prepare(data: &Data, schema: &TableSchema) -> Result<Database, LocalError> {
     let database = open(data)?;
     create_table(&database, schema, data)?;
     Ok(database)
 }
 
-/// What a damaged file leads to is said in SQLite's words, and dynoxide's: they are no help here.
+/// Recognizes the errors of a damaged file: the messages of SQLite and of dynoxide do not help a
+/// user.
 fn damaged(error: LocalError, data: &Data) -> LocalError {
     let Data::Folder(folder) = data else {
         return error;
@@ -276,7 +282,8 @@ fn create_table(database: &Database, schema: &TableSchema, data: &Data) -> Resul
     Ok(())
 }
 
-/// All receivers on one port, over HTTP on 127.0.0.1, as API Gateway would call them. Ends when it is dropped.
+/// All receivers on one port, served over HTTP on 127.0.0.1 as API Gateway would call them. The
+/// server stops when this value is dropped.
 #[derive(Debug)]
 pub struct Gateway {
     address: SocketAddr,
@@ -285,7 +292,8 @@ pub struct Gateway {
 }
 
 impl Gateway {
-    /// Starts it on a port (0: any that is free), for one user, over the table of these settings.
+    /// Starts the receivers on a port (0: any free port), for one user, with the table of these
+    /// settings.
     ///
     /// # Errors
     /// [`LocalError::Port`].
@@ -317,19 +325,19 @@ impl Gateway {
         })
     }
 
-    /// Its port.
+    /// Port number.
     #[must_use]
     pub fn port(&self) -> u16 {
         self.address.port()
     }
 
-    /// The URL that a provider would be given.
+    /// Webhook URL of a provider.
     #[must_use]
     pub fn url(&self, provider: &str) -> String {
         format!("http://{}/{provider}", self.address)
     }
 
-    /// Ends it, once what it is doing is done.
+    /// Stops the server after the requests in progress.
     pub async fn stop(self) {
         self.stop.send(true).ok();
         self.server.await.ok();
@@ -338,7 +346,7 @@ impl Gateway {
 
 type Receivers = Arc<[(&'static str, Receiver); providers::ALL.len()]>;
 
-/// `/<provider>`, and `/<provider>/` with anything behind it, as the template routes them.
+/// Routes `/<provider>`, and `/<provider>/` followed by anything, as the template does.
 async fn route(
     State(receivers): State<Receivers>,
     method: Method,

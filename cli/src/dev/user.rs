@@ -1,33 +1,34 @@
-//! The user name and password that the receivers on this machine accept.
+//! User name and password that the local receivers accept.
 
 use super::CREDENTIAL;
 use std::{env, str::FromStr};
 
-/// The environment variable that has them.
+/// Environment variable with the user name and the password.
 const VARIABLE: &str = "HOOKKEEPER_USER";
 
-/// A user name and a password.
+/// User name and password of the local receivers.
 #[derive(Clone, PartialEq, Eq)]
 pub struct User {
     /// `user:password`.
     credentials: String,
-    /// How long the name is.
+    /// Length of the user name in bytes.
     name: usize,
 }
 
-/// Why there is no user. It never has what was given: that may be a secret.
+/// Error of a malformed user. It never contains the input, which may be a secret.
 #[derive(Debug, PartialEq, Eq, thiserror::Error)]
 pub enum UserError {
-    /// A part is missing.
+    /// The user name or the password is missing.
     #[error("it is USER:PASSWORD, and neither part is empty")]
     Malformed,
-    /// The environment variable lacks a part.
+    /// The user name or the password is missing in the environment variable.
     #[error("{VARIABLE} is not USER:PASSWORD, with neither part empty")]
     MalformedVariable,
 }
 
 impl User {
-    /// Of the environment variable `HOOKKEEPER_USER`; `local:local` where it is not set.
+    /// Reads the environment variable `HOOKKEEPER_USER`. Returns `local:local` if it is not set or
+    /// empty.
     ///
     /// # Errors
     /// [`UserError::MalformedVariable`].
@@ -38,7 +39,7 @@ impl User {
         }
     }
 
-    /// The one that everybody knows: `local:local`.
+    /// Default user: `local:local`.
     #[must_use]
     pub fn known() -> Self {
         Self {
@@ -47,25 +48,25 @@ impl User {
         }
     }
 
-    /// `user:password`.
+    /// User name and password: `user:password`.
     #[must_use]
     pub fn credentials(&self) -> &str {
         &self.credentials
     }
 
-    /// The user name.
+    /// User name.
     #[must_use]
     pub fn name(&self) -> &str {
         self.credentials.get(..self.name).unwrap_or_default()
     }
 
-    /// The password.
+    /// Password.
     #[must_use]
     pub fn password(&self) -> &str {
         self.credentials.get(self.name + 1..).unwrap_or_default()
     }
 
-    /// `user:password` as one word of a shell's command line.
+    /// User name and password as one word of a shell command, quoted if necessary.
     #[must_use]
     pub fn shell_word(&self) -> String {
         let is_plain = |byte: u8| byte.is_ascii_alphanumeric() || b":_-.".contains(&byte);

@@ -1,4 +1,5 @@
-//! The gate: who may come in. Nothing is kept and nothing is answered 2xx for a delivery that did not pass it.
+//! Authentication of deliveries. An unauthenticated delivery is never stored, and its response is
+//! never 2xx.
 
 use base64::{Engine, alphabet, engine};
 use lambda_http::http::{HeaderMap, header::AUTHORIZATION};
@@ -8,7 +9,8 @@ use sha2::{Digest, Sha256};
 use std::env;
 use subtle::ConstantTimeEq;
 
-/// A delivery whose sender showed an accepted credential. Made by [`Authenticator::admit`] alone.
+/// A delivery whose request has an accepted credential. Only [`Authenticator::authenticate`] and
+/// the receiver create one.
 #[derive(Debug)]
 pub struct Authenticated {
     delivery: Delivery,
@@ -16,7 +18,8 @@ pub struct Authenticated {
 }
 
 impl Authenticated {
-    /// The label of the credential that matched, for the log: when an old one falls out of use, it can be dropped.
+    /// The label of the credential that matched. The log contains it, so that an old credential can
+    /// be removed when it is no longer used.
     #[must_use]
     pub fn label(&self) -> &str {
         &self.label
@@ -29,13 +32,13 @@ impl Authenticated {
     }
 }
 
-/// The accepted credentials of one provider, as SHA-256 digests: several, so that one can be replaced without a refused
-/// delivery.
+/// The accepted credentials of one provider, as SHA-256 digests. There can be several, so that a
+/// credential can be replaced without rejecting a delivery.
 #[derive(Debug, Clone)]
 pub struct Authenticator {
-    /// Of the bytes `user:password`.
+    /// Digests of the bytes `user:password`.
     basic: Vec<Accepted>,
-    /// Of the bytes of a URL key.
+    /// Digests of the bytes of a URL key.
     keys: Vec<Accepted>,
 }
 
@@ -45,10 +48,10 @@ struct Accepted {
     digest: [u8; 32],
 }
 
-/// Why a gate cannot be made of the environment.
+/// An error that prevents creating an [`Authenticator`] from the environment.
 #[derive(Debug, PartialEq, Eq, thiserror::Error)]
 pub enum CredentialsError {
-    /// No credential is configured: everybody would be a stranger.
+    /// No credential is configured: every request would be unauthorized.
     #[error(
         "{0} lists no credential: set it to label:digest[,label:digest], digest being the SHA-256 in hexadecimal of user:password, or of the key"
     )]
@@ -58,31 +61,31 @@ pub enum CredentialsError {
         "entry {entry} of {variable} is not label:digest (a label of a-z, 0-9 and -, 64 hexadecimal digits)"
     )]
     Malformed {
-        /// The environment variable.
+        /// The name of the environment variable.
         variable: String,
-        /// Counted from 1.
+        /// The position of the entry, counted from 1.
         entry: usize,
     },
-    /// A provider that can send a user name and a password is given URL keys.
+    /// URL keys are set for a provider that can send a user name and a password.
     #[error("{0} is set, but this provider sends a user name and a password: use those")]
     KeysNotAllowed(String),
 }
 
 impl Authenticator {
-    /// Reads `<PROVIDER>_CREDENTIALS` and `<PROVIDER>_KEYS` from the process's environment.
+    /// Reads `<PROVIDER>_CREDENTIALS` and `<PROVIDER>_KEYS` from the process environment.
     ///
     /// # Errors
-    /// As [`CredentialsError`] lists.
+    /// See [`CredentialsError`].
     pub fn from_env(provider: &Provider) -> Result<Self, CredentialsError> {
         let [credentials, keys] =
             variables(provider).map(|name| env::var(name).unwrap_or_default());
         Self::new(provider, &credentials, &keys)
     }
 
-    /// A gate of the values that these two variables have.
+    /// Creates an authenticator from the values of these two variables.
     ///
     /// # Errors
-    /// As [`CredentialsError`] lists.
+    /// See [`CredentialsError`].
     pub fn new(
         provider: &Provider,
         credentials: &str,
@@ -105,7 +108,7 @@ impl Authenticator {
         Ok(gate)
     }
 
-    /// A gate that accepts one user name and password.
+    /// Creates an authenticator that accepts one user name and password.
     #[must_use]
     pub fn basic(label: &str, user: &str, password: &str) -> Self {
         let digest = Sha256::digest(format!("{user}:{password}")).into();
@@ -118,7 +121,7 @@ impl Authenticator {
         }
     }
 
-    /// Lets a delivery in when its request shows an accepted credential; else it is a stranger's.
+    /// Authenticates a delivery. Returns `None` if its request has no accepted credential.
     #[must_use]
     pub fn authenticate(
         &self,
@@ -129,7 +132,8 @@ impl Authenticator {
         Some(self.check(headers, query)?.authenticate(delivery))
     }
 
-    /// The same before the body is decoded: a stranger's is not worth it.
+    /// Authenticates a request before its body is decoded, to save that work for an unauthorized
+    /// one.
     pub(crate) fn check(&self, headers: &HeaderMap, query: &str) -> Option<Pass> {
         let basic = basic_credentials(headers).and_then(|shown| matching(&self.basic, &shown));
         let label = basic
@@ -139,7 +143,7 @@ impl Authenticator {
     }
 }
 
-/// An accepted credential that a request showed. Made by [`Authenticator::check`] alone.
+/// Proof that a request has an accepted credential. Only [`Authenticator::check`] creates one.
 #[derive(Debug)]
 pub(crate) struct Pass {
     label: String,
@@ -154,7 +158,6 @@ impl Pass {
     }
 }
 
-/// The names of the variables that list a provider's credentials and keys.
 fn variables(provider: &Provider) -> [String; 2] {
     ["CREDENTIALS", "KEYS"].map(|list| format!("{}_{list}", provider.name.to_uppercase()))
 }
@@ -174,7 +177,7 @@ fn parse(variable: &str, list: &str) -> Result<Vec<Accepted>, CredentialsError> 
     accepted.collect()
 }
 
-/// `label:digest`, the digest in hexadecimal.
+/// Parses `label:digest`. The digest is hexadecimal.
 fn accepted(entry: &str) -> Option<Accepted> {
     let (label, hex) = entry.split_once(':')?;
     let is_label = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'-';
@@ -192,7 +195,8 @@ fn accepted(entry: &str) -> Option<Accepted> {
     })
 }
 
-/// The label of the accepted credential that was shown. Compares with each in constant time, the matching one too.
+/// Returns the label of the accepted credential that matches. Compares with every credential in
+/// constant time, also after a match.
 fn matching<'a>(accepted: &'a [Accepted], shown: &[u8]) -> Option<&'a str> {
     let shown: [u8; 32] = Sha256::digest(shown).into();
     let matches = accepted
@@ -201,7 +205,8 @@ fn matching<'a>(accepted: &'a [Accepted], shown: &[u8]) -> Option<&'a str> {
     matches.fold(None, |_, accepted| Some(&*accepted.label))
 }
 
-/// Base64 that minds neither missing padding nor stray bits: what counts is the digest of what is in it.
+/// Base64 that accepts missing padding and trailing bits: only the digest of the decoded bytes
+/// matters.
 const BASE64: engine::GeneralPurpose = engine::GeneralPurpose::new(
     &alphabet::STANDARD,
     engine::GeneralPurposeConfig::new()
@@ -209,7 +214,7 @@ const BASE64: engine::GeneralPurpose = engine::GeneralPurpose::new(
         .with_decode_allow_trailing_bits(true),
 );
 
-/// The bytes `user:password` of a header `Authorization: Basic ...`.
+/// Returns the bytes `user:password` of a header `Authorization: Basic ...`.
 ///
 /// Source: <https://www.rfc-editor.org/rfc/rfc7617>
 fn basic_credentials(headers: &HeaderMap) -> Option<Vec<u8>> {
@@ -221,7 +226,7 @@ fn basic_credentials(headers: &HeaderMap) -> Option<Vec<u8>> {
     BASE64.decode(credentials.trim()).ok()
 }
 
-/// The one `key` of a query string; none where it is empty or given twice.
+/// Returns the `key` of a query string, or `None` if it is empty or occurs twice.
 fn url_key(query: &str) -> Option<String> {
     let mut keys = form_urlencoded::parse(query.as_bytes()).filter(|(name, _)| name == "key");
     match (keys.next(), keys.next()) {

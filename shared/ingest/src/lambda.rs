@@ -1,4 +1,4 @@
-//! A function's whole life.
+//! Entry point of a Lambda function.
 
 use crate::{Receiver, request::Payload};
 use lambda_runtime::{LambdaEvent, service_fn};
@@ -11,9 +11,11 @@ use std::{
     process::ExitCode,
 };
 
-/// Receives a provider's webhooks on Lambda until the environment ends, with the settings of the process's environment.
+/// Receives a provider's webhooks on Lambda until the execution environment ends. The settings come
+/// from the process environment.
 ///
-/// Fails when the settings are not enough to start with, and says in one sentence what to set.
+/// If the settings are incomplete, it prints one sentence that says what to set, and returns
+/// [`ExitCode::FAILURE`].
 pub async fn run(provider: Provider) -> ExitCode {
     panic::set_hook(Box::new(log_panic));
     let receiver = match Receiver::from_env(provider) {
@@ -23,7 +25,7 @@ pub async fn run(provider: Provider) -> ExitCode {
             return ExitCode::FAILURE;
         }
     };
-    // In Init, where Lambda does not hold the processor back.
+    // In the Init phase, Lambda does not throttle the CPU.
     receiver.warm_up().await;
     let receiver = &receiver;
     let handler = async |event: LambdaEvent<Payload>| {
@@ -38,7 +40,7 @@ pub async fn run(provider: Provider) -> ExitCode {
     }
 }
 
-/// Logs where a panic was. Not its message, which may quote what was being read.
+/// Logs the location of a panic. Does not log its message, which may quote the input of the parser.
 fn log_panic(info: &panic::PanicHookInfo) {
     let place = info.location().map(ToString::to_string);
     writeln!(io::stdout(), "{}", json!({ "panic": place })).ok();

@@ -1,7 +1,9 @@
-//! The path of a delivery: gate, read, keep, answer. The only crate that names `lambda_http`.
+//! The path of a delivery: authenticate, parse, store, respond. In a function, only this crate uses
+//! `lambda_http`.
 //!
-//! A function's `main` is [`run`] with its [`Provider`]. There is one door, [`Receiver::answer`], from API Gateway's event
-//! to its response: Lambda, the local server, the samples and the tests all come in by it.
+//! A function's `main` calls [`run`] with its [`Provider`](providers::Provider). Every caller goes
+//! through [`Receiver::answer`], which turns API Gateway's event into its response: Lambda, the
+//! local server, the samples and the tests.
 
 mod auth;
 mod lambda;

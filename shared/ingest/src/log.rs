@@ -1,4 +1,4 @@
-//! The log line of a delivery, which CloudWatch also reads as metrics (embedded metric format).
+//! The log line of a delivery. CloudWatch also reads it as metrics (embedded metric format).
 
 use crate::Verdict;
 use models::Timestamp;
@@ -10,11 +10,12 @@ use std::{
 };
 use storage::Failure;
 
-/// The one line that is logged of a delivery, which CloudWatch reads as metrics too. Identifiers, counts and durations:
-/// no header, query or body.
+/// The one log line of a delivery, which CloudWatch also reads as metrics. It contains identifiers,
+/// counts and durations, but no header, query or body.
 ///
-/// A metric costs for the hours in which it is seen, and a line by its bytes: so a line has what is not zero, and a delivery
-/// that is kept without ado is one metric.
+/// CloudWatch charges for each metric in each hour that has data, and for each byte of a line. So a
+/// line contains only counts that are not zero, and a delivery that is stored without problems is
+/// one metric.
 ///
 /// Source: <https://docs.aws.amazon.com/AmazonCloudWatch/latest/monitoring/CloudWatch_Embedded_Metric_Format_Specification.html>
 #[derive(Serialize)]
@@ -26,22 +27,22 @@ pub(crate) struct Line<'a> {
     #[serde(skip_serializing_if = "Option::is_none")]
     credential: Option<&'a str>,
     verdict: &'static str,
-    /// API Gateway's id of the request.
+    /// API Gateway's request id.
     #[serde(skip_serializing_if = "Option::is_none")]
     request_id: Option<&'a str>,
     events: usize,
     bytes: usize,
     latency_ms: f64,
-    /// The metrics, by their names.
+    /// The metrics, by name.
     #[serde(flatten)]
     counts: BTreeMap<&'static str, usize>,
-    /// Why it was quarantined.
+    /// The reason for quarantine.
     #[serde(skip_serializing_if = "Option::is_none")]
     reason: Option<&'static str>,
-    /// How the table failed, on the way: AWS's error code, else the kind of failure.
+    /// The failure of the table, if any: AWS's error code, or else the kind of failure.
     #[serde(skip_serializing_if = "Option::is_none")]
     table_failure: Option<&'a str>,
-    /// How the queue failed, likewise.
+    /// The failure of the fallback queue, if any, in the same form.
     #[serde(skip_serializing_if = "Option::is_none")]
     queue_failure: Option<&'a str>,
 }
@@ -49,7 +50,7 @@ pub(crate) struct Line<'a> {
 #[derive(Serialize)]
 #[serde(rename_all = "PascalCase")]
 struct Metadata {
-    /// Milliseconds since 1970.
+    /// Milliseconds since 1970-01-01T00:00:00Z.
     timestamp: i64,
     cloud_watch_metrics: Vec<Directive>,
 }
@@ -68,7 +69,8 @@ struct Metric {
     name: &'static str,
 }
 
-/// The metric of a delivery that showed a credential, told apart by its label too: that an old one fell out of use is seen.
+/// The metric of authenticated deliveries. It also has the credential's label as a dimension, which
+/// shows when an old credential is no longer used.
 const DELIVERIES: &str = "deliveries";
 
 impl<'a> Line<'a> {
@@ -96,7 +98,8 @@ impl<'a> Line<'a> {
                 "quarantined",
                 usize::from(matches!(verdict, Verdict::Quarantined(_))),
             ),
-            // A stranger that calls itself the provider: most likely it is, with a credential that is not accepted.
+            // An unauthorized request whose User-Agent names the provider. Most likely the provider
+            // sent it, with a credential that is not accepted.
             (
                 "refused",
                 usize::from(*verdict == Verdict::Unauthorized && facts.claims_to_be_the_provider),
@@ -145,14 +148,15 @@ impl<'a> Line<'a> {
         }
     }
 
-    /// Writes the line to standard output, where Lambda collects it. That nobody reads it must not fail a delivery.
+    /// Writes the line to standard output, where Lambda collects it. A failed write must not fail
+    /// the delivery.
     pub(crate) fn write(&self) {
         let line = serde_json::to_string(self).unwrap_or_default();
         writeln!(io::stdout(), "{line}").ok();
     }
 }
 
-/// What is logged of a delivery beside its verdict.
+/// Values that the log line contains in addition to the verdict.
 #[derive(Debug, Default)]
 pub(crate) struct Facts {
     pub(crate) bytes: usize,

@@ -1,4 +1,4 @@
-//! The outcome of a delivery, and the response that it gets.
+//! The outcome of a delivery, and its HTTP response.
 
 use lambda_http::{
     Body,
@@ -7,37 +7,39 @@ use lambda_http::{
 };
 use models::ParseError;
 
-/// What became of a delivery.
+/// The outcome of a delivery.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Verdict {
-    /// Its events are in the table; so many of them were before.
+    /// Its events are in the table. Some of them may be duplicates.
     Stored {
-        /// How many events it carried.
+        /// The number of events in the delivery.
         events: usize,
-        /// How many of them the table had.
+        /// The number of events that were already in the table.
         duplicates: usize,
     },
-    /// Its events wait in the spool for a table that did not take them in time.
+    /// Its events are in the fallback queue, because the table did not accept them in time.
     Queued {
-        /// How many events it carried, those that are in the table too.
+        /// The number of events in the delivery, including those that are in the table.
         events: usize,
-        /// How many of them the table had.
+        /// The number of events that were already in the table.
         duplicates: usize,
     },
-    /// It could not be read, and is in the table as it came.
+    /// It could not be parsed. Its unchanged body is in the table.
     Quarantined(ParseError),
-    /// It had credentials and no body: somebody tries the URL.
+    /// It had credentials and no body: somebody tests the URL.
     Probe,
-    /// A GET or HEAD, with credentials or without: providers look at a URL before they save it.
+    /// A GET or HEAD request, with or without credentials: providers check a URL before they save
+    /// it.
     UrlCheck,
-    /// It showed no accepted credential.
+    /// It had no accepted credential.
     Unauthorized,
-    /// Neither table nor spool took it in time: the provider should send it again.
+    /// Neither the table nor the fallback queue accepted it in time. The provider should send it
+    /// again.
     Unavailable,
 }
 
 impl Verdict {
-    /// The verdict in one word, as in the log.
+    /// The verdict as one word, as in the log.
     #[must_use]
     pub fn word(&self) -> &'static str {
         match self {
@@ -52,9 +54,9 @@ impl Verdict {
         }
     }
 
-    /// The status that it is answered with.
+    /// The HTTP status of the response.
     ///
-    /// 503 is the only 5xx, and never a 4xx stands for trouble of ours: amoCRM retries a 4xx less often.
+    /// 503 is the only 5xx. A failure of ours never causes a 4xx: amoCRM retries a 4xx less often.
     #[must_use]
     pub fn status(&self) -> StatusCode {
         match self {
@@ -68,12 +70,12 @@ impl Verdict {
         }
     }
 
-    /// The answer.
+    /// The HTTP response.
     #[must_use]
     pub fn response(&self) -> ApiGatewayV2httpResponse {
         let mut response = ApiGatewayV2httpResponse::default();
         response.status_code = self.status().as_u16().into();
-        // Empty, and not absent, which is harder on what stands between us and the provider.
+        // An empty body is safer than a missing one for proxies between us and the provider.
         response.body = Some(Body::Text(String::new()));
         if *self == Self::Unauthorized {
             let challenge =

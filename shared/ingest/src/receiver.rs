@@ -1,4 +1,4 @@
-//! The receiver of one provider.
+//! The receiver of one provider's webhooks.
 
 use crate::{
     Authenticated, Authenticator, CredentialsError, Verdict,
@@ -18,7 +18,7 @@ use std::{
 };
 use storage::{Client, Outcome, Settings, SettingsError, Store, budget::now};
 
-/// The receiver of one provider: its gate, its reader, and the store behind them.
+/// The receiver of one provider's webhooks: its authenticator, its parser and its store.
 #[derive(Debug)]
 pub struct Receiver {
     provider: Provider,
@@ -27,19 +27,19 @@ pub struct Receiver {
     is_silent: bool,
 }
 
-/// Why a receiver cannot start.
+/// An error that prevents a receiver from starting.
 #[derive(Debug, thiserror::Error)]
 pub enum StartError {
-    /// Nobody could come in, or not as the settings say.
+    /// The credentials are missing or invalid.
     #[error(transparent)]
     Authenticator(#[from] CredentialsError),
-    /// It is not said where to keep records.
+    /// The settings of the store are missing or invalid.
     #[error(transparent)]
     Settings(#[from] SettingsError),
 }
 
 impl Receiver {
-    /// A receiver with its settings.
+    /// Creates a receiver.
     #[must_use]
     pub fn new(provider: Provider, gate: Authenticator, store: Store) -> Self {
         Self {
@@ -50,7 +50,8 @@ impl Receiver {
         }
     }
 
-    /// The same receiver, which logs nothing: for who answers thousands of requests in a process of their own.
+    /// Returns the same receiver without logging, for processes that handle thousands of requests
+    /// of their own.
     #[must_use]
     pub fn silent(self) -> Self {
         Self {
@@ -59,10 +60,10 @@ impl Receiver {
         }
     }
 
-    /// A receiver with the settings of the process's environment.
+    /// Creates a receiver with the settings of the process environment.
     ///
     /// # Errors
-    /// As [`CredentialsError`] and [`SettingsError`] list.
+    /// See [`CredentialsError`] and [`SettingsError`].
     pub fn from_env(provider: Provider) -> Result<Self, StartError> {
         Ok(Self::new(
             provider,
@@ -71,7 +72,8 @@ impl Receiver {
         ))
     }
 
-    /// Does beforehand what the first delivery would wait for. That it fails must not keep a delivery out.
+    /// Does work in advance that the first delivery would otherwise wait for. A failure must not
+    /// stop the receiver.
     pub async fn warm_up(&self) {
         AssertUnwindSafe(self.store.table().warm_up())
             .catch_unwind()
@@ -79,12 +81,14 @@ impl Receiver {
             .ok();
     }
 
-    /// Answers one request. The one door: whatever comes in comes in here.
+    /// Handles one request and returns the HTTP response. This is the only entry point for
+    /// requests.
     pub async fn answer(&self, event: ApiGatewayV2httpRequest) -> ApiGatewayV2httpResponse {
         self.receive(event).await.response()
     }
 
-    /// What [`answer`](Self::answer) answers with. Logs one line of it.
+    /// Handles one request, logs one line, and returns the verdict. [`answer`](Self::answer) makes
+    /// the HTTP response from it.
     pub async fn receive(&self, event: ApiGatewayV2httpRequest) -> Verdict {
         let (started, mut facts) = (Instant::now(), Facts::default());
         facts.request_id = event
@@ -133,13 +137,14 @@ impl Receiver {
         quarantined.unwrap_or(Verdict::Unavailable)
     }
 
-    /// Reads a delivery. Never decides the answer: what cannot be read is kept as it is.
+    /// Parses a delivery. A parse error does not change the HTTP response: the delivery is
+    /// quarantined.
     fn read(&self, authenticated: &Authenticated) -> Result<Vec<Event>, ParseError> {
         let (read, delivery) = (self.provider.read, authenticated.delivery());
         catch_unwind(AssertUnwindSafe(|| read(delivery))).unwrap_or(Err(ParseError::Panicked))
     }
 
-    /// The same as [`keep`](Self::keep), unless something on the way panics.
+    /// Calls [`keep`](Self::keep). Returns `None` if it panics.
     async fn try_keep(
         &self,
         authenticated: &Authenticated,
@@ -152,7 +157,7 @@ impl Receiver {
             .ok()
     }
 
-    /// Keeps what was read of a delivery, or all of it as it is.
+    /// Stores the parsed events of a delivery, or its unchanged body if it could not be parsed.
     async fn keep(
         &self,
         authenticated: &Authenticated,

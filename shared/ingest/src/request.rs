@@ -1,8 +1,9 @@
-//! The door: API Gateway's event as it came, whatever it is.
+//! Request parsing: reads API Gateway's event leniently, whatever it contains.
 //!
-//! `lambda_http`'s own conversion to an HTTP request fails or panics before the handler on inputs that a sender chooses
-//! (a query with `<`, a body flagged as base64 that is not, a bad `Host`), and its event type refuses a header that HTTP
-//! does not allow and text that is no Unicode. A provider would be answered 5xx for any of them. Here a failure is a value.
+//! `lambda_http`'s own conversion to an HTTP request fails or panics before the handler on inputs
+//! that a sender chooses: a query with `<`, a body that is flagged as base64 and is not, or an
+//! invalid `Host`. Its event type rejects a header that HTTP does not allow, and text that is not
+//! Unicode. The provider would get a 5xx response for any of them. Here, a failure is a value.
 
 use crate::auth::Pass;
 use base64::{Engine, engine::general_purpose::STANDARD};
@@ -15,8 +16,9 @@ use serde::{Deserialize, Deserializer};
 use std::{borrow::Cow, collections::BTreeMap};
 use storage::budget::now;
 
-/// What Lambda hands over, as the event that [`Receiver::answer`](crate::Receiver::answer) takes. Anything but API
-/// Gateway's event shows no credentials, and so is a stranger's.
+/// The payload of a Lambda invocation, as the event that
+/// [`Receiver::answer`](crate::Receiver::answer) takes. A payload that is not API Gateway's event
+/// has no credentials, so it is unauthorized.
 pub struct Payload(pub ApiGatewayV2httpRequest);
 
 impl<'de> Deserialize<'de> for Payload {
@@ -26,7 +28,8 @@ impl<'de> Deserialize<'de> for Payload {
     }
 }
 
-/// The members of an event that are used. One of another shape than documented is left out, and not the event with it.
+/// The members of an event that we use. A member whose type is not the documented one is skipped;
+/// the rest of the event is still used.
 #[derive(Deserialize, Default)]
 #[serde(default, rename_all = "camelCase")]
 struct Event<'a> {
@@ -53,7 +56,8 @@ struct Http {
     method: String,
 }
 
-/// Text of JSON, where `\ud800` can stand for half a character: then these are the three bytes that it would be in UTF-8.
+/// Text of a JSON string. A lone surrogate such as `\ud800` becomes the three bytes of its
+/// generalized UTF-8 encoding.
 ///
 /// Source: <https://simonsapin.github.io/wtf-8>
 #[derive(Deserialize, PartialEq, Eq, PartialOrd, Ord)]
@@ -87,7 +91,8 @@ impl From<Event<'_>> for ApiGatewayV2httpRequest {
     }
 }
 
-/// The headers that HTTP allows, up to as many as a map of them holds: more than API Gateway ever passes on.
+/// Returns the headers that HTTP allows, up to the capacity of a `HeaderMap`. API Gateway never
+/// sends more.
 fn headers(given: BTreeMap<Text, Lenient<Text>>) -> HeaderMap {
     let mut headers = HeaderMap::new();
     for (name, value) in given.into_iter().filter_map(header) {
@@ -98,7 +103,7 @@ fn headers(given: BTreeMap<Text, Lenient<Text>>) -> HeaderMap {
     headers
 }
 
-/// A header, unless HTTP does not allow it.
+/// Returns a header, or `None` if HTTP does not allow it.
 fn header((name, value): (Text, Lenient<Text>)) -> Option<(HeaderName, HeaderValue)> {
     Some((
         HeaderName::from_bytes(&name.0).ok()?,
@@ -106,11 +111,11 @@ fn header((name, value): (Text, Lenient<Text>)) -> Option<(HeaderName, HeaderVal
     ))
 }
 
-/// The most that is kept and logged of a header's value, or of an id. What a sender puts there must not make an item that is
-/// too large for the table.
+/// Maximum length of a header value or id that is stored and logged. A sender must not be able to
+/// make an item too large for the table.
 const MAX_KEPT_BYTES: usize = 512;
 
-/// A request, taken apart. Its body is as API Gateway passes it on.
+/// A parsed request. Its body is the text that API Gateway sent.
 pub(crate) struct Request {
     pub(crate) headers: HeaderMap,
     pub(crate) query: String,
@@ -121,14 +126,15 @@ pub(crate) struct Request {
     id: String,
 }
 
-/// A delivery, its body decoded.
+/// A delivery with a decoded body.
 pub(crate) struct Decoded {
     pub(crate) delivery: Delivery,
-    /// Why the body is not the one that the provider sent; then it is API Gateway's text.
+    /// Set if the body could not be decoded. The delivery then has the text that API Gateway sent.
     pub(crate) garbled: Option<ParseError>,
 }
 
-/// Takes an event apart. `request_id_header` is the one that holds the provider's own id of a request.
+/// Parses an event. `request_id_header` is the name of the header with the provider's own request
+/// id.
 pub(crate) fn open(event: ApiGatewayV2httpRequest, request_id_header: Option<&str>) -> Request {
     let provider_id = request_id_header.and_then(|name| value(&event.headers, name));
     let gateway_id = event.request_context.request_id.as_deref().map(shortened);
@@ -145,20 +151,20 @@ pub(crate) fn open(event: ApiGatewayV2httpRequest, request_id_header: Option<&st
     }
 }
 
-/// What is kept of a header, unless it is empty or no text.
+/// Returns the shortened value of a header, or `None` if it is empty or not text.
 fn value(headers: &HeaderMap, name: &str) -> Option<String> {
     let value = headers.get(name)?.to_str().ok()?.trim();
     (!value.is_empty()).then(|| shortened(value))
 }
 
-/// As much of a text as is kept.
+/// Cuts a text to [`MAX_KEPT_BYTES`], at a character boundary.
 pub(crate) fn shortened(text: &str) -> String {
     let end = text.floor_char_boundary(MAX_KEPT_BYTES);
     text.get(..end).unwrap_or_default().to_owned()
 }
 
 impl Request {
-    /// How many bytes the sender sent.
+    /// The length of the decoded body, in bytes.
     pub(crate) fn body_length(&self) -> usize {
         if !self.is_base64 {
             return self.body.len();
@@ -172,7 +178,7 @@ impl Request {
         (self.body.len() / 4 * 3).saturating_sub(padding)
     }
 
-    /// The delivery of a request that has a pass.
+    /// Decodes the body. Takes a [`Pass`], so that only an authenticated request is decoded.
     pub(crate) fn decode(self, _: &Pass) -> Decoded {
         let (body, garbled) = match self.is_base64.then(|| STANDARD.decode(&self.body)) {
             None => (self.body.into_bytes(), None),
@@ -203,7 +209,7 @@ mod tests {
     use crate::Authenticator;
     use lambda_http::http::header::AUTHORIZATION;
 
-    /// What is decoded of an event that has a pass.
+    /// Authenticates and decodes an event.
     fn decoded(event: ApiGatewayV2httpRequest) -> Decoded {
         let headers = HeaderMap::from_iter([(
             AUTHORIZATION,
@@ -300,7 +306,7 @@ mod tests {
         let kept = "x".repeat(512);
         assert_eq!(request.content_type.as_deref(), Some(&*kept));
         assert_eq!(request.id, kept);
-        // 512 is in the middle of a character of three bytes.
+        // Byte 512 is inside a character of three bytes.
         assert_eq!(open(event, None).id, "\u{20ac}".repeat(170));
     }
 
@@ -325,7 +331,7 @@ mod tests {
             open(event.clone(), None).arrival.to_string(),
             "2025-11-21T20:30:00.123000Z"
         );
-        // What cargo-lambda sends.
+        // cargo-lambda sends seconds.
         event.request_context.time_epoch = 1_763_757_000;
         assert_eq!(
             open(event, None).arrival.to_string(),

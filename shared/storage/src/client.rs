@@ -1,4 +1,4 @@
-//! The SDK's clients, with the timeouts of [`crate::time`].
+//! Clients of the AWS SDK, with the timeouts of [`crate::budget`].
 
 use crate::{
     Settings,
@@ -14,25 +14,25 @@ use aws_sdk_dynamodb::config::{
 };
 use std::time::Duration;
 
-/// How the clients reach AWS, and how long they wait.
+/// Transport, timeouts and retries of the AWS SDK's clients.
 #[derive(Debug, Clone)]
 pub struct Client {
     http: SharedHttpClient,
-    /// The table's share of a delivery's time, and the spool's.
+    /// The time budget of the table, and of the fallback queue.
     pub(crate) share: Duration,
-    /// One attempt of a call.
+    /// Timeout of one attempt of a call.
     pub(crate) attempt: Duration,
     retry: RetryConfig,
 }
 
 impl Client {
-    /// Over the network, within a receiver's shares.
+    /// Client over the network with short timeouts, for a receiver.
     #[must_use]
     pub fn new() -> Self {
         Self::over(network(IDLE_CONNECTIONS))
     }
 
-    /// Over another transport, like one that injects faults.
+    /// Like [`new`](Self::new), over another transport, such as one that injects faults.
     #[must_use]
     pub fn over(http: SharedHttpClient) -> Self {
         let retry = RetryConfig::standard()
@@ -47,13 +47,13 @@ impl Client {
         }
     }
 
-    /// Over the network, for whom no provider waits: a table that is slow is better than none.
+    /// Client over the network with long timeouts, for the queue consumer and the CLI.
     #[must_use]
     pub fn background() -> Self {
         Self::background_over(network(IDLE_CONNECTIONS))
     }
 
-    /// The same over another transport.
+    /// Like [`background`](Self::background), over another transport.
     #[must_use]
     pub fn background_over(http: SharedHttpClient) -> Self {
         let share = BACKGROUND_ATTEMPT * ATTEMPTS;
@@ -68,8 +68,8 @@ impl Client {
         }
     }
 
-    /// The timeouts of a call, given that of one attempt. That of connecting is always the same: connections are shared by
-    /// calls for which it is.
+    /// Returns the timeouts of a call whose attempts have the timeout `attempt`. The connect
+    /// timeout is always the same: only calls with the same connect timeout share connections.
     pub(crate) fn timeout(&self, attempt: Duration) -> TimeoutConfig {
         TimeoutConfig::builder()
             .connect_timeout(self.attempt)
@@ -107,8 +107,9 @@ impl Client {
     }
 }
 
-/// Retries without the SDK's quota, which two minutes of an outage use up: then the one connection that died in a freeze
-/// would be a failure too. The shares are what spares a store in trouble.
+/// Retries without the SDK's quota. Two minutes of an outage would use up the quota, and after that
+/// one connection that was lost in a freeze would fail a call. The time budgets limit the load on a
+/// failing store instead.
 fn unlimited() -> RetryPartition {
     RetryPartition::custom("hookkeeper")
         .token_bucket(TokenBucket::unlimited())

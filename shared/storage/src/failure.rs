@@ -1,20 +1,19 @@
-//! Why the table or the queue did not do what it was asked.
+//! Failures of the table and the queue.
 
 use aws_sdk_dynamodb::error::{ProvideErrorMetadata, SdkError};
 use std::fmt;
 
-/// The longest error code that is kept. AWS's longest have some fifty characters.
+/// Maximum length of an error code. AWS's longest codes have about fifty characters.
 const MAX_CODE_BYTES: usize = 80;
 
-/// Why a store did not do what it was asked: the kind of failure, and AWS's error code where there is one. Holds no value
-/// of a record, so it may be logged.
+/// A failed request to a store: the kind of failure, and AWS's error code if there is one. Contains
+/// no value of a record, so it may be logged.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Failure {
     kind: FailureKind,
     code: Option<String>,
 }
 
-/// The kind of a failure.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum FailureKind {
     Refused,
@@ -25,7 +24,7 @@ enum FailureKind {
 }
 
 impl Failure {
-    /// The store did not answer before the deadline.
+    /// The store did not respond before the deadline.
     #[must_use]
     pub const fn timeout() -> Self {
         Self {
@@ -34,7 +33,7 @@ impl Failure {
         }
     }
 
-    /// The answer of the store does not say that it did what it was asked.
+    /// The response does not confirm that the store did what was requested.
     #[must_use]
     pub(crate) const fn bad_answer() -> Self {
         Self {
@@ -43,7 +42,7 @@ impl Failure {
         }
     }
 
-    /// The store refused, with this error code.
+    /// The store refused the request, with this error code.
     #[must_use]
     pub(crate) fn refused(code: &str) -> Self {
         Self {
@@ -52,7 +51,8 @@ impl Failure {
         }
     }
 
-    /// An answer that the SDK takes for an error: a refusal, or a success that it cannot read.
+    /// A response that the SDK reports as an error: a refusal, or a success that the SDK cannot
+    /// parse.
     fn of_answer(code: Option<&str>, status: u16) -> Self {
         match code.and_then(checked_code) {
             Some(code) => Self {
@@ -73,7 +73,7 @@ impl Failure {
         self.code.as_deref()
     }
 
-    /// One word for a log: AWS's error code, else the kind of failure, like `timeout`.
+    /// One word for a log: AWS's error code, or else the kind of failure, like `timeout`.
     #[must_use]
     pub fn word(&self) -> &str {
         match (&self.code, self.kind) {
@@ -86,8 +86,9 @@ impl Failure {
         }
     }
 
-    /// The later one of two failures, unless it says less: the time for a store ends after each failure, and a failure
-    /// without a code does not replace a code.
+    /// Returns the later one of two failures, unless it has less information. A timeout does not
+    /// replace an earlier failure, because the time for a store ends after each failure. A failure
+    /// without a code does not replace one with a code.
     #[must_use]
     pub(crate) fn after(self, earlier: Option<Self>) -> Self {
         let is_end_of_time = self.kind == FailureKind::Timeout;
@@ -136,7 +137,8 @@ impl<E: ProvideErrorMetadata> From<&SdkError<E>> for Failure {
     }
 }
 
-/// An error code, unless it is something else: whoever answers in the place of AWS could write anything there.
+/// Returns an error code if it has the form of one. Any server can respond in place of AWS, and its
+/// text must not reach the log.
 fn checked_code(code: &str) -> Option<String> {
     let is_allowed = |byte: u8| byte.is_ascii_alphanumeric() || b"._-".contains(&byte);
     let is_code = (1..=MAX_CODE_BYTES).contains(&code.len()) && code.bytes().all(is_allowed);

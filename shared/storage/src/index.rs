@@ -1,6 +1,6 @@
-//! What was kept when: the index `kept`, and what else is found without knowing its key.
+//! Queries by the time of storing (index `kept`), by subject, and for quarantined deliveries.
 //!
-//! Everything here is a stream that reads page by page: a table is larger than memory.
+//! The queries return streams that read page by page, because a table can be larger than memory.
 
 use crate::{
     Stored, Table, TableError,
@@ -22,31 +22,31 @@ use std::{
     time::Duration,
 };
 
-/// How many shards of hours are read at the same time.
+/// How many shards of hours are read concurrently.
 const CONCURRENT_SHARDS: usize = 32;
 
-/// The order in which things are read.
+/// The order of a query's results.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Order {
-    /// As they came.
+    /// The oldest first.
     OldestFirst,
-    /// What came last, first.
+    /// The newest first.
     NewestFirst,
 }
 
-/// An event in the index of what was kept when.
+/// An event in the index `kept`.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct IndexEntry {
-    /// Where it stands.
+    /// The key of the event's item.
     pub key: Key,
-    /// Its type.
+    /// The event's `type`.
     pub r#type: String,
-    /// When it was kept.
+    /// When it was stored.
     pub kept: Timestamp,
 }
 
 impl IndexEntry {
-    /// Whose CRM: `pipedrive/7`.
+    /// The event's `source`: the provider and the account, like `pipedrive/7`.
     #[must_use]
     pub fn source(&self) -> &str {
         self.key
@@ -55,7 +55,7 @@ impl IndexEntry {
             .map_or(&*self.key.pk, |(source, _)| source)
     }
 
-    /// To what it happened: `deal/42`.
+    /// The event's `subject`: the changed object, like `deal/42`.
     #[must_use]
     pub fn subject(&self) -> &str {
         self.key
@@ -64,7 +64,7 @@ impl IndexEntry {
             .map_or("", |(_, subject)| subject)
     }
 
-    /// When it happened, as RFC 3339.
+    /// The event's `time`, as RFC 3339.
     #[must_use]
     pub fn time(&self) -> &str {
         self.key
@@ -73,7 +73,7 @@ impl IndexEntry {
             .map_or(&*self.key.sk, |(time, _)| time)
     }
 
-    /// Its id.
+    /// The event's `id`.
     #[must_use]
     pub fn id(&self) -> &str {
         self.key.sk.split_once('#').map_or("", |(_, id)| id)
@@ -93,7 +93,7 @@ impl IndexEntry {
 }
 
 impl Table {
-    /// The events that were kept in a span of time, in the order of keeping.
+    /// Streams the events that were stored in a time range, in the order in which they were stored.
     pub fn kept(
         &self,
         span: Range<Timestamp>,
@@ -103,7 +103,7 @@ impl Table {
         stream::iter(hours).flat_map(move |hour| self.kept_in(&hour, &span, order))
     }
 
-    /// The sources of all events that were kept in a span of time.
+    /// Returns the sources of all events that were stored in a time range.
     ///
     /// # Errors
     /// [`TableError`].
@@ -122,7 +122,8 @@ impl Table {
         Ok(sources)
     }
 
-    /// Those of one shard of an hour. Takes entry by entry, since an hour may have any number of them.
+    /// Returns the sources in one shard of an hour. Reads entry by entry, because an hour may have
+    /// any number of them.
     async fn sources_in(
         &self,
         hour: &str,
@@ -140,7 +141,7 @@ impl Table {
         Ok(sources)
     }
 
-    /// Those of one hour (`2026-11-21T20`), of all its shards.
+    /// Streams the entries of one hour (`2026-11-21T20`), from all of its shards.
     fn kept_in(
         &self,
         hour: &str,
@@ -153,7 +154,7 @@ impl Table {
         })
     }
 
-    /// Those of one shard of an hour.
+    /// Streams the entries of one shard of an hour.
     fn shard(
         &self,
         hour: &str,
@@ -177,7 +178,7 @@ impl Table {
             .boxed()
     }
 
-    /// Everything that happened to one subject, by its `<source>#<subject>`, in the order of `time`.
+    /// Streams all events of one subject, given its `<source>#<subject>`, in the order of `time`.
     pub fn history<'a>(
         &'a self,
         pk: &str,
@@ -189,7 +190,7 @@ impl Table {
             .boxed()
     }
 
-    /// The quarantined deliveries of a provider that arrived in a span of time.
+    /// Streams the quarantined deliveries of a provider that arrived in a time range.
     pub fn quarantined(
         &self,
         provider: &'static str,
@@ -206,8 +207,8 @@ impl Table {
         })
     }
 
-    /// The keys of those that an interrupted removal left behind, which [`Table::quarantined`] leaves out, in no order.
-    /// [`Table::remove`] deletes the rest of them.
+    /// Streams the keys of quarantined deliveries whose removal was interrupted, in no order.
+    /// [`Table::quarantined`] skips these deliveries. [`Table::remove`] deletes the rest of them.
     pub fn half_removed(
         &self,
         provider: &'static str,
@@ -248,8 +249,8 @@ impl Table {
         query.scan_index_forward(order == Order::OldestFirst)
     }
 
-    /// The records that a query finds, those that are there whole. Parts stand beside a record whose subject reads like a
-    /// place of parts.
+    /// Streams the complete records that a query finds. Skips chunks: a subject can end in
+    /// `#chunks`, and then its partition contains the chunks of other records too.
     fn stored(&self, query: QueryFluentBuilder) -> impl Stream<Item = Result<Stored, TableError>> {
         let heads = items(query).try_filter(|item| ready(!schema::is_part(item)));
         heads
@@ -258,7 +259,7 @@ impl Table {
     }
 }
 
-/// What a query finds, page by page.
+/// Streams the items that a query finds, page by page.
 fn items(query: QueryFluentBuilder) -> impl Stream<Item = Result<Item, TableError>> {
     let pages = query.into_paginator().items().send();
     stream::unfold(pages, async |mut pages| {
@@ -266,7 +267,7 @@ fn items(query: QueryFluentBuilder) -> impl Stream<Item = Result<Item, TableErro
     })
 }
 
-/// Several streams that are in order of a key, as one that is.
+/// Merges several sorted streams into one sorted stream.
 fn merged<'a, T: Send + Sync + 'a, K: Ord + 'a>(
     streams: Vec<BoxStream<'a, Result<T, TableError>>>,
     order: Order,
@@ -275,7 +276,7 @@ fn merged<'a, T: Send + Sync + 'a, K: Ord + 'a>(
     let heads: Vec<Peekable<_>> = streams.into_iter().map(StreamExt::peekable).collect();
     let next = move |mut heads: Vec<Peekable<BoxStream<'a, Result<T, TableError>>>>| async move {
         let peeked = join_all(heads.iter_mut().map(|head| Pin::new(head).peek())).await;
-        // An error comes before everything, in either order.
+        // An error comes first, in either order.
         let ranked = peeked
             .into_iter()
             .enumerate()
@@ -293,17 +294,17 @@ fn merged<'a, T: Send + Sync + 'a, K: Ord + 'a>(
     stream::unfold(heads, next).boxed()
 }
 
-/// The hours that a span touches: `2026-11-21T20`.
+/// Returns the hours that a time range overlaps, like `2026-11-21T20`.
 fn hours(span: &Range<Timestamp>) -> Vec<String> {
     touched(span, 3_600).map(Timestamp::hour).collect()
 }
 
-/// The days that a span touches: `2026-11-21`.
+/// Returns the days that a time range overlaps, like `2026-11-21`.
 fn days(span: &Range<Timestamp>) -> Vec<String> {
     touched(span, 86_400).map(Timestamp::day).collect()
 }
 
-/// The beginnings of all spans of so many seconds that a span touches.
+/// Returns the starts of all intervals of `seconds` that a time range overlaps.
 fn touched(span: &Range<Timestamp>, seconds: u64) -> impl Iterator<Item = Timestamp> {
     let of = |time: Timestamp| u64::try_from(time.as_seconds()).unwrap_or_default() / seconds;
     (of(span.start)..=of(span.end))

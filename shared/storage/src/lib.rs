@@ -1,6 +1,7 @@
-//! Where records are kept: one DynamoDB table, and a queue beside it for what the table does not take in time.
+//! Storage of records: one DynamoDB table, and an SQS queue for items that the table does not
+//! accept in time.
 //!
-//! The only crate of a function that names the AWS SDK.
+//! In a function, only this crate uses the AWS SDK.
 
 pub mod budget;
 mod client;

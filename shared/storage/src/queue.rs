@@ -1,7 +1,8 @@
-//! The spool: a queue of finished items, for what the table does not take in time.
+//! The fallback queue: encoded items that the table did not accept in time.
 //!
-//! A message is one item: its DynamoDB JSON, zlib, base64, since SQS takes XML characters only, and one item of 400 KB at
-//! the most always fits its limit of 1 MiB. The drain needs no provider to put it into the table.
+//! A message is one item: its DynamoDB JSON, compressed with zlib, in base64, because SQS accepts
+//! only XML characters. An item has at most 400 KB, so its message always fits the limit of 1 MiB.
+//! The drain puts it into the table and needs no provider for that.
 
 use crate::{
     Client, Failure, Settings,
@@ -25,14 +26,15 @@ use std::{
 };
 use tokio::time::Instant;
 
-/// The most of a batch, in bytes of its messages and in messages.
+/// Limits of a batch: the total size of its messages in bytes, and the number of messages.
 ///
 /// Source: <https://docs.aws.amazon.com/AWSSimpleQueueService/latest/SQSDeveloperGuide/quotas-messages.html>
 const MAX_BATCH_BYTES: usize = 1_000_000;
 const MAX_BATCH_MESSAGES: usize = 10;
-/// The most JSON that a message is unpacked to. An item of 400 KB needs 2.4 MB, where JSON writes each of its bytes in six.
+/// Maximum size of the decompressed JSON of a message. An item of 400 KB needs 2.4 MB if JSON
+/// writes each of its bytes as six.
 const MAX_JSON_BYTES: u64 = 8_000_000;
-/// How many batches are sent at the same time.
+/// How many batches are sent concurrently.
 const CONCURRENT_BATCHES: usize = 8;
 
 const _: () = assert!(
@@ -41,33 +43,34 @@ const _: () = assert!(
     "a share holds the longest attempt"
 );
 
-/// The queue that the table's absence is slept through in.
+/// SQS queue that buffers items while the table is unavailable.
 #[derive(Debug, Clone)]
 pub struct FallbackQueue {
     connection: Client,
     settings: Settings,
-    /// Made when it is first needed: that takes a millisecond of a cold start, and most have no use for it.
+    /// Created at the first use: that takes a millisecond of a cold start, and most environments do
+    /// not need it.
     client: OnceLock<aws_sdk_sqs::Client>,
     url: String,
 }
 
-/// An item on its way through the spool. A clone is the same text.
+/// An encoded item in the fallback queue. A clone shares its text.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Message(Arc<str>);
 
-/// What became of some messages that were sent.
+/// The outcome of sending messages.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Sent {
-    /// Of each message, whether the spool said in time that it has it.
+    /// For each message, whether SQS confirmed in time that it accepted the message.
     pub taken: Vec<bool>,
-    /// How the spool failed, where it did.
+    /// The failure of the queue, if any.
     pub failure: Option<Failure>,
 }
 
-/// What became of one batch.
+/// The outcome of one batch.
 #[derive(Debug)]
 struct SentBatch {
-    /// The indexes of the messages that were taken.
+    /// The indexes of the messages that SQS accepted.
     taken: Vec<usize>,
     failure: Option<Failure>,
 }
@@ -94,7 +97,7 @@ impl SentBatch {
     }
 }
 
-/// Why a message holds no item.
+/// The error for a message that is not an encoded item.
 #[derive(Debug, PartialEq, Eq, thiserror::Error)]
 #[error("the message is not an item in base64, zlib and DynamoDB JSON")]
 pub struct InvalidMessage;
@@ -107,7 +110,7 @@ enum Attribute {
 }
 
 impl Message {
-    /// The message of an item.
+    /// Encodes an item.
     #[must_use]
     pub fn of(item: &Item) -> Self {
         let attribute = |value: &AttributeValue| match value {
@@ -121,7 +124,7 @@ impl Message {
             .filter_map(|(name, it)| Some((&**name, attribute(it)?)))
             .collect();
         let json = serde_json::to_vec(&item).unwrap_or_default();
-        // What is packed would cost time and become no smaller.
+        // Compressing again would cost time and save nothing.
         let compression = if item.contains_key("packed") {
             Compression::none()
         } else {
@@ -133,22 +136,22 @@ impl Message {
         Self(STANDARD.encode(zlib.finish().unwrap_or_default()).into())
     }
 
-    /// A message as SQS delivers it.
+    /// Creates a message from the body that SQS delivered.
     #[must_use]
     pub fn received(body: String) -> Self {
         Self(body.into())
     }
 
-    /// Its text, as SQS takes it.
+    /// The text of the message body.
     #[must_use]
     pub fn text(&self) -> &str {
         &self.0
     }
 
-    /// The item.
+    /// Decodes the item.
     ///
     /// # Errors
-    /// [`InvalidMessage`]: it is not a message that [`Message::of`] made.
+    /// [`InvalidMessage`]: [`Message::of`] did not make this message.
     pub fn item(&self) -> Result<Item, InvalidMessage> {
         let zlib = STANDARD.decode(self.text()).map_err(|_| InvalidMessage)?;
         let mut json = Vec::new();
@@ -174,7 +177,7 @@ impl Message {
 }
 
 impl FallbackQueue {
-    /// The spool of these settings, where they have one. Connects at the first use.
+    /// Creates the fallback queue, if the settings have one. It connects at the first use.
     #[must_use]
     pub fn new(client: &Client, settings: &Settings) -> Option<Self> {
         let (url, settings) = (settings.fallback_queue.clone()?, settings.clone());
@@ -186,7 +189,8 @@ impl FallbackQueue {
         })
     }
 
-    /// Sends messages until a deadline. What fails of a batch that is else taken is sent again at once.
+    /// Sends messages until a deadline. If SQS accepts some messages of a batch, the others are
+    /// sent again at once.
     pub async fn send(&self, messages: &[Message], deadline: Instant) -> Sent {
         let mut sent = Sent {
             taken: vec![false; messages.len()],
@@ -222,7 +226,7 @@ impl FallbackQueue {
         }
     }
 
-    /// Sends one batch, in attempts of a given time.
+    /// Sends one batch. `attempt` is the timeout of each attempt.
     async fn send_batch(&self, attempt: Duration, batch: Vec<(usize, Message)>) -> SentBatch {
         let count = batch.len();
         let entries = batch.into_iter().map(|(index, message)| {
@@ -268,7 +272,8 @@ impl FallbackQueue {
     }
 }
 
-/// The messages that are not taken, in order, with their indexes, in batches that SQS takes. One message alone always is.
+/// Groups the messages that are not accepted yet into batches within the limits of SQS, in order
+/// and with their indexes. A single message is always within the limits.
 fn batches(messages: &[Message], taken: &[bool]) -> Vec<Vec<(usize, Message)>> {
     let mut batches: Vec<Vec<_>> = Vec::new();
     let mut bytes = 0;
@@ -290,7 +295,7 @@ fn batches(messages: &[Message], taken: &[bool]) -> Vec<Vec<(usize, Message)>> {
     batches
 }
 
-/// The most bytes of these batches that are sent at the same time.
+/// The maximum number of bytes of these batches that are sent concurrently.
 fn bytes_at_once(batches: &[Vec<(usize, Message)>]) -> usize {
     let bytes: usize = batches
         .iter()
@@ -352,7 +357,7 @@ mod tests {
     fn a_message_is_unpacked_up_to_what_the_largest_item_needs() {
         let largest = item(&"\u{1}".repeat(MAX_ITEM_BYTES));
         assert_eq!(Message::of(&largest).item(), Ok(largest));
-        // Well formed, and of 1 MB for 100 MB.
+        // A valid message of 1 MB that decompresses to 100 MB.
         let bomb = Message::of(&item(&" ".repeat(100_000_000)));
         assert!(bomb.text().len() < 1_000_000);
         assert_eq!(bomb.item(), Err(InvalidMessage));

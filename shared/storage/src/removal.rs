@@ -1,17 +1,17 @@
-//! Removing records, each with the parts that any writer put for it.
+//! Removal of records, with the chunks that any writer put for them.
 
 use crate::{Key, Table, TableError, schema};
 use aws_sdk_dynamodb::{error::SdkError, types::AttributeValue};
 
 impl Table {
-    /// Removes a record and every part that any writer put for it.
+    /// Removes a record and every chunk that any writer put for it.
     ///
-    /// The item of a record with parts is marked, then the parts are deleted, then the item. Readers skip a marked item,
-    /// so they never see a record whose parts are gone. An interrupted removal leaves the marked item where it was:
-    /// removing it again deletes the rest.
+    /// The item of a record with chunks is marked, then the chunks are deleted, then the item.
+    /// Reads skip a marked item, so they never return a record whose chunks are missing. An
+    /// interrupted removal leaves the marked item in the table. Removing it again deletes the rest.
     ///
-    /// A receiver that stores the same record at the same moment can lose its parts to the removal. Commands remove
-    /// records whose deliveries are over.
+    /// A receiver that stores the same record at the same moment can lose its chunks to the
+    /// removal. Commands remove records whose deliveries are over.
     ///
     /// # Errors
     /// [`TableError`].
@@ -26,7 +26,7 @@ impl Table {
         self.delete(key).await
     }
 
-    /// Removes what an interrupted removal left of a record; says whether there was one.
+    /// Completes an interrupted removal of a record. Returns whether there was one.
     ///
     /// # Errors
     /// [`TableError`].
@@ -39,8 +39,8 @@ impl Table {
         Ok(was_interrupted)
     }
 
-    /// Removes the parts of a record that the item under its key does not name: those of another writer, and those of the
-    /// item that was there before.
+    /// Removes the chunks of a record that are not in `own`: those of another writer, and those of
+    /// the item that was replaced.
     pub(crate) async fn remove_other_parts(
         &self,
         key: &Key,
@@ -54,7 +54,7 @@ impl Table {
         Ok(())
     }
 
-    /// The keys of all parts that were put for the item of a key.
+    /// Returns the keys of all chunks that any writer put for an item.
     async fn parts_of_all_writers(&self, key: &Key) -> Result<Vec<Key>, TableError> {
         let prefix = schema::parts_of(key);
         let query = self
@@ -79,7 +79,7 @@ impl Table {
         Ok(parts)
     }
 
-    /// Marks an item, where there is one.
+    /// Marks an item, if it exists.
     async fn mark(&self, key: &Key) -> Result<(), TableError> {
         let update = self
             .client

@@ -1,21 +1,23 @@
-//! The form of a record in DynamoDB, both ways.
+//! Encoding of records as DynamoDB items, and decoding.
 //!
 //! | item | `pk` | `sk` |
 //! |---|---|---|
 //! | event | `<source>#<subject>` | `<time>#<id>` |
 //! | body of a delivery with several events | `delivery#<provider>#<delivery>` | `body` |
 //! | quarantined delivery | `quarantine#<provider>#<day>#<shard>` | `<arrival>#<delivery>` |
-//! | part of one of these | `<its pk>#chunks` | `<its sk>#<hash>#<number of four digits>` |
+//! | chunk of one of these | `<its pk>#chunks` | `<its sk>#<hash>#<number of four digits>` |
 //!
-//! So the history of deal 42 is one Query in the order in which things happened, and the conditional put on the key folds
-//! retries. An event's CloudEvents attributes stand under their own names; `specversion` and `datacontenttype`, which
-//! never differ, are left out.
+//! So the history of deal 42 is one Query in the order of the events' times, and the conditional
+//! put on the key deduplicates retries. An event's CloudEvents attributes are stored under their
+//! own names. `specversion` and `datacontenttype` are not stored, because they are always the same.
 //!
-//! An item that would be too large for DynamoDB bears `packed` instead of `data` and `body`; one that still would be
-//! bears `parts`, the number of items that `packed` is cut into, and `packedhash`, the hash in their keys. It is put after
-//! all of them, so that what is half written is not there. A part belongs to one item and to one sequence of bytes: two
-//! writers of one record with other bytes (a retry with other white space) never mix their parts, and who removes a
-//! record finds the parts of every writer beside it.
+//! If an item would be too large for DynamoDB, it has `packed` (compressed bytes) instead of `data`
+//! and `body`. If it would still be too large, `packed` is split into chunks, which are items of
+//! their own. The item then has `parts`, the number of chunks, and `packedhash`, the hash in their
+//! keys. It is put after all of its chunks, so that an incomplete record is not visible. A chunk
+//! belongs to one item and to one sequence of bytes. Two writers of one record with different bytes
+//! (a retry with different white space) never mix their chunks, and removing a record finds the
+//! chunks of every writer in one partition.
 
 mod chunks;
 
@@ -31,31 +33,31 @@ pub use chunks::{
     MAX_ITEM_BYTES, MAX_PART_BYTES, is_owned_by, is_part, part_keys, parts_of, size, unpack,
 };
 
-/// What is stored: attributes by name.
+/// A DynamoDB item: attribute values by name.
 pub type Item = HashMap<String, AttributeValue>;
 
-/// Why an item is not a record of this version.
+/// The error for an item that is not a record of this version.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum ItemError {
-    /// An attribute is missing, or of another type or form.
+    /// An attribute is missing, or has another type or format.
     #[error("the item's `{0}` is missing or is not what this version writes")]
     Attribute(&'static str),
 }
 
-/// The key of an item.
+/// The primary key of an item.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct Key {
-    /// The partition: of an event `<source>#<subject>`.
+    /// The partition key. For an event: `<source>#<subject>`.
     pub pk: String,
-    /// The place in it: of an event `<time>#<id>`.
+    /// The sort key. For an event: `<time>#<id>`.
     pub sk: String,
 }
 
-/// The sort key of a body that events share.
+/// The sort key of a body that several events share.
 const BODY: &str = "body";
 
 impl Key {
-    /// The key under which a record stands.
+    /// Returns the key of a record.
     #[must_use]
     pub fn of(record: &Record) -> Self {
         let (pk, sk) = match record {
@@ -79,7 +81,7 @@ impl Key {
         Self { pk, sk }
     }
 
-    /// The key of the body that the events of a delivery share.
+    /// Returns the key of the body that the events of a delivery share.
     #[must_use]
     pub fn of_body(provider: &str, delivery: &str) -> Self {
         Self {
@@ -89,7 +91,7 @@ impl Key {
     }
 }
 
-/// A key as the attributes that name an item.
+/// Returns a key as the attributes of an item.
 #[must_use]
 pub fn key_attributes(key: &Key) -> Item {
     let attribute = |text: &str| AttributeValue::S(text.to_owned());
@@ -99,8 +101,9 @@ pub fn key_attributes(key: &Key) -> Item {
     ])
 }
 
-/// The items of a record, in the order in which they are to be put: the parts of one that is too large, then the item
-/// itself. What depends on when it is put is added by [`stamp`].
+/// Encodes a record as items, in the order in which they must be put: the chunks of a record that
+/// is too large, then the item itself. [`stamp`] adds the attributes that depend on the time of the
+/// put.
 #[must_use]
 pub fn encode(record: Record) -> Vec<Item> {
     let mut item = Item::new();
@@ -154,8 +157,8 @@ pub fn encode(record: Record) -> Vec<Item> {
     chunks::fit(item)
 }
 
-/// The items of a record, as [`encode`] makes them. Those of a record that is cut into parts say when they expire, in
-/// seconds since 1970, so that all of them say the same whenever each is put.
+/// Encodes a record like [`encode`]. If the record has chunks, sets the expiry of all of its items,
+/// in seconds since 1970, so that it is the same whenever each is put.
 #[must_use]
 pub fn encode_with_expiry(record: Record, expires: Option<i64>) -> Vec<Item> {
     let mut items = encode(record);
@@ -167,21 +170,23 @@ pub fn encode_with_expiry(record: Record, expires: Option<i64>) -> Vec<Item> {
     items
 }
 
-/// Whether an item is an event, or stands for one whose parts are elsewhere.
+/// Whether an item is an event. Its data may be in chunks.
 #[must_use]
 pub fn is_event(item: &Item) -> bool {
     item.contains_key("type")
 }
 
-/// Whether an item is the body that several events share. The sort key of every other record begins with a time.
+/// Whether an item is the body that several events share. The sort key of every other record begins
+/// with a time.
 #[must_use]
 pub fn is_shared_body(item: &Item) -> bool {
     attribute(item, "sk") == Some(BODY)
 }
 
-/// Adds to an item what depends on when it is put: `kept`, for an event the shard of the hour in the index of what was
-/// kept when, and, where events are not to stay for ever, when it `expires`, in seconds since 1970, unless it says so
-/// already. Quarantined deliveries stay until they are dropped.
+/// Adds the attributes that depend on the time of the put: `kept`; for an event, `hour`, which is
+/// the hour and shard in the index `kept`; and `expires`, in seconds since 1970, if events expire
+/// and the item does not have it already. Quarantined deliveries do not expire; they are stored
+/// until they are dropped.
 pub fn stamp(item: &mut Item, now: Timestamp, expires: Option<i64>) {
     if let Some(AttributeValue::S(id)) = item.get("id") {
         let hour = format!("{}#{}", now.hour(), shard(id));
@@ -193,15 +198,15 @@ pub fn stamp(item: &mut Item, now: Timestamp, expires: Option<i64>) {
     }
 }
 
-/// The attribute of an item whose removal began.
+/// The attribute that marks an item while it is being removed.
 pub(crate) const REMOVING: &str = "removing";
 
-/// Whether the removal of an item began. Some of its parts may be gone.
+/// Whether the removal of an item began. Some of its chunks may be missing.
 pub(crate) fn is_being_removed(item: &Item) -> bool {
     item.contains_key(REMOVING)
 }
 
-/// The key of an item.
+/// Returns the key of an item.
 pub(crate) fn key(item: &Item) -> Key {
     let text = |name| attribute(item, name).unwrap_or_default().to_owned();
     Key {
@@ -217,13 +222,14 @@ fn set_expiry(item: &mut Item, expires: Option<i64>) {
     }
 }
 
-/// When an item expires, in seconds since 1970, where it is not to stay for ever.
+/// Returns when an item expires, in seconds since 1970. `None`: never.
 #[must_use]
 pub fn expiry(item: &Item) -> Option<i64> {
     item.get("expires")?.as_n().ok()?.parse().ok()
 }
 
-/// The partition of a day's quarantined deliveries of one provider, one of [`models::SHARDS`].
+/// Returns the partition key of the quarantined deliveries of one provider and day, in one of the
+/// [`models::SHARDS`].
 #[must_use]
 pub fn quarantine_pk(provider: &str, day: &str, shard: char) -> String {
     format!("quarantine#{provider}#{day}#{shard}")
@@ -264,10 +270,10 @@ fn blob(item: &mut Item, name: &str, value: Vec<u8>) {
     item.insert(name.to_owned(), AttributeValue::B(Blob::new(value)));
 }
 
-/// The record of an item whose parts, where it has any, were put together by [`unpack`].
+/// Decodes the record of an item. If the item has chunks, call [`unpack`] first.
 ///
 /// # Errors
-/// [`ItemError::Attribute`]: the item is not one that [`encode`] makes.
+/// [`ItemError::Attribute`]: [`encode`] did not make this item.
 pub fn decode(mut item: Item) -> Result<Record, ItemError> {
     let origin = decode_origin(&mut item)?;
     let pk = take(&mut item, "pk")?;
@@ -345,7 +351,7 @@ fn decode_reason(item: &mut Item) -> Result<ParseError, ItemError> {
     serde_json::from_str(&take(item, "unreadable")?).map_err(|_| ItemError::Attribute("unreadable"))
 }
 
-/// An attribute that is text.
+/// Returns a text attribute.
 pub(crate) fn attribute<'a>(item: &'a Item, name: &str) -> Option<&'a str> {
     item.get(name)?.as_s().ok().map(|text| &**text)
 }

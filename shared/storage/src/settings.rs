@@ -1,48 +1,50 @@
-//! What a function is told by its environment about where to keep things.
+//! Settings of the storage, from the process environment.
 
 use crate::tls;
 use aws_sdk_dynamodb::config::{Credentials, Region};
 use std::{env, io, time::Duration};
 
-/// Where and for how long records are kept.
+/// Settings of the table and the fallback queue: names, endpoints, credentials and retention.
 #[derive(Debug, Clone)]
 pub struct Settings {
-    /// `HOOKKEEPER_TABLE`.
+    /// `HOOKKEEPER_TABLE`: the name of the table.
     pub table: String,
-    /// `HOOKKEEPER_SPOOL_URL`: the queue for what the table does not take. Without one, what the table does not take is
-    /// answered 503.
+    /// `HOOKKEEPER_SPOOL_URL`: the URL of the fallback queue. Without one, a delivery that the
+    /// table does not accept gets a 503 response.
     pub fallback_queue: Option<String>,
-    /// `HOOKKEEPER_RETENTION_DAYS`: how long events stay; for ever when it is unset or `0`.
+    /// `HOOKKEEPER_RETENTION_DAYS`: how long events are stored. If it is unset or `0`, they never
+    /// expire.
     pub retention: Option<Duration>,
     /// `AWS_REGION`.
     pub region: Region,
-    /// `AWS_ENDPOINT_URL_DYNAMODB`, else `AWS_ENDPOINT_URL`; AWS's own when neither is set.
+    /// `AWS_ENDPOINT_URL_DYNAMODB`, or else `AWS_ENDPOINT_URL`. If neither is set: AWS's endpoint.
     pub dynamodb_endpoint: Option<String>,
-    /// `AWS_ENDPOINT_URL_SQS`, else `AWS_ENDPOINT_URL`; AWS's own when neither is set.
+    /// `AWS_ENDPOINT_URL_SQS`, or else `AWS_ENDPOINT_URL`. If neither is set: AWS's endpoint.
     pub sqs_endpoint: Option<String>,
-    /// `AWS_ACCESS_KEY_ID`, `AWS_SECRET_ACCESS_KEY`, `AWS_SESSION_TOKEN`: Lambda sets them for an environment's life.
+    /// `AWS_ACCESS_KEY_ID`, `AWS_SECRET_ACCESS_KEY`, `AWS_SESSION_TOKEN`. Lambda sets them for the
+    /// lifetime of an execution environment.
     pub credentials: Credentials,
 }
 
-/// Why the environment is not enough to start with.
+/// An error in the environment that prevents the start.
 #[derive(Debug, thiserror::Error)]
 pub enum SettingsError {
     /// A variable is unset or empty.
     #[error("the environment variable {0} is not set")]
     Unset(&'static str),
-    /// `AWS_CA_BUNDLE` names nothing of use.
+    /// `AWS_CA_BUNDLE` names a file that cannot be read or has no certificate.
     #[error("AWS_CA_BUNDLE names a file that cannot be used ({0})")]
     Bundle(io::Error),
-    /// `HOOKKEEPER_RETENTION_DAYS` is something else.
+    /// `HOOKKEEPER_RETENTION_DAYS` is not a number of days.
     #[error("HOOKKEEPER_RETENTION_DAYS is not a number of days (0 keeps events for ever)")]
     Retention,
 }
 
 impl Settings {
-    /// Reads the process's environment.
+    /// Reads the settings from the process environment.
     ///
     /// # Errors
-    /// As [`SettingsError`] lists.
+    /// See [`SettingsError`].
     pub fn from_env() -> Result<Self, SettingsError> {
         let days = variable("HOOKKEEPER_RETENTION_DAYS").unwrap_or_else(|| "0".to_owned());
         let days: u32 = days.parse().map_err(|_| SettingsError::Retention)?;
@@ -65,7 +67,7 @@ impl Settings {
         })
     }
 
-    /// Of a table behind an endpoint on this machine, which asks for no real credentials.
+    /// Creates the settings of a table behind a local endpoint, which does not check credentials.
     #[must_use]
     pub fn local(table: &str, dynamodb_endpoint: String) -> Self {
         Self {

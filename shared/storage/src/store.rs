@@ -1,4 +1,4 @@
-//! The table and, when it does not answer, the spool.
+//! The table and, while it is unavailable, the fallback queue.
 
 mod budget;
 mod waiting;
@@ -19,35 +19,38 @@ use std::{
 use tokio::time::Instant;
 use waiting::{Piece, Waiting};
 
-/// How many items of one delivery are put at the same time, each over a connection of its own. They share one slow
-/// processor, and each must be done within an attempt's time; at 5 ms a put, these are 950 in a share.
+/// How many records of one delivery are put concurrently, each over its own connection. They share
+/// one slow CPU, and each put must end within an attempt's timeout. At 5 ms a put, a time budget is
+/// enough for 950 puts.
 const CONCURRENT_PUTS: usize = 8;
 
-/// How many parts of one record: each has 500 KB to be signed and sent, and must be done within an attempt's time.
+/// How many chunks of one record are put concurrently. Each is a request of 500 KB to sign and
+/// send, and must end within an attempt's timeout.
 const CONCURRENT_PARTS: usize = 4;
 
-/// Where records are kept.
+/// The store of a receiver: the table and the fallback queue.
 #[derive(Debug, Clone)]
 pub struct Store {
     table: Table,
     fallback_queue: Option<FallbackQueue>,
     share: Duration,
-    /// Until when this environment goes to the spool first, since it saw the table fail.
+    /// Set when this environment sees the table fail. Until this instant, the environment uses the
+    /// fallback queue first.
     queue_first: Arc<Mutex<Option<Instant>>>,
 }
 
-/// What became of a delivery's records.
+/// The outcome of storing a delivery's records.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Outcome {
-    /// Events that the table had before.
+    /// Events that were already in the table.
     pub duplicates: usize,
-    /// Records that wait in the spool.
+    /// Records that are in the fallback queue.
     pub queued: usize,
-    /// Records that neither took in time. Unless there are none, the delivery is not safe.
+    /// Records that neither accepted in time. If there are any, the delivery is not safely stored.
     pub lost: usize,
-    /// How the table failed, where it did.
+    /// The failure of the table, if any.
     pub table_failure: Option<Failure>,
-    /// How the queue behind the spool failed, where it did.
+    /// The failure of the fallback queue, if any.
     pub queue_failure: Option<Failure>,
 }
 
@@ -61,21 +64,21 @@ impl Outcome {
     }
 }
 
-/// Where a delivery is taken to.
+/// A place where records are stored.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Place {
     Table,
     FallbackQueue,
 }
 
-/// A record that the table did not take whole.
+/// A record that is not completely in the table.
 struct NotPut {
     left: Waiting,
     failure: Failure,
 }
 
 impl Store {
-    /// The store of these settings. Connects at the first use.
+    /// Creates a store. It connects at the first use.
     #[must_use]
     pub fn new(client: &Client, settings: &Settings) -> Self {
         Self {
@@ -92,12 +95,14 @@ impl Store {
         &self.table
     }
 
-    /// Keeps all records of a delivery: in the table within its share of the time, what is left in the spool within its.
-    /// While both fail and there is time left, both are asked again after a pause: a store that refuses at once may take the
-    /// record a moment later.
+    /// Stores all records of a delivery: in the table within its time budget, and the rest in the
+    /// fallback queue within its time budget. While both fail and there is time left, both are
+    /// tried again after a pause: a store that refuses a request at once may accept it a moment
+    /// later.
     ///
-    /// An environment that saw the table fail goes to the spool first for [`QUEUE_FIRST`], and then gives the table one
-    /// [`ATTEMPT`] to show that it is back: while it hangs, every delivery that waits for it holds an environment.
+    /// After an environment saw the table fail, it uses the fallback queue first for
+    /// [`QUEUE_FIRST`]. Then it gives the table one [`ATTEMPT`] to show that it is available again.
+    /// While the table hangs, every delivery that waits for it occupies an execution environment.
     pub async fn keep(&self, records: Vec<Record>) -> Outcome {
         let mut outcome = Outcome::default();
         let mut budget = Budget::new(self.share, self.fallback_queue.is_some());
@@ -126,7 +131,7 @@ impl Store {
         outcome
     }
 
-    /// Which store a delivery is taken to first, and how long the table has at first.
+    /// Returns the order of the stores, and the first time limit of the table.
     fn order(&self) -> ([Place; 2], Duration) {
         let queue_first = self.queue_first.lock().map_or(None, |until| *until);
         match queue_first.filter(|_| self.fallback_queue.is_some()) {
@@ -138,7 +143,7 @@ impl Store {
         }
     }
 
-    /// Puts records into the table, and leaves what it does not take in time.
+    /// Puts records into the table. Leaves those that it does not accept in time.
     async fn put(
         &self,
         left: &mut Vec<Waiting>,
@@ -151,7 +156,7 @@ impl Store {
             return;
         }
         let started = Instant::now();
-        // Boxed, since the compiler does not see otherwise that it may be sent to another thread.
+        // Boxed, because the compiler cannot otherwise prove that the future is `Send`.
         let puts = stream::iter(mem::take(left))
             .map(|waiting| self.put_record(waiting, started + limit).boxed());
         let mut puts = puts.buffer_unordered(CONCURRENT_PUTS);
@@ -170,8 +175,8 @@ impl Store {
         }
     }
 
-    /// Puts what is left of one record: its parts, then, once all of them are there, the item itself. Says of an event
-    /// whether it is new.
+    /// Puts the rest of one record: its chunks, and after all of them the item itself. Returns the
+    /// outcome if the record is an event.
     async fn put_record(
         &self,
         mut waiting: Waiting,
@@ -204,7 +209,7 @@ impl Store {
         }
     }
 
-    /// Puts one part, or gives it back.
+    /// Puts one chunk. Returns it on failure.
     async fn put_part(&self, part: Piece, deadline: Instant) -> Result<(), Box<(Piece, Failure)>> {
         match self.put_item(&part.item, deadline).await {
             Ok(_) => Ok(()),
@@ -222,14 +227,15 @@ impl Store {
             .unwrap_or_else(|_| Err(Failure::timeout()))
     }
 
-    /// Sends records to the spool, and leaves those that it does not take whole in time. As in the table, an item comes after
-    /// all of its parts: else the drain would wait in vain for the parts of a delivery that was given up.
+    /// Sends records to the fallback queue. Leaves those that it does not completely accept in
+    /// time. As in the table, an item comes after all of its chunks. Otherwise the drain would wait
+    /// for chunks of an abandoned delivery that never arrive.
     async fn send(&self, left: &mut Vec<Waiting>, budget: &mut Budget, outcome: &mut Outcome) {
         let limit = budget.for_the_spool();
         let Some(fallback_queue) = self.fallback_queue.as_ref().filter(|_| !limit.is_zero()) else {
             return;
         };
-        // What is computed is no time of the spool's.
+        // Encoding does not count toward the queue's time budget.
         left.iter().for_each(Waiting::encode);
         let started = Instant::now();
         let first = left.iter_mut().flat_map(Waiting::before_its_head).collect();

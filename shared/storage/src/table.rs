@@ -1,4 +1,4 @@
-//! The table.
+//! The DynamoDB table.
 
 use crate::{
     Client, Failure, Settings,
@@ -14,10 +14,10 @@ use futures_util::{FutureExt, StreamExt, stream};
 use models::{Record, Timestamp};
 use std::time::Duration;
 
-/// How many parts of an item are asked for at the same time.
+/// How many chunks of an item are read concurrently.
 const CONCURRENT_GETS: usize = 8;
 
-/// The table that records are kept in.
+/// The DynamoDB table of records.
 #[derive(Debug, Clone)]
 pub struct Table {
     pub(crate) client: aws_sdk_dynamodb::Client,
@@ -25,32 +25,33 @@ pub struct Table {
     retention: Option<Duration>,
 }
 
-/// How an item came to be in the table.
+/// The outcome of putting an item.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum PutOutcome {
     /// It is new.
     Inserted,
-    /// It was there: a retry, a copy, or our own put whose answer was lost.
+    /// It was already there: from a retry, from a copy, or from a put of ours whose response was
+    /// lost.
     Duplicate,
 }
 
-/// Why the table did not give what it was asked for. Holds no value of a record.
+/// An error of the table. Contains no value of a record.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum TableError {
-    /// It did not do in time what it was asked.
+    /// The request failed, or did not complete in time.
     #[error("the table {0}")]
     Failed(Failure),
-    /// It has something that an earlier or a later Hookkeeper wrote, or somebody else.
+    /// The item was written by another version of Hookkeeper, or by other software.
     #[error("the item was not written by this version of Hookkeeper")]
     OtherVersion,
-    /// An item is there and its parts are not.
+    /// The item exists and its chunks do not.
     #[error("the parts of an item are missing")]
     PartsMissing,
 }
 
 pub(crate) const OTHER_VERSION: TableError = TableError::OtherVersion;
 
-/// An item is there and its parts are not, which no writer leaves behind.
+/// No writer stores an item without its chunks.
 const PARTS_MISSING: TableError = TableError::PartsMissing;
 
 impl TableError {
@@ -66,7 +67,7 @@ impl TableError {
 }
 
 impl Table {
-    /// The table of these settings. Connects at the first use.
+    /// Creates a table from settings. It connects at the first use.
     #[must_use]
     pub fn new(client: &Client, settings: &Settings) -> Self {
         Self::over(
@@ -76,7 +77,7 @@ impl Table {
         )
     }
 
-    /// A table behind a client of the SDK's; new events expire after the retention, or never.
+    /// Creates a table over an SDK client. New events expire after `retention`, or never.
     #[must_use]
     pub fn over(client: aws_sdk_dynamodb::Client, name: &str, retention: Option<Duration>) -> Self {
         Self {
@@ -86,16 +87,17 @@ impl Table {
         }
     }
 
-    /// Puts an item, once: a second put of the same key changes nothing. That of a part makes it stay for longer, where it
-    /// would expire before the record that the second writer is about to put.
+    /// Puts an item once: a second put of the same key does not change it. There is one exception:
+    /// if a chunk or a shared body would expire before the record of the second writer, its expiry
+    /// is extended.
     ///
     /// # Errors
-    /// [`TableError`]: the table did not say in time that it has it.
+    /// [`TableError`]: the table did not confirm the put in time.
     pub async fn put(&self, item: Item) -> Result<PutOutcome, TableError> {
         self.try_put(item).await.map_err(TableError::Failed)
     }
 
-    /// The same. A put fails in no other way.
+    /// Like [`put`](Self::put), with the only kind of error that a put has.
     pub(crate) async fn try_put(&self, mut item: Item) -> Result<PutOutcome, Failure> {
         schema::stamp(&mut item, now(), self.expiry());
         self.put_stamped(item).await
@@ -114,11 +116,13 @@ impl Table {
         }
     }
 
-    /// Makes the first put of a process one of many: opens the connection, and goes all the way of a put, of which the
-    /// condition says that it changes nothing. Fails silently, since a delivery would find that out by itself.
+    /// Opens the connection and runs a complete put, so that the first delivery does not wait for
+    /// that. The condition of the put is never true, so it changes nothing. Ignores a failure: a
+    /// delivery would see it too.
     pub async fn warm_up(&self) {
         let now = now();
-        // Another one each time, since many processes that start together would all go to one partition.
+        // A different key each time: many processes that start together would otherwise all use one
+        // partition.
         let key = AttributeValue::S(format!("warm-up#{now}"));
         let put = self
             .client
@@ -134,10 +138,11 @@ impl Table {
         .ok();
     }
 
-    /// What is stored under a key, put together from its parts; `None` where there is nothing, or not yet all of it.
+    /// Reads a record with its chunks. Returns `None` if it does not exist or is not complete yet.
     ///
     /// # Errors
-    /// [`TableError`]: the table did not answer, the item is of another version, or its parts are gone and it is not.
+    /// [`TableError`]: the request failed, the item is of another version, or the item still exists
+    /// and its chunks do not.
     pub async fn get(&self, key: &Key) -> Result<Option<Stored>, TableError> {
         match self.item(key).await? {
             Some(head) => self.whole(head).await,
@@ -145,7 +150,8 @@ impl Table {
         }
     }
 
-    /// The record of an item, with its parts; `None` where it is being removed or has expired.
+    /// Reads the chunks of an item and decodes the record. Returns `None` if it is being removed or
+    /// has expired.
     pub(crate) async fn whole(&self, head: Item) -> Result<Option<Stored>, TableError> {
         if schema::is_being_removed(&head) {
             return Ok(None);
@@ -153,8 +159,8 @@ impl Table {
         if let Some(parts) = self.parts(&head).await? {
             return unpacked(head, parts).map(Some);
         }
-        // An item is put after its parts. So it was replaced or removed since it was read, or DynamoDB deleted the parts
-        // of an expired item before the item.
+        // An item is put after its chunks. So the item was replaced or removed since it was read,
+        // or it expired and DynamoDB deleted its chunks first.
         let Some(head) = self.item(&schema::key(&head)).await? else {
             return Ok(None);
         };
@@ -167,7 +173,8 @@ impl Table {
         }
     }
 
-    /// Puts a record as it is read now in the place of what stands under its key, to go when that would have gone.
+    /// Replaces the item under the record's key, with the given expiry of the replaced item in
+    /// seconds since 1970.
     ///
     /// # Errors
     /// [`TableError`].
@@ -190,7 +197,7 @@ impl Table {
         self.remove_other_parts(&key, &parts).await
     }
 
-    /// Puts a record, once, to go when another one would have gone.
+    /// Puts a record once, with the given expiry of another record in seconds since 1970.
     ///
     /// # Errors
     /// [`TableError`].
@@ -206,7 +213,7 @@ impl Table {
         Ok(kept)
     }
 
-    /// When an event that is put now goes, in seconds since 1970, where it is not to stay for ever.
+    /// The expiry of an event that is put now, in seconds since 1970. `None`: it never expires.
     #[must_use]
     pub fn expiry(&self) -> Option<i64> {
         self.retention.map(|retention| {
@@ -216,7 +223,7 @@ impl Table {
         })
     }
 
-    /// The parts of an item, in their order; `None` when one of them is not there yet.
+    /// Reads the chunks of an item, in order. Returns `None` if one of them does not exist yet.
     ///
     /// # Errors
     /// [`TableError`].
@@ -231,13 +238,13 @@ impl Table {
         Ok(Some(parts))
     }
 
-    /// Whether all parts of an item are there. Asks for several at the same time, and for none of their bytes.
+    /// Whether all chunks of an item exist. Checks several concurrently, and reads only their keys.
     ///
     /// # Errors
     /// [`TableError`].
     pub async fn has_parts(&self, head: &Item) -> Result<bool, TableError> {
         let keys = schema::part_keys(head);
-        // Boxed, since the compiler does not see otherwise that it may be sent to another thread.
+        // Boxed, because the compiler cannot otherwise prove that the future is `Send`.
         let gets = stream::iter(keys).map(|key| self.has_part(key).boxed());
         let mut gets = gets.buffer_unordered(CONCURRENT_GETS);
         while let Some(is_there) = gets.next().await {
@@ -271,7 +278,7 @@ impl Table {
         Ok(get.consistent_read(true).send().await?.item)
     }
 
-    /// All records that are there whole, in no order. Reads the whole table, page by page.
+    /// Reads all complete records, in no order. Scans the whole table, page by page.
     ///
     /// # Errors
     /// [`TableError`].
@@ -293,16 +300,16 @@ impl Table {
     }
 }
 
-/// A record as it stands in the table.
+/// A record as it is stored in the table.
 #[derive(Debug, Clone)]
 pub struct Stored {
-    /// Where it stands.
+    /// The key of its item.
     pub key: Key,
-    /// When it was put there.
+    /// When it was stored.
     pub kept: Timestamp,
-    /// When it goes, in seconds since 1970, where it is not to stay for ever.
+    /// When it expires, in seconds since 1970. `None`: never.
     pub expires: Option<i64>,
-    /// What it is.
+    /// The record.
     pub record: Record,
 }
 
@@ -324,7 +331,7 @@ impl Stored {
     }
 }
 
-/// The record of an item and its parts.
+/// Decodes the record of an item and its chunks.
 fn unpacked(mut head: Item, parts: Vec<Item>) -> Result<Stored, TableError> {
     let stored = schema::unpack(&mut head, parts).and_then(|()| Stored::of(head));
     stored.map_err(|_| OTHER_VERSION)
@@ -334,8 +341,9 @@ fn is_expired(item: &Item) -> bool {
     schema::expiry(item).is_some_and(|expires| expires <= now().as_seconds())
 }
 
-/// Puts an item where there is none yet. In the place of a part or of a shared body there may be the same one, since its key
-/// names its bytes, and it must not expire before this one would.
+/// Adds the condition that the item does not exist yet. The key of a chunk or of a shared body
+/// identifies its bytes, so the same one may already exist. It is replaced if it would expire
+/// before the new one.
 fn on_condition(put: PutItemFluentBuilder, item: &Item) -> PutItemFluentBuilder {
     if !schema::is_part(item) && !schema::is_shared_body(item) {
         return put.condition_expression("attribute_not_exists(pk)");
@@ -348,7 +356,7 @@ fn on_condition(put: PutItemFluentBuilder, item: &Item) -> PutItemFluentBuilder 
     }
 }
 
-/// The items of a record, in their order, that are put now and go at a given time.
+/// Returns the items of a record, in order, stamped with the current time and with an expiry.
 fn stamped(record: Record, expires: Option<i64>) -> Vec<Item> {
     let mut items = schema::encode(record);
     for item in &mut items {

@@ -1,10 +1,13 @@
-//! Whom we believe that he is AWS.
+//! Root certificates we trust for AWS endpoints.
 //!
-//! The five roots of [Amazon Trust Services](https://www.amazontrust.com/repository/), which are read in 0.2 ms; the system's
-//! 144 take 4 ms of a cold start. Should AWS ever use another authority, that must not be an outage: a server that these
-//! roots do not vouch for is asked again with the system's in the next attempt, and those are used from then on.
+//! The default is the five roots of [Amazon Trust
+//! Services](https://www.amazontrust.com/repository/), which are parsed in 0.2 ms; the system's 144
+//! take 4 ms of a cold start. A change of AWS's certificate authority must not cause an outage. If
+//! a server's certificate has none of these roots, the next attempt uses the system's roots, and so
+//! do all later ones.
 //!
-//! `AWS_CA_BUNDLE`, as in AWS's other tools, names a file with other roots, which replace both.
+//! As in other AWS tools, `AWS_CA_BUNDLE` is the path of a file with other roots, which replace
+//! both.
 
 use aws_smithy_http_client::{
     Builder,
@@ -33,7 +36,7 @@ use std::{
 
 const AMAZON: &str = include_str!("amazon.pem");
 
-/// HTTP over the network, with so many idle connections a host.
+/// HTTP client over the network, with a maximum number of idle connections per host.
 #[must_use]
 pub fn network(idle_connections: usize) -> SharedHttpClient {
     let client = |roots| {
@@ -49,7 +52,7 @@ pub fn network(idle_connections: usize) -> SharedHttpClient {
     };
     match bundle() {
         Some(Ok(bundle)) => client(TrustStore::empty().with_pem_certificate(bundle)),
-        // Settings::from_env has refused it.
+        // `Settings::from_env` has already returned this error.
         Some(Err(_)) => client(TrustStore::empty()),
         None => SharedHttpClient::new(Trusting {
             amazons: client(TrustStore::empty().with_pem_certificate(AMAZON)),
@@ -59,7 +62,7 @@ pub fn network(idle_connections: usize) -> SharedHttpClient {
     }
 }
 
-/// What `AWS_CA_BUNDLE` names, where it is set: certificates in PEM.
+/// Reads the file that `AWS_CA_BUNDLE` names, if it is set: certificates in PEM.
 pub(crate) fn bundle() -> Option<io::Result<String>> {
     let path = env::var_os("AWS_CA_BUNDLE").filter(|path| !path.is_empty())?;
     Some(fs::read_to_string(path).and_then(|pem| {
@@ -72,11 +75,11 @@ pub(crate) fn bundle() -> Option<io::Result<String>> {
     }))
 }
 
-/// A client that trusts Amazon's roots, and the system's once those are not enough.
+/// Client that trusts Amazon's roots, and the system's roots after those were not enough.
 #[derive(Debug, Clone)]
 struct Trusting {
     amazons: SharedHttpClient,
-    /// Reads the system's roots when it is first used.
+    /// Reads the system's roots at the first use.
     systems: SharedHttpClient,
     needs_systems: Arc<AtomicBool>,
 }
@@ -117,21 +120,21 @@ impl HttpConnector for Connector {
                     return error;
                 }
                 needs_systems.store(true, Ordering::Relaxed);
-                // What the SDK tries again, and then with the system's.
+                // The SDK retries this kind of error, and the retry uses the system's roots.
                 ConnectorError::io(error.into())
             })
         })
     }
 }
 
-/// Whether a call failed because no root that we trust vouches for the server.
+/// Whether a call failed because the server's certificate has no root that we trust.
 fn is_of_unknown_issuer(error: &(dyn Error + 'static)) -> bool {
     let mut next = Some(error);
     while let Some(error) = next {
         if let Some(error) = error.downcast_ref::<rustls::Error>() {
             return *error == rustls::Error::InvalidCertificate(UnknownIssuer);
         }
-        // An io::Error says nothing of what it is made of but by get_ref.
+        // An `io::Error` returns the error that it wraps only from `get_ref`.
         let inner = error
             .downcast_ref::<io::Error>()
             .and_then(io::Error::get_ref);

@@ -1,4 +1,4 @@
-//! The clock: AWS refuses what is signed with another time than its own.
+//! Clock check: AWS rejects requests that are signed with a wrong time.
 
 use super::finding::Finding;
 use crate::http::{Http, Request};
@@ -6,12 +6,13 @@ use aws_config::SdkConfig;
 use std::time::Duration;
 
 const CHECK: &str = "clock";
-/// Seconds that ours may be off. AWS refuses a signature at 300.
+/// Seconds by which our clock may be wrong. AWS rejects a signature at 300.
 const ALLOWED: u64 = 60;
 const PATIENCE: Duration = Duration::from_secs(5);
 
-/// `ahead`: by how many seconds ours is ahead, where an answer has told; else an endpoint of AWS is asked, which tells the time
-/// to whoever does not sign too.
+/// Checks our clock. `ahead` is the number of seconds by which it is ahead, if a response has shown
+/// it. Otherwise an AWS endpoint is asked: its responses have a date even if the request is not
+/// signed.
 pub(crate) async fn check(http: &Http, sdk: &SdkConfig, ahead: Option<i64>) -> Finding {
     let ahead = match ahead {
         Some(ahead) => Some(ahead),

@@ -1,4 +1,4 @@
-//! A provider's URL: answered in time, and shut for strangers.
+//! Endpoint check: the URL of a provider responds in time, and rejects unauthorized requests.
 
 use super::finding::Finding;
 use crate::{
@@ -7,17 +7,17 @@ use crate::{
 };
 use providers::Provider;
 
-/// A provider's URL, as this command knocks there.
+/// URL of a provider, and how this command probes it.
 #[derive(Debug)]
 pub(crate) struct Endpoint {
     pub(crate) provider: Provider,
-    /// Without a secret.
+    /// URL without a secret.
     pub(crate) url: String,
     pub(crate) shown: Option<Credential>,
     pub(crate) is_local: bool,
 }
 
-/// `pipedrive=USER:PASSWORD`.
+/// Parses `PROVIDER=USER:PASSWORD` or `PROVIDER=KEY`.
 pub(crate) fn credential(argument: &str) -> Result<(Provider, Credential), String> {
     let (name, secret) = argument
         .split_once('=')
@@ -26,11 +26,12 @@ pub(crate) fn credential(argument: &str) -> Result<(Provider, Credential), Strin
     Ok((provider, Credential::of(&provider, secret)?))
 }
 
-/// What is not well, and what to do.
+/// Problem, and the advice to solve it.
 type Trouble = (String, String);
 
 impl Endpoint {
-    /// Knocks, and says by how many seconds our clock is ahead of the one there, where all is well there.
+    /// Probes the URL. If the check passes, also returns the seconds by which our clock is ahead of
+    /// the server's.
     pub(crate) async fn check(&self, http: &Http) -> (Finding, Option<i64>) {
         match self.visit(http).await {
             Ok((text, ahead)) => (Finding::ok(self.provider.name, text), ahead),
@@ -42,7 +43,7 @@ impl Endpoint {
     }
 
     async fn visit(&self, http: &Http) -> Result<(String, Option<i64>), Trouble> {
-        // The first knock may start a function: the second is judged.
+        // The first request may start a function, so only the second one is judged.
         let [first, second] = [self.knock(http).await?, self.knock(http).await?];
         let (name, timeout) = (self.provider.name, self.provider.timeout);
         let took = format!(
@@ -78,7 +79,7 @@ impl Endpoint {
         ))
     }
 
-    /// As a provider tries a URL.
+    /// Sends a probe: a GET without credentials, or a POST with the credential if it is known.
     async fn knock(&self, http: &Http) -> Result<Answer, Trouble> {
         let answer = match &self.shown {
             None => self.ask(http, "GET", None).await?,
@@ -91,7 +92,7 @@ impl Endpoint {
         }
     }
 
-    /// A POST without credentials is refused.
+    /// Checks that a POST without credentials is rejected.
     async fn is_shut(&self, http: &Http) -> Result<(), Trouble> {
         let status = self
             .ask(http, "POST", None)
@@ -108,7 +109,7 @@ impl Endpoint {
         ))
     }
 
-    /// Sends a request without a body, which is answered somehow.
+    /// Sends a request without a body. Fails only if there is no response.
     async fn ask(
         &self,
         http: &Http,

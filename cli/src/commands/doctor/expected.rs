@@ -1,24 +1,25 @@
-//! What a template makes: its resources, those that its conditions leave, and how two templates differ.
+//! Resources of a template: all of them, those that its conditions select, and the differences
+//! between two templates.
 
 use serde_json::{Map, Value};
 use std::collections::BTreeMap;
 
-/// A stack's parameters: their values by their names.
+/// Parameters of a stack: values by name.
 pub(crate) type Parameters = BTreeMap<String, String>;
-/// Types of resources by their logical ids.
+/// Resource types by logical id.
 pub(crate) type Types = BTreeMap<String, String>;
 
-/// How many names are said of a difference.
+/// Maximum number of names that a message lists.
 const NAMES: usize = 5;
 
-/// All resources of a template, whatever its conditions leave.
+/// Types of all resources of a template, regardless of its conditions.
 pub(crate) fn types(template: &Value) -> Types {
     let typed =
         |(id, it): (&String, &Value)| Some((id.clone(), it.get("Type")?.as_str()?.to_owned()));
     resources(template).filter_map(typed).collect()
 }
 
-/// The logical ids of those that it makes with these parameters.
+/// Logical ids of the resources that the template creates with these parameters.
 pub(crate) fn expected(template: &Value, parameters: &Parameters) -> Vec<String> {
     let is_made = |it: &Value| {
         it.get("Condition")
@@ -30,7 +31,8 @@ pub(crate) fn expected(template: &Value, parameters: &Parameters) -> Vec<String>
         .collect()
 }
 
-/// What a deployed template lacks and has beside ours, in one line.
+/// Describes in one line the resources that a deployed template lacks or has in addition to ours,
+/// and those with another type.
 pub(crate) fn differences(deployed: &Types, ours: &Types) -> Option<String> {
     let beside = |one: &Types, other: &Types| -> Vec<String> {
         one.keys()
@@ -59,7 +61,7 @@ pub(crate) fn differences(deployed: &Types, ours: &Types) -> Option<String> {
     (!said.is_empty()).then(|| said.join("; "))
 }
 
-/// The first of some names, and how many more there are.
+/// Lists the first names, and the number of the other ones.
 pub(crate) fn some(ids: &[String]) -> String {
     let first = ids
         .iter()
@@ -88,7 +90,7 @@ fn holds_by_name(name: &Value, template: &Value, parameters: &Parameters) -> boo
     condition.is_some_and(|condition| holds(condition, template, parameters))
 }
 
-/// Whether a condition of a template holds, in the functions that ours uses.
+/// Evaluates a condition of a template. Supports the functions that our template uses.
 ///
 /// Source: <https://docs.aws.amazon.com/AWSCloudFormation/latest/UserGuide/intrinsic-function-reference-conditions.html>
 fn holds(condition: &Value, template: &Value, parameters: &Parameters) -> bool {
@@ -110,7 +112,7 @@ fn holds(condition: &Value, template: &Value, parameters: &Parameters) -> bool {
     }
 }
 
-/// A literal, or the value of the parameter that is referred to.
+/// Literal value, or the value of the referenced parameter.
 fn value(operand: &Value, template: &Value, parameters: &Parameters) -> String {
     let Some(name) = operand.get("Ref").and_then(Value::as_str) else {
         return text(operand);

@@ -1,4 +1,4 @@
-//! What a check finds, and how it is said.
+//! Findings of the checks, and their output.
 
 use crate::{
     Failure,
@@ -7,14 +7,14 @@ use crate::{
 use anstyle::{AnsiColor, Style};
 use serde::Serialize;
 
-/// What a check found.
+/// Result of a check.
 #[derive(Debug, Serialize)]
 pub(crate) struct Finding {
     check: &'static str,
     verdict: Verdict,
-    /// What there is to see, or why it was not looked at.
+    /// Observed state, or the reason why the check was skipped.
     text: String,
-    /// What to do.
+    /// Advice on how to solve the problem.
     #[serde(skip_serializing_if = "Option::is_none")]
     advice: Option<String>,
 }
@@ -28,7 +28,7 @@ enum Verdict {
 }
 
 impl Finding {
-    /// All is well.
+    /// Result of a check that passed.
     pub(crate) fn ok(check: &'static str, text: impl Into<String>) -> Self {
         Self {
             check,
@@ -38,7 +38,7 @@ impl Finding {
         }
     }
 
-    /// It is not, and what to do.
+    /// Result of a check that failed, with advice.
     pub(crate) fn fail(
         check: &'static str,
         text: impl Into<String>,
@@ -52,7 +52,7 @@ impl Finding {
         }
     }
 
-    /// It was not looked at, and why.
+    /// Result of a check that was skipped, with the reason.
     pub(crate) fn skip(check: &'static str, why: impl Into<String>) -> Self {
         Self {
             check,
@@ -62,7 +62,7 @@ impl Finding {
         }
     }
 
-    /// One line for people.
+    /// Formats the finding as one line for people.
     fn line(&self) -> String {
         let (word, style) = match self.verdict {
             Verdict::Ok => ("ok", Style::new().fg_color(Some(AnsiColor::Green.into()))),
@@ -73,7 +73,7 @@ impl Finding {
             Verdict::Skip => ("skip", Style::new().dimmed()),
         };
         let check = self.check;
-        // Both may quote what AWS or a server answered.
+        // Both may quote a response of AWS or of a server.
         let text = cell(&self.text);
         let advice = self.advice.as_deref().map(cell);
         match (self.verdict, advice) {
@@ -86,7 +86,7 @@ impl Finding {
     }
 }
 
-/// Says what is found as it is found, and in the end whether anything fails.
+/// Prints each finding as soon as it is known, and counts the failed checks.
 #[derive(Debug)]
 pub(crate) struct Report {
     output: Output,
@@ -119,8 +119,10 @@ impl Report {
         Ok(())
     }
 
+    /// Ends the report.
+    ///
     /// # Errors
-    /// A sentence, when a check fails.
+    /// A sentence, if a check failed.
     pub(crate) fn end(self) -> Result<(), Failure> {
         match self.failing {
             0 => Ok(()),

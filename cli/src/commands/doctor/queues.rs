@@ -1,11 +1,11 @@
-//! The spool and the dead letters: empty when all is well.
+//! Queue checks: the fallback queue and the dead-letter queue must be empty.
 
 use super::{Asked, finding::Finding};
 use crate::connection::{causes, output};
 use aws_config::SdkConfig;
 use aws_sdk_sqs::{Client, types::QueueAttributeName};
 
-/// A queue: its check, the stack's output that names it, and what to do when something waits in it.
+/// Name of the check, stack output with the queue URL, and advice if the queue is not empty.
 const QUEUES: [(&str, &str, &str); 2] = [
     (
         "spool",
@@ -19,7 +19,7 @@ const QUEUES: [(&str, &str, &str); 2] = [
     ),
 ];
 
-/// What the messages of a queue are counted by.
+/// Attributes that together count the messages of a queue.
 const COUNTS: [QueueAttributeName; 3] = [
     QueueAttributeName::ApproximateNumberOfMessages,
     QueueAttributeName::ApproximateNumberOfMessagesNotVisible,

@@ -1,4 +1,5 @@
-//! The stack: whether its last deployment came to its end, and whether it is this version's.
+//! Stack checks: the last deployment has completed, and the stack has the resources of this
+//! version.
 
 use super::{
     Asked,
@@ -18,10 +19,10 @@ use std::{collections::BTreeSet, error::Error};
 const CHECK: &str = "stack";
 const AGAIN: &str =
     "deploy this version (`sam build`, `sam deploy`), or use the version that was deployed";
-/// For what AWS refuses to say.
+/// Advice for a request that AWS denies.
 const RIGHTS: &str = "allow whoever asks to ask CloudFormation";
 
-/// The stack, where one can be asked, and what is found of it.
+/// Describes and checks the stack, if there is one.
 pub(crate) async fn check(sdk: &SdkConfig, connection: &Connection) -> (Asked, Vec<Finding>) {
     let no_stack = match (connection.local, &connection.table) {
         (Some(_), _) => Some("`cargo dev` has none"),
@@ -81,7 +82,7 @@ where
     )
 }
 
-/// How its last deployment ended.
+/// Checks how the last deployment ended.
 fn status(name: &str, stack: &Stack) -> Finding {
     let status = stack.stack_status().map_or("", |status| status.as_str());
     let text = format!("{name} is {status}");
@@ -112,7 +113,7 @@ fn status(name: &str, stack: &Stack) -> Finding {
     }
 }
 
-/// Whether what was deployed is this version's template.
+/// Checks that the deployed template is the one of this version.
 async fn template(client: &Client, name: &str) -> Finding {
     const CHECK: &str = "template";
     let answer = client
@@ -154,7 +155,7 @@ async fn template(client: &Client, name: &str) -> Finding {
     }
 }
 
-/// Whether all is there that the template makes with the stack's parameters.
+/// Checks that all resources exist that the template creates with the stack's parameters.
 async fn resources(client: &Client, stack: &Stack) -> Finding {
     const CHECK: &str = "resources";
     let name = stack.stack_name().unwrap_or_default();

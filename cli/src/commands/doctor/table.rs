@@ -1,4 +1,4 @@
-//! The table: there, of this version's keys and indexes, and forgetting what has expired.
+//! Table checks: the table exists with the keys and indexes of this version, and expires items.
 
 use super::finding::Finding;
 use crate::connection::{causes, keys};
@@ -17,7 +17,8 @@ const EXPIRY: &str = "expiry";
 const AGAIN: &str = "deploy this version again";
 const WAIT: &str = "wait until it is ACTIVE, and ask again";
 
-/// What is found of a table by its name, or why that is not known; `local` is the port of `cargo dev`'s DynamoDB.
+/// Checks a table by its name, which may be unknown with a reason. `local` is the port of the
+/// DynamoDB of `cargo dev`.
 pub(crate) async fn check(
     sdk: &SdkConfig,
     name: Result<String, &'static str>,
@@ -115,7 +116,7 @@ fn state(name: &str, table: &TableDescription, schema: &TableSchema) -> Finding 
     )
 }
 
-/// Whether what has expired goes.
+/// Checks that the table expires items.
 async fn expiry(client: &Client, name: &str, schema: &TableSchema) -> Finding {
     let wanted = schema
         .time_to_live

@@ -1,4 +1,4 @@
-//! `hookkeeper events follow`: what is kept from now on.
+//! `hookkeeper events follow`: prints events as they are stored.
 
 use super::{HEADING, entries, events, json, row};
 use crate::{
@@ -29,10 +29,11 @@ pub(crate) struct Follow {
     output: Output,
 }
 
-/// How often is looked.
+/// Time between two looks at the index.
 const INTERVAL: Duration = Duration::from_secs(1);
-/// How far each look reaches back behind the last one. An event shows in the index after its `kept`: the drain's put may take 15 s, clocks differ, and
-/// the index is written after the table.
+/// How far each look reaches back before the previous one. An event appears in the index later than
+/// its `kept` time: the drain's put may take 15 s, clocks differ, and the index is written after
+/// the table.
 const OVERLAP: Duration = Duration::from_mins(1);
 
 const WIDTHS: [usize; 6] = [13, 20, 20, 40, 20, 0];
@@ -46,7 +47,7 @@ impl Follow {
         }
     }
 
-    /// Prints what is kept from now on, without end.
+    /// Prints events as they are stored, without end.
     async fn follow(&self) -> Result<(), Failure> {
         let table = self.connection.table().await?;
         let mut follower = Follower::start(&table, &self.filter).await?;
@@ -57,7 +58,7 @@ impl Follow {
             tokio::time::sleep(INTERVAL).await;
             match follower.look(&table, &self.filter).await {
                 Ok(new) => self.print(&new)?,
-                // The next look reaches back to the last one that was answered.
+                // The next look reaches back to the last one that succeeded.
                 Err(error) => eprintln!("{}: looking again", cell(&error.to_string())),
             }
         }
@@ -74,14 +75,14 @@ impl Follow {
     }
 }
 
-/// What was seen, as far back as the next look reaches.
+/// Events that were seen, as far back as the next look reaches.
 struct Follower {
     looked: Timestamp,
     seen: HashMap<Key, Timestamp>,
 }
 
 impl Follower {
-    /// Has seen what is there.
+    /// Starts with all existing events marked as seen.
     async fn start(table: &Table, filter: &Filter) -> Result<Self, TableError> {
         let mut follower = Self {
             looked: now(),
@@ -95,7 +96,7 @@ impl Follower {
         Ok(follower)
     }
 
-    /// The events that were not seen, in the order of keeping; seen from now on.
+    /// Returns the events that were not seen, in the order of `kept`, and marks them as seen.
     async fn look(
         &mut self,
         table: &Table,
@@ -115,7 +116,7 @@ impl Follower {
     }
 
     async fn unseen(&self, table: &Table, filter: &Filter) -> Result<Vec<IndexEntry>, TableError> {
-        // The clock of what puts events may be ahead of ours.
+        // The clock of the machine that stores events may be ahead of ours.
         let span = self.reach()..after(now(), OVERLAP);
         let kept = entries(table, span, Order::OldestFirst, filter);
         kept.try_filter(|entry| ready(!self.seen.contains_key(&entry.key)))
@@ -123,7 +124,7 @@ impl Follower {
             .await
     }
 
-    /// How far back the next look goes.
+    /// Earliest time of the next look.
     fn reach(&self) -> Timestamp {
         before(self.looked, OVERLAP)
     }

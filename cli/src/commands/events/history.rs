@@ -1,4 +1,4 @@
-//! `hookkeeper events history`: everything that happened to one subject.
+//! `hookkeeper events history`: shows all events of one subject.
 
 use super::json;
 use crate::{
@@ -38,7 +38,7 @@ pub(crate) struct History {
     output: Output,
 }
 
-/// How far back sources are looked for: each day is 384 queries.
+/// Default time span in which sources are searched. Each day takes 384 queries.
 const FURTHEST: Duration = Duration::from_hours(24 * 30);
 
 const WIDTHS: [usize; 4] = [13, 20, 40, 0];
@@ -55,7 +55,7 @@ impl History {
         Err(format!("no events of {} in {source}", self.subject).into())
     }
 
-    /// Looks the subject up in all sources that were seen lately, and further back as long as it is in none of them.
+    /// Searches the subject in all recent sources, and then in older ones until it is found.
     async fn search(&self, table: &Table) -> Result<(), Failure> {
         let mut until = now();
         let since = self.since.unwrap_or(Moment::Ago(FURTHEST)).resolve(until);
@@ -75,7 +75,7 @@ impl History {
         Err(self.nothing(seen.len(), since).into())
     }
 
-    /// Prints what happened to the subject in each of these sources; says whether anything did.
+    /// Prints the events of the subject in each of these sources. Returns whether there are any.
     async fn print_sources(
         &self,
         table: &Table,
@@ -88,7 +88,7 @@ impl History {
         Ok(is_found)
     }
 
-    /// Prints what happened to the subject in a source; says whether anything did.
+    /// Prints the events of the subject in a source. Returns whether there are any.
     async fn print_source(
         &self,
         table: &Table,
@@ -120,7 +120,7 @@ impl History {
         Ok(())
     }
 
-    /// Says where was looked in vain.
+    /// Error message that says where the search found nothing.
     fn nothing(&self, sources: usize, since: Timestamp) -> String {
         let sources = match sources {
             1 => "the 1 source".to_owned(),
@@ -143,7 +143,7 @@ fn row(stored: &Stored, event: &Event) -> [String; 4] {
     ]
 }
 
-/// A note on standard error, where that is a terminal: how far back sources are looked for.
+/// Note on standard error, if that is a terminal: how far back sources are searched.
 fn note(since: Timestamp) -> Result<ProgressBar, Failure> {
     let style = ProgressStyle::with_template("{msg}")?;
     let note = ProgressBar::new_spinner().with_style(style);

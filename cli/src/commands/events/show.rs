@@ -1,4 +1,4 @@
-//! `hookkeeper events show`: all of one event.
+//! `hookkeeper events show`: shows one event completely.
 
 use super::json;
 use crate::{
@@ -40,7 +40,7 @@ impl Show {
     }
 }
 
-/// The one event of a handle.
+/// Finds the only event with a handle.
 async fn find(table: &Table, handle: &Handle) -> Result<Stored, Failure> {
     let kept = table.kept(handle.span(), Order::OldestFirst);
     let mut found: Vec<_> = kept

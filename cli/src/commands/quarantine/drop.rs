@@ -1,4 +1,4 @@
-//! `hookkeeper quarantine drop`: deliveries that nobody will ever want to read.
+//! `hookkeeper quarantine drop`: removes quarantined deliveries for good.
 
 use super::{find, finish_removal};
 use crate::{
@@ -58,7 +58,7 @@ impl Drop {
     }
 }
 
-/// Asks whoever sits there.
+/// Asks the user for confirmation.
 fn confirmed(deliveries: usize) -> Result<bool, Failure> {
     if !io::stdin().is_terminal() {
         return Err("nobody can be asked here: say --yes".into());

@@ -1,4 +1,4 @@
-//! `hookkeeper quarantine replay`: what this version can read, moved into the events.
+//! `hookkeeper quarantine replay`: moves the deliveries that this version can parse to the events.
 
 use super::{Quarantined, Which, find, finish_removal, finish_removals, quarantined};
 use crate::{
@@ -66,7 +66,7 @@ impl Replay {
         Ok(())
     }
 
-    /// Reads one again; says whether it could be.
+    /// Parses one delivery again. Returns whether it could be parsed.
     async fn replay(&self, table: &Table, it: Quarantined) -> Result<bool, Failure> {
         let records = match read(&it.provider, &it.origin, it.bytes) {
             Ok(records) => records,

@@ -1,4 +1,4 @@
-//! `hookkeeper quarantine show`: the exact bytes of one delivery.
+//! `hookkeeper quarantine show`: shows the exact bytes of one delivery.
 
 use super::find;
 use crate::{
@@ -52,7 +52,8 @@ impl Show {
     }
 }
 
-/// Sixteen bytes a line: their place, their digits, and what of them is ASCII.
+/// Formats sixteen bytes per line: their offset, their hexadecimal digits, and their ASCII
+/// characters.
 fn hex_dump(bytes: &[u8]) -> String {
     let line = |(number, bytes): (usize, &[u8])| {
         let digits = bytes

@@ -1,20 +1,20 @@
-//! A body taken apart, so that some of its values can be changed and all else stays.
+//! Request body whose values can be changed one by one. Everything else stays as it is.
 
 use providers::amocrm::samples::{self, Field};
 use serde_json::Value;
 
-/// What a provider sends.
+/// Body of a provider's request.
 #[derive(Debug, Clone)]
 pub(crate) enum Body {
     Json {
-        /// A byte order mark, or white space.
+        /// Byte order mark, or white space.
         before: Vec<u8>,
         value: Value,
         /// White space.
         after: Vec<u8>,
     },
     Form(Vec<Field>),
-    /// What is sent as it is.
+    /// Body that is sent unchanged.
     Exact(Vec<u8>),
 }
 
@@ -52,7 +52,8 @@ impl Body {
         }
     }
 
-    /// Its values by their paths, as [`providers::samples::SampleFields`] has them: numbers by their digits, `null` as no text.
+    /// Values by path, as in [`providers::samples::SampleFields`]. Numbers keep their digits, and
+    /// `null` is an empty text.
     pub(crate) fn fields(&self) -> Vec<(String, String)> {
         match self {
             Self::Json { value, .. } => {
@@ -68,7 +69,8 @@ impl Body {
         }
     }
 
-    /// Gives one of [`Body::fields`] another value of the type that it had. Where it cannot be, what it must be is said.
+    /// Sets one of [`Body::fields`] to another value of the same type. The error says which type is
+    /// required.
     pub(crate) fn put(&mut self, path: &str, text: &str) -> Result<(), &'static str> {
         match self {
             Self::Json { value, .. } => value
@@ -110,7 +112,7 @@ fn collect(value: &Value, path: &str, fields: &mut Vec<(String, String)>) {
     }
 }
 
-/// No name has a `/` or a `~`, which pointers escape.
+/// JSON pointer of a path. No name contains `/` or `~`, which pointers escape.
 fn pointer(path: &str) -> String {
     format!("/{}", path.replace('.', "/"))
 }

@@ -1,4 +1,4 @@
-//! The samples of `events/`, as far as they can be sent.
+//! Samples of `events/` that can be sent.
 
 use super::body::Body;
 use base64::{Engine, engine::general_purpose::STANDARD};
@@ -8,17 +8,17 @@ use providers::samples::SampleFields;
 use serde::Deserialize;
 use std::collections::BTreeMap;
 
-/// Provider, name with verdict, and API Gateway's event of each sample.
+/// Provider, name with verdict, and API Gateway event of each sample.
 const FILES: &[(&str, &str, &str)] = include!(concat!(env!("OUT_DIR"), "/samples.rs"));
 
-/// Of each provider, in the order of [`providers::ALL`].
+/// Sample fields of each provider, in the order of [`providers::ALL`].
 const SAMPLE_FIELDS: [SampleFields; providers::ALL.len()] = [
     providers::pipedrive::samples::FIELDS,
     providers::amocrm::samples::FIELDS,
     providers::closer::samples::FIELDS,
 ];
 
-/// What API Gateway and HTTP add to what a provider sends, and what is the sender's own.
+/// Headers that do not belong to a sample: API Gateway or HTTP adds them, or the sender sets them.
 const NOT_THE_PROVIDERS: [&str; 4] = [
     "authorization",
     "content-length",
@@ -33,7 +33,7 @@ pub(crate) fn sample_fields(provider: &Provider) -> Option<&'static SampleFields
     SAMPLE_FIELDS.get(at)
 }
 
-/// One thing to send.
+/// Sample that can be sent.
 #[derive(Debug, Clone)]
 pub(crate) struct Sample {
     pub(crate) name: String,
@@ -50,7 +50,7 @@ impl Sample {
     }
 }
 
-/// A sample's file, as far as it is sent.
+/// Sample file, with only the fields that are sent.
 #[derive(Deserialize)]
 #[serde(rename_all = "camelCase")]
 struct File {
@@ -72,8 +72,8 @@ struct Http {
     method: String,
 }
 
-/// The samples of a provider that are kept or quarantined. What no sender can make of a request is none of them: a body
-/// that API Gateway says it has encoded and has not.
+/// Samples of a provider that are stored or quarantined. Samples that no request can produce are
+/// left out: a body that API Gateway marks as base64-encoded although it is not.
 pub(crate) fn samples(provider: &Provider) -> Vec<Sample> {
     let files = FILES.iter().filter(|(name, ..)| *name == provider.name);
     files
@@ -107,14 +107,14 @@ fn sample(name: &str, event: &str) -> Option<Sample> {
     };
     sample.body = match verdict.split('.').next()? {
         "kept" => Body::read(&bytes, sample.content_type()),
-        // Any change could make it another case, or none.
+        // Any change could turn it into another case, or into a valid delivery.
         "quarantined" => Body::Exact(bytes),
         _ => return None,
     };
     is_sent.then_some(sample)
 }
 
-/// What a provider's reader makes of a delivery.
+/// Parses a delivery with the provider's parser.
 pub(crate) fn read(provider: &Provider, delivery: &Delivery) -> Result<Vec<Event>, ParseError> {
     let mut events = Vec::new();
     for record in Record::of(provider.name, delivery, (provider.read)(delivery)) {
@@ -127,7 +127,7 @@ pub(crate) fn read(provider: &Provider, delivery: &Delivery) -> Result<Vec<Event
     Ok(events)
 }
 
-/// The events of a sample, as they are in its file.
+/// Events of a sample, as they are in its file.
 pub(crate) fn events(provider: &Provider, sample: &Sample) -> Result<Vec<Event>, ParseError> {
     let content_type = Some(sample.content_type().to_owned()).filter(|it| !it.is_empty());
     let request_id = sample.name.clone();
@@ -142,7 +142,7 @@ pub(crate) fn events(provider: &Provider, sample: &Sample) -> Result<Vec<Event>,
     )
 }
 
-/// A type without whose it is: `deal.updated`, `conversation.closed`.
+/// Event type without the provider's prefix: `deal.updated`, `conversation.closed`.
 pub(crate) fn short(r#type: &str) -> &str {
     r#type.splitn(3, '.').last().unwrap_or(r#type)
 }

@@ -1,4 +1,4 @@
-//! Deliveries under way: when each begins, and what becomes of it.
+//! Concurrent deliveries: when each begins, and its outcome.
 
 use super::{recipe::Recipe, report::Sent, target::Target};
 use crate::Failure;
@@ -6,18 +6,19 @@ use futures_util::{Stream, StreamExt, stream};
 use std::time::Duration;
 use tokio::time::{Instant, sleep_until};
 
-/// How many deliveries are under way at the most, unless a rate says when each begins.
+/// Maximum number of concurrent deliveries if no rate is set.
 const AT_ONCE: usize = 16;
-/// The same where one does: a receiver that hangs is not sent more and more.
+/// Maximum number of concurrent deliveries if a rate is set. A receiver that hangs does not get
+/// more and more requests.
 const AT_ONCE_BY_RATE: usize = 512;
 
-/// How many deliveries, and how fast.
+/// Number of deliveries, and their rate.
 #[derive(Debug)]
 pub(crate) struct Pace {
     pub(crate) count: u32,
-    /// How many begin in a second.
+    /// Deliveries that begin per second.
     pub(crate) rate: Option<f64>,
-    /// How often each is delivered.
+    /// Attempts per delivery.
     pub(crate) attempts: u32,
 }
 
@@ -26,7 +27,7 @@ impl Pace {
         u64::from(self.count) * u64::from(self.attempts)
     }
 
-    /// Delivers, and tells of each delivery and its further attempts when they are answered.
+    /// Sends all deliveries. Yields each delivery with its further attempts when they are complete.
     pub(crate) fn deliver(
         &self,
         recipe: &Recipe,
@@ -48,7 +49,7 @@ impl Pace {
     }
 }
 
-/// One delivery, and the further attempts to deliver it.
+/// Sends one delivery, and its further attempts.
 async fn attempt(recipe: &Recipe, target: &Target, attempts: u32) -> Result<Vec<Sent>, Failure> {
     let mut sent = Vec::new();
     let mut delivery = recipe.make()?;

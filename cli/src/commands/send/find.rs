@@ -1,4 +1,5 @@
-//! What is meant by a name: a sample, the plainest one of a type, or what Pipedrive's encoder makes of them.
+//! Finds the sample for a name: a sample of that name, the plainest one of an event type, or one
+//! that Pipedrive's encoder makes from other samples.
 
 use super::{
     body::Body,
@@ -7,7 +8,8 @@ use super::{
 use providers::Provider;
 use providers::{PIPEDRIVE, pipedrive::samples::Happening};
 
-/// The thing of this name: a sample's, or an event's type. Else the names that are nearest.
+/// Finds a sample by its name or by an event type. If there is none, returns the most similar
+/// names.
 pub(crate) fn find(provider: &Provider, what: &str) -> Result<Sample, Vec<String>> {
     let samples = samples(provider);
     if let Some(sample) = samples.iter().find(|sample| sample.name == what) {
@@ -28,7 +30,7 @@ pub(crate) fn find(provider: &Provider, what: &str) -> Result<Sample, Vec<String
     found.ok_or_else(|| nearest(provider, &samples, &told, what))
 }
 
-/// The headers of what has no sample: its plainest sample's.
+/// Headers of a delivery without a sample: those of the provider's plainest sample.
 pub(crate) fn headers(provider: &Provider) -> Vec<(String, String)> {
     let samples = samples(provider);
     let told = samples
@@ -39,14 +41,15 @@ pub(crate) fn headers(provider: &Provider) -> Vec<(String, String)> {
         .unwrap_or_default()
 }
 
-/// How little else a sample is than an event of its type.
+/// Plainness of a sample: the less it differs from an ordinary event of its type, the lower its
+/// rank.
 struct Plainness {
     types: Vec<String>,
-    /// Of an older version of the provider's webhooks.
+    /// Has an older version of the provider's webhooks.
     is_old: bool,
-    /// Reported by the one of the provider's ways that says less.
+    /// Comes from the provider's channel that reports less data.
     is_thin: bool,
-    /// How many words of its name say something that its type does not.
+    /// Number of words in the sample's name that its type does not contain.
     more_words: usize,
     name_len: usize,
 }
@@ -79,7 +82,7 @@ fn plainness(provider: &Provider, sample: &Sample) -> Option<Plainness> {
     })
 }
 
-/// `updated.activityType` is `updated`, `activity`, `type`.
+/// Splits a name: `updated.activityType` becomes `updated`, `activity`, `type`.
 fn words(name: &str) -> Vec<String> {
     let spaced = name.chars().fold(String::new(), |mut spaced, it| {
         if it.is_ascii_uppercase() {
@@ -91,7 +94,7 @@ fn words(name: &str) -> Vec<String> {
     spaced.split(['_', '.']).map(str::to_owned).collect()
 }
 
-/// What a provider's encoder makes of its plain samples.
+/// Makes a sample with Pipedrive's encoder, from the plain samples.
 fn made(provider: &Provider, what: &str, told: &[(Plainness, &Sample)]) -> Option<Sample> {
     let happening = Happening::named(what).filter(|_| provider.name == PIPEDRIVE.name)?;
     let plain = told
@@ -115,7 +118,7 @@ fn made(provider: &Provider, what: &str, told: &[(Plainness, &Sample)]) -> Optio
     })
 }
 
-/// The names that share most with one that is none.
+/// Names that are most similar to an unknown name.
 fn nearest(
     provider: &Provider,
     samples: &[Sample],

@@ -1,4 +1,4 @@
-//! A sample made another event: new ids, and the time now.
+//! Turns a sample into a new event: with new ids and the current time.
 
 use super::body::Body;
 use models::{OwnTime, Timestamp};
@@ -13,7 +13,8 @@ use std::{
 };
 use uuid::Uuid;
 
-/// Gives a body new ids, but for those that `fixed` has a new one for, and moves its times so that its own is now.
+/// Replaces the ids of a body, and moves its times so that the event's own time is now. `fixed`
+/// contains the new values of some ids.
 pub(crate) fn renew(
     body: &mut Body,
     sample_fields: &SampleFields,
@@ -23,7 +24,7 @@ pub(crate) fn renew(
     postpone(body, sample_fields.times, now())
 }
 
-/// What was the same id stays the same one.
+/// Replaces ids. Equal ids stay equal.
 fn rename(
     body: &mut Body,
     sample_fields: &SampleFields,
@@ -46,9 +47,10 @@ fn rename(
     Ok(())
 }
 
-/// An id of the same shape: a UUID, so many digits, so many hexadecimal ones.
+/// Generates an id of the same shape: a UUID, or the same number of decimal or hexadecimal digits.
 fn another(id: &str) -> String {
-    /// Numbers are counted up from a random one: as many different ones as there can be.
+    /// Counter for numeric ids. It starts at a random number, so that as many ids as possible
+    /// differ.
     static NEXT: LazyLock<AtomicU64> = LazyLock::new(|| AtomicU64::new(fastrand::u64(..1 << 60)));
     let is_digits = id.bytes().all(|byte| byte.is_ascii_digit());
     let lowest = u32::try_from(id.len() - 1)
@@ -71,7 +73,8 @@ fn another_digit(digit: char) -> char {
     }
 }
 
-/// Moves times by as much as brings the first one to now, none of them beyond.
+/// Moves all times by the difference between the event's own time and now. No time becomes later
+/// than now, except local ones.
 fn postpone(body: &mut Body, patterns: &[&str], now: Timestamp) -> Result<(), &'static str> {
     let fields = body.fields();
     let of = |pattern: &&str| {
@@ -104,7 +107,7 @@ fn postpone(body: &mut Body, patterns: &[&str], now: Timestamp) -> Result<(), &'
     Ok(())
 }
 
-/// A time as a provider writes it.
+/// Time in a provider's format.
 #[derive(Debug)]
 struct Moment {
     micros: i64,
@@ -113,16 +116,16 @@ struct Moment {
 
 #[derive(Debug, PartialEq)]
 enum Form {
-    /// So many microseconds are a unit.
+    /// Number of units since 1970, with the microseconds per unit.
     Epoch(i64),
-    /// `2026-11-21T10:18:00.417Z`: so many decimals, and how UTC is written.
+    /// `2026-11-21T10:18:00.417Z`, with the number of decimals and the notation of UTC.
     Rfc3339 { decimals: usize, utc: String },
-    /// `2026-11-22 10:12:00`, by whichever clock.
+    /// `2026-11-22 10:12:00`, in an unknown time zone.
     Local,
 }
 
 impl Moment {
-    /// `None` for what is no time of our days: it was put there to be none.
+    /// Parses a time. `None` if it is not a plausible time: the sample contains it on purpose.
     fn read(text: &str) -> Option<Self> {
         let OwnTime::Given(time) = OwnTime::parse(Some(&in_utc(text))) else {
             return None;
@@ -176,7 +179,7 @@ impl Form {
     }
 }
 
-/// As RFC 3339 writes it, where a provider does otherwise.
+/// Converts the time formats of the providers to RFC 3339.
 fn in_utc(text: &str) -> String {
     match text.split_once(' ') {
         Some((date, time)) => format!("{date}T{time}Z"),
@@ -184,7 +187,7 @@ fn in_utc(text: &str) -> String {
     }
 }
 
-/// By this machine's clock, each time later than the last.
+/// Current time of this machine's clock. Each call returns a later time than the previous one.
 pub(crate) fn now() -> Timestamp {
     static LAST: AtomicI64 = AtomicI64::new(0);
     let clock = storage::budget::now().as_micros();

@@ -1,4 +1,4 @@
-//! `hookkeeper send --list`: all that can be sent.
+//! `hookkeeper send --list`: lists everything that can be sent.
 
 use super::catalogue::{self, Sample};
 use crate::{
@@ -10,18 +10,18 @@ use providers::Provider;
 use serde::Serialize;
 use std::collections::BTreeSet;
 
-/// One thing to send.
+/// Row of the list: one sample.
 #[derive(Serialize)]
 struct Row {
     provider: &'static str,
     name: String,
-    /// What the provider's reader makes of it.
+    /// Event types that the provider's parser returns.
     types: Vec<String>,
-    /// Why it makes nothing of it.
+    /// Reason why the sample is quarantined.
     quarantined: Option<&'static str>,
 }
 
-/// Prints what can be sent of one provider, or of all.
+/// Prints the samples of one provider, or of all providers.
 pub(crate) fn print(only: Option<&Provider>, output: Output) -> Result<(), Failure> {
     let providers = providers::ALL
         .into_iter()

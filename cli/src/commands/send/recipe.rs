@@ -1,4 +1,5 @@
-//! How each delivery is made: what of it is new, what is set, and how many items it has.
+//! Makes each delivery from a sample: with new ids and times, the values that are set, and the
+//! number of items.
 
 use super::{
     body::Body,
@@ -12,21 +13,21 @@ use providers::{samples::Place, samples::SampleFields};
 use std::collections::{BTreeMap, BTreeSet};
 use uuid::Uuid;
 
-/// Makes deliveries of a sample.
+/// Makes deliveries from a sample.
 #[derive(Debug)]
 pub(crate) struct Recipe {
     pub(crate) provider: Provider,
     pub(crate) headers: Vec<(String, String)>,
     sample_fields: &'static SampleFields,
     body: Body,
-    /// The ids that are set, by those that they stand for.
+    /// New ids that are set, by the ids that they replace.
     ids: BTreeMap<String, String>,
-    /// What else is set, by its path.
+    /// Other values that are set, with their paths.
     values: Vec<(String, String)>,
     items: usize,
 }
 
-/// Why a delivery cannot be made as it was asked for.
+/// Reason why a delivery cannot be made as requested.
 type Unmakeable = String;
 
 impl Recipe {
@@ -55,7 +56,8 @@ impl Recipe {
         })
     }
 
-    /// Sets a value: of a field of what the delivery tells of (`deal.stage_id`), or anywhere in the body (`meta.user_id`).
+    /// Sets a value: a field of an object in the delivery (`deal.stage_id`), or anything in the
+    /// body (`meta.user_id`).
     pub(crate) fn set(&mut self, path: &str, value: &str) -> Result<(), Unmakeable> {
         if let Body::Exact(_) = self.body {
             return Err(format!(
@@ -106,7 +108,7 @@ impl Recipe {
         Ok(())
     }
 
-    /// A delivery of what happens now.
+    /// Makes a delivery of an event that happens now.
     pub(crate) fn make(&self) -> Result<Delivery, Unmakeable> {
         let body = match &self.body {
             Body::Exact(bytes) if self.items == 1 => bytes.clone(),
@@ -145,7 +147,7 @@ impl Recipe {
         Ok(body)
     }
 
-    /// The provider's next attempt to deliver the same.
+    /// Makes the provider's next attempt of the same delivery.
     pub(crate) fn again(&self, delivery: &Delivery) -> Delivery {
         let mut again = delivery.clone();
         if let Body::Exact(_) = self.body {
@@ -160,7 +162,7 @@ impl Recipe {
                 any_matches(self.sample_fields.attempts, &path),
                 count.parse::<u32>(),
             ) {
-                // A number stays one.
+                // A field with a number accepts a number.
                 body.put(&path, &(count + 1).to_string()).ok();
             }
         }
@@ -176,7 +178,7 @@ impl Recipe {
             .map(|(_, value)| value.clone())
     }
 
-    /// The headers of a delivery.
+    /// Headers of a delivery, with its request id.
     pub(crate) fn headers_of(&self, delivery: &Delivery) -> Vec<(String, String)> {
         let mut headers = self.headers.clone();
         for (_, value) in headers.iter_mut().filter(|(name, _)| self.is_its_id(name)) {
@@ -185,7 +187,7 @@ impl Recipe {
         headers
     }
 
-    /// Whether a delivery names itself.
+    /// Whether the delivery has a request id of its own.
     pub(crate) fn has_an_id(&self) -> bool {
         self.headers.iter().any(|(name, _)| self.is_its_id(name))
     }
@@ -194,20 +196,21 @@ impl Recipe {
         self.provider.request_id_header == Some(header)
     }
 
-    /// What the provider's reader makes of a delivery.
+    /// Parses a delivery with the provider's parser.
     pub(crate) fn read(&self, delivery: &Delivery) -> Result<Vec<Event>, ParseError> {
         read(&self.provider, delivery)
     }
 }
 
-/// Where in the body a path leads that begins with what stands at a place.
+/// Path in the body for a path that begins with the name of an object.
 fn path_in(place: &Place, path: &str) -> Option<String> {
     let field = path.strip_prefix(&*place.object)?.strip_prefix('.')?;
     let field = if field == "id" { place.id } else { field };
     Some(format!("{}.{field}", place.path))
 }
 
-/// What could be set in the place of a path that leads nowhere: what begins with the same word, else all words.
+/// Paths that can be set instead of an unknown path: those with the same first word, else all first
+/// words.
 fn there_is(fields: &[(String, String)], places: &[Place], path: &str) -> String {
     let first = |path: &str| path.split('.').next().unwrap_or_default().to_owned();
     let mut names = Vec::new();

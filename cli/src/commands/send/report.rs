@@ -1,4 +1,4 @@
-//! What is said of the deliveries.
+//! Output of the deliveries: lines, a summary, and error messages.
 
 use super::target::Target;
 use crate::{http::Answer, output::cell};
@@ -7,20 +7,21 @@ use models::{Event, ParseError, Timestamp};
 use serde::Serialize;
 use std::{collections::BTreeMap, time::Duration};
 
-/// A delivery that was sent.
+/// Delivery that was sent.
 #[derive(Debug)]
 pub(crate) struct Sent {
-    /// 1, or 2 for the same once more.
+    /// Number of the attempt: 1, or 2 for the duplicate.
     pub(crate) attempt: u32,
-    /// Whether it names itself; else the receiver does, and so what has no time of its own.
+    /// Whether the delivery has a request id of its own. Otherwise the receiver assigns one, and an
+    /// id to each event that has no time of its own.
     pub(crate) has_an_id: bool,
-    /// What the provider's reader makes of it.
+    /// Result of the provider's parser.
     pub(crate) read: Result<Vec<Event>, ParseError>,
     pub(crate) answer: Answer,
 }
 
 impl Sent {
-    /// One line for a person.
+    /// Formats the delivery as one line for people.
     pub(crate) fn line(&self) -> String {
         let colour = if self.answer.is_taken() {
             AnsiColor::Green
@@ -37,7 +38,7 @@ impl Sent {
         format!("{answered}  {}{once_more}", self.content())
     }
 
-    /// What its one event happened to.
+    /// Subject of the event, if there is exactly one.
     pub(crate) fn subject(&self) -> Option<String> {
         let [event] = self.read.as_deref().ok()? else {
             return None;
@@ -64,7 +65,7 @@ impl Sent {
         ))
     }
 
-    /// One line for a program.
+    /// Serializable line for programs.
     pub(crate) fn json(&self) -> impl Serialize {
         let told = self
             .read
@@ -101,18 +102,18 @@ struct Line<'a> {
     events: Vec<Told<'a>>,
 }
 
-/// What the provider's reader makes of a part of a delivery.
+/// Event that the provider's parser returns.
 #[derive(Serialize)]
 struct Told<'a> {
     r#type: &'a str,
     source: &'a str,
     subject: &'a str,
-    /// Its own; the receiver gives one to what has none.
+    /// Time of the event itself. `None` if the receiver assigns the time.
     time: Option<Timestamp>,
     id: Option<&'a str>,
 }
 
-/// The lines below several deliveries.
+/// Formats the summary that follows several deliveries.
 pub(crate) fn summary(answers: &[Answer], took: Duration) -> String {
     let mut counts = BTreeMap::<String, usize>::new();
     for answer in answers {
@@ -128,7 +129,7 @@ pub(crate) fn summary(answers: &[Answer], took: Duration) -> String {
         .collect();
     let mut latencies: Vec<_> = answers.iter().map(|answer| answer.latency).collect();
     latencies.sort_unstable();
-    // The nearest rank.
+    // Nearest-rank percentile.
     let percentile =
         |percent: usize| latencies.get((latencies.len() * percent).div_ceil(100).saturating_sub(1));
     let [p50, p99, max] = [50, 99, 100].map(|percent| {
@@ -149,7 +150,7 @@ fn milliseconds(duration: Duration) -> String {
     format!("{:.1} ms", duration.as_secs_f64() * 1e3)
 }
 
-/// A sentence for what was not answered 2xx, where there is any, that says what to do.
+/// Error message with advice, if a delivery was not answered with a 2xx status.
 pub(crate) fn failure(answers: &[Answer], target: &Target) -> Option<String> {
     let failed: Vec<_> = answers.iter().filter(|answer| !answer.is_taken()).collect();
     let (url, how_many) = (

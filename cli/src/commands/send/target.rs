@@ -1,13 +1,13 @@
-//! Where deliveries go, and by what they are let in.
+//! Target of the deliveries: its URL and the credential that it accepts.
 
 use crate::http::{Answer, Credential, Http, Request};
 use axum::http::Uri;
 use std::time::Duration;
 
-/// Longer than API Gateway waits for a function, and any provider for an answer.
+/// Longer than API Gateway waits for a function, and than any provider waits for a response.
 const TIMEOUT: Duration = Duration::from_secs(35);
 
-/// A receiver.
+/// Receiver of the deliveries.
 #[derive(Debug)]
 pub(crate) struct Target {
     url: String,
@@ -33,7 +33,7 @@ impl Target {
         })
     }
 
-    /// Without what it may bear of a secret.
+    /// URL without its query string, which may contain a secret.
     pub(crate) fn shown(&self) -> &str {
         self.url.split('?').next().unwrap_or_default()
     }

@@ -1,6 +1,7 @@
-//! Items that are too large for DynamoDB, made to fit.
+//! Compression of items that are too large for DynamoDB, and their chunks.
 //!
-//! `packed` is zlib (RFC 1950) over the length of `data` in eight bytes, little-endian, `data`, and `body`.
+//! `packed` is zlib (RFC 1950) over the length of `data` in eight bytes, little-endian, `data`, and
+//! `body`.
 
 use super::{Item, ItemError, Key, attribute, blob, key, take, take_bytes, text};
 use aws_sdk_dynamodb::types::AttributeValue;
@@ -8,14 +9,15 @@ use flate2::{Compression, read::ZlibDecoder, write::ZlibEncoder};
 use models::hash;
 use std::io::{Read, Write};
 
-/// The largest item that is put as it is. DynamoDB takes 409,600 bytes; the rest is for what [`super::stamp`] adds.
+/// Maximum size of an item that is put uncompressed. DynamoDB accepts 409,600 bytes; the rest is
+/// for the attributes that [`super::stamp`] adds.
 ///
 /// Source: <https://docs.aws.amazon.com/amazondynamodb/latest/developerguide/Constraints.html>
 pub const MAX_ITEM_BYTES: usize = 400_000;
-/// The most of `packed` that one item bears, whether whole or a part.
+/// Maximum size of `packed` in one item, which is a record or a chunk.
 pub const MAX_PART_BYTES: usize = 380_000;
 
-/// The size of an item as DynamoDB counts it: names and values, in bytes.
+/// Returns the size of an item as DynamoDB counts it: names and values, in bytes.
 #[must_use]
 pub fn size(item: &Item) -> usize {
     let value = |value: &AttributeValue| match value {
@@ -26,7 +28,7 @@ pub fn size(item: &Item) -> usize {
     item.iter().map(|(name, it)| name.len() + value(it)).sum()
 }
 
-/// The item, or what stands for it: its parts first.
+/// Makes an item fit: returns it as it is, compressed, or after its chunks.
 pub(super) fn fit(mut item: Item) -> Vec<Item> {
     if size(&item) <= MAX_ITEM_BYTES {
         return vec![item];
@@ -58,29 +60,30 @@ fn part(key: Key, bytes: &[u8], never_expires: bool) -> Item {
     text(&mut item, "sk", key.sk);
     text(&mut item, "kind", PART.to_owned());
     if never_expires {
-        // As the quarantined delivery that it belongs to.
+        // Like the quarantined delivery that the chunk belongs to.
         text(&mut item, "stays", "quarantine".to_owned());
     }
     blob(&mut item, "packed", bytes.to_vec());
     item
 }
 
-/// The `kind` of a part. No other item has it.
+/// The `kind` of a chunk. No other item has it.
 const PART: &str = "chunk";
 
-/// Whether an item is a part of another one. Its `kind` decides, and not its key: a sender chooses subjects, and with
-/// them partitions.
+/// Whether an item is a chunk of another one. That depends on its `kind` and not on its key: a
+/// sender chooses subjects, and with them partition keys.
 #[must_use]
 pub fn is_part(item: &Item) -> bool {
     attribute(item, "kind") == Some(PART)
 }
 
-/// The partition of all parts of all items of a partition.
+/// Returns the partition key of all chunks of all items in a partition.
 fn parts_pk(pk: &str) -> String {
     format!("{pk}#chunks")
 }
 
-/// The key of one part of an item. Neither a hash nor a number contains `#`, so each key of a part has one owner.
+/// Returns the key of one chunk of an item. Neither a hash nor a number contains `#`, so each
+/// chunk's key has one owner.
 fn part_key(owner: &Key, hash: &str, number: usize) -> Key {
     Key {
         pk: parts_pk(&owner.pk),
@@ -88,7 +91,8 @@ fn part_key(owner: &Key, hash: &str, number: usize) -> Key {
     }
 }
 
-/// The partition of all parts that any writer put for the item of a key, and how their sort keys begin.
+/// Returns the partition key of all chunks that any writer put for an item, and the prefix of their
+/// sort keys.
 #[must_use]
 pub fn parts_of(owner: &Key) -> Key {
     Key {
@@ -97,7 +101,7 @@ pub fn parts_of(owner: &Key) -> Key {
     }
 }
 
-/// Whether the key of a part names the item of another key as its owner.
+/// Whether the key of a chunk belongs to the item with the key `owner`.
 #[must_use]
 pub fn is_owned_by(part: &Key, owner: &Key) -> bool {
     let mut from_the_end = part.sk.rsplitn(3, '#');
@@ -111,7 +115,7 @@ pub fn is_owned_by(part: &Key, owner: &Key) -> bool {
     part.pk == parts_pk(&owner.pk) && sk == owner.sk
 }
 
-/// The keys of an item's parts, in their order; none of one that is whole.
+/// Returns the keys of an item's chunks, in order. Empty for an item without chunks.
 #[must_use]
 pub fn part_keys(item: &Item) -> Vec<Key> {
     let hash = attribute(item, "packedhash").unwrap_or_default();
@@ -138,10 +142,11 @@ fn pack(item: &mut Item) -> Vec<u8> {
     zlib.finish().unwrap_or_default()
 }
 
-/// Puts `data` and `body` back into an item, from `packed` or from the `packed` of its parts, in their order.
+/// Restores `data` and `body` of an item, from its own `packed` or from the `packed` of its chunks,
+/// in order.
 ///
 /// # Errors
-/// [`ItemError::Attribute`]: they are not what the item says, or not all of them.
+/// [`ItemError::Attribute`]: the chunks are incomplete, or do not match the item.
 pub fn unpack(item: &mut Item, parts: Vec<Item>) -> Result<(), ItemError> {
     const BROKEN: ItemError = ItemError::Attribute("packed");
     if !item.contains_key("packed") && !item.contains_key("parts") {
@@ -183,7 +188,7 @@ mod tests {
     };
     use serde_json::json;
 
-    /// Bytes that zlib makes no smaller.
+    /// Bytes that zlib cannot compress.
     fn noise(bytes: usize) -> Vec<u8> {
         let mut state = 1_u64;
         let mut next = || {
@@ -287,7 +292,7 @@ mod tests {
         assert!(!is_owned_by(&head, &head));
     }
 
-    /// The limits of DynamoDB for `pk` and `sk`, in bytes.
+    /// DynamoDB's limits for `pk` and `sk`, in bytes.
     ///
     /// Source: <https://docs.aws.amazon.com/amazondynamodb/latest/developerguide/Constraints.html>
     const MAX_PK_BYTES: usize = 2_048;

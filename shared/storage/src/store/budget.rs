@@ -3,7 +3,7 @@
 use crate::budget::PAUSE;
 use std::time::Duration;
 
-/// What is left of the time for the stores. What computing takes is not part of it.
+/// The rest of the time for the stores. CPU time between the calls does not count.
 #[derive(Debug)]
 pub(super) struct Budget {
     table: Duration,
@@ -12,7 +12,7 @@ pub(super) struct Budget {
 }
 
 impl Budget {
-    /// A share for each store.
+    /// Creates a budget of `share` for each store.
     pub(super) fn new(share: Duration, has_spool: bool) -> Self {
         let fallback_queue = if has_spool { share } else { Duration::ZERO };
         Self {
@@ -40,7 +40,8 @@ impl Budget {
         self.total = self.total.saturating_sub(spent);
     }
 
-    /// Waits before both stores are asked again; says no, at once, where there would be no time left to ask one.
+    /// Waits before both stores are tried again. Returns `false` at once if no time would be left
+    /// for a call.
     pub(super) async fn pause(&mut self) -> bool {
         let shares = self.table + self.fallback_queue;
         if shares.is_zero() || self.total <= PAUSE {

@@ -1,42 +1,44 @@
-//! What is not kept yet of a delivery.
+//! The records of a delivery that are not stored yet.
 
 use crate::{Message, schema::Item};
 use std::sync::OnceLock;
 
-/// A record that is not kept yet.
+/// A record that is not stored yet.
 #[derive(Debug)]
 pub(super) struct Waiting {
-    /// The parts that the table does not have.
+    /// The chunks that are not in the table.
     pub(super) parts: Vec<Piece>,
-    /// The item itself, which comes after all of its parts.
+    /// The item itself. It is stored after all of its chunks.
     pub(super) head: Piece,
 }
 
-/// An item that the table does not have.
+/// An item that is not in the table.
 #[derive(Debug)]
 pub(super) struct Piece {
     pub(super) item: Item,
     message: OnceLock<Message>,
-    /// The spool has it. A record of which the spool has a part only may still be put into the table, and then whole.
+    /// Whether it is in the fallback queue. A record with only some of its chunks in the queue may
+    /// still be put into the table, and then with all of them.
     pub(super) is_spooled: bool,
 }
 
 impl Waiting {
-    /// A record of its items, the last one being the item itself.
+    /// Creates a record from its items. The last one is the item itself.
     pub(super) fn new(mut items: Vec<Item>) -> Option<Self> {
         let head = Piece::new(items.pop()?);
         let parts = items.into_iter().map(Piece::new).collect();
         Some(Self { parts, head })
     }
 
-    /// Makes the messages of all pieces.
+    /// Encodes the messages of all pieces.
     pub(super) fn encode(&self) {
         for piece in self.parts.iter().chain([&self.head]) {
             piece.message();
         }
     }
 
-    /// What is sent first: the parts that the spool does not have, or the item itself, where the table has all of its parts.
+    /// The first pieces to send: the chunks that are not in the fallback queue, or the item itself
+    /// if the table has all of its chunks.
     pub(super) fn before_its_head(&mut self) -> Vec<&mut Piece> {
         if self.parts.is_empty() {
             return vec![&mut self.head];
@@ -47,13 +49,14 @@ impl Waiting {
             .collect()
     }
 
-    /// What is sent then: the item itself, where the spool has all the parts that the table does not have.
+    /// The next piece to send: the item itself, once each of its chunks is in the table or in the
+    /// fallback queue.
     pub(super) fn head_after_its_parts(&mut self) -> Option<&mut Piece> {
         let is_ready = !self.parts.is_empty() && self.parts.iter().all(|part| part.is_spooled);
         is_ready.then_some(&mut self.head)
     }
 
-    /// Whether the spool has all that the table does not have.
+    /// Whether every piece that is not in the table is in the fallback queue.
     pub(super) fn is_spooled(&self) -> bool {
         self.head.is_spooled && self.parts.iter().all(|part| part.is_spooled)
     }
@@ -68,7 +71,7 @@ impl Piece {
         }
     }
 
-    /// Its message, made once.
+    /// The message of the piece. It is encoded once.
     pub(super) fn message(&self) -> &Message {
         self.message.get_or_init(|| Message::of(&self.item))
     }
