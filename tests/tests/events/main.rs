@@ -478,7 +478,7 @@ const WRONG: [(&str, i32, &str); 14] = [
     (
         "events",
         1,
-        "the stack hookkeeper cannot be asked: name another with --stack",
+        "the stack hookkeeper cannot be asked (Connection refused",
     ),
     ("events --local --table t", 2, "cannot be used with"),
     (
