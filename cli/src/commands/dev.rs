@@ -1,6 +1,6 @@
 //! `hookkeeper dev`: runs a local Hookkeeper until Ctrl-C.
 
-use crate::Failure;
+use crate::{Failure, signal::stop};
 use clap::Args;
 use hookkeeper::{
     dev::{Data, DynamoDb, Gateway, TABLE, User, check_ports},
@@ -54,8 +54,10 @@ impl Dev {
         check_ports(self.port, self.dynamodb_port).await?;
         let dynamodb = DynamoDb::start(&self.data, self.dynamodb_port, &template).await?;
         let gateway = Gateway::start(self.port, &user, &dynamodb.settings()).await?;
+        // Listen before the ready line is printed: a signal that follows it must end this in order.
+        let stopped = stop()?;
         self.print(&dynamodb, &gateway, &user);
-        tokio::signal::ctrl_c().await?;
+        stopped.await;
         eprintln!("\nStopping.");
         gateway.stop().await;
         dynamodb.stop().await;
