@@ -87,7 +87,8 @@ impl Memory {
             .map(|(name, value)| (name, value.into()))
             .collect();
         // Nothing here expires.
-        let condition = if schema::is_part(&item) {
+        let names_its_bytes = schema::is_part(&item) || schema::is_shared_body(&item);
+        let condition = if names_its_bytes {
             "attribute_not_exists(pk) OR attribute_exists(expires)"
         } else {
             "attribute_not_exists(pk)"
