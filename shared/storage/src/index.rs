@@ -5,7 +5,6 @@
 use crate::{
     Stored, Table, TableError,
     schema::{self, Item, Key, quarantine_pk},
-    table::OTHER_VERSION,
 };
 use aws_sdk_dynamodb::{operation::query::builders::QueryFluentBuilder, types::AttributeValue};
 use futures_util::{
@@ -80,14 +79,14 @@ impl IndexEntry {
     }
 
     fn of(item: &Item) -> Result<Self, TableError> {
-        let text = |name| schema::attribute(item, name).ok_or(OTHER_VERSION);
+        let text = |name| schema::attribute(item, name).ok_or(TableError::OtherVersion);
         Ok(Self {
             key: Key {
                 pk: text("pk")?.to_owned(),
                 sk: text("sk")?.to_owned(),
             },
             r#type: text("type")?.to_owned(),
-            kept: Timestamp::parse(text("kept")?).ok_or(OTHER_VERSION)?,
+            kept: Timestamp::parse(text("kept")?).ok_or(TableError::OtherVersion)?,
         })
     }
 }
@@ -364,7 +363,7 @@ mod tests {
             [5, 4, 3, 2, 1].map(Some)
         );
         for order in [Order::OldestFirst, Order::NewestFirst] {
-            let failing = vec![vec![Ok(7)], vec![Err(OTHER_VERSION)]];
+            let failing = vec![vec![Ok(7)], vec![Err(TableError::OtherVersion)]];
             assert_eq!(merged(failing, order).await, [None, Some(7)]);
         }
     }

@@ -7,7 +7,9 @@ use crate::{
 };
 use aws_sdk_dynamodb::{
     error::{ProvideErrorMetadata, SdkError},
-    operation::put_item::builders::PutItemFluentBuilder,
+    operation::{
+        get_item::builders::GetItemFluentBuilder, put_item::builders::PutItemFluentBuilder,
+    },
     types::AttributeValue,
 };
 use futures_util::{FutureExt, StreamExt, stream};
@@ -44,15 +46,10 @@ pub enum TableError {
     /// The item was written by another version of Hookkeeper, or by other software.
     #[error("the item was not written by this version of Hookkeeper")]
     OtherVersion,
-    /// The item exists and its chunks do not.
+    /// The item exists and its chunks do not. No writer stores an item without its chunks.
     #[error("the parts of an item are missing")]
     PartsMissing,
 }
-
-pub(crate) const OTHER_VERSION: TableError = TableError::OtherVersion;
-
-/// No writer stores an item without its chunks.
-const PARTS_MISSING: TableError = TableError::PartsMissing;
 
 impl TableError {
     /// One word for a log: AWS's error code, else the kind of failure.
@@ -169,7 +166,7 @@ impl Table {
         }
         match self.parts(&head).await? {
             Some(parts) => unpacked(head, parts).map(Some),
-            None => Err(PARTS_MISSING),
+            None => Err(TableError::PartsMissing),
         }
     }
 
@@ -256,26 +253,20 @@ impl Table {
     }
 
     async fn has_part(&self, key: Key) -> Result<bool, TableError> {
-        let get = self
-            .client
-            .get_item()
-            .table_name(&self.name)
-            .set_key(Some(schema::key_attributes(&key)));
-        let answer = get
-            .projection_expression("pk")
-            .consistent_read(true)
-            .send()
-            .await?;
-        Ok(answer.item.is_some())
+        let get = self.get_item(&key).projection_expression("pk");
+        Ok(get.send().await?.item.is_some())
     }
 
     pub(crate) async fn item(&self, key: &Key) -> Result<Option<Item>, TableError> {
-        let get = self
-            .client
+        Ok(self.get_item(key).send().await?.item)
+    }
+
+    fn get_item(&self, key: &Key) -> GetItemFluentBuilder {
+        self.client
             .get_item()
             .table_name(&self.name)
-            .set_key(Some(schema::key_attributes(key)));
-        Ok(get.consistent_read(true).send().await?.item)
+            .set_key(Some(schema::key_attributes(key)))
+            .consistent_read(true)
     }
 
     /// Reads all complete records, in no order. Scans the whole table, page by page.
@@ -334,7 +325,7 @@ impl Stored {
 /// Decodes the record of an item and its chunks.
 fn unpacked(mut head: Item, parts: Vec<Item>) -> Result<Stored, TableError> {
     let stored = schema::unpack(&mut head, parts).and_then(|()| Stored::of(head));
-    stored.map_err(|_| OTHER_VERSION)
+    stored.map_err(|_| TableError::OtherVersion)
 }
 
 fn is_expired(item: &Item) -> bool {
