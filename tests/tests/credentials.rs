@@ -94,7 +94,8 @@ fn label(provider: &str, shown: &Credential, list: &str) -> Option<String> {
     };
     Some(
         gate.unwrap()
-            .authenticate(&headers, &query, delivery)?
+            .check(&headers, &query)?
+            .authenticate(delivery)
             .label()
             .to_owned(),
     )

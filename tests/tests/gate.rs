@@ -37,7 +37,7 @@ fn label(gate: &Authenticator, authorization: Option<&str>, query: &str) -> Opti
         arrival,
         request_id: "id".to_owned(),
     };
-    let authenticated = gate.authenticate(&headers, query, delivery.clone())?;
+    let authenticated = gate.check(&headers, query)?.authenticate(delivery.clone());
     assert_eq!(*authenticated.delivery(), delivery);
     Some(authenticated.label().to_owned())
 }

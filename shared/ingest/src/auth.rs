@@ -1,5 +1,5 @@
-//! Authentication of deliveries. An unauthenticated delivery is never stored, and its response is
-//! never 2xx.
+//! Authentication of deliveries. A delivery without an accepted credential is never stored, and its
+//! response is 401.
 
 use base64::{Engine, alphabet, engine};
 use lambda_http::http::{HeaderMap, header::AUTHORIZATION};
@@ -9,8 +9,7 @@ use sha2::{Digest, Sha256};
 use std::env;
 use subtle::ConstantTimeEq;
 
-/// A delivery whose request has an accepted credential. Only [`Authenticator::authenticate`] and
-/// the receiver create one.
+/// A delivery whose request has an accepted credential. Only [`Pass::authenticate`] creates one.
 #[derive(Debug)]
 pub struct Authenticated {
     delivery: Delivery,
@@ -121,20 +120,10 @@ impl Authenticator {
         }
     }
 
-    /// Authenticates a delivery. Returns `None` if its request has no accepted credential.
+    /// Authenticates a request, before its body is decoded. Returns `None` if it has no accepted
+    /// credential.
     #[must_use]
-    pub fn authenticate(
-        &self,
-        headers: &HeaderMap,
-        query: &str,
-        delivery: Delivery,
-    ) -> Option<Authenticated> {
-        Some(self.check(headers, query)?.authenticate(delivery))
-    }
-
-    /// Authenticates a request before its body is decoded, to save that work for an unauthorized
-    /// one.
-    pub(crate) fn check(&self, headers: &HeaderMap, query: &str) -> Option<Pass> {
+    pub fn check(&self, headers: &HeaderMap, query: &str) -> Option<Pass> {
         let basic = basic_credentials(headers).and_then(|shown| matching(&self.basic, &shown));
         let label = basic
             .or_else(|| matching(&self.keys, url_key(query)?.as_bytes()))?
@@ -145,12 +134,14 @@ impl Authenticator {
 
 /// Proof that a request has an accepted credential. Only [`Authenticator::check`] creates one.
 #[derive(Debug)]
-pub(crate) struct Pass {
+pub struct Pass {
     label: String,
 }
 
 impl Pass {
-    pub(crate) fn authenticate(self, delivery: Delivery) -> Authenticated {
+    /// The delivery of the request that this is the proof for.
+    #[must_use]
+    pub fn authenticate(self, delivery: Delivery) -> Authenticated {
         Authenticated {
             delivery,
             label: self.label,

@@ -12,7 +12,7 @@ mod outcome;
 mod receiver;
 mod request;
 
-pub use auth::{Authenticated, Authenticator, CredentialsError};
+pub use auth::{Authenticated, Authenticator, CredentialsError, Pass};
 pub use lambda::run;
 pub use outcome::Verdict;
 pub use receiver::{Receiver, StartError};
