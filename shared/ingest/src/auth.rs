@@ -91,20 +91,20 @@ impl Authenticator {
         keys: &str,
     ) -> Result<Self, CredentialsError> {
         let [basic_list, key_list] = variables(provider);
-        let gate = Self {
+        let authenticator = Self {
             basic: parse(&basic_list, credentials)?,
             keys: parse(&key_list, keys)?,
         };
-        if provider.credentials == Credentials::Basic && !gate.keys.is_empty() {
+        if provider.credentials == Credentials::Basic && !authenticator.keys.is_empty() {
             return Err(CredentialsError::KeysNotAllowed(key_list));
         }
-        if gate.basic.is_empty() && gate.keys.is_empty() {
+        if authenticator.basic.is_empty() && authenticator.keys.is_empty() {
             return Err(CredentialsError::Nobody(match provider.credentials {
                 Credentials::Basic => basic_list,
                 Credentials::BasicOrKey => format!("{key_list} or {basic_list}"),
             }));
         }
-        Ok(gate)
+        Ok(authenticator)
     }
 
     /// Creates an authenticator that accepts one user name and password.

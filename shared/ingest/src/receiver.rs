@@ -22,7 +22,7 @@ use storage::{Client, Outcome, Settings, SettingsError, Store, budget::now};
 #[derive(Debug)]
 pub struct Receiver {
     provider: Provider,
-    gate: Authenticator,
+    authenticator: Authenticator,
     store: Store,
     is_silent: bool,
 }
@@ -41,10 +41,10 @@ pub enum StartError {
 impl Receiver {
     /// Creates a receiver.
     #[must_use]
-    pub fn new(provider: Provider, gate: Authenticator, store: Store) -> Self {
+    pub fn new(provider: Provider, authenticator: Authenticator, store: Store) -> Self {
         Self {
             provider,
-            gate,
+            authenticator,
             store,
             is_silent: false,
         }
@@ -117,7 +117,7 @@ impl Receiver {
         let request = request::open(event, self.provider.request_id_header);
         facts.bytes = request.body_length();
         facts.claims_to_be_the_provider = self.provider.is_named_by(&request.headers);
-        let Some(pass) = self.gate.check(&request.headers, &request.query) else {
+        let Some(pass) = self.authenticator.check(&request.headers, &request.query) else {
             return Verdict::Unauthorized;
         };
         let Decoded { delivery, garbled } = request.decode(&pass);

@@ -231,7 +231,7 @@ impl Store {
     /// time. As in the table, an item comes after all of its chunks. Otherwise the drain would wait
     /// for chunks of an abandoned delivery that never arrive.
     async fn send(&self, left: &mut Vec<Waiting>, budget: &mut Budget, outcome: &mut Outcome) {
-        let limit = budget.for_the_spool();
+        let limit = budget.for_the_queue();
         let Some(fallback_queue) = self.fallback_queue.as_ref().filter(|_| !limit.is_zero()) else {
             return;
         };
@@ -245,9 +245,9 @@ impl Store {
             .filter_map(Waiting::head_after_its_parts)
             .collect();
         send_pieces(fallback_queue, heads, started + limit, outcome).await;
-        budget.spend_on_the_spool(started.elapsed());
+        budget.spend_on_the_queue(started.elapsed());
         let before = left.len();
-        left.retain(|waiting| !waiting.is_spooled());
+        left.retain(|waiting| !waiting.is_queued());
         outcome.queued += before - left.len();
     }
 }
@@ -261,7 +261,7 @@ async fn send_pieces(
     let messages: Vec<_> = pieces.iter().map(|piece| piece.message().clone()).collect();
     let sent = fallback_queue.send(&messages, deadline).await;
     for (piece, is_taken) in pieces.into_iter().zip(sent.taken) {
-        piece.is_spooled |= is_taken;
+        piece.is_queued |= is_taken;
     }
     if let Some(failure) = sent.failure {
         outcome.queue_failed(failure);

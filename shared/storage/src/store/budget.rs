@@ -13,8 +13,8 @@ pub(super) struct Budget {
 
 impl Budget {
     /// Creates a budget of `share` for each store.
-    pub(super) fn new(share: Duration, has_spool: bool) -> Self {
-        let fallback_queue = if has_spool { share } else { Duration::ZERO };
+    pub(super) fn new(share: Duration, has_queue: bool) -> Self {
+        let fallback_queue = if has_queue { share } else { Duration::ZERO };
         Self {
             table: share,
             fallback_queue,
@@ -26,7 +26,7 @@ impl Budget {
         self.table.min(self.total)
     }
 
-    pub(super) fn for_the_spool(&self) -> Duration {
+    pub(super) fn for_the_queue(&self) -> Duration {
         self.fallback_queue.min(self.total)
     }
 
@@ -35,7 +35,7 @@ impl Budget {
         self.total = self.total.saturating_sub(spent);
     }
 
-    pub(super) fn spend_on_the_spool(&mut self, spent: Duration) {
+    pub(super) fn spend_on_the_queue(&mut self, spent: Duration) {
         self.fallback_queue = self.fallback_queue.saturating_sub(spent);
         self.total = self.total.saturating_sub(spent);
     }

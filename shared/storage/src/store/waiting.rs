@@ -19,7 +19,7 @@ pub(super) struct Piece {
     message: OnceLock<Message>,
     /// Whether it is in the fallback queue. A record with only some of its chunks in the queue may
     /// still be put into the table, and then with all of them.
-    pub(super) is_spooled: bool,
+    pub(super) is_queued: bool,
 }
 
 impl Waiting {
@@ -45,20 +45,20 @@ impl Waiting {
         }
         self.parts
             .iter_mut()
-            .filter(|part| !part.is_spooled)
+            .filter(|part| !part.is_queued)
             .collect()
     }
 
     /// The next piece to send: the item itself, once each of its chunks is in the table or in the
     /// fallback queue.
     pub(super) fn head_after_its_parts(&mut self) -> Option<&mut Piece> {
-        let is_ready = !self.parts.is_empty() && self.parts.iter().all(|part| part.is_spooled);
+        let is_ready = !self.parts.is_empty() && self.parts.iter().all(|part| part.is_queued);
         is_ready.then_some(&mut self.head)
     }
 
     /// Whether every piece that is not in the table is in the fallback queue.
-    pub(super) fn is_spooled(&self) -> bool {
-        self.head.is_spooled && self.parts.iter().all(|part| part.is_spooled)
+    pub(super) fn is_queued(&self) -> bool {
+        self.head.is_queued && self.parts.iter().all(|part| part.is_queued)
     }
 }
 
@@ -67,7 +67,7 @@ impl Piece {
         Self {
             item,
             message: OnceLock::new(),
-            is_spooled: false,
+            is_queued: false,
         }
     }
 
