@@ -5,8 +5,8 @@ use aws_smithy_runtime_api::client::{
     runtime_components::RuntimeComponents,
 };
 use models::{
-    Body, MAX_EVENTS, MAX_SOURCE_BYTES, MAX_SUBJECT_BYTES, MAX_TYPE_BYTES, Origin, ParseError,
-    Record, Timestamp, json,
+    MAX_EVENTS, MAX_SOURCE_BYTES, MAX_SUBJECT_BYTES, MAX_TYPE_BYTES, Origin, ParseError, Record,
+    Timestamp, json,
 };
 use providers::Provider;
 use std::{
@@ -19,6 +19,7 @@ use storage::{
     schema::{MAX_PART_BYTES, encode, expiry},
 };
 use testkit::{
+    kept,
     proxy::Fault,
     request::{Request, event},
     runtime_api::{Function, binary},
@@ -60,23 +61,7 @@ fn with_text(provider: &str, text: &str) -> String {
 
 /// The exact bytes of the delivery of a record.
 fn bytes(record: &Record) -> Vec<u8> {
-    match record {
-        Record::Event {
-            event,
-            body: Body::Data,
-            ..
-        } => event.data.get().into(),
-        Record::Event {
-            body: Body::Here(bytes),
-            ..
-        }
-        | Record::Body { bytes, .. }
-        | Record::Quarantined { bytes, .. } => bytes.clone(),
-        Record::Event {
-            body: Body::Shared(_),
-            ..
-        } => panic!("it came with others"),
-    }
+    kept::bytes(record).expect("it came alone")
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

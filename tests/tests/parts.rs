@@ -2,13 +2,14 @@
 //! bytes, and are removed with it.
 
 use aws_sdk_dynamodb::types::AttributeValue;
-use models::{Body, Delivery, Event, ParseError, Record, Timestamp};
+use models::{Delivery, Event, ParseError, Record, Timestamp};
 use std::collections::BTreeSet;
 use storage::{
     Client, Key, Settings, Table,
     schema::{Item, encode, stamp},
 };
 use testkit::{
+    kept,
     proxy::{Fault, Proxy},
     request::event,
     site::{ARRIVAL, Site, altered, records},
@@ -52,23 +53,7 @@ fn large_quarantined(body: &str) -> Record {
 }
 
 fn bytes(record: &Record) -> Vec<u8> {
-    match record {
-        Record::Event {
-            event,
-            body: Body::Data,
-            ..
-        } => event.data.get().into(),
-        Record::Event {
-            body: Body::Here(bytes),
-            ..
-        }
-        | Record::Body { bytes, .. }
-        | Record::Quarantined { bytes, .. } => bytes.clone(),
-        Record::Event {
-            body: Body::Shared(_),
-            ..
-        } => panic!("it came with others"),
-    }
+    kept::bytes(record).expect("it came alone")
 }
 
 /// All items of the table, as they are stored.

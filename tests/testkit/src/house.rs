@@ -1,6 +1,6 @@
 //! Receiver of one provider with a new table, and access to the stored records.
 
-use crate::request::accepted;
+use crate::{kept, request::accepted};
 use hookkeeper::{
     dev::{CREDENTIAL, Data, DynamoDb},
     template::TEMPLATE,
@@ -144,20 +144,10 @@ pub fn bytes(records: &[Stored]) -> Vec<Vec<u8>> {
     };
     let of_one = |stored: &Stored| match &stored.record {
         Record::Event {
-            event,
-            body: Body::Data,
-            ..
-        } => event.data.get().as_bytes().to_vec(),
-        Record::Event {
-            body: Body::Here(bytes),
-            ..
-        }
-        | Record::Body { bytes, .. }
-        | Record::Quarantined { bytes, .. } => bytes.clone(),
-        Record::Event {
             body: Body::Shared(delivery),
             ..
         } => shared(delivery).expect("the body of the delivery"),
+        record => kept::bytes(record).expect("a record with its own body"),
     };
     records.iter().map(of_one).collect()
 }

@@ -11,25 +11,37 @@ pub async fn bodies(table: &Table) -> Vec<Vec<u8>> {
             .iter()
             .any(|it| matches!(it, Record::Body { delivery, .. } if delivery == name))
     };
-    let body = |record: &Record| match record {
+    for record in &records {
+        if let Record::Event {
+            body: Body::Shared(delivery),
+            ..
+        } = record
+        {
+            assert!(shared(delivery), "an event's body is not there");
+        }
+    }
+    records.iter().filter_map(bytes).collect()
+}
+
+/// The exact body of the delivery of a record. `None` for an event that shares its body with others:
+/// another record has it.
+#[must_use]
+pub fn bytes(record: &Record) -> Option<Vec<u8>> {
+    match record {
         Record::Event {
             event,
             body: Body::Data,
             ..
         } => Some(event.data.get().as_bytes().to_vec()),
         Record::Event {
-            body: Body::Shared(delivery),
+            body: Body::Shared(_),
             ..
-        } => {
-            assert!(shared(delivery), "an event's body is not there");
-            None
-        }
+        } => None,
         Record::Event {
             body: Body::Here(bytes),
             ..
         }
         | Record::Body { bytes, .. }
         | Record::Quarantined { bytes, .. } => Some(bytes.clone()),
-    };
-    records.iter().filter_map(body).collect()
+    }
 }
