@@ -31,6 +31,7 @@ use testkit::{
     house::KEY,
     request::{Request, accepted},
     runtime_api::{Environment, Function, binary},
+    site::client,
     workspace,
 };
 
@@ -53,19 +54,10 @@ impl Observed {
         if takes_keys {
             environment = environment.with(&format!("{prefix}_KEYS"), accepted("url", KEY));
         }
-        let config = aws_sdk_dynamodb::Config::builder()
-            .behavior_version_latest()
-            .region(aws_sdk_dynamodb::config::Region::from_static("us-east-1"))
-            .credentials_provider(aws_sdk_dynamodb::config::Credentials::new(
-                "local", "local", None, None, "local",
-            ))
-            .http_client(storage::network(1))
-            .endpoint_url(dynamodb.endpoint())
-            .build();
         let function = Function::spawn(binary(name), &environment).await;
         Self {
             function,
-            client: Client::from_conf(config),
+            client: client(&dynamodb.endpoint()),
             lines: 0,
             _dynamodb: dynamodb,
         }

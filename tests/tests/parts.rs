@@ -71,16 +71,6 @@ async fn items(site: &Site) -> Vec<Item> {
         .unwrap()
 }
 
-async fn put(site: &Site, item: Item) {
-    site.client()
-        .put_item()
-        .table_name(hookkeeper::dev::TABLE)
-        .set_item(Some(item))
-        .send()
-        .await
-        .unwrap();
-}
-
 async fn delete(site: &Site, item: &Item) {
     let delete = site
         .client()
@@ -208,7 +198,7 @@ async fn chunks_of_a_failed_attempt_live_as_long_as_the_record_of_the_retry() {
                 Timestamp::parse(ARRIVAL).unwrap(),
                 of_the_attempt,
             );
-            put(&site, part).await;
+            site.put_item(part).await;
         }
         site.put(std::slice::from_ref(&record), of_the_retry).await;
         expire(&site, EARLY).await;

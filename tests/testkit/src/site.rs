@@ -2,13 +2,13 @@
 
 use crate::dev::hookkeeper;
 use hookkeeper::{
-    dev::{Data, DynamoDb},
+    dev::{Data, DynamoDb, TABLE},
     template::TEMPLATE,
 };
 use models::{Delivery, Event, Record, Timestamp};
 use providers::Provider;
 use std::process::{Command, Output};
-use storage::{Client, Key, Stored, Table};
+use storage::{Client, Key, Stored, Table, schema::Item};
 use tokio::task::block_in_place;
 
 /// Table in memory, which is deleted on drop.
@@ -42,18 +42,16 @@ impl Site {
         self.dynamodb.endpoint()
     }
 
-    /// A client of it.
+    /// A client of its DynamoDB.
     #[must_use]
     pub fn client(&self) -> aws_sdk_dynamodb::Client {
-        let config = aws_sdk_dynamodb::Config::builder()
-            .behavior_version_latest()
-            .region(aws_sdk_dynamodb::config::Region::from_static("us-east-1"))
-            .credentials_provider(aws_sdk_dynamodb::config::Credentials::new(
-                "local", "local", None, None, "local",
-            ))
-            .http_client(storage::network(1))
-            .endpoint_url(self.dynamodb.endpoint());
-        aws_sdk_dynamodb::Client::from_conf(config.build())
+        client(&self.dynamodb.endpoint())
+    }
+
+    /// Puts an item as it is, in the place of what has its key.
+    pub async fn put_item(&self, item: Item) {
+        let put = self.client().put_item().table_name(TABLE);
+        put.set_item(Some(item)).send().await.unwrap();
     }
 
     /// Puts records, with an expiry time or without one.
@@ -142,4 +140,18 @@ pub fn altered(record: &Record, alter: impl FnOnce(&mut Event)) -> Record {
     };
     alter(event);
     record
+}
+
+/// A client of a DynamoDB on this machine, past the product's own code.
+#[must_use]
+pub fn client(endpoint: &str) -> aws_sdk_dynamodb::Client {
+    let config = aws_sdk_dynamodb::Config::builder()
+        .behavior_version_latest()
+        .region(aws_sdk_dynamodb::config::Region::from_static("us-east-1"))
+        .credentials_provider(aws_sdk_dynamodb::config::Credentials::new(
+            "local", "local", None, None, "local",
+        ))
+        .http_client(storage::network(1))
+        .endpoint_url(endpoint);
+    aws_sdk_dynamodb::Client::from_conf(config.build())
 }

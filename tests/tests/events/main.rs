@@ -318,14 +318,7 @@ async fn put_late(site: &Site, record: &Record, ago: Duration) {
     let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap();
     let mut item = schema::encode(record.clone()).pop().unwrap();
     schema::stamp(&mut item, Timestamp::from_unix(now - ago), None);
-    let client = site.client();
-    client
-        .put_item()
-        .table_name(hookkeeper::dev::TABLE)
-        .set_item(Some(item))
-        .send()
-        .await
-        .unwrap();
+    site.put_item(item).await;
 }
 
 /// A process that is killed when this is dropped.
@@ -449,8 +442,7 @@ async fn an_item_of_another_version_is_reported() {
         ("kept", &now.to_string()),
     ];
     let item = item.map(|(name, value)| (name.to_owned(), text(value)));
-    let put = site.client().put_item().table_name(hookkeeper::dev::TABLE);
-    put.set_item(Some(item.into())).send().await.unwrap();
+    site.put_item(item.into()).await;
     let (code, error) = site.fail(&["events"]);
     assert_eq!(
         (code, &*error),
