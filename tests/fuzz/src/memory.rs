@@ -3,17 +3,12 @@
 
 use crate::reading::fits;
 use aws_sdk_dynamodb::{
-    config::{
-        HttpClient, RuntimeComponents, SharedHttpClient,
-        http::{HttpRequest, HttpResponse},
-    },
+    config::http::{HttpRequest, HttpResponse},
     primitives::Blob,
     types::AttributeValue,
 };
 use aws_smithy_runtime_api::{
-    client::http::{
-        HttpConnector, HttpConnectorFuture, HttpConnectorSettings, SharedHttpConnector,
-    },
+    client::http::{HttpConnector, HttpConnectorFuture, SharedHttpConnector, http_client_fn},
     http::StatusCode,
 };
 use base64::{Engine, engine::general_purpose::STANDARD};
@@ -36,7 +31,8 @@ impl Memory {
     /// A store with this table, without a fallback queue.
     #[must_use]
     pub fn store(&self) -> Store {
-        let client = Client::over(SharedHttpClient::new(self.clone()));
+        let connector = SharedHttpConnector::new(self.clone());
+        let client = Client::over(http_client_fn(move |_, _| connector.clone()));
         Store::new(
             &client,
             &Settings::local("fuzz", "http://table.invalid".to_owned()),
@@ -158,15 +154,5 @@ impl HttpConnector for Memory {
         };
         let status = StatusCode::try_from(status).expect("a status");
         HttpConnectorFuture::ready(Ok(HttpResponse::new(status, body.into())))
-    }
-}
-
-impl HttpClient for Memory {
-    fn http_connector(
-        &self,
-        _: &HttpConnectorSettings,
-        _: &RuntimeComponents,
-    ) -> SharedHttpConnector {
-        SharedHttpConnector::new(self.clone())
     }
 }

@@ -120,14 +120,7 @@ impl Dev {
     /// Ctrl-C, and how it ended. The rest of what it printed is one JSON line for each delivery.
     #[must_use]
     pub fn interrupt(mut self) -> (ExitStatus, usize) {
-        let pid = self.process.id().to_string();
-        assert!(
-            Command::new("kill")
-                .args(["-INT", &pid])
-                .status()
-                .unwrap()
-                .success()
-        );
+        send_signal(&self.process, "-INT");
         let mut rest = String::new();
         self.stdout.read_to_string(&mut rest).unwrap();
         let lines = rest.lines().filter(|line| !line.is_empty());
@@ -146,4 +139,11 @@ impl Drop for Dev {
         self.process.kill().ok();
         self.process.wait().ok();
     }
+}
+
+/// Sends a signal, like `-INT`, to a process.
+pub fn send_signal(process: &Child, signal: &str) {
+    let pid = process.id().to_string();
+    let status = Command::new("kill").args([signal, &pid]).status().unwrap();
+    assert!(status.success(), "kill {signal}: {status}");
 }

@@ -5,12 +5,11 @@
 use aws_smithy_runtime_api::{
     client::{
         http::{
-            HttpClient, HttpConnector, HttpConnectorFuture, HttpConnectorSettings,
-            SharedHttpClient, SharedHttpConnector,
+            HttpConnector, HttpConnectorFuture, SharedHttpClient, SharedHttpConnector,
+            http_client_fn,
         },
         orchestrator::{HttpRequest, HttpResponse},
         result::ConnectorError,
-        runtime_components::RuntimeComponents,
     },
     http::StatusCode,
 };
@@ -124,28 +123,24 @@ impl Stores {
         let mut settings = settings();
         settings.fallback_queue = Some("http://127.0.0.1:1/0/spool".to_owned());
         settings.sqs_endpoint = Some("http://127.0.0.1:1".to_owned());
-        Store::new(
-            &Client::over(SharedHttpClient::new(self.clone())),
-            &settings,
-        )
+        Store::new(&Client::over(self.http()), &settings)
     }
 
     /// A receiver's store that has no queue.
     #[must_use]
     pub fn store_without_queue(&self) -> Store {
-        Store::new(
-            &Client::over(SharedHttpClient::new(self.clone())),
-            &settings(),
-        )
+        Store::new(&Client::over(self.http()), &settings())
     }
 
     /// The drain's table.
     #[must_use]
     pub fn table(&self) -> Table {
-        Table::new(
-            &Client::background_over(SharedHttpClient::new(self.clone())),
-            &settings(),
-        )
+        Table::new(&Client::background_over(self.http()), &settings())
+    }
+
+    fn http(&self) -> SharedHttpClient {
+        let connector = SharedHttpConnector::new(self.clone());
+        http_client_fn(move |_, _| connector.clone())
     }
 
     fn called(&self, request: &HttpRequest) -> Call {
@@ -237,16 +232,6 @@ impl fmt::Debug for Stores {
 impl HttpConnector for Stores {
     fn call(&self, request: HttpRequest) -> HttpConnectorFuture {
         HttpConnectorFuture::new(self.clone().answer(request))
-    }
-}
-
-impl HttpClient for Stores {
-    fn http_connector(
-        &self,
-        _: &HttpConnectorSettings,
-        _: &RuntimeComponents,
-    ) -> SharedHttpConnector {
-        SharedHttpConnector::new(self.clone())
     }
 }
 

@@ -9,6 +9,7 @@ use std::{
     time::Duration,
 };
 use testkit::{
+    dev::send_signal,
     proxy::{Fault, Proxy},
     request::event,
     runtime_api::binary,
@@ -203,13 +204,7 @@ async fn an_interrupted_export_leaves_no_file() {
         while names(folder.path()).is_empty() {
             sleep(Duration::from_millis(10)).await;
         }
-        assert!(
-            Command::new("kill")
-                .args([signal, &process.0.id().to_string()])
-                .status()
-                .unwrap()
-                .success()
-        );
+        send_signal(&process.0, signal);
         assert_eq!(wait(&mut process).code(), Some(1), "{signal}");
         assert!(
             names(folder.path()).is_empty(),

@@ -2,11 +2,11 @@
 
 use super::{Killed, PATIENCE, lines_of};
 use std::{
-    process::{Command, Stdio},
+    process::Stdio,
     time::{Duration, Instant},
 };
 use testkit::{
-    dev::hookkeeper,
+    dev::{hookkeeper, send_signal},
     proxy::{Fault, Proxy},
     site::Site,
 };
@@ -41,14 +41,7 @@ async fn ends_by(signal: &str, fault: Fault) {
     while proxy.requests() == passed {
         sleep(Duration::from_millis(10)).await;
     }
-    let pid = process.0.id().to_string();
-    assert!(
-        Command::new("kill")
-            .args([signal, &pid])
-            .status()
-            .unwrap()
-            .success()
-    );
+    send_signal(&process.0, signal);
     let signalled = Instant::now();
     let status = loop {
         match process.0.try_wait().unwrap() {

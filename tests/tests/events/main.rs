@@ -17,14 +17,14 @@ use std::{
     fs,
     io::{BufRead, BufReader, Read},
     net::TcpListener,
-    process::{Child, Command, ExitStatus, Stdio},
+    process::{Child, ExitStatus, Stdio},
     sync::mpsc::{self, Receiver},
     thread,
     time::{Duration, Instant, SystemTime, UNIX_EPOCH},
 };
 use storage::{Key, schema};
 use testkit::{
-    dev::hookkeeper,
+    dev::{hookkeeper, send_signal},
     request::event,
     site::{Site, altered, records},
 };
@@ -398,14 +398,7 @@ async fn a_follower_prints_each_event_exactly_once() {
             "once, and in order"
         );
     }
-    let pid = process.0.id().to_string();
-    assert!(
-        Command::new("kill")
-            .args(["-INT", &pid])
-            .status()
-            .unwrap()
-            .success()
-    );
+    send_signal(&process.0, "-INT");
     assert!(wait(&mut process).success());
 }
 

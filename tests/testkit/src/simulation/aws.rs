@@ -7,12 +7,11 @@ use super::{dynamodb::Table, sqs::Queue, world::World};
 use aws_smithy_runtime_api::{
     client::{
         http::{
-            HttpClient, HttpConnector, HttpConnectorFuture, HttpConnectorSettings,
-            SharedHttpClient, SharedHttpConnector,
+            HttpConnector, HttpConnectorFuture, SharedHttpClient, SharedHttpConnector,
+            http_client_fn,
         },
         orchestrator::{HttpRequest, HttpResponse},
         result::ConnectorError,
-        runtime_components::RuntimeComponents,
     },
     http::StatusCode,
 };
@@ -160,7 +159,8 @@ impl Connections {
     }
 
     pub(crate) fn client(&self) -> SharedHttpClient {
-        SharedHttpClient::new(self.clone())
+        let connector = SharedHttpConnector::new(self.clone());
+        http_client_fn(move |_, _| connector.clone())
     }
 
     fn is_dead(&self, service: Service) -> bool {
@@ -178,15 +178,5 @@ impl HttpConnector for Connections {
             return HttpConnectorFuture::new(pending());
         }
         HttpConnectorFuture::new(self.aws.clone().call(call))
-    }
-}
-
-impl HttpClient for Connections {
-    fn http_connector(
-        &self,
-        _: &HttpConnectorSettings,
-        _: &RuntimeComponents,
-    ) -> SharedHttpConnector {
-        SharedHttpConnector::new(self.clone())
     }
 }
