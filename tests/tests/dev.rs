@@ -217,18 +217,7 @@ fn a_custom_credential_replaces_the_default_one() {
 
 #[test]
 fn a_custom_credential_is_read_from_the_environment_too() {
-    let output = |user: &str| {
-        let arguments = [
-            "dev",
-            "--port",
-            "0",
-            "--dynamodb-port",
-            "0",
-            "--data",
-            "memory",
-        ];
-        refused(hookkeeper(&arguments).env("HOOKKEEPER_USER", user), 1)
-    };
+    let output = |user: &str| refused(dev("memory").env("HOOKKEEPER_USER", user), 1);
     for user in ["ada", ":password", "ada:"] {
         let said = output(user);
         assert!(
@@ -239,6 +228,11 @@ fn a_custom_credential_is_read_from_the_environment_too() {
     }
     let by_option = hookkeeper(&["dev", "--user", "ada"]).output().unwrap();
     assert_eq!(by_option.status.code(), Some(2), "{by_option:?}");
+}
+
+/// `hookkeeper dev` on free ports, with its data in a folder or in memory.
+fn dev(data: &str) -> Command {
+    hookkeeper(&["dev", "--port", "0", "--dynamodb-port", "0", "--data", data])
 }
 
 /// The standard error of a command that must end by itself.
@@ -295,16 +289,7 @@ fn a_data_folder_is_used_by_one_process_at_a_time() {
     let folder = tempfile::tempdir().unwrap();
     let data = folder.path().join("dev").to_string_lossy().into_owned();
     let first = Dev::start(&data);
-    let arguments = [
-        "dev",
-        "--port",
-        "0",
-        "--dynamodb-port",
-        "0",
-        "--data",
-        &data,
-    ];
-    let said = refused(&mut hookkeeper(&arguments), 1);
+    let said = refused(&mut dev(&data), 1);
     assert_eq!(
         said,
         format!(
@@ -330,16 +315,7 @@ fn damaged_data_is_reported_with_advice() {
         pages_overwritten,
     ] {
         fs::write(&file, damaged).unwrap();
-        let arguments = [
-            "dev",
-            "--port",
-            "0",
-            "--dynamodb-port",
-            "0",
-            "--data",
-            &data,
-        ];
-        let said = refused(&mut hookkeeper(&arguments), 1);
+        let said = refused(&mut dev(&data), 1);
         let file = file.display();
         let advice = "delete that file, or choose another folder with --data";
         assert_eq!(
