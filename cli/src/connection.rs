@@ -64,7 +64,7 @@ enum Unconfigured {
     )]
     Profile(String),
     #[error("the AWS configuration cannot be read ({0}): mend it")]
-    ParseError(String),
+    Unreadable(String),
     #[error("no AWS region is set: give --region, or set AWS_REGION")]
     Region,
     #[error("no AWS credentials were found: run `aws sso login`, or set AWS_PROFILE or --profile")]
@@ -102,7 +102,7 @@ impl Aws {
             return Ok(());
         };
         let profiles = profile::load(&Fs::real(), &Env::real(), &Default::default(), None).await;
-        let profiles = profiles.map_err(|error| Unconfigured::ParseError(innermost(&error)))?;
+        let profiles = profiles.map_err(|error| Unconfigured::Unreadable(innermost(&error)))?;
         match profiles.get_profile(&name) {
             Some(_) => Ok(()),
             None => Err(Unconfigured::Profile(name)),

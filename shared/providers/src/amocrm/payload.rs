@@ -4,8 +4,8 @@
 //! Sources: <https://www.amocrm.ru/developers/content/crm_platform/webhooks-format>,
 //! <https://developers.kommo.com/docs/webhooks-general>, <https://developers.kommo.com/docs/webhooks-dp>
 
-use super::AMOCRM;
 use super::{
+    AMOCRM,
     form::{self, Decoded, Form},
     vocabulary,
 };

@@ -4,8 +4,10 @@
 //! Sources: <https://support.closer.app/guide/getting-deeper/push-out-data-with-webhooks>,
 //! <https://support.closer.app/guide/upcoming-features-drafts/xbusiness-events-structure-json-draft>
 
-use super::CLOSER;
-use super::wire::{BusinessEvent, Webhook};
+use super::{
+    CLOSER,
+    wire::{BusinessEvent, Webhook},
+};
 use models::{Delivery, Event, EventDraft, Identity, OwnTime, ParseError, json};
 use serde_json::value::RawValue;
 

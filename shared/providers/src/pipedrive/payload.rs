@@ -4,8 +4,10 @@
 //! <https://pipedrive.readme.io/docs/guide-for-webhooks-v2>,
 //! <https://pipedrive.readme.io/docs/webhooks-v2-migration-guide>
 
-use super::PIPEDRIVE;
-use super::wire::{Meta, Webhook};
+use super::{
+    PIPEDRIVE,
+    wire::{Meta, Webhook},
+};
 use models::{Delivery, Event, EventDraft, Identity, OwnTime, ParseError, json};
 use serde_json::value::RawValue;
 

@@ -86,7 +86,7 @@ pub(crate) fn happenings(scenario: &Scenario, seed: u64) -> Vec<Happening> {
                 _ => mark..mark + together,
             };
             mark = mark.max(events.end);
-            let is_unreadable = scenario.twist == Some(Twist::ParseError);
+            let is_unreadable = scenario.twist == Some(Twist::Unreadable);
             happenings.push(Happening {
                 at,
                 channel,

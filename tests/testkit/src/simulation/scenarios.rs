@@ -47,7 +47,7 @@ pub(crate) enum Twist {
     /// Everything comes twice, late, and in another order.
     Shuffled,
     /// Their format changed, and nothing can read it.
-    ParseError,
+    Unreadable,
 }
 
 /// When, in a rotation, the new webhook begins, a receiver with one password changes to the new one, and the old webhook
@@ -157,7 +157,7 @@ pub const SCENARIOS: [Scenario; 10] = [
     Scenario {
         name: "format-change",
         lasts: hours(6),
-        twist: Some(Twist::ParseError),
+        twist: Some(Twist::Unreadable),
         ..OUTAGE
     },
     Scenario {
