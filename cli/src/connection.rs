@@ -158,7 +158,7 @@ impl Connection {
         };
         let client = aws_sdk_dynamodb::Client::new(&sdk);
         self.check(&client, &name).await?;
-        Ok(Table::over(client, &name, retention))
+        Ok(Table::from_client(client, &name, retention))
     }
 
     /// AWS configuration, or the configuration for the DynamoDB of `cargo dev`.

@@ -9,7 +9,7 @@ use aws_smithy_http_client::{
 use aws_smithy_runtime_api::client::{http::HttpConnector, orchestrator::HttpRequest};
 use base64::{Engine, engine::general_purpose::STANDARD};
 use form_urlencoded::byte_serialize;
-use providers::{Credentials, Provider};
+use providers::{Provider, Scheme};
 use std::{
     error::Error,
     iter,
@@ -53,12 +53,10 @@ pub(crate) struct Answer {
 impl Credential {
     /// Parses a secret: `user:password`, or a key if the provider supports keys.
     pub(crate) fn of(provider: &Provider, secret: &str) -> Result<Self, String> {
-        match (secret.contains(':'), provider.credentials) {
+        match (secret.contains(':'), provider.supports(Scheme::UrlKey)) {
             (true, _) => Ok(Self::Basic(secret.to_owned())),
-            (false, Credentials::BasicOrKey) => Ok(Self::Key(secret.to_owned())),
-            (false, Credentials::Basic) => {
-                Err(format!("{} shows USER:PASSWORD, and no key", provider.name))
-            }
+            (false, true) => Ok(Self::Key(secret.to_owned())),
+            (false, false) => Err(format!("{} shows USER:PASSWORD, and no key", provider.name)),
         }
     }
 }

@@ -19,10 +19,10 @@ pub(crate) fn read(
         arrival: origin.arrival,
         request_id: origin.request_id.clone(),
     };
-    let read = catch_unwind(AssertUnwindSafe(|| (provider.read)(&delivery)))
+    let read = catch_unwind(AssertUnwindSafe(|| (provider.parse)(&delivery)))
         .unwrap_or(Err(ParseError::Panicked));
-    let records = Record::of(provider.name, &delivery, read);
-    match records.iter().find_map(Record::unreadable) {
+    let records = Record::from_delivery(provider.name, &delivery, read);
+    match records.iter().find_map(Record::parse_error) {
         Some(reason) => Err(reason.clone()),
         None => Ok(records),
     }
@@ -41,7 +41,7 @@ pub(crate) async fn bytes(
         Body::Here(bytes) => return Ok(Some(bytes.clone())),
         Body::Shared(delivery) => delivery,
     };
-    let stored = table.get(&Key::of_body(provider.name, delivery)).await?;
+    let stored = table.get(&Key::for_body(provider.name, delivery)).await?;
     match stored.map(|stored| stored.record) {
         Some(Record::Body { bytes, .. }) => Ok(Some(bytes)),
         _ => Ok(None),

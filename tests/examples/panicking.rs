@@ -1,21 +1,20 @@
-//! A function whose reader panics on a body that asks for it, and reads any other as Pipedrive's: what a defect of ours
-//! must not cost. An example, so that no tool takes it for one of the functions.
+//! A receiver whose parser panics on a body with a marker, and parses any other as Pipedrive's. It
+//! is an example, so that no tool takes it for one of the functions.
 
 use models::{Delivery, Event, ParseError};
-use providers::PIPEDRIVE;
-use providers::Provider;
+use providers::{PIPEDRIVE, Provider};
 use std::process::ExitCode;
 
-/// What the reader panics on, and quotes in its message.
+/// The parser panics on a body with this text, and its message quotes the body.
 const MARKER: &str = "panic!";
 
-fn read(delivery: &Delivery) -> Result<Vec<Event>, ParseError> {
+fn parse(delivery: &Delivery) -> Result<Vec<Event>, ParseError> {
     let body = String::from_utf8_lossy(&delivery.body);
     assert!(!body.contains(MARKER), "cannot read {body}");
-    (PIPEDRIVE.read)(delivery)
+    (PIPEDRIVE.parse)(delivery)
 }
 
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> ExitCode {
-    ingest::run(Provider { read, ..PIPEDRIVE }).await
+    ingest::run(Provider { parse, ..PIPEDRIVE }).await
 }

@@ -7,7 +7,7 @@ use hookkeeper::{
     template::TEMPLATE,
 };
 use models::{ParseError, Record};
-use providers::Credentials;
+use providers::Scheme;
 use serde_json::{Value, json};
 use std::{
     net::{Ipv4Addr, TcpListener},
@@ -409,7 +409,7 @@ async fn a_key_in_the_url_authenticates_where_the_provider_allows_keys() {
     for provider in providers::ALL {
         let keys = variable(provider.name, "KEYS");
         let with_key = |environment: Environment| environment.with(&keys, accepted("url", KEY));
-        if provider.credentials == Credentials::Basic {
+        if !provider.supports(Scheme::UrlKey) {
             let mut subject =
                 Subject::start(provider.name, |it| with_key(open(provider.name)(it))).await;
             assert!(!subject.function.ended().await.success());

@@ -1,13 +1,9 @@
 //! `hookkeeper credentials`: the printed digests accept the printed credential.
 
-use ingest::Authenticator;
-use lambda_http::http::HeaderMap;
-use models::{Delivery, Timestamp};
-use providers::Credentials;
-use std::{
-    process::{Command, Output},
-    time::Duration,
-};
+use ingest::{Authenticator, Request};
+use lambda_http::aws_lambda_events::apigw::ApiGatewayV2httpRequest;
+use providers::Scheme;
+use std::process::{Command, Output};
 use testkit::{house::provider as provider_of, request::basic, runtime_api::binary};
 
 fn run(arguments: &[&str]) -> Output {
@@ -73,39 +69,29 @@ fn printed(arguments: &[&str]) -> Printed {
 /// The label under which a list of digests accepts the printed credential.
 fn label(provider: &str, shown: &Credential, list: &str) -> Option<String> {
     let provider = provider_of(provider);
-    let mut headers = HeaderMap::new();
-    let (query, gate) = match shown {
-        Credential::Key(key) => (
-            format!("key={key}"),
-            Authenticator::new(&provider, "", list),
-        ),
+    let mut event = ApiGatewayV2httpRequest::default();
+    let authenticator = match shown {
+        Credential::Key(key) => {
+            event.raw_query_string = Some(format!("key={key}"));
+            Authenticator::new(&provider, "", list)
+        }
         Credential::Basic(credentials) => {
-            headers.insert("authorization", basic(credentials).parse().unwrap());
-            (String::new(), Authenticator::new(&provider, list, ""))
+            let header = basic(credentials).parse().unwrap();
+            event.headers.insert("authorization", header);
+            Authenticator::new(&provider, list, "")
         }
         Credential::Nothing => return None,
     };
-    let arrival = Timestamp::from_unix(Duration::from_secs(1_800_000_001));
-    let delivery = Delivery {
-        body: Vec::new(),
-        content_type: None,
-        arrival,
-        request_id: String::new(),
-    };
-    Some(
-        gate.unwrap()
-            .check(&headers, &query)?
-            .authenticate(delivery)
-            .label()
-            .to_owned(),
-    )
+    let request = Request::from_event(event, None);
+    let authenticated = authenticator.unwrap().authenticate(request)?;
+    Some(authenticated.label().to_owned())
 }
 
 #[test]
 fn generated_credentials_authenticate() {
     for provider in providers::ALL {
         let new = printed(&[provider.name, "--label", "new"]);
-        let has_key = provider.credentials == Credentials::BasicOrKey;
+        let has_key = provider.supports(Scheme::UrlKey);
         assert_eq!(matches!(new.shown, Credential::Key(_)), has_key);
         assert!(new.parameter.eq_ignore_ascii_case(&format!(
             "{}{}",

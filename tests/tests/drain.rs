@@ -7,7 +7,7 @@ use sha2::{Digest, Sha256};
 use std::fs::File;
 use storage::{
     Key, Message,
-    schema::{MAX_PART_BYTES, encode},
+    schema::{MAX_CHUNK_BYTES, encode},
 };
 use testkit::{
     proxy::Fault,
@@ -28,14 +28,14 @@ fn record(body: Vec<u8>) -> Record {
         request_id: "r-1".to_owned(),
         content_type: None,
     };
-    Record::of("closer", &delivery, Err(ParseError::NoEvent))
+    Record::from_delivery("closer", &delivery, Err(ParseError::NoEvent))
         .pop()
         .unwrap()
 }
 
 /// The message of the last item of a record.
 fn head(record: &Record) -> Message {
-    Message::of(&encode(record.clone()).pop().unwrap())
+    Message::from_item(&encode(record.clone()).pop().unwrap())
 }
 
 /// A batch of messages as Lambda passes it, with their numbers as ids.
@@ -73,21 +73,24 @@ fn logged(function: &Function) -> Vec<Value> {
 /// The hash of a key, as in a shell: `printf %s "$pk#$sk" | sha256sum | cut -c1-16`.
 fn hash(key: &Key) -> String {
     let digest = Sha256::digest(format!("{}#{}", key.pk, key.sk));
-    models::hex(&digest)[..16].to_owned()
+    hex::encode(digest)[..16].to_owned()
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn each_message_left_in_the_queue_is_logged_with_its_cause() {
     let world = World::of(providers::CLOSER).await;
     let mut function = Function::spawn(binary("drain"), &world.environment()).await;
-    let (small, large) = (record(b"small".to_vec()), record(noise(3 * MAX_PART_BYTES)));
+    let (small, large) = (
+        record(b"small".to_vec()),
+        record(noise(3 * MAX_CHUNK_BYTES)),
+    );
     let (small_message, large_message) = (head(&small), head(&large));
 
     let answer = function
         .invoke(batch(&["garbage", large_message.text(), small_message.text()]).to_string())
         .await;
     assert_eq!(reported(&answer), ["m-0", "m-1"]);
-    let large_key = hash(&Key::of(&large));
+    let large_key = hash(&Key::from_record(&large));
     let lines = [
         json!({ "message_id": "m-0", "cause": "not_a_message" }),
         json!({ "message_id": "m-1", "key": large_key, "cause": "part_missing" }),
@@ -96,7 +99,7 @@ async fn each_message_left_in_the_queue_is_logged_with_its_cause() {
     assert_eq!(logged(&function), lines);
 
     let mut before = lines.len();
-    let small_key = hash(&Key::of(&small));
+    let small_key = hash(&Key::from_record(&small));
     for (fault, code) in [
         (Fault::Refused, "unreachable"),
         (Fault::InternalError, "http_500"),

@@ -8,7 +8,7 @@ use std::{
     fmt::Write,
     time::{Duration, Instant},
 };
-use storage::budget::{ATTEMPT, ATTEMPTS, QUEUE_FIRST, SHARE};
+use storage::budget::{ATTEMPT, ATTEMPTS, QUEUE_FIRST, TIME_BUDGET};
 use testkit::{
     proxy::Fault,
     request::event,
@@ -246,7 +246,7 @@ async fn messages_that_fail_within_a_batch_are_sent_again() {
 #[tokio::test]
 async fn dead_connections_after_a_freeze_cost_neither_the_delivery_nor_a_time_budget() {
     let _alone = ALONE.lock().await;
-    for (fault, at_most) in [(Fault::Stale, AT_ONCE), (Fault::Silent, SHARE)] {
+    for (fault, at_most) in [(Fault::Stale, AT_ONCE), (Fault::Silent, TIME_BUDGET)] {
         let world = World::of(providers::AMOCRM).await;
         assert_eq!(
             world.send(&delivery(&world.provider, 1, 8)).await.status,

@@ -1,19 +1,19 @@
 //! Tables of the authenticator: which credentials it accepts, and under which label.
 
 use base64::{Engine, engine::general_purpose::STANDARD};
-use ingest::{Authenticator, CredentialsError};
-use lambda_http::http::{HeaderMap, HeaderValue, header::AUTHORIZATION};
-use models::{Delivery, Timestamp};
-use providers::{Credentials, Provider};
-use std::time::Duration;
+use ingest::{Authenticator, CredentialsError, Request};
+use lambda_http::{
+    aws_lambda_events::apigw::ApiGatewayV2httpRequest,
+    http::{HeaderValue, header::AUTHORIZATION},
+};
+use providers::{Provider, Scheme};
 use testkit::request::{accepted, basic};
 
-/// A provider that may send a key, and one that may not.
+/// A provider that supports URL keys, and one that does not.
 fn providers() -> [Provider; 2] {
-    [Credentials::BasicOrKey, Credentials::Basic].map(|credentials| {
-        *providers::ALL
-            .iter()
-            .find(|provider| provider.credentials == credentials)
+    [true, false].map(|with_keys| {
+        let mut all = providers::ALL.into_iter();
+        all.find(|provider| provider.supports(Scheme::UrlKey) == with_keys)
             .unwrap()
     })
 }
@@ -28,17 +28,15 @@ fn list(secrets: &[(&str, &str)]) -> String {
 
 /// The label under which an authenticator accepts a request with this header and this query.
 fn label(gate: &Authenticator, authorization: Option<&str>, query: &str) -> Option<String> {
-    let value = authorization.map(|value| HeaderValue::from_bytes(value.as_bytes()).unwrap());
-    let headers = HeaderMap::from_iter(value.map(|value| (AUTHORIZATION, value)));
-    let arrival = Timestamp::from_unix(Duration::from_secs(1_795_293_781));
-    let delivery = Delivery {
-        body: b"body".to_vec(),
-        content_type: None,
-        arrival,
-        request_id: "id".to_owned(),
-    };
-    let authenticated = gate.check(&headers, query)?.authenticate(delivery.clone());
-    assert_eq!(*authenticated.delivery(), delivery);
+    let mut event = ApiGatewayV2httpRequest::default();
+    event.body = Some("body".to_owned());
+    event.raw_query_string = Some(query.to_owned());
+    if let Some(value) = authorization {
+        let value = HeaderValue::from_bytes(value.as_bytes()).unwrap();
+        event.headers.insert(AUTHORIZATION, value);
+    }
+    let authenticated = gate.authenticate(Request::from_event(event, None))?;
+    assert_eq!(authenticated.delivery().body, b"body");
     Some(authenticated.label().to_owned())
 }
 

@@ -18,7 +18,7 @@ fn events(provider: &Provider, body: &[u8], request_id: &str) -> Result<Vec<Even
         arrival: Timestamp::from_epoch(1_795_293_780).unwrap(),
         request_id: request_id.to_owned(),
     };
-    (provider.read)(&delivery)
+    (provider.parse)(&delivery)
 }
 
 fn ids_in(provider: &Provider, body: &[u8], request_id: &str) -> Vec<String> {

@@ -2,7 +2,7 @@
 //! dependencies point in one direction.
 
 use hookkeeper::template::TEMPLATE;
-use providers::{Credentials, Provider};
+use providers::{Provider, Scheme};
 use serde::Deserialize;
 use serde_norway::Value;
 use std::{
@@ -94,7 +94,7 @@ fn wrong_with(provider: Provider, function: &Value, routes: &[&str]) -> Vec<Stri
         !properties["Environment"]["Variables"][format!("{}_{suffix}", name.to_uppercase())]
             .is_null()
     };
-    let has_keys = provider.credentials == Credentials::BasicOrKey;
+    let has_keys = provider.supports(Scheme::UrlKey);
     let needs = [
         (
             "the Binary",

@@ -16,7 +16,7 @@ use std::{
 };
 use storage::{
     Client, Key, Message, PutOutcome, Settings,
-    schema::{MAX_PART_BYTES, encode, expiry},
+    schema::{MAX_CHUNK_BYTES, encode, expiry},
 };
 use testkit::{
     kept,
@@ -107,7 +107,7 @@ async fn a_body_of_any_size_that_lambda_accepts_is_restored_byte_for_byte() {
         );
         let record = world
             .kept
-            .get(&Key::of(record))
+            .get(&Key::from_record(record))
             .await
             .unwrap()
             .unwrap()
@@ -133,14 +133,14 @@ fn large() -> Record {
             content_type: None,
         },
         reason: ParseError::NoEvent,
-        bytes: noise(3 * MAX_PART_BYTES).into_bytes(),
+        bytes: noise(3 * MAX_CHUNK_BYTES).into_bytes(),
     }
 }
 
 #[tokio::test]
 async fn a_half_written_record_is_not_visible_and_a_missing_chunk_is_an_error() {
     let items = encode(large());
-    let key = Key::of(&large());
+    let key = Key::from_record(&large());
     for missing in 0..items.len() {
         let world = World::of(providers::CLOSER).await;
         let table = &world.kept;
@@ -186,7 +186,7 @@ async fn an_item_is_put_after_its_chunks() {
             .sqs
             .messages()
             .into_iter()
-            .map(|message| Message::received(message.body).item().unwrap());
+            .map(|message| Message::from_body(message.body).item().unwrap());
         let head = queued
             .into_iter()
             .find(|item| item.contains_key("parts"))
@@ -220,7 +220,7 @@ async fn all_items_of_a_record_expire_at_the_time_set_on_arrival() {
         .sqs
         .messages()
         .into_iter()
-        .map(|message| Message::received(message.body).item().unwrap());
+        .map(|message| Message::from_body(message.body).item().unwrap());
     let times: Vec<_> = queued.map(|item| expiry(&item)).collect();
     assert!(times.len() > 2 && times[0].is_some(), "{times:?}");
     assert!(times.iter().all(|time| *time == times[0]), "{times:?}");
@@ -232,7 +232,7 @@ async fn the_drain_puts_an_item_after_its_chunks_and_leaves_malformed_messages()
     broken.table.set(Fault::Refused).await;
     assert_eq!(broken.send(bytes(&large())).await.status, 200);
     let is_head = |body: &String| {
-        Message::received(body.clone())
+        Message::from_body(body.clone())
             .item()
             .unwrap()
             .contains_key("parts")
@@ -438,7 +438,7 @@ async fn a_body_above_a_limit_is_quarantined_with_the_reason_of_that_limit() {
             let records = world.kept.records().await.unwrap();
             let quarantined = records
                 .iter()
-                .find_map(Record::unreadable)
+                .find_map(Record::parse_error)
                 .map(ParseError::reason);
             assert_eq!(quarantined, (amount > limit).then_some(reason), "{case}");
             if quarantined.is_some() {
@@ -514,7 +514,7 @@ async fn a_body_without_a_valid_key_is_quarantined_and_odd_values_are_stored() {
         assert_eq!(
             records
                 .iter()
-                .find_map(Record::unreadable)
+                .find_map(Record::parse_error)
                 .map(ParseError::reason),
             reason,
             "{body}"
@@ -577,11 +577,11 @@ async fn a_panic_in_the_transport_quarantines_the_delivery_or_is_a_503() {
             times: times.into(),
             then: aws_smithy_http_client::Builder::new().build_http(),
         };
-        let client = Client::over(SharedHttpClient::new(http));
+        let client = Client::with_transport(SharedHttpClient::new(http));
         let world = World::with(providers::CLOSER, &client, |settings| settings).await;
         assert_eq!(world.send(event("closer", 1)).await.status, status);
         let records = world.kept.records().await.unwrap();
-        let reason = records.iter().find_map(Record::unreadable);
+        let reason = records.iter().find_map(Record::parse_error);
         assert_eq!(reason, (status == 200).then_some(&ParseError::Panicked));
         let next = world.send(event("closer", 2)).await;
         assert!(

@@ -14,8 +14,7 @@ use hookkeeper::{
     dev::{Data, DynamoDb, TABLE},
     template::{TEMPLATE, parse},
 };
-use models::hex;
-use providers::Credentials;
+use providers::Scheme;
 use serde_json::{Map, Value, json};
 use sha2::{Digest, Sha256};
 use std::{
@@ -132,7 +131,7 @@ fn sorted(mut value: Value) -> Value {
 }
 
 fn digest(text: &str) -> String {
-    hex(&Sha256::digest(text))[..32].to_owned()
+    hex::encode(Sha256::digest(text))[..32].to_owned()
 }
 
 /// Compares with a golden file, or writes it.
@@ -151,11 +150,7 @@ fn compare(file: &str, observed: &str) {
 #[tokio::test]
 async fn every_sample_is_stored_answered_and_logged_as_before() {
     for provider in providers::ALL {
-        let mut stack = Observed::start(
-            provider.name,
-            provider.credentials == Credentials::BasicOrKey,
-        )
-        .await;
+        let mut stack = Observed::start(provider.name, provider.supports(Scheme::UrlKey)).await;
         let mut golden = String::new();
         let files = fs::read_dir(workspace("events").join(provider.name)).unwrap();
         let mut paths: Vec<_> = files.map(|file| file.unwrap().path()).collect();
@@ -182,11 +177,7 @@ async fn every_corpus_body_is_stored_answered_and_logged_as_before() {
     let Some(rows) = corpus::rows() else { return };
     let mut golden = String::new();
     for provider in providers::ALL {
-        let mut stack = Observed::start(
-            provider.name,
-            provider.credentials == Credentials::BasicOrKey,
-        )
-        .await;
+        let mut stack = Observed::start(provider.name, provider.supports(Scheme::UrlKey)).await;
         for row in rows.iter().filter(|row| row.provider == provider.name) {
             let request = Request::post_bytes(provider.name, &row.body)
                 .authorization("Basic bG9jYWw6bG9jYWw=")

@@ -43,13 +43,13 @@ fn large_timeless_event(request_id: &str) -> Record {
         arrival: Timestamp::parse(ARRIVAL).unwrap(),
         request_id: request_id.to_owned(),
     };
-    Record::of("amocrm", &delivery, (providers::AMOCRM.read)(&delivery)).remove(0)
+    Record::from_delivery("amocrm", &delivery, (providers::AMOCRM.parse)(&delivery)).remove(0)
 }
 
 /// A quarantined delivery with several chunks.
 fn large_quarantined(body: &str) -> Record {
     let delivery = testkit::site::delivery(body);
-    Record::of("closer", &delivery, Err(ParseError::Panicked)).remove(0)
+    Record::from_delivery("closer", &delivery, Err(ParseError::Panicked)).remove(0)
 }
 
 fn bytes(record: &Record) -> Vec<u8> {
@@ -133,8 +133,8 @@ async fn two_writers_never_mix_their_chunks_and_a_removal_removes_both_sets() {
         [large_event(0), large_event(3)],
         [large_event(0), large_event(0)],
     ] {
-        let key = Key::of(&records[0]);
-        assert_eq!(key, Key::of(&records[1]), "they are one event");
+        let key = Key::from_record(&records[0]);
+        assert_eq!(key, Key::from_record(&records[1]), "they are one event");
         let writers = records.clone().map(encode);
         assert!(
             writers.iter().all(|items| items.len() == 3),
@@ -171,9 +171,9 @@ async fn equal_chunks_of_two_records_expire_with_their_own_record() {
     site.put(std::slice::from_ref(&first), Some(EARLY)).await;
     site.put(std::slice::from_ref(&second), Some(LATE)).await;
     expire(&site, EARLY).await;
-    assert!(site.get(&Key::of(&first)).await.is_none());
+    assert!(site.get(&Key::from_record(&first)).await.is_none());
     let stored = site
-        .get(&Key::of(&second))
+        .get(&Key::from_record(&second))
         .await
         .expect("the second record is there until it expires");
     assert_eq!(bytes(&stored.record), bytes(&second));
@@ -202,7 +202,7 @@ async fn chunks_of_a_failed_attempt_live_as_long_as_the_record_of_the_retry() {
         }
         site.put(std::slice::from_ref(&record), of_the_retry).await;
         expire(&site, EARLY).await;
-        let stored = site.get(&Key::of(&record)).await;
+        let stored = site.get(&Key::from_record(&record)).await;
         assert!(
             stored.is_some(),
             "{of_the_attempt:?} then {of_the_retry:?}: the parts are gone before the record"
@@ -231,7 +231,7 @@ async fn replacing_a_record_removes_the_chunks_of_the_old_one() {
     site.table.replace(new.clone(), Some(EARLY)).await.unwrap();
     assert_eq!(items(&site).await.len(), encode(new.clone()).len());
     assert_eq!(
-        bytes(&site.get(&Key::of(&new)).await.unwrap().record),
+        bytes(&site.get(&Key::from_record(&new)).await.unwrap().record),
         bytes(&new)
     );
     site.table
@@ -241,7 +241,7 @@ async fn replacing_a_record_removes_the_chunks_of_the_old_one() {
         )
         .await
         .unwrap();
-    site.table.remove(&Key::of(&new)).await.unwrap();
+    site.table.remove(&Key::from_record(&new)).await.unwrap();
 }
 
 /// A sender chooses the subject, so it can equal the name of another subject's chunks.
@@ -255,16 +255,16 @@ async fn a_subject_that_looks_like_a_chunk_key_is_still_an_event() {
     );
     site.put(&[large.clone(), odd.clone()], None).await;
     let history: Vec<_> =
-        futures_util::TryStreamExt::try_collect(site.table.history(&Key::of(&odd).pk))
+        futures_util::TryStreamExt::try_collect(site.table.history(&Key::from_record(&odd).pk))
             .await
             .unwrap();
     let keys: Vec<_> = history
         .into_iter()
         .map(|stored: storage::Stored| stored.key)
         .collect();
-    assert_eq!(keys, [Key::of(&odd)]);
+    assert_eq!(keys, [Key::from_record(&odd)]);
     assert_eq!(site.table.records().await.unwrap().len(), 2);
-    site.table.remove(&Key::of(&large)).await.unwrap();
+    site.table.remove(&Key::from_record(&large)).await.unwrap();
     assert_eq!(
         items(&site).await.len(),
         1,
@@ -352,7 +352,7 @@ const REQUESTS: usize = 12;
 #[tokio::test(flavor = "multi_thread")]
 async fn an_interrupted_removal_is_not_a_broken_record_and_the_next_one_finishes_it() {
     let record = large_event(0);
-    let key = Key::of(&record);
+    let key = Key::from_record(&record);
     let mut interrupted = 0;
     for requests in 0..REQUESTS {
         let site = Site::start().await;
@@ -419,7 +419,7 @@ async fn commands_finish_an_interrupted_removal() {
             Record::Quarantined { .. } => handle(&site),
             _ => String::new(),
         };
-        begin_removal(&site, &Key::of(record)).await;
+        begin_removal(&site, &Key::from_record(record)).await;
         let by_handle =
             matches!(record, Record::Quarantined { .. }) && !command.contains(&"--since");
         let command = if by_handle {
@@ -445,7 +445,7 @@ async fn a_shared_body_lives_as_long_as_the_events_of_a_later_delivery() {
             arrival: Timestamp::parse(ARRIVAL).unwrap(),
             request_id: request_id.to_owned(),
         };
-        Record::of("amocrm", &delivery, (providers::AMOCRM.read)(&delivery))
+        Record::from_delivery("amocrm", &delivery, (providers::AMOCRM.parse)(&delivery))
     };
     for (first, second) in [(EARLY, Some(LATE)), (LATE, Some(EARLY)), (EARLY, None)] {
         let site = Site::start().await;

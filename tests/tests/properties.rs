@@ -82,7 +82,7 @@ proptest! {
     #[test]
     fn a_parser_is_total_and_deterministic(provider in select(providers::ALL.to_vec()), body in body()) {
         let delivery = delivery(body);
-        let read = || (provider.read)(&delivery).map(|events| {
+        let read = || (provider.parse)(&delivery).map(|events| {
             events.into_iter().map(|event| serde_json::to_string(&event).unwrap()).collect::<Vec<_>>()
         });
         prop_assert_eq!(read(), read());
@@ -258,7 +258,7 @@ fn id(text: &str) -> String {
     let body = format!(
         r#"{{"eventType":"ThreadClosedEvent","timestamp":1795293781000,"customer":{{"id":"c"}},"messageHistory":{text}}}"#
     );
-    let events = (CLOSER.read)(&delivery(body.into_bytes())).unwrap();
+    let events = (CLOSER.parse)(&delivery(body.into_bytes())).unwrap();
     events[0].id.to_string()
 }
 

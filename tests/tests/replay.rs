@@ -24,7 +24,7 @@ const THREE: &str = "leads[add][0][id]=1&leads[add][0][updated_at]=1795255200&le
 
 /// A delivery that an older parser could not parse and quarantined.
 fn quarantined(provider: &str, body: &str) -> Record {
-    let records = Record::of(provider, &delivery(body), Err(ParseError::Panicked));
+    let records = Record::from_delivery(provider, &delivery(body), Err(ParseError::Panicked));
     records.into_iter().next().unwrap()
 }
 
@@ -32,7 +32,7 @@ fn quarantined(provider: &str, body: &str) -> Record {
 async fn all(site: &Site) -> BTreeMap<Key, (Vec<Item>, Option<i64>)> {
     let mut all = BTreeMap::new();
     for record in site.table.records().await.unwrap() {
-        let key = Key::of(&record);
+        let key = Key::from_record(&record);
         let Stored { expires, .. } = site.get(&key).await.unwrap();
         all.insert(key, (schema::encode(record), expires));
     }
@@ -244,7 +244,7 @@ async fn a_retry_stores_the_missing_body_of_a_half_stored_attempt() {
         request_id: "another request".to_owned(),
         ..delivery(THREE)
     };
-    let retried = Record::of("amocrm", &retry, (providers::AMOCRM.read)(&retry));
+    let retried = Record::from_delivery("amocrm", &retry, (providers::AMOCRM.parse)(&retry));
     site.put(&retried, None).await;
     let stored = site.table.records().await.unwrap();
     assert_eq!(stored.len(), 4, "a body and three events: {stored:#?}");
@@ -257,7 +257,7 @@ async fn a_retry_stores_the_missing_body_of_a_half_stored_attempt() {
             continue;
         };
         let body = site
-            .get(&Key::of_body("amocrm", name))
+            .get(&Key::for_body("amocrm", name))
             .await
             .map(|stored| stored.record);
         assert!(

@@ -159,7 +159,7 @@ fn deliveries(provider: &str) -> Vec<(Request, &'static str)> {
 fn takes_keys(name: &str) -> bool {
     let is_it = |provider: &providers::Provider| provider.name == name;
     let provider = providers::ALL.into_iter().find(is_it).unwrap();
-    provider.credentials == providers::Credentials::BasicOrKey
+    provider.supports(providers::Scheme::UrlKey)
 }
 
 /// Payloads that are not an API Gateway event, or not JSON.

@@ -6,7 +6,7 @@ use hookkeeper::{
     dev::{Data, DynamoDb},
     template::TEMPLATE,
 };
-use providers::Credentials;
+use providers::Scheme;
 use serde_json::Value;
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -29,7 +29,7 @@ async fn shipped_binaries_store_every_sample_under_its_golden_key() {
             &format!("{prefix}_CREDENTIALS"),
             accepted("local", "local:local"),
         );
-        if provider.credentials == Credentials::BasicOrKey {
+        if provider.supports(Scheme::UrlKey) {
             environment = environment.with(&format!("{prefix}_KEYS"), accepted("url", KEY));
         }
         let mut function = Function::spawn(shipped(provider.name), &environment).await;

@@ -264,7 +264,7 @@ fn the_template_sets_the_environment_variables_that_the_functions_read() {
         literals(&workspace(folder), "HOOKKEEPER_", &mut read);
     }
     for provider in providers::ALL {
-        let keys = provider.credentials == providers::Credentials::BasicOrKey;
+        let keys = provider.supports(providers::Scheme::UrlKey);
         let lists = ["CREDENTIALS", "KEYS"]
             .into_iter()
             .take(if keys { 2 } else { 1 });

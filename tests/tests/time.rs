@@ -10,7 +10,7 @@ use std::{
 };
 use storage::{
     Message, Outcome, Store,
-    budget::{ATTEMPT, ATTEMPTS, FIRST_WAIT, LONGEST_WAIT, QUEUE_FIRST, SHARE},
+    budget::{ATTEMPT, ATTEMPTS, FIRST_WAIT, LONGEST_WAIT, QUEUE_FIRST, TIME_BUDGET},
     schema::encode,
 };
 use testkit::stores::{ANSWERED, Call, Fate, Service, Stores};
@@ -66,7 +66,7 @@ fn record(body: Vec<u8>) -> Record {
         request_id: "r-1".to_owned(),
         content_type: None,
     };
-    Record::of("closer", &delivery, Err(ParseError::Panicked))
+    Record::from_delivery("closer", &delivery, Err(ParseError::Panicked))
         .pop()
         .unwrap()
 }
@@ -84,7 +84,7 @@ async fn keep(store: &Store) -> (Outcome, Duration) {
 
 async fn keep_body(store: &Store, body: Vec<u8>) -> (Outcome, Duration) {
     let started = Instant::now();
-    let outcome = store.keep(vec![record(body)]).await;
+    let outcome = store.store(vec![record(body)]).await;
     (outcome, started.elapsed())
 }
 
@@ -94,7 +94,7 @@ async fn a_hanging_table_costs_a_time_budget_then_nothing_then_one_attempt() {
     let (outcome, waited) = keep(&store).await;
     assert_eq!((outcome.queued, outcome.lost), (1, 0));
     assert!(
-        (ATTEMPT * ATTEMPTS..=SHARE + INSTANT).contains(&waited),
+        (ATTEMPT * ATTEMPTS..=TIME_BUDGET + INSTANT).contains(&waited),
         "the first delivery waited for {waited:?}"
     );
     let (outcome, waited) = keep(&store).await;
@@ -185,11 +185,11 @@ async fn failing_stores_cost_two_time_budgets_and_a_bounded_number_of_calls() {
                 let (outcome, waited) = keep(&store).await;
                 assert_eq!(outcome.lost, 1);
                 assert!(
-                    waited <= SHARE * 2 + INSTANT,
+                    waited <= TIME_BUDGET * 2 + INSTANT,
                     "{table:?}, {queue:?}: it waited for {waited:?}"
                 );
                 assert!(
-                    waited >= SHARE * 2 - millis(60),
+                    waited >= TIME_BUDGET * 2 - millis(60),
                     "{table:?}, {queue:?}: it gave up after {waited:?}"
                 );
                 let calls = [Service::Table, Service::Queue].map(|service| stores.calls(service));
@@ -208,7 +208,7 @@ async fn failing_stores_cost_two_time_budgets_and_a_bounded_number_of_calls() {
 #[tokio::test(start_paused = true)]
 async fn a_hanging_table_is_limited_to_its_time_budget() {
     // The queue is unavailable for slightly longer than the time budget of the table.
-    let well = SHARE + millis(100);
+    let well = TIME_BUDGET + millis(100);
     let decide = move |call: &Call| match call.service {
         Service::Table => Fate::Hangs,
         Service::Queue if call.at < well => Fate::Refused,
@@ -286,7 +286,10 @@ async fn a_queue_with_100_ms_latency_takes_the_largest_body_when_the_table_hangs
                 (1, 0),
                 "{latency:?}: after {waited:?}"
             );
-            assert!(waited <= SHARE * 2 + INSTANT, "{latency:?}: {waited:?}");
+            assert!(
+                waited <= TIME_BUDGET * 2 + INSTANT,
+                "{latency:?}: {waited:?}"
+            );
             assert_eq!(
                 stores.messages().len() - sent,
                 encode(record(noise(LARGEST))).len(),
@@ -308,7 +311,7 @@ async fn the_queue_takes_the_chunks_of_an_item_before_the_item() {
         let stores = Stores::new(decide);
         let (outcome, _) = keep_body(&stores.store(), body.clone()).await;
         let is_head = |message: String| {
-            Message::received(message)
+            Message::from_body(message)
                 .item()
                 .unwrap()
                 .contains_key("parts")
@@ -336,7 +339,7 @@ fn batch() -> SqsEvent {
     for (id, item) in [("head", head), ("small", small)] {
         let mut message = SqsMessage::default();
         message.message_id = Some(id.to_owned());
-        message.body = Some(Message::of(&item).text().to_owned());
+        message.body = Some(Message::from_item(&item).text().to_owned());
         event.records.push(message);
     }
     event

@@ -10,8 +10,7 @@ use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
 use clap::Args;
 use hookkeeper::template::logical_name;
 use ingest::Authenticator;
-use models::hex;
-use providers::{Credentials as Shows, Provider};
+use providers::{Provider, Scheme};
 use sha2::{Digest, Sha256};
 use std::iter;
 use storage::budget::now;
@@ -92,7 +91,7 @@ impl Credentials {
                 format!("user name   {user}\n  password    {password}"),
             )
         };
-        accepted.push((label, hex(&Sha256::digest(shown))));
+        accepted.push((label, hex::encode(Sha256::digest(shown))));
         let deploy = self.deploy(&accepted)?;
         println!(
             "For the settings of {}, shown this once:\n\n  {to_paste}\n",
@@ -103,7 +102,7 @@ impl Credentials {
     }
 
     fn is_key(&self) -> bool {
-        self.provider.credentials == Shows::BasicOrKey && !self.basic
+        self.provider.supports(Scheme::UrlKey) && !self.basic
     }
 
     /// Name of the template's parameter: `PipedriveCredentials`.

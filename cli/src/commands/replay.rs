@@ -146,9 +146,13 @@ impl Replayer<'_> {
                 "stays: this version reads no such event from it",
             );
         };
-        if Key::of(record) != stored.key {
+        if Key::from_record(record) != stored.key {
             self.move_to(record, stored, &added).await?;
-            return tell(entry, event, &format!("moved to {}", Key::of(record).pk));
+            return tell(
+                entry,
+                event,
+                &format!("moved to {}", Key::from_record(record).pk),
+            );
         }
         let changes = changes(&stored.record, record);
         if changes.is_empty() {
@@ -180,15 +184,15 @@ impl Replayer<'_> {
         let mut added = BTreeSet::new();
         for record in records
             .iter()
-            .filter(|record| Key::of(record) != stored.key)
+            .filter(|record| Key::from_record(record) != stored.key)
         {
             let is_new = if self.dry_run {
-                self.table.get(&Key::of(record)).await?.is_none()
+                self.table.get(&Key::from_record(record)).await?.is_none()
             } else {
                 self.table.put_until(record.clone(), stored.expires).await? == PutOutcome::Inserted
             };
             if is_new && matches!(record, Record::Event { .. }) {
-                added.insert(Key::of(record));
+                added.insert(Key::from_record(record));
             }
         }
         if let Some((delivery, origin)) = shared {
@@ -217,7 +221,7 @@ impl Replayer<'_> {
         stored: &Stored,
         added: &BTreeSet<Key>,
     ) -> Result<(), Failure> {
-        let key = Key::of(record);
+        let key = Key::from_record(record);
         let was_added = match shared(stored) {
             Some((delivery, origin)) => self
                 .complete(delivery, origin)
@@ -270,7 +274,10 @@ fn same_event<'a>(records: &'a [Record], stored: &Stored) -> Option<&'a Record> 
     else {
         return None;
     };
-    if let Some(record) = records.iter().find(|record| Key::of(record) == stored.key) {
+    if let Some(record) = records
+        .iter()
+        .find(|record| Key::from_record(record) == stored.key)
+    {
         return Some(record);
     }
     let events: Vec<&Record> = records

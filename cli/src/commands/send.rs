@@ -24,7 +24,7 @@ use deliver::Pace;
 use futures_util::StreamExt;
 use hookkeeper::dev::User;
 use indicatif::{ProgressBar, ProgressStyle};
-use providers::{Credentials, Provider};
+use providers::{Provider, Scheme};
 use recipe::Recipe;
 use std::{
     env, fs,
@@ -214,7 +214,7 @@ impl Send {
             };
             return Target::new(&url, Some(Credential::Basic(credentials)), true);
         };
-        let may_have_a_key = provider.credentials == Credentials::BasicOrKey;
+        let may_have_a_key = provider.supports(Scheme::UrlKey);
         if self.key.is_some() && !may_have_a_key {
             return Err(format!(
                 "--key is not for {}, which sends a user name and a password: give --user",

@@ -306,7 +306,7 @@ impl Gateway {
         })?;
         let store = Store::new(&Client::background(), settings);
         let receivers = providers::ALL.map(|provider| {
-            let gate = Authenticator::basic(CREDENTIAL, user.name(), user.password());
+            let gate = Authenticator::for_user(CREDENTIAL, user.name(), user.password());
             (provider.name, Receiver::new(provider, gate, store.clone()))
         });
         let limit = DefaultBodyLimit::max(2 * MAX_EVENT_BYTES);

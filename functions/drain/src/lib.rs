@@ -45,7 +45,7 @@ pub async fn drain(table: &Table, event: SqsEvent) -> Drained {
 /// Puts one message into the table, or returns the cause for leaving it.
 async fn place(table: &Table, message: SqsMessage) -> Result<(), Left> {
     let message_id = message.message_id.unwrap_or_default();
-    let Ok(item) = Message::received(message.body.unwrap_or_default()).item() else {
+    let Ok(item) = Message::from_body(message.body.unwrap_or_default()).item() else {
         return Err(Left {
             message_id,
             key: None,
@@ -65,7 +65,7 @@ async fn place(table: &Table, message: SqsMessage) -> Result<(), Left> {
 
 /// Puts one item into the table if all of its chunks are there.
 async fn place_item(table: &Table, item: Item) -> Result<(), Cause> {
-    let is_whole = table.has_parts(&item).await.map_err(Cause::Table)?;
+    let is_whole = table.has_chunks(&item).await.map_err(Cause::Table)?;
     if !is_whole {
         return Err(Cause::PartMissing);
     }

@@ -1,18 +1,22 @@
-//! Authentication of deliveries. A delivery without an accepted credential is never stored, and its
+//! Authentication of requests. A delivery without an accepted credential is never stored, and its
 //! response is 401.
 
-use base64::{Engine, alphabet, engine};
-use lambda_http::http::{HeaderMap, header::AUTHORIZATION};
-use models::Delivery;
-use providers::{Credentials, Provider};
+mod basic;
+mod url_key;
+
+use crate::Request;
+use models::{Delivery, ParseError};
+use providers::{Provider, Scheme};
 use sha2::{Digest, Sha256};
 use std::env;
 use subtle::ConstantTimeEq;
 
-/// A delivery whose request has an accepted credential. Only [`Pass::authenticate`] creates one.
+/// A delivery whose request has an accepted credential. Only [`Authenticator::authenticate`]
+/// creates one.
 #[derive(Debug)]
 pub struct Authenticated {
     delivery: Delivery,
+    decode_error: Option<ParseError>,
     label: String,
 }
 
@@ -29,25 +33,31 @@ impl Authenticated {
     pub fn delivery(&self) -> &Delivery {
         &self.delivery
     }
+
+    /// Why the body could not be decoded. The delivery then has the text that API Gateway sent.
+    #[must_use]
+    pub fn decode_error(&self) -> Option<&ParseError> {
+        self.decode_error.as_ref()
+    }
 }
 
 /// The accepted credentials of one provider, as SHA-256 digests. There can be several, so that a
 /// credential can be replaced without rejecting a delivery.
 #[derive(Debug, Clone)]
 pub struct Authenticator {
-    /// Digests of the bytes `user:password`.
-    basic: Vec<Accepted>,
-    /// Digests of the bytes of a URL key.
-    keys: Vec<Accepted>,
+    schemes: &'static [Scheme],
+    accepted: Vec<Accepted>,
 }
 
 #[derive(Debug, Clone)]
 struct Accepted {
+    scheme: Scheme,
     label: String,
+    /// Of the bytes `user:password`, or of the bytes of a URL key.
     digest: [u8; 32],
 }
 
-/// An error that prevents creating an [`Authenticator`] from the environment.
+/// An error that prevents creating an [`Authenticator`].
 #[derive(Debug, PartialEq, Eq, thiserror::Error)]
 pub enum CredentialsError {
     /// No credential is configured: every request would be unauthorized.
@@ -71,14 +81,14 @@ pub enum CredentialsError {
 }
 
 impl Authenticator {
-    /// Reads `<PROVIDER>_CREDENTIALS` and `<PROVIDER>_KEYS` from the process environment.
+    /// Reads the lists of credentials from the process environment: `<PROVIDER>_CREDENTIALS` and
+    /// `<PROVIDER>_KEYS`.
     ///
     /// # Errors
     /// See [`CredentialsError`].
     pub fn from_env(provider: &Provider) -> Result<Self, CredentialsError> {
-        let [credentials, keys] =
-            variables(provider).map(|name| env::var(name).unwrap_or_default());
-        Self::new(provider, &credentials, &keys)
+        let list = |scheme| env::var(variable(provider, scheme)).unwrap_or_default();
+        Self::new(provider, &list(Scheme::Basic), &list(Scheme::UrlKey))
     }
 
     /// Creates an authenticator from the values of these two variables.
@@ -90,138 +100,117 @@ impl Authenticator {
         credentials: &str,
         keys: &str,
     ) -> Result<Self, CredentialsError> {
-        let [basic_list, key_list] = variables(provider);
-        let authenticator = Self {
-            basic: parse(&basic_list, credentials)?,
-            keys: parse(&key_list, keys)?,
-        };
-        if provider.credentials == Credentials::Basic && !authenticator.keys.is_empty() {
-            return Err(CredentialsError::KeysNotAllowed(key_list));
+        let mut accepted = Vec::new();
+        for (scheme, list) in [(Scheme::Basic, credentials), (Scheme::UrlKey, keys)] {
+            let variable = variable(provider, scheme);
+            let of_scheme = parse(scheme, &variable, list)?;
+            if !of_scheme.is_empty() && !provider.supports(scheme) {
+                return Err(CredentialsError::KeysNotAllowed(variable));
+            }
+            accepted.extend(of_scheme);
         }
-        if authenticator.basic.is_empty() && authenticator.keys.is_empty() {
-            return Err(CredentialsError::Nobody(match provider.credentials {
-                Credentials::Basic => basic_list,
-                Credentials::BasicOrKey => format!("{key_list} or {basic_list}"),
-            }));
+        if accepted.is_empty() {
+            let schemes = provider.schemes.iter().rev();
+            let variables: Vec<_> = schemes.map(|scheme| variable(provider, *scheme)).collect();
+            return Err(CredentialsError::Nobody(variables.join(" or ")));
         }
-        Ok(authenticator)
+        Ok(Self {
+            schemes: provider.schemes,
+            accepted,
+        })
     }
 
     /// Creates an authenticator that accepts one user name and password.
     #[must_use]
-    pub fn basic(label: &str, user: &str, password: &str) -> Self {
-        let digest = Sha256::digest(format!("{user}:{password}")).into();
+    pub fn for_user(label: &str, user: &str, password: &str) -> Self {
+        let accepted = Accepted {
+            scheme: Scheme::Basic,
+            label: label.to_owned(),
+            digest: Sha256::digest(format!("{user}:{password}")).into(),
+        };
         Self {
-            basic: vec![Accepted {
-                label: label.to_owned(),
-                digest,
-            }],
-            keys: Vec::new(),
+            schemes: &[Scheme::Basic],
+            accepted: vec![accepted],
         }
     }
 
-    /// Authenticates a request, before its body is decoded. Returns `None` if it has no accepted
-    /// credential.
+    /// Authenticates a request and decodes its body, in this order: a request without an accepted
+    /// credential costs no decoding. Returns `None` for such a request.
     #[must_use]
-    pub fn check(&self, headers: &HeaderMap, query: &str) -> Option<Pass> {
-        let basic = basic_credentials(headers).and_then(|shown| matching(&self.basic, &shown));
-        let label = basic
-            .or_else(|| matching(&self.keys, url_key(query)?.as_bytes()))?
-            .to_owned();
-        Some(Pass { label })
-    }
-}
-
-/// Proof that a request has an accepted credential. Only [`Authenticator::check`] creates one.
-#[derive(Debug)]
-pub struct Pass {
-    label: String,
-}
-
-impl Pass {
-    /// The delivery of the request that this is the proof for.
-    #[must_use]
-    pub fn authenticate(self, delivery: Delivery) -> Authenticated {
-        Authenticated {
+    pub fn authenticate(&self, request: Request) -> Option<Authenticated> {
+        let mut schemes = self.schemes.iter();
+        let label =
+            schemes.find_map(|scheme| self.matching(*scheme, &credential(*scheme, &request)?))?;
+        let label = label.to_owned();
+        let (delivery, decode_error) = request.into_delivery();
+        Some(Authenticated {
             delivery,
-            label: self.label,
-        }
+            decode_error,
+            label,
+        })
+    }
+
+    /// Returns the label of the accepted credential that matches. Compares with every credential
+    /// of the scheme in constant time, also after a match.
+    fn matching(&self, scheme: Scheme, credential: &[u8]) -> Option<&str> {
+        let digest: [u8; 32] = Sha256::digest(credential).into();
+        let of_scheme = self
+            .accepted
+            .iter()
+            .filter(|accepted| accepted.scheme == scheme);
+        let matches = of_scheme.filter(|accepted| accepted.digest.ct_eq(&digest).into());
+        matches.fold(None, |_, accepted| Some(&*accepted.label))
     }
 }
 
-fn variables(provider: &Provider) -> [String; 2] {
-    ["CREDENTIALS", "KEYS"].map(|list| format!("{}_{list}", provider.name.to_uppercase()))
+/// Returns the credential of a request, by one scheme.
+fn credential(scheme: Scheme, request: &Request) -> Option<Vec<u8>> {
+    match scheme {
+        Scheme::Basic => basic::credential(&request.headers),
+        Scheme::UrlKey => url_key::credential(&request.query),
+    }
 }
 
-fn parse(variable: &str, list: &str) -> Result<Vec<Accepted>, CredentialsError> {
-    let entries = list
-        .split(',')
-        .map(str::trim)
-        .filter(|entry| !entry.is_empty())
-        .enumerate();
-    let accepted = entries.map(|(index, entry)| {
-        accepted(entry).ok_or_else(|| CredentialsError::Malformed {
-            variable: variable.to_owned(),
-            entry: index + 1,
-        })
-    });
-    accepted.collect()
+/// Returns the name of the environment variable that lists a provider's credentials.
+fn variable(provider: &Provider, scheme: Scheme) -> String {
+    let list = match scheme {
+        Scheme::Basic => "CREDENTIALS",
+        Scheme::UrlKey => "KEYS",
+    };
+    format!("{}_{list}", provider.name.to_uppercase())
+}
+
+fn parse(scheme: Scheme, variable: &str, list: &str) -> Result<Vec<Accepted>, CredentialsError> {
+    let entries = list.split(',').map(str::trim);
+    let entries = entries.filter(|entry| !entry.is_empty());
+    let mut accepted = Vec::new();
+    for (index, entry) in entries.enumerate() {
+        let Some((label, digest)) = parse_entry(entry) else {
+            return Err(CredentialsError::Malformed {
+                variable: variable.to_owned(),
+                entry: index + 1,
+            });
+        };
+        accepted.push(Accepted {
+            scheme,
+            label,
+            digest,
+        });
+    }
+    Ok(accepted)
 }
 
 /// Parses `label:digest`. The digest is hexadecimal.
-fn accepted(entry: &str) -> Option<Accepted> {
-    let (label, hex) = entry.split_once(':')?;
-    let is_label = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'-';
-    let is_digest = hex.len() == 64 && hex.bytes().all(|byte| byte.is_ascii_hexdigit());
-    if label.is_empty() || !label.bytes().all(is_label) || !is_digest {
+fn parse_entry(entry: &str) -> Option<(String, [u8; 32])> {
+    let (label, digest) = entry.split_once(':')?;
+    if label.is_empty() || !label.bytes().all(is_label_byte) {
         return None;
     }
-    let mut digest = [0; 32];
-    for (byte, at) in digest.iter_mut().zip((0..).step_by(2)) {
-        *byte = u8::from_str_radix(hex.get(at..at + 2)?, 16).ok()?;
-    }
-    Some(Accepted {
-        label: label.to_owned(),
-        digest,
-    })
+    let mut bytes = [0; 32];
+    hex::decode_to_slice(digest, &mut bytes).ok()?;
+    Some((label.to_owned(), bytes))
 }
 
-/// Returns the label of the accepted credential that matches. Compares with every credential in
-/// constant time, also after a match.
-fn matching<'a>(accepted: &'a [Accepted], shown: &[u8]) -> Option<&'a str> {
-    let shown: [u8; 32] = Sha256::digest(shown).into();
-    let matches = accepted
-        .iter()
-        .filter(|accepted| accepted.digest.ct_eq(&shown).into());
-    matches.fold(None, |_, accepted| Some(&*accepted.label))
-}
-
-/// Base64 that accepts missing padding and trailing bits: only the digest of the decoded bytes
-/// matters.
-const BASE64: engine::GeneralPurpose = engine::GeneralPurpose::new(
-    &alphabet::STANDARD,
-    engine::GeneralPurposeConfig::new()
-        .with_decode_padding_mode(engine::DecodePaddingMode::Indifferent)
-        .with_decode_allow_trailing_bits(true),
-);
-
-/// Returns the bytes `user:password` of a header `Authorization: Basic ...`.
-///
-/// Source: <https://www.rfc-editor.org/rfc/rfc7617>
-fn basic_credentials(headers: &HeaderMap) -> Option<Vec<u8>> {
-    let value = headers.get(AUTHORIZATION)?.to_str().ok()?;
-    let (scheme, credentials) = value.trim().split_once(' ')?;
-    if !scheme.eq_ignore_ascii_case("basic") {
-        return None;
-    }
-    BASE64.decode(credentials.trim()).ok()
-}
-
-/// Returns the `key` of a query string, or `None` if it is empty or occurs twice.
-fn url_key(query: &str) -> Option<String> {
-    let mut keys = form_urlencoded::parse(query.as_bytes()).filter(|(name, _)| name == "key");
-    match (keys.next(), keys.next()) {
-        (Some((_, key)), None) if !key.is_empty() => Some(key.into_owned()),
-        _ => None,
-    }
+fn is_label_byte(byte: u8) -> bool {
+    byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'-'
 }

@@ -8,12 +8,12 @@
 mod auth;
 mod lambda;
 mod log;
-mod outcome;
 mod receiver;
 mod request;
+mod verdict;
 
-pub use auth::{Authenticated, Authenticator, CredentialsError, Pass};
+pub use auth::{Authenticated, Authenticator, CredentialsError};
 pub use lambda::run;
-pub use outcome::Verdict;
 pub use receiver::{Receiver, StartError};
-pub use request::Payload;
+pub use request::{Payload, Request};
+pub use verdict::Verdict;

@@ -77,73 +77,30 @@ impl<'a> Line<'a> {
     pub(crate) fn new(
         provider: &'static str,
         verdict: &Verdict,
-        facts: &'a Facts,
+        details: &'a Details,
         now: Timestamp,
         latency: Duration,
     ) -> Self {
-        let (events, duplicates) = match verdict {
-            Verdict::Stored { events, duplicates } | Verdict::Queued { events, duplicates } => {
-                (*events, *duplicates)
-            }
-            _ => (0, 0),
-        };
-        let is_delivery = !matches!(
-            verdict,
-            Verdict::Probe | Verdict::UrlCheck | Verdict::Unauthorized
-        );
-        let counts = [
-            (DELIVERIES, usize::from(is_delivery)),
-            ("duplicates", duplicates),
-            (
-                "quarantined",
-                usize::from(matches!(verdict, Verdict::Quarantined(_))),
-            ),
-            // An unauthorized request whose User-Agent names the provider. Most likely the provider
-            // sent it, with a credential that is not accepted.
-            (
-                "refused",
-                usize::from(*verdict == Verdict::Unauthorized && facts.claims_to_be_the_provider),
-            ),
-            ("spooled", facts.queued),
-            ("strangers", usize::from(*verdict == Verdict::Unauthorized)),
-            ("unavailable", usize::from(*verdict == Verdict::Unavailable)),
-        ];
-        let counts: BTreeMap<_, _> = counts.into_iter().filter(|(_, count)| *count > 0).collect();
-        let (by_credential, others): (Vec<_>, Vec<_>) =
-            counts.keys().partition(|name| **name == DELIVERIES);
-        let directives: [(&'static [&'static [&'static str]], Vec<_>); 2] = [
-            (&[&["provider"], &["provider", "credential"]], by_credential),
-            (&[&["provider"]], others),
-        ];
-        let directives = directives
-            .into_iter()
-            .filter(|(_, names)| !names.is_empty());
-        let directives: Vec<_> = directives
-            .map(|(dimensions, names)| Directive {
-                namespace: "Hookkeeper",
-                dimensions,
-                metrics: names.into_iter().map(|name| Metric { name }).collect(),
-            })
-            .collect();
+        let counts = counts(verdict, details);
         let aws = Metadata {
             timestamp: now.as_micros() / 1_000,
-            cloud_watch_metrics: directives,
+            cloud_watch_metrics: directives(&counts),
         };
         Self {
-            aws: Some(aws).filter(|aws| !aws.cloud_watch_metrics.is_empty()),
+            aws: (!counts.is_empty()).then_some(aws),
             provider,
-            credential: facts.credential.as_deref(),
+            credential: details.credential.as_deref(),
             verdict: verdict.word(),
-            request_id: facts.request_id.as_deref(),
-            events,
-            bytes: facts.bytes,
+            request_id: details.request_id.as_deref(),
+            events: verdict.events(),
+            bytes: details.bytes,
             latency_ms: (latency.as_secs_f64() * 100_000.0).round() / 100.0,
             reason: match verdict {
                 Verdict::Quarantined(reason) => Some(reason.reason()),
                 _ => None,
             },
-            table_failure: facts.table_failure.as_ref().map(Failure::word),
-            queue_failure: facts.queue_failure.as_ref().map(Failure::word),
+            table_failure: details.table_failure.as_ref().map(Failure::word),
+            queue_failure: details.queue_failure.as_ref().map(Failure::word),
             counts,
         }
     }
@@ -156,12 +113,61 @@ impl<'a> Line<'a> {
     }
 }
 
+/// Returns the counts of a delivery that are not zero, by the names of their metrics.
+fn counts(verdict: &Verdict, details: &Details) -> BTreeMap<&'static str, usize> {
+    let is_delivery = !matches!(
+        verdict,
+        Verdict::Probe | Verdict::UrlCheck | Verdict::Unauthorized
+    );
+    let is_quarantined = matches!(verdict, Verdict::Quarantined(_));
+    let is_unauthorized = *verdict == Verdict::Unauthorized;
+    let counts = [
+        (DELIVERIES, usize::from(is_delivery)),
+        ("duplicates", verdict.duplicates()),
+        ("quarantined", usize::from(is_quarantined)),
+        // An unauthorized request whose User-Agent names the provider. Most likely the provider
+        // sent it, with a credential that is not accepted.
+        (
+            "refused",
+            usize::from(is_unauthorized && details.names_the_provider),
+        ),
+        ("spooled", details.queued),
+        ("strangers", usize::from(is_unauthorized)),
+        ("unavailable", usize::from(*verdict == Verdict::Unavailable)),
+    ];
+    counts.into_iter().filter(|(_, count)| *count > 0).collect()
+}
+
+/// Returns the declaration of the metrics of these counts.
+fn directives(counts: &BTreeMap<&'static str, usize>) -> Vec<Directive> {
+    let (by_credential, others): (Vec<_>, Vec<_>) =
+        counts.keys().partition(|name| **name == DELIVERIES);
+    let directives = [
+        Directive::new(&[&["provider"], &["provider", "credential"]], by_credential),
+        Directive::new(&[&["provider"]], others),
+    ];
+    let directives = directives.into_iter();
+    directives
+        .filter(|directive| !directive.metrics.is_empty())
+        .collect()
+}
+
+impl Directive {
+    fn new(dimensions: &'static [&'static [&'static str]], names: Vec<&&'static str>) -> Self {
+        Self {
+            namespace: "Hookkeeper",
+            dimensions,
+            metrics: names.into_iter().map(|name| Metric { name }).collect(),
+        }
+    }
+}
+
 /// Values that the log line contains in addition to the verdict.
 #[derive(Debug, Default)]
-pub(crate) struct Facts {
+pub(crate) struct Details {
     pub(crate) bytes: usize,
     pub(crate) credential: Option<String>,
-    pub(crate) claims_to_be_the_provider: bool,
+    pub(crate) names_the_provider: bool,
     pub(crate) request_id: Option<String>,
     pub(crate) queued: usize,
     pub(crate) table_failure: Option<Failure>,

@@ -1,9 +1,9 @@
 //! The receiver of one provider's webhooks.
 
 use crate::{
-    Authenticated, Authenticator, CredentialsError, Verdict,
-    log::{Facts, Line},
-    request::{self, Decoded},
+    Authenticated, Authenticator, CredentialsError, Request, Verdict,
+    log::{Details, Line},
+    request,
 };
 use futures_util::FutureExt;
 use lambda_http::{
@@ -16,7 +16,7 @@ use std::{
     panic::{AssertUnwindSafe, catch_unwind},
     time::Instant,
 };
-use storage::{Client, Outcome, Settings, SettingsError, Store, budget::now};
+use storage::{Client, Settings, SettingsError, Store, budget::now};
 
 /// The receiver of one provider's webhooks: its authenticator, its parser and its store.
 #[derive(Debug)]
@@ -90,100 +90,88 @@ impl Receiver {
     /// Handles one request, logs one line, and returns the verdict. [`answer`](Self::answer) makes
     /// the HTTP response from it.
     pub async fn receive(&self, event: ApiGatewayV2httpRequest) -> Verdict {
-        let (started, mut facts) = (Instant::now(), Facts::default());
-        facts.request_id = event
-            .request_context
-            .request_id
-            .as_deref()
-            .map(request::shortened);
-        let verdict = self.judge(event, &mut facts).await;
+        let started = Instant::now();
+        let gateway_id = event.request_context.request_id.as_deref();
+        let mut details = Details {
+            request_id: gateway_id.map(request::shortened),
+            ..Details::default()
+        };
+        let verdict = self.handle(event, &mut details).await;
         if !self.is_silent {
-            Line::new(
-                self.provider.name,
-                &verdict,
-                &facts,
-                now(),
-                started.elapsed(),
-            )
-            .write();
+            let latency = started.elapsed();
+            Line::new(self.provider.name, &verdict, &details, now(), latency).write();
         }
         verdict
     }
 
-    async fn judge(&self, event: ApiGatewayV2httpRequest, facts: &mut Facts) -> Verdict {
+    /// The path of a delivery: authenticate, parse, store.
+    async fn handle(&self, event: ApiGatewayV2httpRequest, details: &mut Details) -> Verdict {
         if [Method::GET, Method::HEAD].contains(&event.request_context.http.method) {
             return Verdict::UrlCheck;
         }
-        let request = request::open(event, self.provider.request_id_header);
-        facts.bytes = request.body_length();
-        facts.claims_to_be_the_provider = self.provider.is_named_by(&request.headers);
-        let Some(pass) = self.authenticator.check(&request.headers, &request.query) else {
+        let request = Request::from_event(event, self.provider.request_id_header);
+        details.bytes = request.body_length();
+        details.names_the_provider = self.provider.is_named_by(&request.headers);
+        let Some(authenticated) = self.authenticator.authenticate(request) else {
             return Verdict::Unauthorized;
         };
-        let Decoded { delivery, garbled } = request.decode(&pass);
-        let authenticated = pass.authenticate(delivery);
-        facts.bytes = authenticated.delivery().body.len();
-        facts.credential = Some(authenticated.label().to_owned());
+        details.bytes = authenticated.delivery().body.len();
+        details.credential = Some(authenticated.label().to_owned());
         if authenticated.delivery().body.is_empty() {
             return Verdict::Probe;
         }
-        let read = garbled.map_or_else(|| self.read(&authenticated), Err);
-        if let Some(verdict) = self.try_keep(&authenticated, read, facts).await {
+        let parsed = self.parse(&authenticated);
+        if let Some(verdict) = self.try_store(&authenticated, parsed, details).await {
             return verdict;
         }
-        let quarantined = self
-            .try_keep(&authenticated, Err(ParseError::Panicked), facts)
-            .await;
+        let panicked = Err(ParseError::Panicked);
+        let quarantined = self.try_store(&authenticated, panicked, details).await;
         quarantined.unwrap_or(Verdict::Unavailable)
     }
 
     /// Parses a delivery. A parse error does not change the HTTP response: the delivery is
     /// quarantined.
-    fn read(&self, authenticated: &Authenticated) -> Result<Vec<Event>, ParseError> {
-        let (read, delivery) = (self.provider.read, authenticated.delivery());
-        catch_unwind(AssertUnwindSafe(|| read(delivery))).unwrap_or(Err(ParseError::Panicked))
+    fn parse(&self, authenticated: &Authenticated) -> Result<Vec<Event>, ParseError> {
+        if let Some(error) = authenticated.decode_error() {
+            return Err(error.clone());
+        }
+        let parse = self.provider.parse;
+        catch_unwind(AssertUnwindSafe(|| parse(authenticated.delivery())))
+            .unwrap_or(Err(ParseError::Panicked))
     }
 
-    /// Calls [`keep`](Self::keep). Returns `None` if it panics.
-    async fn try_keep(
+    /// Calls [`store`](Self::store). Returns `None` if it panics.
+    async fn try_store(
         &self,
         authenticated: &Authenticated,
-        read: Result<Vec<Event>, ParseError>,
-        facts: &mut Facts,
+        parsed: Result<Vec<Event>, ParseError>,
+        details: &mut Details,
     ) -> Option<Verdict> {
-        AssertUnwindSafe(self.keep(authenticated, read, facts))
+        AssertUnwindSafe(self.store(authenticated, parsed, details))
             .catch_unwind()
             .await
             .ok()
     }
 
     /// Stores the parsed events of a delivery, or its unchanged body if it could not be parsed.
-    async fn keep(
+    async fn store(
         &self,
         authenticated: &Authenticated,
-        read: Result<Vec<Event>, ParseError>,
-        facts: &mut Facts,
+        parsed: Result<Vec<Event>, ParseError>,
+        details: &mut Details,
     ) -> Verdict {
-        let records = Record::of(self.provider.name, authenticated.delivery(), read);
-        let quarantined = records.iter().find_map(Record::unreadable).cloned();
-        let events = records
-            .iter()
-            .filter(|record| matches!(record, Record::Event { .. }))
-            .count();
-        let Outcome {
-            duplicates,
-            queued,
-            lost,
-            table_failure,
-            queue_failure,
-        } = self.store.keep(records).await;
-        facts.queued = queued;
-        facts.table_failure = table_failure;
-        facts.queue_failure = queue_failure;
+        let records = Record::from_delivery(self.provider.name, authenticated.delivery(), parsed);
+        let quarantined = records.iter().find_map(Record::parse_error).cloned();
+        let events = records.iter().filter(|record| record.is_event()).count();
+        let outcome = self.store.store(records).await;
+        details.queued = outcome.queued;
+        details.table_failure = outcome.table_failure;
+        details.queue_failure = outcome.queue_failure;
+        let duplicates = outcome.duplicates;
         match quarantined {
-            _ if lost > 0 => Verdict::Unavailable,
+            _ if outcome.lost > 0 => Verdict::Unavailable,
             Some(reason) => Verdict::Quarantined(reason),
-            None if queued > 0 => Verdict::Queued { events, duplicates },
+            None if outcome.queued > 0 => Verdict::Queued { events, duplicates },
             None => Verdict::Stored { events, duplicates },
         }
     }

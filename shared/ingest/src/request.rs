@@ -5,7 +5,6 @@
 //! invalid `Host`. Its event type rejects a header that HTTP does not allow, and text that is not
 //! Unicode. The provider would get a 5xx response for any of them. Here, a failure is a value.
 
-use crate::auth::Pass;
 use base64::{Engine, engine::general_purpose::STANDARD};
 use lambda_http::{
     aws_lambda_events::apigw::ApiGatewayV2httpRequest,
@@ -116,7 +115,8 @@ fn header((name, value): (Text, Lenient<Text>)) -> Option<(HeaderName, HeaderVal
 const MAX_KEPT_BYTES: usize = 512;
 
 /// A parsed request. Its body is the text that API Gateway sent.
-pub(crate) struct Request {
+#[derive(Debug)]
+pub struct Request {
     pub(crate) headers: HeaderMap,
     pub(crate) query: String,
     body: String,
@@ -124,31 +124,6 @@ pub(crate) struct Request {
     content_type: Option<String>,
     arrival: Timestamp,
     id: String,
-}
-
-/// A delivery with a decoded body.
-pub(crate) struct Decoded {
-    pub(crate) delivery: Delivery,
-    /// Set if the body could not be decoded. The delivery then has the text that API Gateway sent.
-    pub(crate) garbled: Option<ParseError>,
-}
-
-/// Parses an event. `request_id_header` is the name of the header with the provider's own request
-/// id.
-pub(crate) fn open(event: ApiGatewayV2httpRequest, request_id_header: Option<&str>) -> Request {
-    let provider_id = request_id_header.and_then(|name| value(&event.headers, name));
-    let gateway_id = event.request_context.request_id.as_deref().map(shortened);
-    Request {
-        content_type: value(&event.headers, "content-type"),
-        arrival: Timestamp::from_epoch(event.request_context.time_epoch).unwrap_or_else(now),
-        id: provider_id
-            .or(gateway_id)
-            .unwrap_or_else(|| now().to_string()),
-        query: event.raw_query_string.unwrap_or_default(),
-        body: event.body.unwrap_or_default(),
-        is_base64: event.is_base64_encoded,
-        headers: event.headers,
-    }
 }
 
 /// Returns the shortened value of a header, or `None` if it is empty or not text.
@@ -164,61 +139,60 @@ pub(crate) fn shortened(text: &str) -> String {
 }
 
 impl Request {
+    /// Parses an event. `request_id_header` is the name of the header with the provider's own
+    /// request id.
+    #[must_use]
+    pub fn from_event(event: ApiGatewayV2httpRequest, request_id_header: Option<&str>) -> Self {
+        let provider_id = request_id_header.and_then(|name| value(&event.headers, name));
+        let gateway_id = event.request_context.request_id.as_deref().map(shortened);
+        Self {
+            content_type: value(&event.headers, "content-type"),
+            arrival: Timestamp::from_epoch(event.request_context.time_epoch).unwrap_or_else(now),
+            id: provider_id
+                .or(gateway_id)
+                .unwrap_or_else(|| now().to_string()),
+            query: event.raw_query_string.unwrap_or_default(),
+            body: event.body.unwrap_or_default(),
+            is_base64: event.is_base64_encoded,
+            headers: event.headers,
+        }
+    }
+
     /// The length of the decoded body, in bytes.
     pub(crate) fn body_length(&self) -> usize {
         if !self.is_base64 {
             return self.body.len();
         }
-        let padding = self
-            .body
-            .bytes()
-            .rev()
-            .take_while(|byte| *byte == b'=')
-            .count();
+        let digits = self.body.trim_end_matches('=');
+        let padding = self.body.len() - digits.len();
         (self.body.len() / 4 * 3).saturating_sub(padding)
     }
 
-    /// Decodes the body. Takes a [`Pass`], so that only an authenticated request is decoded.
-    pub(crate) fn decode(self, _: &Pass) -> Decoded {
-        let (body, garbled) = match self.is_base64.then(|| STANDARD.decode(&self.body)) {
+    /// Decodes the body. If that fails, the delivery has the text that API Gateway sent, and the
+    /// second value says why.
+    pub(crate) fn into_delivery(self) -> (Delivery, Option<ParseError>) {
+        let decoded = self.is_base64.then(|| STANDARD.decode(&self.body));
+        let (body, error) = match decoded {
             None => (self.body.into_bytes(), None),
             Some(Ok(bytes)) => (bytes, None),
             Some(Err(_)) => (self.body.into_bytes(), Some(ParseError::NotBase64)),
         };
-        let Self {
-            content_type,
-            arrival,
-            id,
-            ..
-        } = self;
-        Decoded {
-            delivery: Delivery {
-                body,
-                content_type,
-                arrival,
-                request_id: id,
-            },
-            garbled,
-        }
+        let delivery = Delivery {
+            body,
+            content_type: self.content_type,
+            arrival: self.arrival,
+            request_id: self.id,
+        };
+        (delivery, error)
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::Authenticator;
-    use lambda_http::http::header::AUTHORIZATION;
 
-    /// Authenticates and decodes an event.
-    fn decoded(event: ApiGatewayV2httpRequest) -> Decoded {
-        let headers = HeaderMap::from_iter([(
-            AUTHORIZATION,
-            HeaderValue::from_static("Basic dXNlcjpwYXNzd29yZA=="),
-        )]);
-        let pass = Authenticator::basic("test", "user", "password")
-            .check(&headers, "")
-            .unwrap();
-        open(event, None).decode(&pass)
+    fn decoded(event: ApiGatewayV2httpRequest) -> (Delivery, Option<ParseError>) {
+        Request::from_event(event, None).into_delivery()
     }
 
     fn payload(event: &str) -> ApiGatewayV2httpRequest {
@@ -244,10 +218,8 @@ mod tests {
 
     #[test]
     fn a_body_that_is_no_unicode_is_its_bytes() {
-        let body = decoded(payload(r#"{"body":"\u00e9\ud800\ud83d\ude00"}"#))
-            .delivery
-            .body;
-        assert_eq!(body, b"\xc3\xa9\xed\xa0\x80\xf0\x9f\x98\x80");
+        let (delivery, _) = decoded(payload(r#"{"body":"\u00e9\ud800\ud83d\ude00"}"#));
+        assert_eq!(delivery.body, b"\xc3\xa9\xed\xa0\x80\xf0\x9f\x98\x80");
     }
 
     #[test]
@@ -285,11 +257,11 @@ mod tests {
         let mut event = ApiGatewayV2httpRequest::default();
         event.body = Some(STANDARD.encode("a%3Db=YQ=="));
         event.is_base64_encoded = true;
-        assert_eq!(decoded(event.clone()).delivery.body, b"a%3Db=YQ==");
+        assert_eq!(decoded(event.clone()).0.body, b"a%3Db=YQ==");
         event.body = Some("no base64!".to_owned());
-        let Decoded { delivery, garbled } = decoded(event);
+        let (delivery, error) = decoded(event);
         assert_eq!(
-            (delivery.body, garbled),
+            (delivery.body, error),
             (b"no base64!".to_vec(), Some(ParseError::NotBase64))
         );
     }
@@ -302,12 +274,12 @@ mod tests {
             event.headers.insert(name, long.parse().unwrap());
         }
         event.request_context.request_id = Some("\u{20ac}".repeat(1_000));
-        let request = open(event.clone(), Some("x-id"));
+        let request = Request::from_event(event.clone(), Some("x-id"));
         let kept = "x".repeat(512);
         assert_eq!(request.content_type.as_deref(), Some(&*kept));
         assert_eq!(request.id, kept);
         // Byte 512 is inside a character of three bytes.
-        assert_eq!(open(event, None).id, "\u{20ac}".repeat(170));
+        assert_eq!(Request::from_event(event, None).id, "\u{20ac}".repeat(170));
     }
 
     #[test]
@@ -316,10 +288,13 @@ mod tests {
             let mut event = ApiGatewayV2httpRequest::default();
             event.body = Some(STANDARD.encode(vec![b'a'; length]));
             event.is_base64_encoded = true;
-            assert_eq!(open(event.clone(), None).body_length(), length);
+            assert_eq!(
+                Request::from_event(event.clone(), None).body_length(),
+                length
+            );
             event.body = Some("a".repeat(length));
             event.is_base64_encoded = false;
-            assert_eq!(open(event, None).body_length(), length);
+            assert_eq!(Request::from_event(event, None).body_length(), length);
         }
     }
 
@@ -328,13 +303,13 @@ mod tests {
         let mut event = ApiGatewayV2httpRequest::default();
         event.request_context.time_epoch = 1_763_757_000_123;
         assert_eq!(
-            open(event.clone(), None).arrival.to_string(),
+            Request::from_event(event.clone(), None).arrival.to_string(),
             "2025-11-21T20:30:00.123000Z"
         );
         // cargo-lambda sends seconds.
         event.request_context.time_epoch = 1_763_757_000;
         assert_eq!(
-            open(event, None).arrival.to_string(),
+            Request::from_event(event, None).arrival.to_string(),
             "2025-11-21T20:30:00.000000Z"
         );
     }

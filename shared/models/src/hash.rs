@@ -1,7 +1,6 @@
 //! The hash function of identities and shards.
 
 use sha2::{Digest, Sha256};
-use std::fmt::Write;
 
 /// The first 128 bits of SHA-256 over the byte strings in `parts`, as 32 hexadecimal digits. The
 /// length of each byte string is hashed before it, so that two lists with the same concatenation
@@ -13,19 +12,9 @@ pub fn hash(parts: &[&[u8]]) -> String {
         sha.update(part.len().to_le_bytes());
         sha.update(part);
     }
-    let mut hash = hex(&sha.finalize());
+    let mut hash = hex::encode(sha.finalize());
     hash.truncate(32);
     hash
-}
-
-/// Encodes bytes as lower-case hexadecimal digits.
-#[must_use]
-pub fn hex(bytes: &[u8]) -> String {
-    let mut hex = String::with_capacity(2 * bytes.len());
-    for byte in bytes {
-        write!(hex, "{byte:02x}").ok();
-    }
-    hex
 }
 
 /// The shard of a name: one of sixteen, `0` to `f`, selected by a hash of the name. Shards spread

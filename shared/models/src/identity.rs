@@ -205,7 +205,7 @@ impl EventId {
 
     /// Wraps a stored id that [`Event::new`](crate::Event::new) made.
     #[must_use]
-    pub fn stored(id: String) -> Self {
+    pub fn from_stored(id: String) -> Self {
         Self(id)
     }
 

@@ -2,7 +2,8 @@
 //! clock, no AWS.
 //!
 //! A provider's parser turns a [`Delivery`] into [`Event`]s, or returns a [`ParseError`].
-//! [`Record::of`] turns either result into records, so that nothing of a delivery is ever lost.
+//! [`Record::from_delivery`] turns either result into records, so that nothing of a delivery is ever
+//! lost.
 
 mod delivery;
 mod event;
@@ -21,7 +22,7 @@ pub use event::{
     DataContentType, Event, EventDraft, MAX_SOURCE_BYTES, MAX_SUBJECT_BYTES, MAX_TYPE_BYTES,
     SpecVersion, TimeProblem,
 };
-pub use hash::{SHARDS, hash, hex, shard};
+pub use hash::{SHARDS, hash, shard};
 pub use identity::{EventId, Identity};
 pub use parse_error::ParseError;
 pub use record::{Body, MAX_EVENTS, Origin, Record};

@@ -75,74 +75,94 @@ pub enum Body {
 pub const MAX_EVENTS: usize = 500;
 
 impl Record {
+    /// Creates the records of a delivery from the result of its provider's parser. They are the
+    /// delivery's events with its exact bytes, or the whole delivery, quarantined.
+    #[must_use]
+    pub fn from_delivery(
+        provider: &str,
+        delivery: &Delivery,
+        parsed: Result<Vec<Event>, ParseError>,
+    ) -> Vec<Self> {
+        let mut events = match parsed {
+            Err(reason) => return vec![Self::quarantined(provider, delivery, reason)],
+            Ok(events) => events,
+        };
+        if events.len() > MAX_EVENTS {
+            let reason = ParseError::TooManyEvents { limit: MAX_EVENTS };
+            return vec![Self::quarantined(provider, delivery, reason)];
+        }
+        match (events.pop(), events.is_empty()) {
+            (None, _) => vec![Self::quarantined(provider, delivery, ParseError::NoEvent)],
+            (Some(event), true) => vec![Self::only_event(delivery, event)],
+            (Some(last), false) => {
+                events.push(last);
+                Self::several_events(provider, delivery, events)
+            }
+        }
+    }
+
+    fn quarantined(provider: &str, delivery: &Delivery, reason: ParseError) -> Self {
+        Self::Quarantined {
+            provider: provider.to_owned(),
+            delivery: quarantine_name(provider, delivery),
+            origin: Origin::from(delivery),
+            reason,
+            bytes: delivery.body.clone(),
+        }
+    }
+
+    fn only_event(delivery: &Delivery, event: Event) -> Self {
+        let is_data = event.data.get().as_bytes() == delivery.body;
+        let body = if is_data {
+            Body::Data
+        } else {
+            Body::Here(delivery.body.clone())
+        };
+        Self::Event {
+            event,
+            origin: Origin::from(delivery),
+            body,
+        }
+    }
+
+    fn several_events(provider: &str, delivery: &Delivery, events: Vec<Event>) -> Vec<Self> {
+        let name = body_name(provider, &delivery.body);
+        let mut records = vec![Self::Body {
+            provider: provider.to_owned(),
+            delivery: name.clone(),
+            origin: Origin::from(delivery),
+            bytes: delivery.body.clone(),
+        }];
+        records.extend(events.into_iter().map(|event| Self::Event {
+            event,
+            origin: Origin::from(delivery),
+            body: Body::Shared(name.clone()),
+        }));
+        records
+    }
+
+    /// Whether the record is an event.
+    #[must_use]
+    pub fn is_event(&self) -> bool {
+        matches!(self, Self::Event { .. })
+    }
+
     /// Returns the reason for quarantine, or `None` if the record is not quarantined.
     #[must_use]
-    pub fn unreadable(&self) -> Option<&ParseError> {
+    pub fn parse_error(&self) -> Option<&ParseError> {
         match self {
             Self::Quarantined { reason, .. } => Some(reason),
             Self::Event { .. } | Self::Body { .. } => None,
         }
     }
+}
 
-    /// Creates the records of a delivery from the result of its provider's parser. They are the
-    /// delivery's events with its exact bytes, or the whole delivery, quarantined.
-    #[must_use]
-    pub fn of(
-        provider: &str,
-        delivery: &Delivery,
-        read: Result<Vec<Event>, ParseError>,
-    ) -> Vec<Self> {
-        let origin = || Origin {
+impl From<&Delivery> for Origin {
+    fn from(delivery: &Delivery) -> Self {
+        Self {
             arrival: delivery.arrival,
             request_id: delivery.request_id.clone(),
             content_type: delivery.content_type.clone(),
-        };
-        let quarantined = |reason| Self::Quarantined {
-            provider: provider.to_owned(),
-            delivery: quarantine_name(provider, delivery),
-            origin: origin(),
-            reason,
-            bytes: delivery.body.clone(),
-        };
-        match read {
-            Err(reason) => vec![quarantined(reason)],
-            Ok(events) if events.is_empty() => vec![quarantined(ParseError::NoEvent)],
-            Ok(events) if events.len() > MAX_EVENTS => {
-                vec![quarantined(ParseError::TooManyEvents { limit: MAX_EVENTS })]
-            }
-            Ok(events) if events.len() == 1 => {
-                let of_one = |event: Event| {
-                    let same = event.data.get().as_bytes() == delivery.body;
-                    let body = if same {
-                        Body::Data
-                    } else {
-                        Body::Here(delivery.body.clone())
-                    };
-                    Self::Event {
-                        event,
-                        origin: origin(),
-                        body,
-                    }
-                };
-                events.into_iter().map(of_one).collect()
-            }
-            Ok(events) => {
-                let name = body_name(provider, &delivery.body);
-                let shared = Self::Body {
-                    provider: provider.to_owned(),
-                    delivery: name.clone(),
-                    origin: origin(),
-                    bytes: delivery.body.clone(),
-                };
-                let of_several = |event| Self::Event {
-                    event,
-                    origin: origin(),
-                    body: Body::Shared(name.clone()),
-                };
-                std::iter::once(shared)
-                    .chain(events.into_iter().map(of_several))
-                    .collect()
-            }
         }
     }
 }

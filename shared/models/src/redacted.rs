@@ -109,7 +109,7 @@ mod tests {
             (delivery(), Err(ParseError::NoEvent)),
         ] {
             let bytes = delivery.body.len();
-            let records = Record::of("closer", &delivery, read);
+            let records = Record::from_delivery("closer", &delivery, read);
             assert_hidden(&records, bytes);
         }
     }

@@ -12,7 +12,7 @@ pub mod samples;
 pub use amocrm::AMOCRM;
 pub use closer::CLOSER;
 pub use pipedrive::PIPEDRIVE;
-pub use provider::{Credentials, Provider};
+pub use provider::{Provider, Scheme};
 
 /// All providers. This is the only list of them.
 pub const ALL: [Provider; 3] = [PIPEDRIVE, AMOCRM, CLOSER];

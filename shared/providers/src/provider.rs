@@ -12,8 +12,8 @@ pub struct Provider {
     pub name: &'static str,
     /// The time that the provider waits for a response.
     pub timeout: Duration,
-    /// The credentials that the provider's settings support.
-    pub credentials: Credentials,
+    /// The schemes by which the provider's requests can be authenticated.
+    pub schemes: &'static [Scheme],
     /// The header with the provider's own request id, if it sends one.
     pub request_id_header: Option<&'static str>,
     /// Words in the provider's `User-Agent`, in lower case. An unauthorized request with one of
@@ -21,10 +21,16 @@ pub struct Provider {
     /// provider counts the response against the endpoint.
     pub user_agents: &'static [&'static str],
     /// Parses a delivery into the events that it carries. Pure: no I/O, no clock.
-    pub read: fn(&Delivery) -> Result<Vec<Event>, ParseError>,
+    pub parse: fn(&Delivery) -> Result<Vec<Event>, ParseError>,
 }
 
 impl Provider {
+    /// Whether the provider's requests can be authenticated by a scheme.
+    #[must_use]
+    pub fn supports(&self, scheme: Scheme) -> bool {
+        self.schemes.contains(&scheme)
+    }
+
     /// Returns `true` if the `User-Agent` of a request names this provider.
     #[must_use]
     pub fn is_named_by(&self, headers: &HeaderMap) -> bool {
@@ -39,12 +45,13 @@ impl Provider {
     }
 }
 
-/// The credentials that a provider can send.
+/// A way to authenticate a provider's requests.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Credentials {
-    /// A user name and a password.
+pub enum Scheme {
+    /// A user name and a password in the header `Authorization`.
+    ///
+    /// Source: <https://www.rfc-editor.org/rfc/rfc7617>
     Basic,
-    /// A user name and a password, or a key in the URL (`?key=`) if the provider's settings have no
-    /// fields for them.
-    BasicOrKey,
+    /// A key in the URL (`?key=`), for a provider whose settings only have a URL.
+    UrlKey,
 }

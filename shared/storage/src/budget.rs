@@ -29,7 +29,7 @@ use models::Timestamp;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 /// The time budget of the table, and of the fallback queue, for all records of a delivery together.
-pub const SHARE: Duration = Duration::from_millis(600);
+pub const TIME_BUDGET: Duration = Duration::from_millis(600);
 /// Timeout of one attempt of a call, including connecting.
 pub const ATTEMPT: Duration = Duration::from_millis(170);
 /// Additional timeout of an attempt to send to the queue, for each megabyte that is sent
@@ -57,8 +57,8 @@ pub const QUEUE_FIRST: Duration = Duration::from_secs(5);
 
 const _: () = assert!(
     ATTEMPT.as_millis() * ATTEMPTS as u128 + FIRST_WAIT.as_millis() + LONGEST_WAIT.as_millis()
-        <= SHARE.as_millis(),
-    "a share holds all attempts"
+        <= TIME_BUDGET.as_millis(),
+    "a time_budget holds all attempts"
 );
 
 /// Returns the timeout of one attempt to send to the queue. `attempt` is the timeout of the

@@ -3,7 +3,8 @@
 use crate::{
     Settings,
     budget::{
-        ATTEMPT, ATTEMPTS, BACKGROUND_ATTEMPT, FIRST_WAIT, IDLE_CONNECTIONS, LONGEST_WAIT, SHARE,
+        ATTEMPT, ATTEMPTS, BACKGROUND_ATTEMPT, FIRST_WAIT, IDLE_CONNECTIONS, LONGEST_WAIT,
+        TIME_BUDGET,
     },
     tls::network,
 };
@@ -19,7 +20,7 @@ use std::time::Duration;
 pub struct Client {
     http: SharedHttpClient,
     /// The time budget of the table, and of the fallback queue.
-    pub(crate) share: Duration,
+    pub(crate) time_budget: Duration,
     /// Timeout of one attempt of a call.
     pub(crate) attempt: Duration,
     retry: RetryConfig,
@@ -29,19 +30,19 @@ impl Client {
     /// Client over the network with short timeouts, for a receiver.
     #[must_use]
     pub fn new() -> Self {
-        Self::over(network(IDLE_CONNECTIONS))
+        Self::with_transport(network(IDLE_CONNECTIONS))
     }
 
     /// Like [`new`](Self::new), over another transport, such as one that injects faults.
     #[must_use]
-    pub fn over(http: SharedHttpClient) -> Self {
+    pub fn with_transport(http: SharedHttpClient) -> Self {
         let retry = RetryConfig::standard()
             .with_max_attempts(ATTEMPTS)
             .with_initial_backoff(FIRST_WAIT)
             .with_max_backoff(LONGEST_WAIT);
         Self {
             http,
-            share: SHARE,
+            time_budget: TIME_BUDGET,
             attempt: ATTEMPT,
             retry,
         }
@@ -50,31 +51,31 @@ impl Client {
     /// Client over the network with long timeouts, for the queue consumer and the CLI.
     #[must_use]
     pub fn background() -> Self {
-        Self::background_over(network(IDLE_CONNECTIONS))
+        Self::background_with_transport(network(IDLE_CONNECTIONS))
     }
 
     /// Like [`background`](Self::background), over another transport.
     #[must_use]
-    pub fn background_over(http: SharedHttpClient) -> Self {
-        let share = BACKGROUND_ATTEMPT * ATTEMPTS;
+    pub fn background_with_transport(http: SharedHttpClient) -> Self {
+        let time_budget = BACKGROUND_ATTEMPT * ATTEMPTS;
         let retry = RetryConfig::standard()
             .with_max_attempts(ATTEMPTS)
             .with_initial_backoff(FIRST_WAIT);
         Self {
             http,
-            share,
+            time_budget,
             attempt: BACKGROUND_ATTEMPT,
             retry,
         }
     }
 
     /// Returns the timeouts of a call whose attempts have the timeout `attempt`. The connect
-    /// timeout is always the same: only calls with the same connect timeout share connections.
+    /// timeout is always the same: only calls with the same connect timeout time_budget connections.
     pub(crate) fn timeout(&self, attempt: Duration) -> TimeoutConfig {
         TimeoutConfig::builder()
             .connect_timeout(self.attempt)
             .operation_attempt_timeout(attempt)
-            .operation_timeout(self.share)
+            .operation_timeout(self.time_budget)
             .build()
     }
 

@@ -78,7 +78,7 @@ impl IndexEntry {
         self.key.sk.split_once('#').map_or("", |(_, id)| id)
     }
 
-    fn of(item: &Item) -> Result<Self, TableError> {
+    fn from_item(item: &Item) -> Result<Self, TableError> {
         let text = |name| schema::attribute(item, name).ok_or(TableError::OtherVersion);
         Ok(Self {
             key: Key {
@@ -169,7 +169,7 @@ impl Table {
             .expression_attribute_values(":hour", text(format!("{hour}#{shard}")))
             .expression_attribute_values(":since", text(span.start.to_string()))
             .expression_attribute_values(":until", text(span.end.to_string()));
-        let entries = items(query).map(|item| IndexEntry::of(&item?));
+        let entries = items(query).map(|item| IndexEntry::from_item(&item?));
         // BETWEEN includes both ends.
         let until = span.end;
         entries
@@ -251,7 +251,7 @@ impl Table {
     /// Streams the complete records that a query finds. Skips chunks: a subject can end in
     /// `#chunks`, and then its partition contains the chunks of other records too.
     fn stored(&self, query: QueryFluentBuilder) -> impl Stream<Item = Result<Stored, TableError>> {
-        let heads = items(query).try_filter(|item| ready(!schema::is_part(item)));
+        let heads = items(query).try_filter(|item| ready(!schema::is_chunk(item)));
         heads
             .then(async |item| self.whole(item?).await)
             .try_filter_map(async |stored| Ok(stored))

@@ -6,7 +6,7 @@
 
 use crate::{
     Client, Failure, Settings,
-    budget::{ATTEMPT, ATTEMPT_PER_MEGABYTE, ATTEMPTS, SHARE, attempt_to_send},
+    budget::{ATTEMPT, ATTEMPT_PER_MEGABYTE, ATTEMPTS, TIME_BUDGET, attempt_to_send},
     schema::Item,
 };
 use aws_sdk_dynamodb::{primitives::Blob, types::AttributeValue};
@@ -39,8 +39,8 @@ const CONCURRENT_BATCHES: usize = 8;
 
 const _: () = assert!(
     ATTEMPT.as_millis() + ATTEMPT_PER_MEGABYTE.as_millis() * CONCURRENT_BATCHES as u128
-        <= SHARE.as_millis(),
-    "a share holds the longest attempt"
+        <= TIME_BUDGET.as_millis(),
+    "a time budget holds the longest attempt"
 );
 
 /// SQS queue that buffers items while the table is unavailable.
@@ -109,19 +109,35 @@ enum Attribute {
     B(String),
 }
 
+impl Attribute {
+    fn from_value(value: &AttributeValue) -> Option<Self> {
+        match value {
+            AttributeValue::S(text) => Some(Self::S(text.clone())),
+            AttributeValue::N(number) => Some(Self::N(number.clone())),
+            AttributeValue::B(blob) => Some(Self::B(STANDARD.encode(blob))),
+            _ => None,
+        }
+    }
+
+    fn into_value(self) -> Result<AttributeValue, InvalidMessage> {
+        Ok(match self {
+            Self::S(text) => AttributeValue::S(text),
+            Self::N(number) => AttributeValue::N(number),
+            Self::B(base64) => {
+                let bytes = STANDARD.decode(base64).map_err(|_| InvalidMessage)?;
+                AttributeValue::B(Blob::new(bytes))
+            }
+        })
+    }
+}
+
 impl Message {
     /// Encodes an item.
     #[must_use]
-    pub fn of(item: &Item) -> Self {
-        let attribute = |value: &AttributeValue| match value {
-            AttributeValue::S(text) => Some(Attribute::S(text.clone())),
-            AttributeValue::N(number) => Some(Attribute::N(number.clone())),
-            AttributeValue::B(blob) => Some(Attribute::B(STANDARD.encode(blob))),
-            _ => None,
-        };
+    pub fn from_item(item: &Item) -> Self {
         let item: BTreeMap<&str, _> = item
             .iter()
-            .filter_map(|(name, it)| Some((&**name, attribute(it)?)))
+            .filter_map(|(name, value)| Some((&**name, Attribute::from_value(value)?)))
             .collect();
         let json = serde_json::to_vec(&item).unwrap_or_default();
         // Compressing again would cost time and save nothing.
@@ -138,7 +154,7 @@ impl Message {
 
     /// Creates a message from the body that SQS delivered.
     #[must_use]
-    pub fn received(body: String) -> Self {
+    pub fn from_body(body: String) -> Self {
         Self(body.into())
     }
 
@@ -161,17 +177,8 @@ impl Message {
             .map_err(|_| InvalidMessage)?;
         let item: BTreeMap<String, Attribute> =
             serde_json::from_slice(&json).map_err(|_| InvalidMessage)?;
-        let value = |attribute| {
-            Ok(match attribute {
-                Attribute::S(text) => AttributeValue::S(text),
-                Attribute::N(number) => AttributeValue::N(number),
-                Attribute::B(base64) => AttributeValue::B(Blob::new(
-                    STANDARD.decode(base64).map_err(|_| InvalidMessage)?,
-                )),
-            })
-        };
         item.into_iter()
-            .map(|(name, attribute)| Ok((name, value(attribute)?)))
+            .map(|(name, attribute)| Ok((name, attribute.into_value()?)))
             .collect()
     }
 }
@@ -180,12 +187,11 @@ impl FallbackQueue {
     /// Creates the fallback queue, if the settings have one. It connects at the first use.
     #[must_use]
     pub fn new(client: &Client, settings: &Settings) -> Option<Self> {
-        let (url, settings) = (settings.fallback_queue.clone()?, settings.clone());
         Some(Self {
             connection: client.clone(),
-            settings,
+            settings: settings.clone(),
             client: OnceLock::new(),
-            url,
+            url: settings.fallback_queue.clone()?,
         })
     }
 
@@ -331,7 +337,7 @@ mod tests {
     #[test]
     fn an_item_comes_out_of_a_message_as_it_went_in() {
         let item = item("\u{0} <é> \u{ffff} \u{1f600}");
-        let message = Message::of(&item);
+        let message = Message::from_item(&item);
         assert!(
             message
                 .0
@@ -346,7 +352,7 @@ mod tests {
             &STANDARD.encode([0x78, 0x01, 1, 0]),
         ] {
             assert_eq!(
-                Message::received(garbage.to_owned()).item(),
+                Message::from_body(garbage.to_owned()).item(),
                 Err(InvalidMessage),
                 "{garbage}"
             );
@@ -356,9 +362,9 @@ mod tests {
     #[test]
     fn a_message_is_unpacked_up_to_what_the_largest_item_needs() {
         let largest = item(&"\u{1}".repeat(MAX_ITEM_BYTES));
-        assert_eq!(Message::of(&largest).item(), Ok(largest));
+        assert_eq!(Message::from_item(&largest).item(), Ok(largest));
         // A valid message of 1 MB that decompresses to 100 MB.
-        let bomb = Message::of(&item(&" ".repeat(100_000_000)));
+        let bomb = Message::from_item(&item(&" ".repeat(100_000_000)));
         assert!(bomb.text().len() < 1_000_000);
         assert_eq!(bomb.item(), Err(InvalidMessage));
     }
@@ -368,7 +374,7 @@ mod tests {
         let sizes = |bodies: &[usize]| -> Vec<usize> {
             let messages: Vec<_> = bodies
                 .iter()
-                .map(|bytes| Message::received("x".repeat(*bytes)))
+                .map(|bytes| Message::from_body("x".repeat(*bytes)))
                 .collect();
             batches(&messages, &vec![false; bodies.len()])
                 .iter()
@@ -382,7 +388,7 @@ mod tests {
         );
         assert!(sizes(&[]).is_empty());
 
-        let messages = ["a", "b", "c"].map(|text| Message::received(text.to_owned()));
+        let messages = ["a", "b", "c"].map(|text| Message::from_body(text.to_owned()));
         let left = batches(&messages, &[true, false, true]);
         assert_eq!(left, [[(1, messages[1].clone())]]);
     }

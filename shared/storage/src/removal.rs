@@ -16,12 +16,12 @@ impl Table {
     /// # Errors
     /// [`TableError`].
     pub async fn remove(&self, key: &Key) -> Result<(), TableError> {
-        let parts = self.parts_of_all_writers(key).await?;
-        if !parts.is_empty() {
+        let chunks = self.chunks_of_all_writers(key).await?;
+        if !chunks.is_empty() {
             self.mark(key).await?;
         }
-        for part in &parts {
-            self.delete(part).await?;
+        for chunk in &chunks {
+            self.delete(chunk).await?;
         }
         self.delete(key).await
     }
@@ -41,22 +41,22 @@ impl Table {
 
     /// Removes the chunks of a record that are not in `own`: those of another writer, and those of
     /// the item that was replaced.
-    pub(crate) async fn remove_other_parts(
+    pub(crate) async fn remove_other_chunks(
         &self,
         key: &Key,
         own: &[Key],
     ) -> Result<(), TableError> {
-        for part in self.parts_of_all_writers(key).await? {
-            if !own.contains(&part) {
-                self.delete(&part).await?;
+        for chunk in self.chunks_of_all_writers(key).await? {
+            if !own.contains(&chunk) {
+                self.delete(&chunk).await?;
             }
         }
         Ok(())
     }
 
     /// Returns the keys of all chunks that any writer put for an item.
-    async fn parts_of_all_writers(&self, key: &Key) -> Result<Vec<Key>, TableError> {
-        let prefix = schema::parts_of(key);
+    async fn chunks_of_all_writers(&self, key: &Key) -> Result<Vec<Key>, TableError> {
+        let prefix = schema::chunk_prefix(key);
         let query = self
             .client
             .query()
@@ -68,15 +68,15 @@ impl Table {
             .projection_expression("pk, sk, #kind")
             .expression_attribute_names("#kind", "kind");
         let mut items = query.into_paginator().items().send();
-        let mut parts = Vec::new();
+        let mut chunks = Vec::new();
         while let Some(item) = items.next().await {
             let item = item?;
-            let part = schema::key(&item);
-            if schema::is_part(&item) && schema::is_owned_by(&part, key) {
-                parts.push(part);
+            let chunk = schema::key(&item);
+            if schema::is_chunk(&item) && schema::is_owned_by(&chunk, key) {
+                chunks.push(chunk);
             }
         }
-        Ok(parts)
+        Ok(chunks)
     }
 
     /// Marks an item, if it exists.

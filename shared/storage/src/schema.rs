@@ -30,7 +30,8 @@ use serde_json::value::RawValue;
 use std::collections::HashMap;
 
 pub use chunks::{
-    MAX_ITEM_BYTES, MAX_PART_BYTES, is_owned_by, is_part, part_keys, parts_of, size, unpack,
+    MAX_CHUNK_BYTES, MAX_ITEM_BYTES, chunk_keys, chunk_prefix, decompress, is_chunk, is_owned_by,
+    size,
 };
 
 /// A DynamoDB item: attribute values by name.
@@ -59,7 +60,7 @@ const BODY: &str = "body";
 impl Key {
     /// Returns the key of a record.
     #[must_use]
-    pub fn of(record: &Record) -> Self {
+    pub fn from_record(record: &Record) -> Self {
         let (pk, sk) = match record {
             Record::Event { event, .. } => (
                 format!("{}#{}", event.source, event.subject),
@@ -67,7 +68,7 @@ impl Key {
             ),
             Record::Body {
                 provider, delivery, ..
-            } => return Self::of_body(provider, delivery),
+            } => return Self::for_body(provider, delivery),
             Record::Quarantined {
                 provider,
                 delivery,
@@ -83,7 +84,7 @@ impl Key {
 
     /// Returns the key of the body that the events of a delivery share.
     #[must_use]
-    pub fn of_body(provider: &str, delivery: &str) -> Self {
+    pub fn for_body(provider: &str, delivery: &str) -> Self {
         Self {
             pk: format!("delivery#{provider}#{delivery}"),
             sk: BODY.to_owned(),
@@ -107,7 +108,7 @@ pub fn key_attributes(key: &Key) -> Item {
 #[must_use]
 pub fn encode(record: Record) -> Vec<Item> {
     let mut item = Item::new();
-    let Key { pk, sk } = Key::of(&record);
+    let Key { pk, sk } = Key::from_record(&record);
     text(&mut item, "pk", pk);
     text(&mut item, "sk", sk);
     match record {
@@ -270,7 +271,7 @@ fn blob(item: &mut Item, name: &str, value: Vec<u8>) {
     item.insert(name.to_owned(), AttributeValue::B(Blob::new(value)));
 }
 
-/// Decodes the record of an item. If the item has chunks, call [`unpack`] first.
+/// Decodes the record of an item. If the item has chunks, call [`decompress`] first.
 ///
 /// # Errors
 /// [`ItemError::Attribute`]: [`encode`] did not make this item.
@@ -311,7 +312,7 @@ fn decode_event(item: &mut Item) -> Result<Event, ItemError> {
         RawValue::from_string(take(item, "data")?).map_err(|_| ItemError::Attribute("data"))?;
     Ok(Event {
         specversion: SpecVersion::V1_0,
-        id: EventId::stored(take(item, "id")?),
+        id: EventId::from_stored(take(item, "id")?),
         source: take(item, "source")?,
         r#type: take(item, "type")?,
         subject: take(item, "subject")?,
@@ -386,7 +387,7 @@ mod tests {
             arrival: Timestamp::from_epoch(1_795_255_200).unwrap(),
             request_id: "r-1".to_owned(),
         };
-        Record::of("closer", &delivery, read)
+        Record::from_delivery("closer", &delivery, read)
             .into_iter()
             .flat_map(encode)
             .collect()

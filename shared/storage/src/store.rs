@@ -19,21 +19,21 @@ use std::{
 use tokio::time::Instant;
 use waiting::{Piece, Waiting};
 
-/// How many records of one delivery are put concurrently, each over its own connection. They share
+/// How many records of one delivery are put concurrently, each over its own connection. They time_budget
 /// one slow CPU, and each put must end within an attempt's timeout. At 5 ms a put, a time budget is
 /// enough for 950 puts.
 const CONCURRENT_PUTS: usize = 8;
 
 /// How many chunks of one record are put concurrently. Each is a request of 500 KB to sign and
 /// send, and must end within an attempt's timeout.
-const CONCURRENT_PARTS: usize = 4;
+const CONCURRENT_CHUNKS: usize = 4;
 
 /// The store of a receiver: the table and the fallback queue.
 #[derive(Debug, Clone)]
 pub struct Store {
     table: Table,
     fallback_queue: Option<FallbackQueue>,
-    share: Duration,
+    time_budget: Duration,
     /// Set when this environment sees the table fail. Until this instant, the environment uses the
     /// fallback queue first.
     queue_first: Arc<Mutex<Option<Instant>>>,
@@ -73,7 +73,7 @@ enum Place {
 
 /// A record that is not completely in the table.
 struct NotPut {
-    left: Waiting,
+    remaining: Waiting,
     failure: Failure,
 }
 
@@ -84,7 +84,7 @@ impl Store {
         Self {
             table: Table::new(client, settings),
             fallback_queue: FallbackQueue::new(client, settings),
-            share: client.share,
+            time_budget: client.time_budget,
             queue_first: Arc::default(),
         }
     }
@@ -96,38 +96,40 @@ impl Store {
     }
 
     /// Stores all records of a delivery: in the table within its time budget, and the rest in the
-    /// fallback queue within its time budget. While both fail and there is time left, both are
+    /// fallback queue within its time budget. While both fail and there is time remaining, both are
     /// tried again after a pause: a store that refuses a request at once may accept it a moment
     /// later.
     ///
     /// After an environment saw the table fail, it uses the fallback queue first for
     /// [`QUEUE_FIRST`]. Then it gives the table one [`ATTEMPT`] to show that it is available again.
     /// While the table hangs, every delivery that waits for it occupies an execution environment.
-    pub async fn keep(&self, records: Vec<Record>) -> Outcome {
+    pub async fn store(&self, records: Vec<Record>) -> Outcome {
         let mut outcome = Outcome::default();
-        let mut budget = Budget::new(self.share, self.fallback_queue.is_some());
+        let mut budget = Budget::new(self.time_budget, self.fallback_queue.is_some());
         let expires = self.table.expiry();
         let items = records
             .into_iter()
             .map(|record| schema::encode_with_expiry(record, expires));
-        let mut left: Vec<Waiting> = items.filter_map(Waiting::new).collect();
+        let mut remaining: Vec<Waiting> = items.filter_map(Waiting::new).collect();
         let (order, mut table_limit) = self.order();
         loop {
             for place in order {
                 match place {
                     Place::Table => {
-                        self.put(&mut left, table_limit, &mut budget, &mut outcome)
+                        self.put(&mut remaining, table_limit, &mut budget, &mut outcome)
                             .await;
-                        table_limit = self.share;
+                        table_limit = self.time_budget;
                     }
-                    Place::FallbackQueue => self.send(&mut left, &mut budget, &mut outcome).await,
+                    Place::FallbackQueue => {
+                        self.send(&mut remaining, &mut budget, &mut outcome).await;
+                    }
                 }
             }
-            if left.is_empty() || !budget.pause().await {
+            if remaining.is_empty() || !budget.pause().await {
                 break;
             }
         }
-        outcome.lost = left.len();
+        outcome.lost = remaining.len();
         outcome
     }
 
@@ -135,9 +137,9 @@ impl Store {
     fn order(&self) -> ([Place; 2], Duration) {
         let queue_first = self.queue_first.lock().map_or(None, |until| *until);
         match queue_first.filter(|_| self.fallback_queue.is_some()) {
-            None => ([Place::Table, Place::FallbackQueue], self.share),
+            None => ([Place::Table, Place::FallbackQueue], self.time_budget),
             Some(until) if Instant::now() < until => {
-                ([Place::FallbackQueue, Place::Table], self.share)
+                ([Place::FallbackQueue, Place::Table], self.time_budget)
             }
             Some(_) => ([Place::Table, Place::FallbackQueue], ATTEMPT),
         }
@@ -146,32 +148,33 @@ impl Store {
     /// Puts records into the table. Leaves those that it does not accept in time.
     async fn put(
         &self,
-        left: &mut Vec<Waiting>,
+        remaining: &mut Vec<Waiting>,
         limit: Duration,
         budget: &mut Budget,
         outcome: &mut Outcome,
     ) {
         let limit = limit.min(budget.for_the_table());
-        if left.is_empty() || limit.is_zero() {
+        if remaining.is_empty() || limit.is_zero() {
             return;
         }
         let started = Instant::now();
         // Boxed, because the compiler cannot otherwise prove that the future is `Send`.
-        let puts = stream::iter(mem::take(left))
+        let puts = stream::iter(mem::take(remaining))
             .map(|waiting| self.put_record(waiting, started + limit).boxed());
         let mut puts = puts.buffer_unordered(CONCURRENT_PUTS);
         while let Some(put) = puts.next().await {
             match put {
-                Ok(kept) => outcome.duplicates += usize::from(kept == Some(PutOutcome::Duplicate)),
+                Ok(Some(PutOutcome::Duplicate)) => outcome.duplicates += 1,
+                Ok(_) => {}
                 Err(not_put) => {
                     outcome.table_failed(not_put.failure);
-                    left.push(not_put.left);
+                    remaining.push(not_put.remaining);
                 }
             }
         }
         budget.spend_on_the_table(started.elapsed());
         if let Ok(mut until) = self.queue_first.lock() {
-            *until = (!left.is_empty()).then(|| Instant::now() + QUEUE_FIRST);
+            *until = (!remaining.is_empty()).then(|| Instant::now() + QUEUE_FIRST);
         }
     }
 
@@ -182,38 +185,42 @@ impl Store {
         mut waiting: Waiting,
         deadline: Instant,
     ) -> Result<Option<PutOutcome>, Box<NotPut>> {
-        let parts = mem::take(&mut waiting.parts);
-        let puts = stream::iter(parts).map(|part| self.put_part(part, deadline));
-        let mut puts = puts.buffer_unordered(CONCURRENT_PARTS);
+        let chunks = mem::take(&mut waiting.chunks);
+        let puts = stream::iter(chunks).map(|chunk| self.put_chunk(chunk, deadline));
+        let mut puts = puts.buffer_unordered(CONCURRENT_CHUNKS);
         let mut failure = None;
         while let Some(put) = puts.next().await {
             if let Err(not_put) = put {
-                let (part, later) = *not_put;
-                waiting.parts.push(part);
+                let (chunk, later) = *not_put;
+                waiting.chunks.push(chunk);
                 failure = Some(later.after(failure));
             }
         }
         drop(puts);
         if let Some(failure) = failure {
             return Err(Box::new(NotPut {
-                left: waiting,
+                remaining: waiting,
                 failure,
             }));
         }
         match self.put_item(&waiting.head.item, deadline).await {
-            Ok(kept) => Ok(schema::is_event(&waiting.head.item).then_some(kept)),
+            Ok(put) => Ok(schema::is_event(&waiting.head.item).then_some(put)),
             Err(failure) => Err(Box::new(NotPut {
-                left: waiting,
+                remaining: waiting,
                 failure,
             })),
         }
     }
 
     /// Puts one chunk. Returns it on failure.
-    async fn put_part(&self, part: Piece, deadline: Instant) -> Result<(), Box<(Piece, Failure)>> {
-        match self.put_item(&part.item, deadline).await {
+    async fn put_chunk(
+        &self,
+        chunk: Piece,
+        deadline: Instant,
+    ) -> Result<(), Box<(Piece, Failure)>> {
+        match self.put_item(&chunk.item, deadline).await {
             Ok(_) => Ok(()),
-            Err(failure) => Err(Box::new((part, failure))),
+            Err(failure) => Err(Box::new((chunk, failure))),
         }
     }
 
@@ -230,25 +237,28 @@ impl Store {
     /// Sends records to the fallback queue. Leaves those that it does not completely accept in
     /// time. As in the table, an item comes after all of its chunks. Otherwise the drain would wait
     /// for chunks of an abandoned delivery that never arrive.
-    async fn send(&self, left: &mut Vec<Waiting>, budget: &mut Budget, outcome: &mut Outcome) {
+    async fn send(&self, remaining: &mut Vec<Waiting>, budget: &mut Budget, outcome: &mut Outcome) {
         let limit = budget.for_the_queue();
         let Some(fallback_queue) = self.fallback_queue.as_ref().filter(|_| !limit.is_zero()) else {
             return;
         };
         // Encoding does not count toward the queue's time budget.
-        left.iter().for_each(Waiting::encode);
+        remaining.iter().for_each(Waiting::encode);
         let started = Instant::now();
-        let first = left.iter_mut().flat_map(Waiting::before_its_head).collect();
-        send_pieces(fallback_queue, first, started + limit, outcome).await;
-        let heads = left
+        let first = remaining
             .iter_mut()
-            .filter_map(Waiting::head_after_its_parts)
+            .flat_map(Waiting::before_its_head)
+            .collect();
+        send_pieces(fallback_queue, first, started + limit, outcome).await;
+        let heads = remaining
+            .iter_mut()
+            .filter_map(Waiting::head_after_its_chunks)
             .collect();
         send_pieces(fallback_queue, heads, started + limit, outcome).await;
         budget.spend_on_the_queue(started.elapsed());
-        let before = left.len();
-        left.retain(|waiting| !waiting.is_queued());
-        outcome.queued += before - left.len();
+        let before = remaining.len();
+        remaining.retain(|waiting| !waiting.is_queued());
+        outcome.queued += before - remaining.len();
     }
 }
 

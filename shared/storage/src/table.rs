@@ -48,7 +48,7 @@ pub enum TableError {
     OtherVersion,
     /// The item exists and its chunks do not. No writer stores an item without its chunks.
     #[error("the parts of an item are missing")]
-    PartsMissing,
+    ChunksMissing,
 }
 
 impl TableError {
@@ -58,7 +58,7 @@ impl TableError {
         match self {
             Self::Failed(failure) => failure.word(),
             Self::OtherVersion => "other_version",
-            Self::PartsMissing => "parts_missing",
+            Self::ChunksMissing => "parts_missing",
         }
     }
 }
@@ -67,7 +67,7 @@ impl Table {
     /// Creates a table from settings. It connects at the first use.
     #[must_use]
     pub fn new(client: &Client, settings: &Settings) -> Self {
-        Self::over(
+        Self::from_client(
             client.dynamodb(settings),
             &settings.table,
             settings.retention,
@@ -76,7 +76,11 @@ impl Table {
 
     /// Creates a table over an SDK client. New events expire after `retention`, or never.
     #[must_use]
-    pub fn over(client: aws_sdk_dynamodb::Client, name: &str, retention: Option<Duration>) -> Self {
+    pub fn from_client(
+        client: aws_sdk_dynamodb::Client,
+        name: &str,
+        retention: Option<Duration>,
+    ) -> Self {
         Self {
             client,
             name: name.to_owned(),
@@ -153,8 +157,8 @@ impl Table {
         if schema::is_being_removed(&head) {
             return Ok(None);
         }
-        if let Some(parts) = self.parts(&head).await? {
-            return unpacked(head, parts).map(Some);
+        if let Some(chunks) = self.chunks(&head).await? {
+            return decode_stored(head, chunks).map(Some);
         }
         // An item is put after its chunks. So the item was replaced or removed since it was read,
         // or it expired and DynamoDB deleted its chunks first.
@@ -164,9 +168,9 @@ impl Table {
         if schema::is_being_removed(&head) || is_expired(&head) {
             return Ok(None);
         }
-        match self.parts(&head).await? {
-            Some(parts) => unpacked(head, parts).map(Some),
-            None => Err(TableError::PartsMissing),
+        match self.chunks(&head).await? {
+            Some(chunks) => decode_stored(head, chunks).map(Some),
+            None => Err(TableError::ChunksMissing),
         }
     }
 
@@ -176,11 +180,11 @@ impl Table {
     /// # Errors
     /// [`TableError`].
     pub async fn replace(&self, record: Record, expires: Option<i64>) -> Result<(), TableError> {
-        let key = Key::of(&record);
+        let key = Key::from_record(&record);
         let items = stamped(record, expires);
-        let parts: Vec<Key> = items
+        let chunks: Vec<Key> = items
             .iter()
-            .filter(|item| schema::is_part(item))
+            .filter(|item| schema::is_chunk(item))
             .map(schema::key)
             .collect();
         for item in items {
@@ -191,7 +195,7 @@ impl Table {
                 .send()
                 .await?;
         }
-        self.remove_other_parts(&key, &parts).await
+        self.remove_other_chunks(&key, &chunks).await
     }
 
     /// Puts a record once, with the given expiry of another record in seconds since 1970.
@@ -203,11 +207,11 @@ impl Table {
         record: Record,
         expires: Option<i64>,
     ) -> Result<PutOutcome, TableError> {
-        let mut kept = PutOutcome::Duplicate;
+        let mut outcome = PutOutcome::Duplicate;
         for item in stamped(record, expires) {
-            kept = self.put_stamped(item).await.map_err(TableError::Failed)?;
+            outcome = self.put_stamped(item).await.map_err(TableError::Failed)?;
         }
-        Ok(kept)
+        Ok(outcome)
     }
 
     /// The expiry of an event that is put now, in seconds since 1970. `None`: it never expires.
@@ -224,25 +228,25 @@ impl Table {
     ///
     /// # Errors
     /// [`TableError`].
-    pub async fn parts(&self, head: &Item) -> Result<Option<Vec<Item>>, TableError> {
-        let mut parts = Vec::new();
-        for key in schema::part_keys(head) {
+    pub async fn chunks(&self, head: &Item) -> Result<Option<Vec<Item>>, TableError> {
+        let mut chunks = Vec::new();
+        for key in schema::chunk_keys(head) {
             match self.item(&key).await? {
-                Some(part) => parts.push(part),
+                Some(chunk) => chunks.push(chunk),
                 None => return Ok(None),
             }
         }
-        Ok(Some(parts))
+        Ok(Some(chunks))
     }
 
     /// Whether all chunks of an item exist. Checks several concurrently, and reads only their keys.
     ///
     /// # Errors
     /// [`TableError`].
-    pub async fn has_parts(&self, head: &Item) -> Result<bool, TableError> {
-        let keys = schema::part_keys(head);
+    pub async fn has_chunks(&self, head: &Item) -> Result<bool, TableError> {
+        let keys = schema::chunk_keys(head);
         // Boxed, because the compiler cannot otherwise prove that the future is `Send`.
-        let gets = stream::iter(keys).map(|key| self.has_part(key).boxed());
+        let gets = stream::iter(keys).map(|key| self.has_chunk(key).boxed());
         let mut gets = gets.buffer_unordered(CONCURRENT_GETS);
         while let Some(is_there) = gets.next().await {
             if !is_there? {
@@ -252,7 +256,7 @@ impl Table {
         Ok(true)
     }
 
-    async fn has_part(&self, key: Key) -> Result<bool, TableError> {
+    async fn has_chunk(&self, key: Key) -> Result<bool, TableError> {
         let get = self.get_item(&key).projection_expression("pk");
         Ok(get.send().await?.item.is_some())
     }
@@ -283,7 +287,7 @@ impl Table {
         let mut records = Vec::new();
         while let Some(item) = items.next().await {
             let item = item?;
-            if !schema::is_part(&item) {
+            if !schema::is_chunk(&item) {
                 records.extend(self.whole(item).await?.map(|stored| stored.record));
             }
         }
@@ -305,7 +309,7 @@ pub struct Stored {
 }
 
 impl Stored {
-    fn of(item: Item) -> Result<Self, ItemError> {
+    fn from_item(item: Item) -> Result<Self, ItemError> {
         let text = |name| schema::attribute(&item, name).ok_or(ItemError::Attribute(name));
         let key = Key {
             pk: text("pk")?.to_owned(),
@@ -323,8 +327,8 @@ impl Stored {
 }
 
 /// Decodes the record of an item and its chunks.
-fn unpacked(mut head: Item, parts: Vec<Item>) -> Result<Stored, TableError> {
-    let stored = schema::unpack(&mut head, parts).and_then(|()| Stored::of(head));
+fn decode_stored(mut head: Item, chunks: Vec<Item>) -> Result<Stored, TableError> {
+    let stored = schema::decompress(&mut head, chunks).and_then(|()| Stored::from_item(head));
     stored.map_err(|_| TableError::OtherVersion)
 }
 
@@ -336,7 +340,7 @@ fn is_expired(item: &Item) -> bool {
 /// identifies its bytes, so the same one may already exist. It is replaced if it would expire
 /// before the new one.
 fn on_condition(put: PutItemFluentBuilder, item: &Item) -> PutItemFluentBuilder {
-    if !schema::is_part(item) && !schema::is_shared_body(item) {
+    if !schema::is_chunk(item) && !schema::is_shared_body(item) {
         return put.condition_expression("attribute_not_exists(pk)");
     }
     match item.get("expires") {

@@ -32,7 +32,7 @@ impl Memory {
     #[must_use]
     pub fn store(&self) -> Store {
         let connector = SharedHttpConnector::new(self.clone());
-        let client = Client::over(http_client_fn(move |_, _| connector.clone()));
+        let client = Client::with_transport(http_client_fn(move |_, _| connector.clone()));
         Store::new(
             &client,
             &Settings::local("fuzz", "http://table.invalid".to_owned()),
@@ -57,14 +57,14 @@ impl Memory {
     #[must_use]
     pub fn bodies(&self) -> Vec<Vec<u8>> {
         let items = self.items();
-        let heads = items.values().filter(|item| !schema::is_part(item));
+        let heads = items.values().filter(|item| !schema::is_chunk(item));
         let records = heads.map(|head| {
-            let keys = schema::part_keys(head).into_iter();
+            let keys = schema::chunk_keys(head).into_iter();
             let parts = keys
                 .map(|Key { pk, sk }| items[&[pk, sk]].clone())
                 .collect();
             let mut head = head.clone();
-            schema::unpack(&mut head, parts)
+            schema::decompress(&mut head, parts)
                 .and_then(|()| schema::decode(head))
                 .expect("an item of ours")
         });
@@ -83,7 +83,7 @@ impl Memory {
             .map(|(name, value)| (name, value.into()))
             .collect();
         // Nothing here expires.
-        let names_its_bytes = schema::is_part(&item) || schema::is_shared_body(&item);
+        let names_its_bytes = schema::is_chunk(&item) || schema::is_shared_body(&item);
         let condition = if names_its_bytes {
             "attribute_not_exists(pk) OR attribute_exists(expires)"
         } else {

@@ -33,8 +33,8 @@ pub fn holds(provider: &Provider, input: &[u8]) -> Corpus {
         arrival: Timestamp::from_epoch(1_795_255_200).expect("a time in 2026"),
         request_id: "request".to_owned(),
     };
-    let read = (provider.read)(&delivery);
-    let again = (provider.read)(&delivery);
+    let read = (provider.parse)(&delivery);
+    let again = (provider.parse)(&delivery);
     match (&read, &again) {
         (Ok(events), Ok(again)) => assert_eq!(
             json(events),
@@ -50,7 +50,7 @@ pub fn holds(provider: &Provider, input: &[u8]) -> Corpus {
     for event in read.iter().flatten() {
         is_sane(provider, event);
     }
-    let records = Record::of(provider.name, &delivery, read);
+    let records = Record::from_delivery(provider.name, &delivery, read);
     assert_eq!(bytes(&records), delivery.body, "the exact bytes are kept");
     for record in records {
         is_had_back(record, &delivery);
@@ -153,7 +153,7 @@ fn is_had_back(record: Record, delivery: &Delivery) {
     for item in &stored {
         fits(item.clone());
         assert_eq!(
-            Message::of(item).item().as_ref(),
+            Message::from_item(item).item().as_ref(),
             Ok(item),
             "a message holds its item"
         );
@@ -161,13 +161,13 @@ fn is_had_back(record: Record, delivery: &Delivery) {
     let mut parts = stored.clone();
     let mut head = parts.pop().expect("a record has an item");
     let keys: Vec<_> = parts.iter().map(key).collect();
-    assert_eq!(keys, schema::part_keys(&head), "an item names its parts");
+    assert_eq!(keys, schema::chunk_keys(&head), "an item names its parts");
     assert!(
         keys.iter()
             .all(|part| schema::is_owned_by(part, &key(&head))),
         "and each part names its item"
     );
-    schema::unpack(&mut head, parts).expect("an item is had back from its parts");
+    schema::decompress(&mut head, parts).expect("an item is had back from its parts");
     let record = schema::decode(head).expect("a record is had back from its item");
     let (Record::Event { origin, .. }
     | Record::Body { origin, .. }

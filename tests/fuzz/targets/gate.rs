@@ -2,9 +2,10 @@
 
 #![no_main]
 
+use aws_lambda_events::apigw::ApiGatewayV2httpRequest;
 use fuzz::{KEY, SECRET};
-use http::{HeaderMap, HeaderValue, header::AUTHORIZATION};
-use ingest::Authenticator;
+use http::{HeaderValue, header::AUTHORIZATION};
+use ingest::{Authenticator, Request};
 use libfuzzer_sys::fuzz_target;
 use providers::Provider;
 use sha2::{Digest, Sha256};
@@ -40,8 +41,11 @@ fn admits(provider: &Provider, key: &str, value: HeaderValue, query: &str) -> bo
         }
     };
     let gate = Authenticator::new(provider, &listed(SECRET), &listed(key)).expect("a gate");
-    let headers = HeaderMap::from_iter([(AUTHORIZATION, value)]);
-    gate.check(&headers, query).is_some()
+    let mut event = ApiGatewayV2httpRequest::default();
+    event.headers.insert(AUTHORIZATION, value);
+    event.raw_query_string = Some(query.to_owned());
+    gate.authenticate(Request::from_event(event, None))
+        .is_some()
 }
 
 fn digest(secret: &str) -> String {

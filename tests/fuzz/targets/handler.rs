@@ -21,7 +21,7 @@ struct Handler {
 
 static HANDLER: LazyLock<Handler> = LazyLock::new(|| {
     let table = Memory::default();
-    let gate = Authenticator::basic("fuzz", "local", "local");
+    let gate = Authenticator::for_user("fuzz", "local", "local");
     let providers = [providers::PIPEDRIVE, providers::AMOCRM, providers::CLOSER];
     let receivers = providers.map(|provider| Receiver::new(provider, gate.clone(), table.store()));
     // A slow input is no timeout: the clock stands still.

@@ -165,6 +165,6 @@ impl Row {
     /// # Errors
     /// The error of the parser.
     pub fn read(&self, body: &[u8]) -> Result<Vec<Event>, ParseError> {
-        (provider(&self.provider).read)(&self.delivery(body))
+        (provider(&self.provider).parse)(&self.delivery(body))
     }
 }

@@ -8,7 +8,7 @@ use hookkeeper::{
 use ingest::{Authenticator, Receiver, Verdict};
 use lambda_http::aws_lambda_events::apigw::ApiGatewayV2httpRequest;
 use models::{Body, Record};
-use providers::{Credentials, Provider};
+use providers::{Provider, Scheme};
 use storage::{Client, Key, Store, Table};
 
 /// Accepted URL key of a provider that may send one.
@@ -37,9 +37,10 @@ impl House {
     pub async fn of(provider: Provider) -> Self {
         let dynamodb = DynamoDb::start(&Data::Memory, 0, TEMPLATE).await.unwrap();
         let store = Store::new(&Client::background(), &dynamodb.settings());
-        let key = match provider.credentials {
-            Credentials::Basic => String::new(),
-            Credentials::BasicOrKey => accepted("url", KEY),
+        let key = if provider.supports(Scheme::UrlKey) {
+            accepted("url", KEY)
+        } else {
+            String::new()
         };
         let gate = Authenticator::new(
             &provider,

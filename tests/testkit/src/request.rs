@@ -4,7 +4,6 @@
 
 use axum::body::Bytes;
 use base64::{Engine, engine::general_purpose::STANDARD};
-use models::hex;
 use serde_json::{Value, json};
 use sha2::{Digest, Sha256};
 
@@ -119,7 +118,7 @@ pub fn basic(credentials: &str) -> String {
 /// One entry of a list of accepted credentials: `label:digest`.
 #[must_use]
 pub fn accepted(label: &str, secret: &str) -> String {
-    format!("{label}:{}", hex(&Sha256::digest(secret)))
+    format!("{label}:{}", hex::encode(Sha256::digest(secret)))
 }
 
 /// The body of a delivery of one event, another one for each number.

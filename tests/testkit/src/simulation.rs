@@ -159,7 +159,7 @@ fn function(
     let gate = Authenticator::new(&provider, &["old", "new"].map(accepted).join(","), "").unwrap();
     Function::new(aws, account, move |connections: &Connections| match kind {
         Kind::Hookkeeper => {
-            let store = Store::new(&Client::over(connections.client()), &settings());
+            let store = Store::new(&Client::with_transport(connections.client()), &settings());
             Handler::Hookkeeper(Box::new(
                 Receiver::new(provider, gate.clone(), store).silent(),
             ))

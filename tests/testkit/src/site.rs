@@ -128,7 +128,7 @@ pub fn delivery(body: &str) -> Delivery {
 #[must_use]
 pub fn records(provider: &Provider, body: &str) -> Vec<Record> {
     let delivery = delivery(body);
-    Record::of(provider.name, &delivery, (provider.read)(&delivery))
+    Record::from_delivery(provider.name, &delivery, (provider.parse)(&delivery))
 }
 
 /// The same record, as another parser would have made it with a different event.

@@ -123,19 +123,19 @@ impl Stores {
         let mut settings = settings();
         settings.fallback_queue = Some("http://127.0.0.1:1/0/spool".to_owned());
         settings.sqs_endpoint = Some("http://127.0.0.1:1".to_owned());
-        Store::new(&Client::over(self.http()), &settings)
+        Store::new(&Client::with_transport(self.http()), &settings)
     }
 
     /// A receiver's store that has no queue.
     #[must_use]
     pub fn store_without_queue(&self) -> Store {
-        Store::new(&Client::over(self.http()), &settings())
+        Store::new(&Client::with_transport(self.http()), &settings())
     }
 
     /// The drain's table.
     #[must_use]
     pub fn table(&self) -> Table {
-        Table::new(&Client::background_over(self.http()), &settings())
+        Table::new(&Client::background_with_transport(self.http()), &settings())
     }
 
     fn http(&self) -> SharedHttpClient {

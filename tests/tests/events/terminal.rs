@@ -52,7 +52,7 @@ fn delivery(body: &str) -> Delivery {
 /// The event, as this version parses it.
 fn record() -> Record {
     let delivery = delivery(&body());
-    let records = Record::of(PIPEDRIVE.name, &delivery, (PIPEDRIVE.read)(&delivery));
+    let records = Record::from_delivery(PIPEDRIVE.name, &delivery, (PIPEDRIVE.parse)(&delivery));
     records.into_iter().next().unwrap()
 }
 
@@ -64,7 +64,7 @@ fn event() -> Event {
 }
 
 fn quarantined(body: &str) -> Record {
-    let records = Record::of(PIPEDRIVE.name, &delivery(body), Err(ParseError::Panicked));
+    let records = Record::from_delivery(PIPEDRIVE.name, &delivery(body), Err(ParseError::Panicked));
     records.into_iter().next().unwrap()
 }
 
@@ -169,7 +169,7 @@ async fn no_replay_prints_a_control_character_of_a_sender() {
         |event| event.r#type = "changed".to_owned(),
         |event| event.subject = marked("moved/1"),
         |event| event.source = marked("unknown"),
-        |event| event.id = models::EventId::stored(marked("")),
+        |event| event.id = models::EventId::from_stored(marked("")),
     ];
     for alter in alterations {
         let site = Site::start().await;

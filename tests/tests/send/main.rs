@@ -82,7 +82,7 @@ fn read(provider: &str, body: &[u8]) -> Vec<Event> {
         arrival,
         request_id: "r".to_owned(),
     };
-    (provider_of(provider).read)(&delivery).unwrap()
+    (provider_of(provider).parse)(&delivery).unwrap()
 }
 
 /// The body of a sample.

@@ -8,7 +8,6 @@ use crate::{
     output::{cell, printable, say},
 };
 use clap::Args;
-use models::hex;
 use std::io::{self, Write};
 
 /// Shows one delivery that could not be read, as exactly as a terminal can.
@@ -58,7 +57,7 @@ fn hex_dump(bytes: &[u8]) -> String {
     let line = |(number, bytes): (usize, &[u8])| {
         let digits = bytes
             .iter()
-            .map(|byte| hex(&[*byte]))
+            .map(|byte| hex::encode([*byte]))
             .collect::<Vec<_>>()
             .join(" ");
         let text: String = bytes

@@ -117,7 +117,7 @@ fn sample(name: &str, event: &str) -> Option<Sample> {
 /// Parses a delivery with the provider's parser.
 pub(crate) fn read(provider: &Provider, delivery: &Delivery) -> Result<Vec<Event>, ParseError> {
     let mut events = Vec::new();
-    for record in Record::of(provider.name, delivery, (provider.read)(delivery)) {
+    for record in Record::from_delivery(provider.name, delivery, (provider.parse)(delivery)) {
         match record {
             Record::Event { event, .. } => events.push(event),
             Record::Quarantined { reason, .. } => return Err(reason),

@@ -8,9 +8,8 @@ pub mod form;
 mod payload;
 #[cfg(feature = "samples")]
 pub mod samples;
-mod vocabulary;
 
-use crate::{Credentials, Provider};
+use crate::{Provider, Scheme};
 use std::time::Duration;
 
 /// The provider amoCRM.
@@ -19,8 +18,8 @@ pub const AMOCRM: Provider = Provider {
     // amoCRM counts a response as invalid after this time.
     timeout: Duration::from_secs(2),
     // Its settings only have a URL.
-    credentials: Credentials::BasicOrKey,
+    schemes: &[Scheme::Basic, Scheme::UrlKey],
     request_id_header: Some("x-amocrm-requestid"),
     user_agents: &["amocrm", "kommo"],
-    read: payload::read,
+    parse: payload::parse,
 };

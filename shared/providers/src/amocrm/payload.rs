@@ -7,13 +7,12 @@
 use super::{
     AMOCRM,
     form::{self, Decoded, Form},
-    vocabulary,
 };
 use models::{Delivery, Event, EventDraft, Identity, MAX_EVENTS, OwnTime, ParseError, hash, json};
 use serde_json::value::to_raw_value;
 
 /// Parses a webhook into an event for each item of each action of each entity.
-pub(super) fn read(delivery: &Delivery) -> Result<Vec<Event>, ParseError> {
+pub(super) fn parse(delivery: &Delivery) -> Result<Vec<Event>, ParseError> {
     let Decoded { form, is_exact } = form::read(&delivery.body)?;
     let account = form.part("account");
     let is_exact = is_exact && has_items_alone(&form);
@@ -124,7 +123,8 @@ struct Item<'a> {
 
 impl Item<'_> {
     fn draft(&self, around: &Around, index: usize) -> Result<EventDraft, ParseError> {
-        let (object, word) = (self.object(), vocabulary::action(self.action));
+        let object = self.object();
+        let word = action_word(self.action);
         let time = self.time(word);
         let data = to_raw_value(self.fields).map_err(|_| unknown_shape())?;
         Ok(EventDraft {
@@ -154,14 +154,11 @@ impl Item<'_> {
     /// The object type in the singular. amoCRM sends a company under `contacts`, and marks it in
     /// the item's own fields.
     fn object(&self) -> &str {
-        let object = vocabulary::object(self.entity);
-        let company = self.fields.text("type") == Some("company")
-            || self
-                .fields
-                .part("note")
-                .and_then(|note| note.text("element_type"))
-                == Some("3");
-        if object == "contact" && company {
+        let object = object_word(self.entity);
+        let note = self.fields.part("note");
+        let note_is_on_company = note.and_then(|note| note.text("element_type")) == Some("3");
+        let is_company = note_is_on_company || self.fields.text("type") == Some("company");
+        if object == "contact" && is_company {
             "company"
         } else {
             object
@@ -224,6 +221,37 @@ impl Item<'_> {
     }
 }
 
+/// Our word for an entity: its object type in the singular. A word that is not listed stays as it
+/// is, so that a new entity does not need a release.
+///
+/// Source: <https://developers.kommo.com/docs/webhooks-general>
+pub(super) fn object_word(entity: &str) -> &str {
+    match entity {
+        "leads" => "lead",
+        "contacts" => "contact",
+        "companies" => "company",
+        "customers" => "customer",
+        "tasks" => "task",
+        "catalogs" => "catalog_element",
+        own => own,
+    }
+}
+
+/// Our word for an action. A word that is not listed stays as it is.
+pub(super) fn action_word(action: &str) -> &str {
+    match action {
+        "add" => "created",
+        "update" => "updated",
+        "delete" => "deleted",
+        "restore" => "restored",
+        "status" => "status_changed",
+        "responsible" => "responsible_changed",
+        "note" => "note_added",
+        "period" => "period_changed",
+        own => own,
+    }
+}
+
 /// Returns `<object>/<id>`. The error does not contain the object, because a sender can write
 /// anything there.
 fn named(object: &str, id: Option<&str>, field: &str) -> Result<String, ParseError> {
@@ -247,7 +275,7 @@ mod tests {
             arrival: Timestamp::from_epoch(1_795_255_200).unwrap(),
             request_id: "r".to_owned(),
         };
-        let reason = read(&delivery).unwrap_err();
+        let reason = parse(&delivery).unwrap_err();
         assert_eq!(
             reason,
             ParseError::Missing {

@@ -1,7 +1,7 @@
 //! Fields that are new in each of amoCRM's deliveries, and a form that is rewritten field by field.
 //! `hookkeeper send` uses them; receivers do not.
 
-use super::{form, vocabulary};
+use super::{form, payload};
 use crate::samples::{Place, SampleFields};
 use form_urlencoded::byte_serialize;
 
@@ -47,7 +47,7 @@ fn places(fields: &[(String, String)]) -> Vec<Place> {
     items.dedup();
     let mut places = Vec::new();
     for item in items {
-        let object = vocabulary::object(item.split('.').next().unwrap_or_default());
+        let object = payload::object_word(item.split('.').next().unwrap_or_default());
         let place = |object: &str, path: &str, id| Place {
             object: object.to_owned(),
             path: path.to_owned(),

@@ -7,9 +7,8 @@
 mod payload;
 #[cfg(feature = "samples")]
 pub mod samples;
-mod wire;
 
-use crate::{Credentials, Provider};
+use crate::{Provider, Scheme};
 use std::time::Duration;
 
 /// The provider Closer.
@@ -18,9 +17,9 @@ pub const CLOSER: Provider = Provider {
     // Not documented. This is the shortest known timeout of any provider.
     timeout: Duration::from_secs(2),
     // Its settings only have a URL.
-    credentials: Credentials::BasicOrKey,
+    schemes: &[Scheme::Basic, Scheme::UrlKey],
     request_id_header: None,
     // A guess: we have not seen the headers of a request from Closer.
     user_agents: &["closer"],
-    read: payload::read,
+    parse: payload::parse,
 };

@@ -4,15 +4,16 @@
 //! Sources: <https://support.closer.app/guide/getting-deeper/push-out-data-with-webhooks>,
 //! <https://support.closer.app/guide/upcoming-features-drafts/xbusiness-events-structure-json-draft>
 
-use super::{
-    CLOSER,
-    wire::{BusinessEvent, Webhook},
+use super::CLOSER;
+use models::{
+    Delivery, Event, EventDraft, Identity, OwnTime, ParseError,
+    json::{self, Lenient, Text},
 };
-use models::{Delivery, Event, EventDraft, Identity, OwnTime, ParseError, json};
+use serde::Deserialize;
 use serde_json::value::RawValue;
 
 /// Parses a webhook, which is always one event.
-pub(super) fn read(delivery: &Delivery) -> Result<Vec<Event>, ParseError> {
+pub(super) fn parse(delivery: &Delivery) -> Result<Vec<Event>, ParseError> {
     let raw = json::check(&delivery.body)?;
     let webhook: Webhook = json::object(raw).ok_or_else(unknown_shape)?;
     let draft = match (webhook.event_type.get(), &webhook.message.0) {
@@ -38,7 +39,7 @@ fn conversation(
 ) -> Result<EventDraft, ParseError> {
     let customer = webhook.customer.0.as_ref().map(|customer| &customer.id);
     let customer = customer
-        .unwrap_or(&json::Text(None))
+        .unwrap_or(&Text(None))
         .require("conversation event", "customer.id")?;
     let action = match event_type {
         "ThreadCreatedEvent" => "created",
@@ -111,4 +112,61 @@ fn draft(
         channel: None,
         data: raw.to_owned(),
     }
+}
+
+/// The fields of a webhook that the parser uses. All other fields only pass through in the event's
+/// `data`. Among them are the customer's e-mail and phone, inside or beside `customer`.
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct Webhook {
+    /// `ThreadCreatedEvent`, `ThreadClosedEvent`.
+    #[serde(default)]
+    event_type: Text,
+    #[serde(default)]
+    customer: Lenient<Customer>,
+    /// Milliseconds since 1970.
+    #[serde(default)]
+    timestamp: Text,
+    /// The outer object of the draft in the documentation.
+    #[serde(default)]
+    message: Lenient<BusinessEvent>,
+}
+
+#[derive(Deserialize)]
+struct Customer {
+    #[serde(default)]
+    id: Text,
+}
+
+#[derive(Deserialize)]
+struct BusinessEvent {
+    #[serde(default)]
+    event: Lenient<Ids>,
+    #[serde(default)]
+    description: Lenient<Description>,
+    /// Milliseconds since 1970.
+    #[serde(default)]
+    timestamp: Text,
+}
+
+/// The ids of the agent, the room and the guest of an event.
+#[derive(Deserialize)]
+struct Ids {
+    #[serde(default, rename = "agentId")]
+    agent: Text,
+    #[serde(default, rename = "roomId")]
+    room: Text,
+    #[serde(default, rename = "guestId")]
+    guest: Text,
+}
+
+/// The category and action of an event.
+#[derive(Deserialize)]
+struct Description {
+    /// `["agent"]` or `["conversation"]`.
+    #[serde(default)]
+    category: Lenient<Vec<Text>>,
+    /// `login`, `status_change`, `created`.
+    #[serde(default)]
+    action: Text,
 }

@@ -7,9 +7,8 @@
 mod payload;
 #[cfg(feature = "samples")]
 pub mod samples;
-mod wire;
 
-use crate::{Credentials, Provider};
+use crate::{Provider, Scheme};
 use std::time::Duration;
 
 /// The provider Pipedrive.
@@ -18,8 +17,8 @@ pub const PIPEDRIVE: Provider = Provider {
     // Pipedrive counts a failure after this time.
     timeout: Duration::from_secs(10),
     // Its settings have fields for a user name and a password.
-    credentials: Credentials::Basic,
+    schemes: &[Scheme::Basic],
     request_id_header: None,
     user_agents: &["pipedrive"],
-    read: payload::read,
+    parse: payload::parse,
 };

@@ -4,15 +4,16 @@
 //! <https://pipedrive.readme.io/docs/guide-for-webhooks-v2>,
 //! <https://pipedrive.readme.io/docs/webhooks-v2-migration-guide>
 
-use super::{
-    PIPEDRIVE,
-    wire::{Meta, Webhook},
+use super::PIPEDRIVE;
+use models::{
+    Delivery, Event, EventDraft, Identity, OwnTime, ParseError,
+    json::{self, Lenient, Text},
 };
-use models::{Delivery, Event, EventDraft, Identity, OwnTime, ParseError, json};
+use serde::Deserialize;
 use serde_json::value::RawValue;
 
 /// Parses a webhook, which is always one event.
-pub(super) fn read(delivery: &Delivery) -> Result<Vec<Event>, ParseError> {
+pub(super) fn parse(delivery: &Delivery) -> Result<Vec<Event>, ParseError> {
     let raw = json::check(&delivery.body)?;
     let webhook: Webhook = json::object(raw).ok_or_else(unknown_shape)?;
     let meta = webhook.meta.0.as_ref().ok_or_else(unknown_shape)?;
@@ -33,30 +34,17 @@ fn unknown_shape() -> ParseError {
 /// Version 2: `meta` has `entity` and `action`, and every event has an id.
 fn v2(meta: &Meta, webhook: &Webhook, raw: &RawValue) -> Result<EventDraft, ParseError> {
     const SHAPE: &str = "webhooks v2 event";
-    let (object, action) = (
-        meta.entity.require(SHAPE, "meta.entity")?,
-        meta.action.require(SHAPE, "meta.action")?,
-    );
-    let id = meta
-        .entity_id
-        .get()
-        .map(str::to_owned)
-        .or_else(|| webhook.own_id());
-    let id = id.ok_or_else(|| ParseError::Missing {
-        shape: SHAPE.to_owned(),
-        field: "meta.entity_id".to_owned(),
-    })?;
+    let object = meta.entity.require(SHAPE, "meta.entity")?;
+    let action = meta.action.require(SHAPE, "meta.action")?;
+    let id = entity_id(&meta.entity_id, webhook, SHAPE, "meta.entity_id")?;
     // Pipedrive reports the survivor of a merge as a `change` that names the merged entity.
     let word = if action == "change" && meta.merged_from_id.get().is_some() {
         "merged"
     } else {
         word(action)
     };
-    let identity = match meta
-        .id
-        .get()
-        .filter(|event_id| names_the_event(event_id, &id))
-    {
+    let event_id = meta.id.get();
+    let identity = match event_id.filter(|event_id| names_the_event(event_id, &id)) {
         Some(event_id) => Identity::Named {
             event_id: event_id.to_owned(),
             action: action.to_owned(),
@@ -104,15 +92,7 @@ fn v1(meta: &Meta, webhook: &Webhook, raw: &RawValue) -> Result<EventDraft, Pars
         .or(event_object)
         .filter(|object| !object.is_empty())
         .ok_or_else(unknown_shape)?;
-    let id = meta
-        .id
-        .get()
-        .map(str::to_owned)
-        .or_else(|| webhook.own_id());
-    let id = id.ok_or_else(|| ParseError::Missing {
-        shape: SHAPE.to_owned(),
-        field: "meta.id".to_owned(),
-    })?;
+    let id = entity_id(&meta.id, webhook, SHAPE, "meta.id")?;
     Ok(EventDraft {
         source: source(meta),
         r#type: format!("com.pipedrive.{object}.{}", word(action)),
@@ -129,6 +109,21 @@ fn v1(meta: &Meta, webhook: &Webhook, raw: &RawValue) -> Result<EventDraft, Pars
         apiversion: meta.v.get().or(webhook.v.get()).map(str::to_owned),
         channel: None,
         data: raw.to_owned(),
+    })
+}
+
+/// Returns the id of the entity: from `meta`, or else from the entity itself.
+fn entity_id(
+    from_meta: &Text,
+    webhook: &Webhook,
+    shape: &str,
+    field: &str,
+) -> Result<String, ParseError> {
+    let from_meta = from_meta.get().map(str::to_owned);
+    let id = from_meta.or_else(|| webhook.own_id());
+    id.ok_or_else(|| ParseError::Missing {
+        shape: shape.to_owned(),
+        field: field.to_owned(),
     })
 }
 
@@ -184,4 +179,75 @@ fn is_uuid(text: &str) -> bool {
         )
     });
     groups.eq([8, 4, 4, 4, 12].map(|len| (len, true)))
+}
+
+/// The fields of a webhook of either version that the parser uses. All other fields only pass
+/// through in the event's `data`.
+///
+/// Every field may be a string or a number: version 1 sends `meta.id` as either, version 2 prints
+/// ids as strings, and public samples have numbers there.
+#[derive(Deserialize)]
+struct Webhook<'a> {
+    #[serde(default)]
+    meta: Lenient<Meta>,
+    /// Version 1: `updated.deal`.
+    #[serde(default)]
+    event: Text,
+    /// Version 1: `1`.
+    #[serde(default)]
+    v: Text,
+    /// Version 2: the object after the event; `null` if it was deleted.
+    #[serde(default, borrow)]
+    data: Option<&'a RawValue>,
+    /// Version 1: the same.
+    #[serde(default, borrow)]
+    current: Option<&'a RawValue>,
+    /// The object before the event. In a `change` of version 2, only the changed fields.
+    #[serde(default, borrow)]
+    previous: Option<&'a RawValue>,
+}
+
+#[derive(Deserialize, Default)]
+#[serde(default)]
+struct Meta {
+    action: Text,
+    company_id: Text,
+    host: Text,
+    id: Text,
+    timestamp: Text,
+    // Version 1 only.
+    object: Text,
+    timestamp_micro: Text,
+    v: Text,
+    // Version 2 only.
+    entity: Text,
+    entity_id: Text,
+    merged_from_id: Text,
+    merged_to_id: Text,
+    version: Text,
+}
+
+impl Webhook<'_> {
+    /// The id in the object itself, for a `meta` without it.
+    fn own_id(&self) -> Option<String> {
+        [self.data, self.current, self.previous]
+            .into_iter()
+            .flatten()
+            .find_map(id_of)
+    }
+}
+
+/// The `id` of an object, or of the first one in a list: version 1 sends users in lists of one.
+fn id_of(raw: &RawValue) -> Option<String> {
+    #[derive(Deserialize)]
+    struct Object {
+        #[serde(default)]
+        id: Text,
+    }
+    let object: Option<Object> = json::object(raw);
+    if let Some(object) = object {
+        return object.id.0;
+    }
+    let list: Vec<&RawValue> = serde_json::from_str(raw.get()).ok()?;
+    json::object::<Object>(list.first()?)?.id.0
 }

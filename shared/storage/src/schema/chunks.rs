@@ -15,17 +15,23 @@ use std::io::{Read, Write};
 /// Source: <https://docs.aws.amazon.com/amazondynamodb/latest/developerguide/Constraints.html>
 pub const MAX_ITEM_BYTES: usize = 400_000;
 /// Maximum size of `packed` in one item, which is a record or a chunk.
-pub const MAX_PART_BYTES: usize = 380_000;
+pub const MAX_CHUNK_BYTES: usize = 380_000;
 
 /// Returns the size of an item as DynamoDB counts it: names and values, in bytes.
 #[must_use]
 pub fn size(item: &Item) -> usize {
-    let value = |value: &AttributeValue| match value {
+    let attributes = item.iter();
+    attributes
+        .map(|(name, value)| name.len() + value_size(value))
+        .sum()
+}
+
+fn value_size(value: &AttributeValue) -> usize {
+    match value {
         AttributeValue::S(text) | AttributeValue::N(text) => text.len(),
         AttributeValue::B(blob) => blob.as_ref().len(),
         _ => 0,
-    };
-    item.iter().map(|(name, it)| name.len() + value(it)).sum()
+    }
 }
 
 /// Makes an item fit: returns it as it is, compressed, or after its chunks.
@@ -33,17 +39,17 @@ pub(super) fn fit(mut item: Item) -> Vec<Item> {
     if size(&item) <= MAX_ITEM_BYTES {
         return vec![item];
     }
-    let packed = pack(&mut item);
-    if packed.len() <= MAX_PART_BYTES {
-        blob(&mut item, "packed", packed);
+    let compressed = compress(&mut item);
+    if compressed.len() <= MAX_CHUNK_BYTES {
+        blob(&mut item, "packed", compressed);
         return vec![item];
     }
-    let name = hash(&[&packed]);
+    let name = hash(&[&compressed]);
     let never_expires = item.contains_key("reason");
     let mut items = Vec::new();
-    for (number, bytes) in packed.chunks(MAX_PART_BYTES).enumerate() {
-        let key = part_key(&key(&item), &name, number);
-        items.push(part(key, bytes, never_expires));
+    for (number, bytes) in compressed.chunks(MAX_CHUNK_BYTES).enumerate() {
+        let key = chunk_key(&key(&item), &name, number);
+        items.push(chunk(key, bytes, never_expires));
     }
     item.insert(
         "parts".to_owned(),
@@ -54,11 +60,11 @@ pub(super) fn fit(mut item: Item) -> Vec<Item> {
     items
 }
 
-fn part(key: Key, bytes: &[u8], never_expires: bool) -> Item {
+fn chunk(key: Key, bytes: &[u8], never_expires: bool) -> Item {
     let mut item = Item::new();
     text(&mut item, "pk", key.pk);
     text(&mut item, "sk", key.sk);
-    text(&mut item, "kind", PART.to_owned());
+    text(&mut item, "kind", CHUNK.to_owned());
     if never_expires {
         // Like the quarantined delivery that the chunk belongs to.
         text(&mut item, "stays", "quarantine".to_owned());
@@ -68,25 +74,25 @@ fn part(key: Key, bytes: &[u8], never_expires: bool) -> Item {
 }
 
 /// The `kind` of a chunk. No other item has it.
-const PART: &str = "chunk";
+const CHUNK: &str = "chunk";
 
 /// Whether an item is a chunk of another one. That depends on its `kind` and not on its key: a
 /// sender chooses subjects, and with them partition keys.
 #[must_use]
-pub fn is_part(item: &Item) -> bool {
-    attribute(item, "kind") == Some(PART)
+pub fn is_chunk(item: &Item) -> bool {
+    attribute(item, "kind") == Some(CHUNK)
 }
 
 /// Returns the partition key of all chunks of all items in a partition.
-fn parts_pk(pk: &str) -> String {
+fn chunks_pk(pk: &str) -> String {
     format!("{pk}#chunks")
 }
 
 /// Returns the key of one chunk of an item. Neither a hash nor a number contains `#`, so each
 /// chunk's key has one owner.
-fn part_key(owner: &Key, hash: &str, number: usize) -> Key {
+fn chunk_key(owner: &Key, hash: &str, number: usize) -> Key {
     Key {
-        pk: parts_pk(&owner.pk),
+        pk: chunks_pk(&owner.pk),
         sk: format!("{}#{hash}#{number:04}", owner.sk),
     }
 }
@@ -94,17 +100,17 @@ fn part_key(owner: &Key, hash: &str, number: usize) -> Key {
 /// Returns the partition key of all chunks that any writer put for an item, and the prefix of their
 /// sort keys.
 #[must_use]
-pub fn parts_of(owner: &Key) -> Key {
+pub fn chunk_prefix(owner: &Key) -> Key {
     Key {
-        pk: parts_pk(&owner.pk),
+        pk: chunks_pk(&owner.pk),
         sk: format!("{}#", owner.sk),
     }
 }
 
 /// Whether the key of a chunk belongs to the item with the key `owner`.
 #[must_use]
-pub fn is_owned_by(part: &Key, owner: &Key) -> bool {
-    let mut from_the_end = part.sk.rsplitn(3, '#');
+pub fn is_owned_by(chunk: &Key, owner: &Key) -> bool {
+    let mut from_the_end = chunk.sk.rsplitn(3, '#');
     let (Some(_number), Some(_hash), Some(sk)) = (
         from_the_end.next(),
         from_the_end.next(),
@@ -112,24 +118,24 @@ pub fn is_owned_by(part: &Key, owner: &Key) -> bool {
     ) else {
         return false;
     };
-    part.pk == parts_pk(&owner.pk) && sk == owner.sk
+    chunk.pk == chunks_pk(&owner.pk) && sk == owner.sk
 }
 
 /// Returns the keys of an item's chunks, in order. Empty for an item without chunks.
 #[must_use]
-pub fn part_keys(item: &Item) -> Vec<Key> {
+pub fn chunk_keys(item: &Item) -> Vec<Key> {
     let hash = attribute(item, "packedhash").unwrap_or_default();
-    let parts = item
+    let count = item
         .get("parts")
         .and_then(|parts| parts.as_n().ok()?.parse().ok())
         .unwrap_or(0);
     let owner = key(item);
-    (0..parts)
-        .map(|number| part_key(&owner, hash, number))
+    (0..count)
+        .map(|number| chunk_key(&owner, hash, number))
         .collect()
 }
 
-fn pack(item: &mut Item) -> Vec<u8> {
+fn compress(item: &mut Item) -> Vec<u8> {
     let data = take(item, "data").unwrap_or_default();
     let body = take_bytes(item, "body").unwrap_or_default();
     let mut zlib = ZlibEncoder::new(Vec::new(), Compression::fast());
@@ -147,20 +153,20 @@ fn pack(item: &mut Item) -> Vec<u8> {
 ///
 /// # Errors
 /// [`ItemError::Attribute`]: the chunks are incomplete, or do not match the item.
-pub fn unpack(item: &mut Item, parts: Vec<Item>) -> Result<(), ItemError> {
+pub fn decompress(item: &mut Item, chunks: Vec<Item>) -> Result<(), ItemError> {
     const BROKEN: ItemError = ItemError::Attribute("packed");
     if !item.contains_key("packed") && !item.contains_key("parts") {
         return Ok(());
     }
-    let mut packed = take_bytes(item, "packed").unwrap_or_default();
-    for mut part in parts {
-        packed.extend(take_bytes(&mut part, "packed")?);
+    let mut compressed = take_bytes(item, "packed").unwrap_or_default();
+    for mut chunk in chunks {
+        compressed.extend(take_bytes(&mut chunk, "packed")?);
     }
-    if item.remove("parts").is_some() && hash(&[&packed]) != take(item, "packedhash")? {
+    if item.remove("parts").is_some() && hash(&[&compressed]) != take(item, "packedhash")? {
         return Err(BROKEN);
     }
     let mut bytes = Vec::new();
-    ZlibDecoder::new(&*packed)
+    ZlibDecoder::new(&*compressed)
         .read_to_end(&mut bytes)
         .map_err(|_| BROKEN)?;
     let (length, rest) = bytes.split_first_chunk().ok_or(BROKEN)?;
@@ -207,13 +213,13 @@ mod tests {
             arrival: Timestamp::from_epoch(1_795_255_200).unwrap(),
             request_id: "r-1".to_owned(),
         };
-        let mut records = Record::of("closer", &delivery, Err(ParseError::NoEvent));
+        let mut records = Record::from_delivery("closer", &delivery, Err(ParseError::NoEvent));
         encode(records.pop().unwrap())
     }
 
     fn body(mut items: Vec<Item>) -> Vec<u8> {
         let mut head = items.pop().unwrap();
-        unpack(&mut head, items).unwrap();
+        decompress(&mut head, items).unwrap();
         match decode(head).unwrap() {
             Record::Quarantined { bytes, .. } => bytes,
             other => panic!("{other:?}"),
@@ -228,7 +234,7 @@ mod tests {
             (0, 1),
             (whole, 1),
             (whole + 1, 3),
-            (MAX_PART_BYTES * 3, 5),
+            (MAX_CHUNK_BYTES * 3, 5),
             (6_000_000, 17),
         ] {
             let stored = quarantined(noise(bytes));
@@ -251,9 +257,9 @@ mod tests {
         let mut items = quarantined(noise(1_000_000));
         let head = items.pop().unwrap();
         assert!(!is_event(&head) && head.contains_key("reason"));
-        assert!(items.iter().all(is_part) && !is_part(&head));
+        assert!(items.iter().all(is_chunk) && !is_chunk(&head));
         let keys: Vec<Key> = items.iter().map(key).collect();
-        assert_eq!(keys, part_keys(&head));
+        assert_eq!(keys, chunk_keys(&head));
         assert_eq!(keys.len(), 3);
     }
 
@@ -261,7 +267,7 @@ mod tests {
     fn each_part_has_one_owner() {
         let mut items = quarantined(noise(1_000_000));
         let head = key(&items.pop().unwrap());
-        let prefix = parts_of(&head);
+        let prefix = chunk_prefix(&head);
         for part in &items {
             let part = key(part);
             assert!(
@@ -318,7 +324,7 @@ mod tests {
             body: Body::Here(noise(6_000_000)),
         });
         items.extend(quarantined(noise(6_000_000)));
-        assert!(items.iter().filter(|item| is_part(item)).count() > 30);
+        assert!(items.iter().filter(|item| is_chunk(item)).count() > 30);
         for key in items.iter().map(key) {
             let (pk, sk) = (key.pk.len(), key.sk.len());
             assert!(
@@ -334,14 +340,14 @@ mod tests {
         let mut head = items.pop().unwrap();
         items.swap(0, 1);
         assert_eq!(
-            unpack(&mut head.clone(), items.clone()),
+            decompress(&mut head.clone(), items.clone()),
             Err(ItemError::Attribute("packed"))
         );
         items.swap(0, 1);
         assert_eq!(
-            unpack(&mut head.clone(), items[1..].to_vec()),
+            decompress(&mut head.clone(), items[1..].to_vec()),
             Err(ItemError::Attribute("packed"))
         );
-        assert_eq!(unpack(&mut head, items), Ok(()));
+        assert_eq!(decompress(&mut head, items), Ok(()));
     }
 }

@@ -12,13 +12,17 @@ pub(super) struct Budget {
 }
 
 impl Budget {
-    /// Creates a budget of `share` for each store.
-    pub(super) fn new(share: Duration, has_queue: bool) -> Self {
-        let fallback_queue = if has_queue { share } else { Duration::ZERO };
+    /// Creates a budget of `time_budget` for each store.
+    pub(super) fn new(time_budget: Duration, has_queue: bool) -> Self {
+        let fallback_queue = if has_queue {
+            time_budget
+        } else {
+            Duration::ZERO
+        };
         Self {
-            table: share,
+            table: time_budget,
             fallback_queue,
-            total: share + fallback_queue,
+            total: time_budget + fallback_queue,
         }
     }
 
@@ -43,8 +47,8 @@ impl Budget {
     /// Waits before both stores are tried again. Returns `false` at once if no time would be left
     /// for a call.
     pub(super) async fn pause(&mut self) -> bool {
-        let shares = self.table + self.fallback_queue;
-        if shares.is_zero() || self.total <= PAUSE {
+        let time_budgets = self.table + self.fallback_queue;
+        if time_budgets.is_zero() || self.total <= PAUSE {
             return false;
         }
         tokio::time::sleep(PAUSE).await;

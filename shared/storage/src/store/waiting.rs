@@ -7,7 +7,7 @@ use std::sync::OnceLock;
 #[derive(Debug)]
 pub(super) struct Waiting {
     /// The chunks that are not in the table.
-    pub(super) parts: Vec<Piece>,
+    pub(super) chunks: Vec<Piece>,
     /// The item itself. It is stored after all of its chunks.
     pub(super) head: Piece,
 }
@@ -26,13 +26,13 @@ impl Waiting {
     /// Creates a record from its items. The last one is the item itself.
     pub(super) fn new(mut items: Vec<Item>) -> Option<Self> {
         let head = Piece::new(items.pop()?);
-        let parts = items.into_iter().map(Piece::new).collect();
-        Some(Self { parts, head })
+        let chunks = items.into_iter().map(Piece::new).collect();
+        Some(Self { chunks, head })
     }
 
     /// Encodes the messages of all pieces.
     pub(super) fn encode(&self) {
-        for piece in self.parts.iter().chain([&self.head]) {
+        for piece in self.chunks.iter().chain([&self.head]) {
             piece.message();
         }
     }
@@ -40,25 +40,25 @@ impl Waiting {
     /// The first pieces to send: the chunks that are not in the fallback queue, or the item itself
     /// if the table has all of its chunks.
     pub(super) fn before_its_head(&mut self) -> Vec<&mut Piece> {
-        if self.parts.is_empty() {
+        if self.chunks.is_empty() {
             return vec![&mut self.head];
         }
-        self.parts
+        self.chunks
             .iter_mut()
-            .filter(|part| !part.is_queued)
+            .filter(|chunk| !chunk.is_queued)
             .collect()
     }
 
     /// The next piece to send: the item itself, once each of its chunks is in the table or in the
     /// fallback queue.
-    pub(super) fn head_after_its_parts(&mut self) -> Option<&mut Piece> {
-        let is_ready = !self.parts.is_empty() && self.parts.iter().all(|part| part.is_queued);
+    pub(super) fn head_after_its_chunks(&mut self) -> Option<&mut Piece> {
+        let is_ready = !self.chunks.is_empty() && self.chunks.iter().all(|chunk| chunk.is_queued);
         is_ready.then_some(&mut self.head)
     }
 
     /// Whether every piece that is not in the table is in the fallback queue.
     pub(super) fn is_queued(&self) -> bool {
-        self.head.is_queued && self.parts.iter().all(|part| part.is_queued)
+        self.head.is_queued && self.chunks.iter().all(|chunk| chunk.is_queued)
     }
 }
 
@@ -73,6 +73,6 @@ impl Piece {
 
     /// The message of the piece. It is encoded once.
     pub(super) fn message(&self) -> &Message {
-        self.message.get_or_init(|| Message::of(&self.item))
+        self.message.get_or_init(|| Message::from_item(&self.item))
     }
 }

@@ -121,7 +121,7 @@ impl Queue {
 pub(crate) fn map_to_drain(aws: &Arc<Aws>, account: &Arc<Account>, settings: &Settings) {
     for _ in 0..MAX_CONCURRENCY {
         let table = storage::Table::new(
-            &Client::background_over(Connections::new(aws).client()),
+            &Client::background_with_transport(Connections::new(aws).client()),
             settings,
         );
         let (aws, account) = (aws.clone(), account.clone());

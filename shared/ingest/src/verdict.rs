@@ -54,6 +54,24 @@ impl Verdict {
         }
     }
 
+    /// The number of events in the delivery. 0 if none of them is stored as an event.
+    #[must_use]
+    pub fn events(&self) -> usize {
+        match self {
+            Self::Stored { events, .. } | Self::Queued { events, .. } => *events,
+            _ => 0,
+        }
+    }
+
+    /// The number of events that were already in the table.
+    #[must_use]
+    pub fn duplicates(&self) -> usize {
+        match self {
+            Self::Stored { duplicates, .. } | Self::Queued { duplicates, .. } => *duplicates,
+            _ => 0,
+        }
+    }
+
     /// The HTTP status of the response.
     ///
     /// 503 is the only 5xx. A failure of ours never causes a 4xx: amoCRM retries a 4xx less often.
