@@ -2,7 +2,7 @@
 
 use serde::Serialize;
 use sha2::{Digest, Sha256};
-use storage::{TableError, schema::Item};
+use storage::{InvalidMessage, TableError, schema::Item};
 
 /// A message that is left in the queue.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -18,10 +18,10 @@ pub struct Left {
 /// The cause for leaving a message in the queue.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Cause {
-    /// The message is not in the format that a receiver sends. It may still belong to somebody.
-    NotAMessage,
+    /// The message is not an item of this version.
+    Invalid(InvalidMessage),
     /// A chunk of its item is not in the table yet.
-    PartMissing,
+    ChunkMissing,
     /// The table did not take the item.
     Table(TableError),
 }
@@ -31,8 +31,9 @@ impl Left {
     /// contains the provider's own ids.
     pub(crate) fn line(&self) -> Line<'_> {
         let (cause, code) = match &self.cause {
-            Cause::NotAMessage => ("not_a_message", None),
-            Cause::PartMissing => ("part_missing", None),
+            Cause::Invalid(InvalidMessage::Malformed) => ("not_a_message", None),
+            Cause::Invalid(InvalidMessage::OtherVersion) => ("other_version", None),
+            Cause::ChunkMissing => ("chunk_missing", None),
             Cause::Table(error) => ("table", Some(error.word())),
         };
         Line {
@@ -58,9 +59,9 @@ pub(crate) struct Line<'a> {
 /// The first 16 hexadecimal digits of the SHA-256 of `pk#sk`:
 /// `printf %s "$pk#$sk" | sha256sum | cut -c1-16`.
 pub(crate) fn short_hash(item: &Item) -> Option<String> {
-    let attribute = |name: &str| item.get(name)?.as_s().ok();
-    let digest: [u8; 32] =
-        Sha256::digest(format!("{}#{}", attribute("pk")?, attribute("sk")?)).into();
+    let pk = item.get("pk")?.as_s().ok()?;
+    let sk = item.get("sk")?.as_s().ok()?;
+    let digest: [u8; 32] = Sha256::digest(format!("{pk}#{sk}")).into();
     let first = digest.first_chunk()?;
     Some(format!("{:016x}", u64::from_be_bytes(*first)))
 }

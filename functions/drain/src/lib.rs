@@ -5,12 +5,13 @@ mod left;
 
 use aws_lambda_events::sqs::{SqsBatchResponse, SqsEvent, SqsMessage};
 use futures_util::{StreamExt, stream};
+use models::Timestamp;
 use serde_json::json;
 use std::{
     io::{self, Write},
     time::Duration,
 };
-use storage::{Failure, Message, Table, TableError, schema::Item};
+use storage::{Failure, Message, QueuedItem, Table, TableError};
 
 pub use left::{Cause, Left};
 
@@ -29,11 +30,12 @@ pub struct Drained {
 }
 
 /// Puts a batch of messages from the fallback queue into the table. It leaves messages that the
-/// table does not take, messages with missing chunks, and messages that we must not discard because
-/// they may not be ours.
+/// table does not take, messages with missing chunks, and messages that this version cannot read:
+/// during an update, a receiver can be newer than the drain.
 pub async fn drain(table: &Table, event: SqsEvent) -> Drained {
     let messages = event.records.len();
-    let placed = stream::iter(event.records).map(|message| place(table, message));
+    let latest = event.records.iter().filter_map(latest_time).max();
+    let placed = stream::iter(event.records).map(|message| place(table, message, latest));
     let placed: Vec<Result<(), Left>> = placed.buffered(messages.max(1)).collect().await;
     let left: Vec<Left> = placed.into_iter().filter_map(Result::err).collect();
     Drained {
@@ -42,18 +44,31 @@ pub async fn drain(table: &Table, event: SqsEvent) -> Drained {
     }
 }
 
+/// The latest time that SQS gives for a message.
+fn latest_time(message: &SqsMessage) -> Option<Timestamp> {
+    let names = ["SentTimestamp", "ApproximateFirstReceiveTimestamp"];
+    let texts = names
+        .into_iter()
+        .filter_map(|name| message.attributes.get(name));
+    let times = texts.filter_map(|text| Timestamp::from_epoch(text.parse().ok()?));
+    times.max()
+}
+
 /// Puts one message into the table, or returns the cause for leaving it.
-async fn place(table: &Table, message: SqsMessage) -> Result<(), Left> {
+async fn place(table: &Table, message: SqsMessage, latest: Option<Timestamp>) -> Result<(), Left> {
     let message_id = message.message_id.unwrap_or_default();
-    let Ok(item) = Message::from_body(message.body.unwrap_or_default()).item() else {
-        return Err(Left {
-            message_id,
-            key: None,
-            cause: Cause::NotAMessage,
-        });
+    let queued = match Message::from_body(message.body.unwrap_or_default()).decode() {
+        Ok(queued) => queued,
+        Err(invalid) => {
+            return Err(Left {
+                message_id,
+                key: None,
+                cause: Cause::Invalid(invalid),
+            });
+        }
     };
-    let key = left::short_hash(&item);
-    let placed = tokio::time::timeout(DEADLINE, place_item(table, item)).await;
+    let key = left::short_hash(&queued.item);
+    let placed = tokio::time::timeout(DEADLINE, place_item(table, queued, latest)).await;
     let placed =
         placed.unwrap_or_else(|_| Err(Cause::Table(TableError::Failed(Failure::timeout()))));
     placed.map_err(|cause| Left {
@@ -63,13 +78,22 @@ async fn place(table: &Table, message: SqsMessage) -> Result<(), Left> {
     })
 }
 
-/// Puts one item into the table if all of its chunks are there.
-async fn place_item(table: &Table, item: Item) -> Result<(), Cause> {
-    let is_whole = table.has_chunks(&item).await.map_err(Cause::Table)?;
-    if !is_whole {
-        return Err(Cause::PartMissing);
+/// Puts one item into the table, if everything that must come before it is there. An event is
+/// recorded at the latest of the known times: a consumer reads events in this order, so it must not
+/// be behind another process's.
+async fn place_item(
+    table: &Table,
+    queued: QueuedItem,
+    latest: Option<Timestamp>,
+) -> Result<(), Cause> {
+    if !table.has_all(queued.after).await.map_err(Cause::Table)? {
+        return Err(Cause::ChunkMissing);
     }
-    table.put(item).await.map_err(Cause::Table)?;
+    let recorded = latest.map_or(table.now(), |latest| latest.max(table.now()));
+    table
+        .put(queued.item, recorded)
+        .await
+        .map_err(Cause::Table)?;
     Ok(())
 }
 

@@ -17,18 +17,11 @@ use subtle::ConstantTimeEq;
 pub struct Authenticated {
     delivery: Delivery,
     decode_error: Option<ParseError>,
-    label: String,
 }
 
 impl Authenticated {
-    /// The label of the credential that matched. The log contains it, so that an old credential can
-    /// be removed when it is no longer used.
-    #[must_use]
-    pub fn label(&self) -> &str {
-        &self.label
-    }
-
-    /// The delivery.
+    /// The delivery. Its origin has the label of the credential that matched, so that an old
+    /// credential can be removed when it is no longer used.
     #[must_use]
     pub fn delivery(&self) -> &Delivery {
         &self.delivery
@@ -57,17 +50,20 @@ struct Accepted {
     digest: [u8; 32],
 }
 
+/// Maximum length of a label. It is stored in every record.
+const MAX_LABEL_BYTES: usize = 32;
+
 /// An error that prevents creating an [`Authenticator`].
 #[derive(Debug, PartialEq, Eq, thiserror::Error)]
 pub enum CredentialsError {
     /// No credential is configured: every request would be unauthorized.
     #[error(
-        "{0} lists no credential: set it to label:digest[,label:digest], digest being the SHA-256 in hexadecimal of user:password, or of the key"
+        "no credential is configured: set {0} to label:digest[,label:digest], as `hookkeeper credentials` prints it"
     )]
-    Nobody(String),
+    NoCredential(String),
     /// An entry is not `label:digest`.
     #[error(
-        "entry {entry} of {variable} is not label:digest (a label of a-z, 0-9 and -, 64 hexadecimal digits)"
+        "entry {entry} of {variable} is not label:digest (a label of 1 to 32 characters a-z, 0-9 and -, and 64 hexadecimal digits)"
     )]
     Malformed {
         /// The name of the environment variable.
@@ -76,7 +72,7 @@ pub enum CredentialsError {
         entry: usize,
     },
     /// URL keys are set for a provider that can send a user name and a password.
-    #[error("{0} is set, but this provider sends a user name and a password: use those")]
+    #[error("{0} is set, but this provider's webhooks send a user name and a password, and no key")]
     KeysNotAllowed(String),
 }
 
@@ -110,9 +106,9 @@ impl Authenticator {
             accepted.extend(of_scheme);
         }
         if accepted.is_empty() {
-            let schemes = provider.schemes.iter().rev();
+            let schemes = provider.schemes.iter();
             let variables: Vec<_> = schemes.map(|scheme| variable(provider, *scheme)).collect();
-            return Err(CredentialsError::Nobody(variables.join(" or ")));
+            return Err(CredentialsError::NoCredential(variables.join(" or ")));
         }
         Ok(Self {
             schemes: provider.schemes,
@@ -142,11 +138,10 @@ impl Authenticator {
         let label =
             schemes.find_map(|scheme| self.matching(*scheme, &credential(*scheme, &request)?))?;
         let label = label.to_owned();
-        let (delivery, decode_error) = request.into_delivery();
+        let (delivery, decode_error) = request.into_delivery(&label);
         Some(Authenticated {
             delivery,
             decode_error,
-            label,
         })
     }
 
@@ -203,12 +198,17 @@ fn parse(scheme: Scheme, variable: &str, list: &str) -> Result<Vec<Accepted>, Cr
 /// Parses `label:digest`. The digest is hexadecimal.
 fn parse_entry(entry: &str) -> Option<(String, [u8; 32])> {
     let (label, digest) = entry.split_once(':')?;
-    if label.is_empty() || !label.bytes().all(is_label_byte) {
+    if label.is_empty() || label.len() > MAX_LABEL_BYTES || !label.bytes().all(is_label_byte) {
         return None;
     }
     let mut bytes = [0; 32];
     hex::decode_to_slice(digest, &mut bytes).ok()?;
     Some((label.to_owned(), bytes))
+}
+
+/// Whether a query string has a key, right or wrong.
+pub(crate) fn has_key(query: &str) -> bool {
+    form_urlencoded::parse(query.as_bytes()).any(|(name, _)| name == "key")
 }
 
 fn is_label_byte(byte: u8) -> bool {

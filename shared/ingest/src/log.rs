@@ -22,6 +22,7 @@ use storage::Failure;
 pub(crate) struct Line<'a> {
     #[serde(rename = "_aws", skip_serializing_if = "Option::is_none")]
     aws: Option<Metadata>,
+    stack: &'a str,
     provider: &'static str,
     /// The label of the credential that matched.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -38,7 +39,7 @@ pub(crate) struct Line<'a> {
     counts: BTreeMap<&'static str, usize>,
     /// The reason for quarantine.
     #[serde(skip_serializing_if = "Option::is_none")]
-    reason: Option<&'static str>,
+    reason: Option<&'a str>,
     /// The failure of the table, if any: AWS's error code, or else the kind of failure.
     #[serde(skip_serializing_if = "Option::is_none")]
     table_failure: Option<&'a str>,
@@ -75,8 +76,9 @@ const DELIVERIES: &str = "deliveries";
 
 impl<'a> Line<'a> {
     pub(crate) fn new(
+        stack: &'a str,
         provider: &'static str,
-        verdict: &Verdict,
+        verdict: &'a Verdict,
         details: &'a Details,
         now: Timestamp,
         latency: Duration,
@@ -88,6 +90,7 @@ impl<'a> Line<'a> {
         };
         Self {
             aws: (!counts.is_empty()).then_some(aws),
+            stack,
             provider,
             credential: details.credential.as_deref(),
             verdict: verdict.word(),
@@ -96,7 +99,7 @@ impl<'a> Line<'a> {
             bytes: details.bytes,
             latency_ms: (latency.as_secs_f64() * 100_000.0).round() / 100.0,
             reason: match verdict {
-                Verdict::Quarantined(reason) => Some(reason.reason()),
+                Verdict::Quarantined { reason, .. } => Some(&reason.code),
                 _ => None,
             },
             table_failure: details.table_failure.as_ref().map(Failure::word),
@@ -119,20 +122,19 @@ fn counts(verdict: &Verdict, details: &Details) -> BTreeMap<&'static str, usize>
         verdict,
         Verdict::Probe | Verdict::UrlCheck | Verdict::Unauthorized
     );
-    let is_quarantined = matches!(verdict, Verdict::Quarantined(_));
     let is_unauthorized = *verdict == Verdict::Unauthorized;
     let counts = [
         (DELIVERIES, usize::from(is_delivery)),
         ("duplicates", verdict.duplicates()),
-        ("quarantined", usize::from(is_quarantined)),
+        ("quarantined", verdict.quarantined()),
+        ("queued", details.queued),
+        ("unauthorized", usize::from(is_unauthorized)),
         // An unauthorized request whose User-Agent names the provider. Most likely the provider
         // sent it, with a credential that is not accepted.
         (
-            "refused",
+            "unauthorized_provider",
             usize::from(is_unauthorized && details.names_the_provider),
         ),
-        ("spooled", details.queued),
-        ("strangers", usize::from(is_unauthorized)),
         ("unavailable", usize::from(*verdict == Verdict::Unavailable)),
     ];
     counts.into_iter().filter(|(_, count)| *count > 0).collect()
@@ -143,8 +145,11 @@ fn directives(counts: &BTreeMap<&'static str, usize>) -> Vec<Directive> {
     let (by_credential, others): (Vec<_>, Vec<_>) =
         counts.keys().partition(|name| **name == DELIVERIES);
     let directives = [
-        Directive::new(&[&["provider"], &["provider", "credential"]], by_credential),
-        Directive::new(&[&["provider"]], others),
+        Directive::new(
+            &[&["stack", "provider"], &["stack", "provider", "credential"]],
+            by_credential,
+        ),
+        Directive::new(&[&["stack", "provider"]], others),
     ];
     let directives = directives.into_iter();
     directives

@@ -10,13 +10,17 @@ use lambda_http::{
     aws_lambda_events::apigw::{ApiGatewayV2httpRequest, ApiGatewayV2httpResponse},
     http::Method,
 };
-use models::{Event, ParseError, Record};
+use models::{ParseError, Parsed, Record};
 use providers::Provider;
 use std::{
+    env,
     panic::{AssertUnwindSafe, catch_unwind},
     time::Instant,
 };
 use storage::{Client, Settings, SettingsError, Store, budget::now};
+
+/// The name of the stack if the environment has none, as on a developer's machine.
+const LOCAL: &str = "local";
 
 /// The receiver of one provider's webhooks: its authenticator, its parser and its store.
 #[derive(Debug)]
@@ -24,6 +28,8 @@ pub struct Receiver {
     provider: Provider,
     authenticator: Authenticator,
     store: Store,
+    /// The name of the stack, a dimension of the metrics.
+    stack: String,
     is_silent: bool,
 }
 
@@ -46,6 +52,7 @@ impl Receiver {
             provider,
             authenticator,
             store,
+            stack: LOCAL.to_owned(),
             is_silent: false,
         }
     }
@@ -65,11 +72,12 @@ impl Receiver {
     /// # Errors
     /// See [`CredentialsError`] and [`SettingsError`].
     pub fn from_env(provider: Provider) -> Result<Self, StartError> {
-        Ok(Self::new(
-            provider,
-            Authenticator::from_env(&provider)?,
-            Store::new(&Client::new(), &Settings::from_env()?),
-        ))
+        let authenticator = Authenticator::from_env(&provider)?;
+        let store = Store::new(&Client::new(), &Settings::from_env()?);
+        Ok(Self {
+            stack: env::var("HOOKKEEPER_STACK").unwrap_or_else(|_| LOCAL.to_owned()),
+            ..Self::new(provider, authenticator, store)
+        })
     }
 
     /// Does work in advance that the first delivery would otherwise wait for. A failure must not
@@ -99,7 +107,15 @@ impl Receiver {
         let verdict = self.handle(event, &mut details).await;
         if !self.is_silent {
             let latency = started.elapsed();
-            Line::new(self.provider.name, &verdict, &details, now(), latency).write();
+            Line::new(
+                &self.stack,
+                self.provider.name,
+                &verdict,
+                &details,
+                now(),
+                latency,
+            )
+            .write();
         }
         verdict
     }
@@ -112,12 +128,16 @@ impl Receiver {
         let request = Request::from_event(event, self.provider.request_id_header);
         details.bytes = request.body_length();
         details.names_the_provider = self.provider.is_named_by(&request.headers);
+        if request.is_url_check() {
+            return Verdict::UrlCheck;
+        }
         let Some(authenticated) = self.authenticator.authenticate(request) else {
             return Verdict::Unauthorized;
         };
-        details.bytes = authenticated.delivery().body.len();
-        details.credential = Some(authenticated.label().to_owned());
-        if authenticated.delivery().body.is_empty() {
+        let delivery = authenticated.delivery();
+        details.bytes = delivery.body.len();
+        details.credential.clone_from(&delivery.origin.credential);
+        if delivery.body.is_empty() {
             return Verdict::Probe;
         }
         let parsed = self.parse(&authenticated);
@@ -131,7 +151,7 @@ impl Receiver {
 
     /// Parses a delivery. A parse error does not change the HTTP response: the delivery is
     /// quarantined.
-    fn parse(&self, authenticated: &Authenticated) -> Result<Vec<Event>, ParseError> {
+    fn parse(&self, authenticated: &Authenticated) -> Parsed {
         if let Some(error) = authenticated.decode_error() {
             return Err(error.clone());
         }
@@ -144,7 +164,7 @@ impl Receiver {
     async fn try_store(
         &self,
         authenticated: &Authenticated,
-        parsed: Result<Vec<Event>, ParseError>,
+        parsed: Parsed,
         details: &mut Details,
     ) -> Option<Verdict> {
         AssertUnwindSafe(self.store(authenticated, parsed, details))
@@ -157,20 +177,27 @@ impl Receiver {
     async fn store(
         &self,
         authenticated: &Authenticated,
-        parsed: Result<Vec<Event>, ParseError>,
+        parsed: Parsed,
         details: &mut Details,
     ) -> Verdict {
         let records = Record::from_delivery(self.provider.name, authenticated.delivery(), parsed);
-        let quarantined = records.iter().find_map(Record::parse_error).cloned();
+        let mut reasons = records.iter().filter_map(Record::reason);
+        let reason = reasons.next().cloned();
+        let more = reasons.count();
         let events = records.iter().filter(|record| record.is_event()).count();
         let outcome = self.store.store(records).await;
         details.queued = outcome.queued;
         details.table_failure = outcome.table_failure;
         details.queue_failure = outcome.queue_failure;
         let duplicates = outcome.duplicates;
-        match quarantined {
+        match reason {
             _ if outcome.lost > 0 => Verdict::Unavailable,
-            Some(reason) => Verdict::Quarantined(reason),
+            Some(reason) => Verdict::Quarantined {
+                reason,
+                items: 1 + more,
+                events,
+                duplicates,
+            },
             None if outcome.queued > 0 => Verdict::Queued { events, duplicates },
             None => Verdict::Stored { events, duplicates },
         }

@@ -5,12 +5,13 @@
 //! invalid `Host`. Its event type rejects a header that HTTP does not allow, and text that is not
 //! Unicode. The provider would get a 5xx response for any of them. Here, a failure is a value.
 
+use crate::auth;
 use base64::{Engine, engine::general_purpose::STANDARD};
 use lambda_http::{
     aws_lambda_events::apigw::ApiGatewayV2httpRequest,
-    http::{HeaderMap, HeaderName, HeaderValue, Method},
+    http::{HeaderMap, HeaderName, HeaderValue, Method, header::AUTHORIZATION},
 };
-use models::{Delivery, ParseError, Timestamp, json::Lenient};
+use models::{Delivery, Origin, ParseError, Timestamp, json::Lenient};
 use serde::{Deserialize, Deserializer};
 use std::{borrow::Cow, collections::BTreeMap};
 use storage::budget::now;
@@ -121,9 +122,7 @@ pub struct Request {
     pub(crate) query: String,
     body: String,
     is_base64: bool,
-    content_type: Option<String>,
-    arrival: Timestamp,
-    id: String,
+    origin: Origin,
 }
 
 /// Returns the shortened value of a header, or `None` if it is empty or not text.
@@ -145,17 +144,29 @@ impl Request {
     pub fn from_event(event: ApiGatewayV2httpRequest, request_id_header: Option<&str>) -> Self {
         let provider_id = request_id_header.and_then(|name| value(&event.headers, name));
         let gateway_id = event.request_context.request_id.as_deref().map(shortened);
-        Self {
-            content_type: value(&event.headers, "content-type"),
+        let request_id = provider_id.or_else(|| gateway_id.clone());
+        let origin = Origin {
             arrival: Timestamp::from_epoch(event.request_context.time_epoch).unwrap_or_else(now),
-            id: provider_id
-                .or(gateway_id)
-                .unwrap_or_else(|| now().to_string()),
+            request_id: request_id.unwrap_or_else(|| now().to_string()),
+            gateway_id,
+            content_type: value(&event.headers, "content-type"),
+            credential: None,
+        };
+        Self {
             query: event.raw_query_string.unwrap_or_default(),
             body: event.body.unwrap_or_default(),
             is_base64: event.is_base64_encoded,
             headers: event.headers,
+            origin,
         }
+    }
+
+    /// Whether the request has neither a body nor a credential. Providers send such a request to
+    /// check a URL before they save it.
+    pub(crate) fn is_url_check(&self) -> bool {
+        self.body.is_empty()
+            && !self.headers.contains_key(AUTHORIZATION)
+            && !auth::has_key(&self.query)
     }
 
     /// The length of the decoded body, in bytes.
@@ -168,22 +179,20 @@ impl Request {
         (self.body.len() / 4 * 3).saturating_sub(padding)
     }
 
-    /// Decodes the body. If that fails, the delivery has the text that API Gateway sent, and the
-    /// second value says why.
-    pub(crate) fn into_delivery(self) -> (Delivery, Option<ParseError>) {
+    /// Decodes the body of a request that was authenticated with the credential of this label. If
+    /// that fails, the delivery has the text that API Gateway sent, and the second value says why.
+    pub(crate) fn into_delivery(self, credential: &str) -> (Delivery, Option<ParseError>) {
         let decoded = self.is_base64.then(|| STANDARD.decode(&self.body));
         let (body, error) = match decoded {
             None => (self.body.into_bytes(), None),
             Some(Ok(bytes)) => (bytes, None),
             Some(Err(_)) => (self.body.into_bytes(), Some(ParseError::NotBase64)),
         };
-        let delivery = Delivery {
-            body,
-            content_type: self.content_type,
-            arrival: self.arrival,
-            request_id: self.id,
+        let origin = Origin {
+            credential: Some(credential.to_owned()),
+            ..self.origin
         };
-        (delivery, error)
+        (Delivery { body, origin }, error)
     }
 }
 
@@ -192,7 +201,7 @@ mod tests {
     use super::*;
 
     fn decoded(event: ApiGatewayV2httpRequest) -> (Delivery, Option<ParseError>) {
-        Request::from_event(event, None).into_delivery()
+        Request::from_event(event, None).into_delivery("label")
     }
 
     fn payload(event: &str) -> ApiGatewayV2httpRequest {
@@ -276,10 +285,13 @@ mod tests {
         event.request_context.request_id = Some("\u{20ac}".repeat(1_000));
         let request = Request::from_event(event.clone(), Some("x-id"));
         let kept = "x".repeat(512);
-        assert_eq!(request.content_type.as_deref(), Some(&*kept));
-        assert_eq!(request.id, kept);
+        assert_eq!(request.origin.content_type.as_deref(), Some(&*kept));
+        assert_eq!(request.origin.request_id, kept);
         // Byte 512 is inside a character of three bytes.
-        assert_eq!(Request::from_event(event, None).id, "\u{20ac}".repeat(170));
+        assert_eq!(
+            Request::from_event(event, None).origin.request_id,
+            "\u{20ac}".repeat(170)
+        );
     }
 
     #[test]
@@ -303,13 +315,16 @@ mod tests {
         let mut event = ApiGatewayV2httpRequest::default();
         event.request_context.time_epoch = 1_763_757_000_123;
         assert_eq!(
-            Request::from_event(event.clone(), None).arrival.to_string(),
+            Request::from_event(event.clone(), None)
+                .origin
+                .arrival
+                .to_string(),
             "2025-11-21T20:30:00.123000Z"
         );
         // cargo-lambda sends seconds.
         event.request_context.time_epoch = 1_763_757_000;
         assert_eq!(
-            Request::from_event(event, None).arrival.to_string(),
+            Request::from_event(event, None).origin.arrival.to_string(),
             "2025-11-21T20:30:00.000000Z"
         );
     }

@@ -5,7 +5,7 @@ use lambda_http::{
     aws_lambda_events::apigw::ApiGatewayV2httpResponse,
     http::{HeaderValue, StatusCode, header::WWW_AUTHENTICATE},
 };
-use models::ParseError;
+use models::Reason;
 
 /// The outcome of a delivery.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -24,12 +24,22 @@ pub enum Verdict {
         /// The number of events that were already in the table.
         duplicates: usize,
     },
-    /// It could not be parsed. Its unchanged body is in the table.
-    Quarantined(ParseError),
+    /// It could not be parsed, or some of its items could not. The exact body is in the table or in
+    /// the fallback queue.
+    Quarantined {
+        /// Why the first of these items could not be parsed.
+        reason: Reason,
+        /// The number of quarantined items. 1 for a whole delivery.
+        items: usize,
+        /// The number of events in the delivery.
+        events: usize,
+        /// The number of events that were already in the table.
+        duplicates: usize,
+    },
     /// It had credentials and no body: somebody tests the URL.
     Probe,
-    /// A GET or HEAD request, with or without credentials: providers check a URL before they save
-    /// it.
+    /// A GET or HEAD request, or one with neither a body nor a credential: providers check a URL
+    /// before they save it.
     UrlCheck,
     /// It had no accepted credential.
     Unauthorized,
@@ -44,21 +54,23 @@ impl Verdict {
     pub fn word(&self) -> &'static str {
         match self {
             Self::Stored { events, duplicates } if events == duplicates => "duplicate",
-            Self::Stored { .. } => "kept",
-            Self::Queued { .. } => "spooled",
-            Self::Quarantined(_) => "quarantined",
+            Self::Stored { .. } => "stored",
+            Self::Queued { .. } => "queued",
+            Self::Quarantined { .. } => "quarantined",
             Self::Probe => "probe",
-            Self::UrlCheck => "hello",
-            Self::Unauthorized => "stranger",
+            Self::UrlCheck => "url_check",
+            Self::Unauthorized => "unauthorized",
             Self::Unavailable => "unavailable",
         }
     }
 
-    /// The number of events in the delivery. 0 if none of them is stored as an event.
+    /// The number of events in the delivery.
     #[must_use]
     pub fn events(&self) -> usize {
         match self {
-            Self::Stored { events, .. } | Self::Queued { events, .. } => *events,
+            Self::Stored { events, .. }
+            | Self::Queued { events, .. }
+            | Self::Quarantined { events, .. } => *events,
             _ => 0,
         }
     }
@@ -67,7 +79,18 @@ impl Verdict {
     #[must_use]
     pub fn duplicates(&self) -> usize {
         match self {
-            Self::Stored { duplicates, .. } | Self::Queued { duplicates, .. } => *duplicates,
+            Self::Stored { duplicates, .. }
+            | Self::Queued { duplicates, .. }
+            | Self::Quarantined { duplicates, .. } => *duplicates,
+            _ => 0,
+        }
+    }
+
+    /// The number of items that could not be parsed.
+    #[must_use]
+    pub fn quarantined(&self) -> usize {
+        match self {
+            Self::Quarantined { items, .. } => *items,
             _ => 0,
         }
     }
@@ -80,7 +103,7 @@ impl Verdict {
         match self {
             Self::Stored { .. }
             | Self::Queued { .. }
-            | Self::Quarantined(_)
+            | Self::Quarantined { .. }
             | Self::Probe
             | Self::UrlCheck => StatusCode::OK,
             Self::Unauthorized => StatusCode::UNAUTHORIZED,

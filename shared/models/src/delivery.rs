@@ -11,28 +11,47 @@ use std::fmt;
 pub struct Delivery {
     /// The body exactly as the provider sent it, after API Gateway's base64 is decoded.
     pub body: Vec<u8>,
-    /// The `Content-Type` header, if the request has one.
-    pub content_type: Option<String>,
+    /// Everything else that is stored of the request.
+    pub origin: Origin,
+}
+
+/// A delivery without its body. With the body it is sufficient to parse the delivery again.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Origin {
     /// The time when API Gateway received the request.
     pub arrival: Timestamp,
     /// The provider's own id of the request if it sends one, else API Gateway's. It distinguishes
     /// two equal bodies.
     pub request_id: String,
+    /// API Gateway's id of the request, as in its access log.
+    pub gateway_id: Option<String>,
+    /// The `Content-Type` header, if the request has one.
+    pub content_type: Option<String>,
+    /// The label of the credential that the request was authenticated with.
+    pub credential: Option<String>,
+}
+
+impl Delivery {
+    /// Creates a delivery of which only these values are known.
+    #[must_use]
+    pub fn new(body: Vec<u8>, arrival: Timestamp, request_id: &str) -> Self {
+        let origin = Origin {
+            arrival,
+            request_id: request_id.to_owned(),
+            gateway_id: None,
+            content_type: None,
+            credential: None,
+        };
+        Self { body, origin }
+    }
 }
 
 impl fmt::Debug for Delivery {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self {
-            body,
-            content_type,
-            arrival,
-            request_id,
-        } = self;
+        let Self { body, origin } = self;
         f.debug_struct("Delivery")
             .field("body", &Bytes(body.len()))
-            .field("content_type", content_type)
-            .field("arrival", arrival)
-            .field("request_id", request_id)
+            .field("origin", origin)
             .finish()
     }
 }

@@ -10,7 +10,7 @@ use std::fmt;
 pub const MAX_SOURCE_BYTES: usize = 512;
 /// The maximum length of `subject`, in bytes.
 pub const MAX_SUBJECT_BYTES: usize = 1024;
-/// The maximum length of `type`, `originaltype` and `apiversion`, in bytes. An item holds them
+/// The maximum length of `type`, `originaltype`, `apiversion` and `eventid`, in bytes. An item holds them
 /// unchanged, so with this limit only `data` can make the item too large.
 pub const MAX_TYPE_BYTES: usize = 512;
 
@@ -50,6 +50,10 @@ pub struct Event {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[cfg_attr(feature = "schema", schemars(with = "String"))]
     pub channel: Option<String>,
+    /// The provider's own id of the event, where it sends one. Two contents can have the same one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[cfg_attr(feature = "schema", schemars(with = "String", length(max = MAX_TYPE_BYTES)))]
+    pub eventid: Option<String>,
     /// Why `time` is the arrival, where it is.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[cfg_attr(feature = "schema", schemars(with = "TimeProblem"))]
@@ -84,7 +88,7 @@ pub enum TimeProblem {
     /// The event carries no time of its own, or none that names a time zone.
     Missing,
     /// Its time is outside the years 2000 to 2099.
-    Absurd,
+    OutOfRange,
 }
 
 /// The parsed fields of one event. [`Event::new`] adds the `id`.
@@ -107,6 +111,8 @@ pub struct EventDraft {
     pub apiversion: Option<String>,
     /// As [`Event::channel`].
     pub channel: Option<String>,
+    /// As [`Event::eventid`].
+    pub eventid: Option<String>,
     /// As [`Event::data`].
     pub data: Box<RawValue>,
 }
@@ -124,16 +130,15 @@ impl Event {
         within("subject", &draft.subject, MAX_SUBJECT_BYTES)?;
         within("type", &draft.r#type, MAX_TYPE_BYTES)?;
         within("originaltype", &draft.originaltype, MAX_TYPE_BYTES)?;
-        within(
-            "apiversion",
-            draft.apiversion.as_deref().unwrap_or_default(),
-            MAX_TYPE_BYTES,
-        )?;
+        let apiversion = draft.apiversion.as_deref().unwrap_or_default();
+        within("apiversion", apiversion, MAX_TYPE_BYTES)?;
+        let eventid = draft.eventid.as_deref().unwrap_or_default();
+        within("eventid", eventid, MAX_TYPE_BYTES)?;
         let id = EventId::new(&draft.identity, draft.time, delivery, draft.index);
         let (time, timeproblem) = match draft.time {
             OwnTime::Given(time) => (time, None),
-            OwnTime::Missing => (delivery.arrival, Some(TimeProblem::Missing)),
-            OwnTime::Absurd => (delivery.arrival, Some(TimeProblem::Absurd)),
+            OwnTime::Missing => (delivery.origin.arrival, Some(TimeProblem::Missing)),
+            OwnTime::OutOfRange => (delivery.origin.arrival, Some(TimeProblem::OutOfRange)),
         };
         Ok(Self {
             specversion: SpecVersion::V1_0,
@@ -146,6 +151,7 @@ impl Event {
             originaltype: draft.originaltype,
             apiversion: draft.apiversion,
             channel: draft.channel,
+            eventid: draft.eventid,
             timeproblem,
             data: draft.data,
         })
@@ -165,6 +171,7 @@ impl fmt::Debug for Event {
             originaltype,
             apiversion,
             channel,
+            eventid,
             timeproblem,
             data,
         } = self;
@@ -179,6 +186,7 @@ impl fmt::Debug for Event {
             .field("originaltype", originaltype)
             .field("apiversion", apiversion)
             .field("channel", channel)
+            .field("eventid", eventid)
             .field("timeproblem", timeproblem)
             .field("data", &Bytes(data.get().len()))
             .finish()
@@ -197,9 +205,10 @@ impl fmt::Debug for EventDraft {
             originaltype,
             apiversion,
             channel,
+            eventid,
             data,
         } = self;
-        f.debug_struct("Draft")
+        f.debug_struct("EventDraft")
             .field("source", source)
             .field("type", r#type)
             .field("subject", subject)
@@ -209,6 +218,7 @@ impl fmt::Debug for EventDraft {
             .field("originaltype", originaltype)
             .field("apiversion", apiversion)
             .field("channel", channel)
+            .field("eventid", eventid)
             .field("data", &Bytes(data.get().len()))
             .finish()
     }
@@ -230,12 +240,8 @@ mod tests {
 
     #[test]
     fn an_attribute_is_as_long_as_its_limit_at_most() {
-        let delivery = Delivery {
-            body: Vec::new(),
-            content_type: None,
-            arrival: Timestamp::from_epoch(1_795_255_200).unwrap(),
-            request_id: "r".to_owned(),
-        };
+        let arrival = Timestamp::from_epoch(1_795_255_200).unwrap();
+        let delivery = Delivery::new(Vec::new(), arrival, "r");
         let event = |attribute: &str, bytes: usize| {
             let text = |name: &str| {
                 if name == attribute {
@@ -256,12 +262,13 @@ mod tests {
                 originaltype: text("originaltype"),
                 apiversion: Some(text("apiversion")),
                 channel: None,
+                eventid: Some(text("eventid")),
                 data: RawValue::NULL.to_owned(),
             };
             Event::new(&delivery, draft).map(|_| ())
         };
-        let words =
-            ["type", "originaltype", "apiversion"].map(|attribute| (attribute, MAX_TYPE_BYTES));
+        let words = ["type", "originaltype", "apiversion", "eventid"]
+            .map(|attribute| (attribute, MAX_TYPE_BYTES));
         let keys = [("source", MAX_SOURCE_BYTES), ("subject", MAX_SUBJECT_BYTES)];
         for (attribute, limit) in keys.into_iter().chain(words) {
             assert_eq!(event(attribute, limit), Ok(()), "{attribute}");

@@ -195,8 +195,8 @@ impl EventId {
         }
         match time {
             OwnTime::Given(_) => {}
-            OwnTime::Missing | OwnTime::Absurd => {
-                parts.push(delivery.request_id.as_bytes());
+            OwnTime::Missing | OwnTime::OutOfRange => {
+                parts.push(delivery.origin.request_id.as_bytes());
                 parts.push(&index);
             }
         }
@@ -231,7 +231,7 @@ pub(crate) fn body_name(provider: &str, body: &[u8]) -> String {
 pub(crate) fn quarantine_name(provider: &str, delivery: &Delivery) -> String {
     hash(&[
         provider.as_bytes(),
-        delivery.request_id.as_bytes(),
+        delivery.origin.request_id.as_bytes(),
         &delivery.body,
     ])
 }

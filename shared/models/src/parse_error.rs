@@ -1,12 +1,9 @@
 //! The reasons why a body cannot be parsed.
 
-use serde::{Deserialize, Serialize};
-
-/// The reason why a body could not be parsed. The exact body is stored with this reason.
+/// The reason why a body, or one item of it, could not be parsed. It is stored with the exact body.
 ///
 /// It never holds a value from the body, because its text is logged.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, thiserror::Error)]
-#[serde(tag = "reason", rename_all = "snake_case")]
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum ParseError {
     /// API Gateway flagged the body as base64, but it is not base64.
     #[error("the body is flagged as base64 and is not")]
@@ -64,14 +61,14 @@ pub enum ParseError {
     NoEvent,
     /// The parser panicked. This is a defect of ours. The delivery is stored and can be parsed
     /// again after a fix.
-    #[error("the reader panicked")]
+    #[error("the parser panicked")]
     Panicked,
 }
 
 impl ParseError {
-    /// The reason code, as in the `reason` member of the JSON form and in the log: `not_json`.
+    /// The code of the reason, as in an item's `reason` and in the log: `not_json`.
     #[must_use]
-    pub fn reason(&self) -> &'static str {
+    pub fn code(&self) -> &'static str {
         match self {
             Self::NotBase64 => "not_base64",
             Self::NotJson { .. } => "not_json",
@@ -83,6 +80,24 @@ impl ParseError {
             Self::TooManyEvents { .. } => "too_many_events",
             Self::NoEvent => "no_event",
             Self::Panicked => "panicked",
+        }
+    }
+}
+
+/// The reason for quarantine as it is stored: a later version may know other reasons.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Reason {
+    /// The code, like `not_json`.
+    pub code: String,
+    /// One sentence. It holds no value from the body.
+    pub message: String,
+}
+
+impl From<&ParseError> for Reason {
+    fn from(error: &ParseError) -> Self {
+        Self {
+            code: error.code().to_owned(),
+            message: error.to_string(),
         }
     }
 }

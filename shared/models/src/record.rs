@@ -1,11 +1,15 @@
 //! Records: the items that are stored for a delivery.
 
 use crate::{
-    Delivery, Event, ParseError, Timestamp,
+    Delivery, Event, Origin, ParseError, Reason,
     identity::{body_name, quarantine_name},
     redacted::Bytes,
 };
 use std::fmt;
+
+/// The result of parsing a delivery: its items in order, each an event or the reason why it could
+/// not be parsed; or the reason why none of it could be parsed.
+pub type Parsed = Result<Vec<Result<Event, ParseError>>, ParseError>;
 
 /// A record of a delivery. Each record is stored as one item. The records of a delivery contain its
 /// exact bytes.
@@ -20,95 +24,76 @@ pub enum Record {
         /// The location of the delivery's exact bytes.
         body: Body,
     },
-    /// The exact bytes of a delivery that carried several events, stored once for all of them.
+    /// The exact bytes of a delivery with several items, stored once for all of them.
     Body {
         /// The provider whose parser parsed the delivery.
         provider: String,
         /// The name of the body: a hash of its provider and its bytes.
-        delivery: String,
+        name: String,
         /// The delivery.
         origin: Origin,
         /// The body as the provider sent it.
         bytes: Vec<u8>,
     },
-    /// A delivery that could not be parsed.
+    /// A delivery that could not be parsed, or one item of it.
     Quarantined {
-        /// The provider whose parser could not parse the delivery.
+        /// The provider whose parser could not parse it.
         provider: String,
         /// The name of the delivery: a hash of its provider, its request id and its bytes.
-        delivery: String,
+        name: String,
+        /// The position of the item in the delivery, counted from 0. 0 for a whole delivery.
+        index: usize,
         /// The delivery.
         origin: Origin,
         /// The reason why it could not be parsed.
-        reason: ParseError,
-        /// The body as the provider sent it.
-        bytes: Vec<u8>,
+        reason: Reason,
+        /// The location of the delivery's exact bytes, never [`Body::Data`].
+        body: Body,
     },
 }
 
-/// The delivery of a record, without its body. With the body it is sufficient to parse the delivery
-/// again.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Origin {
-    /// As [`Delivery::arrival`].
-    pub arrival: Timestamp,
-    /// As [`Delivery::request_id`].
-    pub request_id: String,
-    /// As [`Delivery::content_type`].
-    pub content_type: Option<String>,
-}
-
-/// The location of the exact bytes of an event's delivery.
+/// The location of the exact bytes of a record's delivery.
 #[derive(Clone, PartialEq, Eq)]
 pub enum Body {
     /// The bytes are the event's `data`.
     Data,
-    /// The bytes are here, because `data` has another form.
+    /// The bytes are here, because `data` has another form or there is none.
     Here(Vec<u8>),
-    /// The bytes are in the [`Record::Body`] of this name, because the delivery carried several
-    /// events.
+    /// The bytes are in the [`Record::Body`] of this name, because the delivery has several items.
     Shared(String),
 }
 
-/// The maximum number of events that are stored from one delivery. The table or the fallback queue
+/// The maximum number of items that are stored from one delivery. The table or the fallback queue
 /// takes this many within its time budget.
 pub const MAX_EVENTS: usize = 500;
 
 impl Record {
-    /// Creates the records of a delivery from the result of its provider's parser. They are the
-    /// delivery's events with its exact bytes, or the whole delivery, quarantined.
+    /// Creates the records of a delivery from the result of its provider's parser, with its exact
+    /// bytes: its events, and its quarantined items. If no item is an event, the delivery is
+    /// quarantined as a whole, with the reason of its first item.
     #[must_use]
-    pub fn from_delivery(
-        provider: &str,
-        delivery: &Delivery,
-        parsed: Result<Vec<Event>, ParseError>,
-    ) -> Vec<Self> {
-        let mut events = match parsed {
-            Err(reason) => return vec![Self::quarantined(provider, delivery, reason)],
-            Ok(events) => events,
+    pub fn from_delivery(provider: &str, delivery: &Delivery, parsed: Parsed) -> Vec<Self> {
+        let quarantined = |reason: &ParseError| {
+            let body = Body::Here(delivery.body.clone());
+            vec![Self::quarantined(provider, delivery, 0, reason, body)]
         };
-        if events.len() > MAX_EVENTS {
-            let reason = ParseError::TooManyEvents { limit: MAX_EVENTS };
-            return vec![Self::quarantined(provider, delivery, reason)];
+        let mut items = match parsed {
+            Err(reason) => return quarantined(&reason),
+            Ok(items) => items,
+        };
+        if items.len() > MAX_EVENTS {
+            return quarantined(&ParseError::TooManyEvents { limit: MAX_EVENTS });
         }
-        match (events.pop(), events.is_empty()) {
-            (None, _) => vec![Self::quarantined(provider, delivery, ParseError::NoEvent)],
-            (Some(event), true) => vec![Self::only_event(delivery, event)],
-            (Some(last), false) => {
-                events.push(last);
-                Self::several_events(provider, delivery, events)
-            }
+        if !items.iter().any(Result::is_ok) {
+            let first = items.into_iter().find_map(Result::err);
+            return quarantined(&first.unwrap_or(ParseError::NoEvent));
         }
-    }
-
-    fn quarantined(provider: &str, delivery: &Delivery, reason: ParseError) -> Self {
-        Self::Quarantined {
-            provider: provider.to_owned(),
-            delivery: quarantine_name(provider, delivery),
-            origin: Origin::from(delivery),
-            reason,
-            bytes: delivery.body.clone(),
+        if items.len() > 1 {
+            return Self::several_items(provider, delivery, items);
         }
+        let only = items.pop().and_then(Result::ok);
+        let record = only.map(|event| Self::only_event(delivery, event));
+        record.into_iter().collect()
     }
 
     fn only_event(delivery: &Delivery, event: Event) -> Self {
@@ -120,25 +105,52 @@ impl Record {
         };
         Self::Event {
             event,
-            origin: Origin::from(delivery),
+            origin: delivery.origin.clone(),
             body,
         }
     }
 
-    fn several_events(provider: &str, delivery: &Delivery, events: Vec<Event>) -> Vec<Self> {
+    fn several_items(
+        provider: &str,
+        delivery: &Delivery,
+        items: Vec<Result<Event, ParseError>>,
+    ) -> Vec<Self> {
         let name = body_name(provider, &delivery.body);
         let mut records = vec![Self::Body {
             provider: provider.to_owned(),
-            delivery: name.clone(),
-            origin: Origin::from(delivery),
+            name: name.clone(),
+            origin: delivery.origin.clone(),
             bytes: delivery.body.clone(),
         }];
-        records.extend(events.into_iter().map(|event| Self::Event {
-            event,
-            origin: Origin::from(delivery),
-            body: Body::Shared(name.clone()),
-        }));
+        for (index, item) in items.into_iter().enumerate() {
+            let body = Body::Shared(name.clone());
+            records.push(match item {
+                Ok(event) => Self::Event {
+                    event,
+                    origin: delivery.origin.clone(),
+                    body,
+                },
+                Err(reason) => Self::quarantined(provider, delivery, index, &reason, body),
+            });
+        }
         records
+    }
+
+    fn quarantined(
+        provider: &str,
+        delivery: &Delivery,
+        index: usize,
+        reason: &ParseError,
+        body: Body,
+    ) -> Self {
+        Self::Quarantined {
+            provider: provider.to_owned(),
+            name: quarantine_name(provider, delivery),
+            index,
+            origin: delivery.origin.clone(),
+            reason: Reason::from(reason),
+            body,
+        }
     }
 
     /// Whether the record is an event.
@@ -147,22 +159,22 @@ impl Record {
         matches!(self, Self::Event { .. })
     }
 
+    /// The delivery of the record.
+    #[must_use]
+    pub fn origin(&self) -> &Origin {
+        match self {
+            Self::Event { origin, .. }
+            | Self::Body { origin, .. }
+            | Self::Quarantined { origin, .. } => origin,
+        }
+    }
+
     /// Returns the reason for quarantine, or `None` if the record is not quarantined.
     #[must_use]
-    pub fn parse_error(&self) -> Option<&ParseError> {
+    pub fn reason(&self) -> Option<&Reason> {
         match self {
             Self::Quarantined { reason, .. } => Some(reason),
             Self::Event { .. } | Self::Body { .. } => None,
-        }
-    }
-}
-
-impl From<&Delivery> for Origin {
-    fn from(delivery: &Delivery) -> Self {
-        Self {
-            arrival: delivery.arrival,
-            request_id: delivery.request_id.clone(),
-            content_type: delivery.content_type.clone(),
         }
     }
 }
@@ -182,29 +194,31 @@ impl fmt::Debug for Record {
                 .finish(),
             Self::Body {
                 provider,
-                delivery,
+                name,
                 origin,
                 bytes,
             } => f
                 .debug_struct("Body")
                 .field("provider", provider)
-                .field("delivery", delivery)
+                .field("name", name)
                 .field("origin", origin)
                 .field("bytes", &Bytes(bytes.len()))
                 .finish(),
             Self::Quarantined {
                 provider,
-                delivery,
+                name,
+                index,
                 origin,
                 reason,
-                bytes,
+                body,
             } => f
                 .debug_struct("Quarantined")
                 .field("provider", provider)
-                .field("delivery", delivery)
+                .field("name", name)
+                .field("index", index)
                 .field("origin", origin)
                 .field("reason", reason)
-                .field("bytes", &Bytes(bytes.len()))
+                .field("body", body)
                 .finish(),
         }
     }

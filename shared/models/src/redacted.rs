@@ -21,12 +21,12 @@ mod tests {
     const SECRET: &str = "ada@example.com";
 
     fn delivery() -> Delivery {
-        Delivery {
-            body: format!(r#"{{"email":"{SECRET}"}}"#).into_bytes(),
-            content_type: None,
-            arrival: Timestamp::from_epoch(1_795_255_200).unwrap(),
-            request_id: "r".to_owned(),
-        }
+        let arrival = Timestamp::from_epoch(1_795_255_200).unwrap();
+        Delivery::new(
+            format!(r#"{{"email":"{SECRET}"}}"#).into_bytes(),
+            arrival,
+            "r",
+        )
     }
 
     fn draft(identity: Identity) -> EventDraft {
@@ -40,6 +40,7 @@ mod tests {
             originaltype: "T".to_owned(),
             apiversion: None,
             channel: None,
+            eventid: None,
             data: RawValue::from_string(format!(r#"{{"email":"{SECRET}"}}"#)).unwrap(),
         }
     }
@@ -102,14 +103,15 @@ mod tests {
             body: format!(" {SECRET}").into_bytes(),
             ..delivery()
         };
-        for (delivery, read) in [
-            (delivery(), Ok(vec![event()])),
-            (other, Ok(vec![event()])),
-            (delivery(), Ok(vec![event(), event()])),
+        for (delivery, parsed) in [
+            (delivery(), Ok(vec![Ok(event())])),
+            (other, Ok(vec![Ok(event())])),
+            (delivery(), Ok(vec![Ok(event()), Ok(event())])),
+            (delivery(), Ok(vec![Ok(event()), Err(ParseError::NoEvent)])),
             (delivery(), Err(ParseError::NoEvent)),
         ] {
             let bytes = delivery.body.len();
-            let records = Record::from_delivery("closer", &delivery, read);
+            let records = Record::from_delivery("closer", &delivery, parsed);
             assert_hidden(&records, bytes);
         }
     }

@@ -117,7 +117,7 @@ pub enum OwnTime {
     /// The event carries no time, or one without a time zone.
     Missing,
     /// The event carries a time outside the years 2000 to 2099.
-    Absurd,
+    OutOfRange,
 }
 
 impl OwnTime {
@@ -129,16 +129,16 @@ impl OwnTime {
             return Self::Missing;
         };
         if let Ok(epoch) = text.parse() {
-            return Timestamp::from_epoch(epoch).map_or(Self::Absurd, Self::Given);
+            return Timestamp::from_epoch(epoch).map_or(Self::OutOfRange, Self::Given);
         }
         match Timestamp::parse(text) {
             Some(time) if time.is_sane() => Self::Given(time),
-            Some(_) => Self::Absurd,
+            Some(_) => Self::OutOfRange,
             None => Self::Missing,
         }
     }
 
-    /// The time of the first field that has a valid one. If none has, the reason: `Absurd` if any
+    /// The time of the first field that has a valid one. If none has, the reason: `OutOfRange` if any
     /// field is out of range, else `Missing`.
     #[must_use]
     pub fn first<'a>(texts: impl IntoIterator<Item = Option<&'a str>>) -> Self {
@@ -147,7 +147,7 @@ impl OwnTime {
             .map(Self::parse)
             .fold(Self::Missing, |best, next| match (best, next) {
                 (Self::Given(_), _) | (_, Self::Missing) => best,
-                (_, Self::Given(_) | Self::Absurd) => next,
+                (_, Self::Given(_) | Self::OutOfRange) => next,
             })
     }
 }
@@ -185,8 +185,8 @@ mod tests {
     }
 
     #[test]
-    fn no_crm_reported_anything_then() {
-        for absurd in [
+    fn times_outside_the_years_2000_to_2099_are_out_of_range() {
+        for text in [
             "0",
             "-1",
             "11111111",
@@ -194,7 +194,7 @@ mod tests {
             "1969-12-31T23:59:59Z",
             "9999-01-01T00:00:00Z",
         ] {
-            assert_eq!(OwnTime::parse(Some(absurd)), OwnTime::Absurd, "{absurd}");
+            assert_eq!(OwnTime::parse(Some(text)), OwnTime::OutOfRange, "{text}");
         }
     }
 
@@ -207,7 +207,7 @@ mod tests {
         );
         assert_eq!(
             OwnTime::first([None, Some("0"), Some("later")]),
-            OwnTime::Absurd
+            OwnTime::OutOfRange
         );
         assert_eq!(OwnTime::first([None, Some("later")]), OwnTime::Missing);
     }

@@ -1,7 +1,7 @@
 //! The definition of a provider, as a value.
 
 use http::{HeaderMap, header::USER_AGENT};
-use models::{Delivery, Event, ParseError};
+use models::{Delivery, Parsed};
 use std::time::Duration;
 
 /// A provider of webhooks.
@@ -20,8 +20,8 @@ pub struct Provider {
     /// them is most likely the provider's own, sent with a credential that is not accepted. The
     /// provider counts the response against the endpoint.
     pub user_agents: &'static [&'static str],
-    /// Parses a delivery into the events that it carries. Pure: no I/O, no clock.
-    pub parse: fn(&Delivery) -> Result<Vec<Event>, ParseError>,
+    /// Parses a delivery into its items. Pure: no I/O, no clock.
+    pub parse: fn(&Delivery) -> Parsed,
 }
 
 impl Provider {

@@ -6,6 +6,7 @@ use crate::{
         ATTEMPT, ATTEMPTS, BACKGROUND_ATTEMPT, FIRST_WAIT, IDLE_CONNECTIONS, LONGEST_WAIT,
         TIME_BUDGET,
     },
+    clock::Clock,
     tls::network,
 };
 use aws_sdk_dynamodb::config::{
@@ -24,6 +25,8 @@ pub struct Client {
     /// Timeout of one attempt of a call.
     pub(crate) attempt: Duration,
     retry: RetryConfig,
+    /// Set in a background client.
+    pub(crate) clock: Option<Clock>,
 }
 
 impl Client {
@@ -45,6 +48,7 @@ impl Client {
             time_budget: TIME_BUDGET,
             attempt: ATTEMPT,
             retry,
+            clock: None,
         }
     }
 
@@ -66,6 +70,7 @@ impl Client {
             time_budget,
             attempt: BACKGROUND_ATTEMPT,
             retry,
+            clock: Some(Clock::default()),
         }
     }
 
@@ -89,6 +94,9 @@ impl Client {
             .retry_partition(unlimited())
             .timeout_config(self.timeout(self.attempt))
             .stalled_stream_protection(StalledStreamProtectionConfig::disabled());
+        if let Some(clock) = &self.clock {
+            config = config.interceptor(clock.clone());
+        }
         config.set_endpoint_url(settings.dynamodb_endpoint.clone());
         aws_sdk_dynamodb::Client::from_conf(config.build())
     }

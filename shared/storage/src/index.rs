@@ -1,10 +1,10 @@
-//! Queries by the time of storing (index `kept`), by subject, and for quarantined deliveries.
+//! Queries by the time of recording (index `by_recordedtime`), by subject, and for quarantined deliveries.
 //!
 //! The queries return streams that read page by page, because a table can be larger than memory.
 
 use crate::{
     Stored, Table, TableError,
-    schema::{self, Item, Key, quarantine_pk},
+    schema::{self, Item, ItemError, Key, quarantine_pk},
 };
 use aws_sdk_dynamodb::{operation::query::builders::QueryFluentBuilder, types::AttributeValue};
 use futures_util::{
@@ -33,15 +33,21 @@ pub enum Order {
     NewestFirst,
 }
 
-/// An event in the index `kept`.
+/// An event in the index `by_recordedtime`.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct IndexEntry {
     /// The key of the event's item.
     pub key: Key,
     /// The event's `type`.
     pub r#type: String,
-    /// When it was stored.
-    pub kept: Timestamp,
+    /// When it was recorded.
+    pub recorded: Timestamp,
+    /// The label of the credential that its delivery was authenticated with.
+    pub credential: Option<String>,
+    /// The way by which the provider reported it, where there are several.
+    pub channel: Option<String>,
+    /// The provider's own id of the event, where it sends one.
+    pub eventid: Option<String>,
 }
 
 impl IndexEntry {
@@ -78,28 +84,28 @@ impl IndexEntry {
         self.key.sk.split_once('#').map_or("", |(_, id)| id)
     }
 
-    fn from_item(item: &Item) -> Result<Self, TableError> {
-        let text = |name| schema::attribute(item, name).ok_or(TableError::OtherVersion);
+    fn from_item(item: &Item) -> Result<Self, ItemError> {
+        let text = |name| schema::attribute(item, name).map(str::to_owned);
         Ok(Self {
-            key: Key {
-                pk: text("pk")?.to_owned(),
-                sk: text("sk")?.to_owned(),
-            },
-            r#type: text("type")?.to_owned(),
-            kept: Timestamp::parse(text("kept")?).ok_or(TableError::OtherVersion)?,
+            key: schema::key(item),
+            r#type: text("type").ok_or(ItemError::Malformed)?,
+            recorded: schema::recorded(item).ok_or(ItemError::Malformed)?,
+            credential: text("credential"),
+            channel: text("channel"),
+            eventid: text("eventid"),
         })
     }
 }
 
 impl Table {
     /// Streams the events that were stored in a time range, in the order in which they were stored.
-    pub fn kept(
+    pub fn recorded(
         &self,
         span: Range<Timestamp>,
         order: Order,
     ) -> impl Stream<Item = Result<IndexEntry, TableError>> {
         let hours = in_order(hours(&span), order);
-        stream::iter(hours).flat_map(move |hour| self.kept_in(&hour, &span, order))
+        stream::iter(hours).flat_map(move |hour| self.recorded_in(&hour, &span, order))
     }
 
     /// Returns the sources of all events that were stored in a time range.
@@ -141,7 +147,7 @@ impl Table {
     }
 
     /// Streams the entries of one hour (`2026-11-21T20`), from all of its shards.
-    fn kept_in(
+    fn recorded_in(
         &self,
         hour: &str,
         span: &Range<Timestamp>,
@@ -149,7 +155,7 @@ impl Table {
     ) -> BoxStream<'_, Result<IndexEntry, TableError>> {
         let shards = SHARDS.map(|shard| self.shard(hour, shard, span, order));
         merged(shards.into(), order, |entry| {
-            (entry.kept, entry.key.clone())
+            (entry.recorded, entry.key.clone())
         })
     }
 
@@ -163,17 +169,19 @@ impl Table {
     ) -> BoxStream<'static, Result<IndexEntry, TableError>> {
         let text = |text: String| AttributeValue::S(text);
         let query = self
-            .query("#hour = :hour AND kept BETWEEN :since AND :until", order)
-            .index_name("kept")
-            .expression_attribute_names("#hour", "hour")
-            .expression_attribute_values(":hour", text(format!("{hour}#{shard}")))
+            .query(
+                "hourshard = :hourshard AND recordedtime BETWEEN :since AND :until",
+                order,
+            )
+            .index_name("by_recordedtime")
+            .expression_attribute_values(":hourshard", text(format!("{hour}#{shard}")))
             .expression_attribute_values(":since", text(span.start.to_string()))
             .expression_attribute_values(":until", text(span.end.to_string()));
-        let entries = items(query).map(|item| IndexEntry::from_item(&item?));
+        let entries = items(query).map(|item| Ok(IndexEntry::from_item(&item?)?));
         // BETWEEN includes both ends.
         let until = span.end;
         entries
-            .try_filter(move |entry| ready(entry.kept < until))
+            .try_filter(move |entry| ready(entry.recorded < until))
             .boxed()
     }
 
@@ -363,7 +371,7 @@ mod tests {
             [5, 4, 3, 2, 1].map(Some)
         );
         for order in [Order::OldestFirst, Order::NewestFirst] {
-            let failing = vec![vec![Ok(7)], vec![Err(TableError::OtherVersion)]];
+            let failing = vec![vec![Ok(7)], vec![Err(TableError::ChunksMissing)]];
             assert_eq!(merged(failing, order).await, [None, Some(7)]);
         }
     }

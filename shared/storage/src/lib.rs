@@ -5,6 +5,7 @@
 
 pub mod budget;
 mod client;
+mod clock;
 mod failure;
 mod index;
 mod queue;
@@ -18,8 +19,8 @@ mod tls;
 pub use client::Client;
 pub use failure::Failure;
 pub use index::{IndexEntry, Order};
-pub use queue::{FallbackQueue, InvalidMessage, Message};
-pub use schema::Key;
+pub use queue::{FallbackQueue, InvalidMessage, Message, QueuedItem};
+pub use schema::{EventKey, Expiry, Key, Policy};
 pub use settings::{Settings, SettingsError};
 pub use store::{Outcome, Store};
 pub use table::{PutOutcome, Stored, Table, TableError};

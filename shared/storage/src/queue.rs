@@ -1,15 +1,15 @@
 //! The fallback queue: encoded items that the table did not accept in time.
 //!
-//! A message is one item: its DynamoDB JSON, compressed with zlib, in base64, because SQS accepts
-//! only XML characters. An item has at most 400 KB, so its message always fits the limit of 1 MiB.
+//! A message is `{"v":1,"item":{...},"after":[{"pk","sk"}]}`: an item as DynamoDB JSON, and the keys
+//! of what must be in the table first. It is compressed with zlib, and in base64, because SQS
+//! accepts only XML characters. An item has at most 400 KB, so its message always fits the limit of 1 MiB.
 //! The drain puts it into the table and needs no provider for that.
 
 use crate::{
     Client, Failure, Settings,
     budget::{ATTEMPT, ATTEMPT_PER_MEGABYTE, ATTEMPTS, TIME_BUDGET, attempt_to_send},
-    schema::Item,
+    schema::{self, Item, Key},
 };
-use aws_sdk_dynamodb::{primitives::Blob, types::AttributeValue};
 use aws_sdk_sqs::{
     error::SdkError, operation::send_message_batch::SendMessageBatchError,
     types::SendMessageBatchRequestEntry,
@@ -19,7 +19,6 @@ use flate2::{Compression, read::ZlibDecoder, write::ZlibEncoder};
 use futures_util::{StreamExt, stream};
 use serde::{Deserialize, Serialize};
 use std::{
-    collections::BTreeMap,
     io::{Read, Write},
     sync::{Arc, OnceLock},
     time::Duration,
@@ -97,51 +96,61 @@ impl SentBatch {
     }
 }
 
-/// The error for a message that is not an encoded item.
-#[derive(Debug, PartialEq, Eq, thiserror::Error)]
-#[error("the message is not an item in base64, zlib and DynamoDB JSON")]
-pub struct InvalidMessage;
-
-#[derive(Serialize, Deserialize)]
-enum Attribute {
-    S(String),
-    N(String),
-    B(String),
+/// Why a message is not an item of this version. It must stay in the queue: it may be somebody's.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub enum InvalidMessage {
+    /// It is not JSON in zlib in base64, or not an envelope.
+    #[error("the message is not an item in base64, zlib and DynamoDB JSON")]
+    Malformed,
+    /// The `v` of the message or of the item, or the item's `kind`, is not known.
+    #[error("the message is of another version of Hookkeeper")]
+    OtherVersion,
 }
 
-impl Attribute {
-    fn from_value(value: &AttributeValue) -> Option<Self> {
-        match value {
-            AttributeValue::S(text) => Some(Self::S(text.clone())),
-            AttributeValue::N(number) => Some(Self::N(number.clone())),
-            AttributeValue::B(blob) => Some(Self::B(STANDARD.encode(blob))),
-            _ => None,
-        }
-    }
+/// The member that every version of a message has.
+#[derive(Deserialize)]
+struct Version {
+    v: u32,
+}
 
-    fn into_value(self) -> Result<AttributeValue, InvalidMessage> {
-        Ok(match self {
-            Self::S(text) => AttributeValue::S(text),
-            Self::N(number) => AttributeValue::N(number),
-            Self::B(base64) => {
-                let bytes = STANDARD.decode(base64).map_err(|_| InvalidMessage)?;
-                AttributeValue::B(Blob::new(bytes))
-            }
-        })
-    }
+/// The version of the message's form.
+const VERSION: u32 = 1;
+
+/// A message before it is compressed.
+#[derive(Serialize, Deserialize)]
+struct Envelope {
+    v: u32,
+    /// The item, as DynamoDB JSON.
+    item: serde_dynamo::Item,
+    /// The keys of the items that must be in the table first.
+    #[serde(default)]
+    after: Vec<Key>,
+}
+
+/// An item from a message.
+#[derive(Debug, Clone, PartialEq)]
+pub struct QueuedItem {
+    /// The item.
+    pub item: Item,
+    /// The keys of the items that must be in the table first: its chunks.
+    pub after: Vec<Key>,
 }
 
 impl Message {
     /// Encodes an item.
     #[must_use]
     pub fn from_item(item: &Item) -> Self {
-        let item: BTreeMap<&str, _> = item
-            .iter()
-            .filter_map(|(name, value)| Some((&**name, Attribute::from_value(value)?)))
-            .collect();
-        let json = serde_json::to_vec(&item).unwrap_or_default();
+        let envelope = Envelope {
+            v: VERSION,
+            item: item.clone().into(),
+            after: schema::chunk_keys(item),
+        };
+        let json = serde_json::to_vec(&envelope).unwrap_or_default();
         // Compressing again would cost time and save nothing.
-        let compression = if item.contains_key("packed") {
+        let is_compressed = ["compressed", "compressedbody"]
+            .into_iter()
+            .any(|name| item.contains_key(name));
+        let compression = if is_compressed {
             Compression::none()
         } else {
             Compression::fast()
@@ -167,19 +176,30 @@ impl Message {
     /// Decodes the item.
     ///
     /// # Errors
-    /// [`InvalidMessage`]: [`Message::of`] did not make this message.
-    pub fn item(&self) -> Result<Item, InvalidMessage> {
-        let zlib = STANDARD.decode(self.text()).map_err(|_| InvalidMessage)?;
+    /// [`InvalidMessage`]: [`Message::from_item`] of this version did not make this message.
+    pub fn decode(&self) -> Result<QueuedItem, InvalidMessage> {
+        let zlib = STANDARD
+            .decode(self.text())
+            .map_err(|_| InvalidMessage::Malformed)?;
         let mut json = Vec::new();
         ZlibDecoder::new(&*zlib)
             .take(MAX_JSON_BYTES)
             .read_to_end(&mut json)
-            .map_err(|_| InvalidMessage)?;
-        let item: BTreeMap<String, Attribute> =
-            serde_json::from_slice(&json).map_err(|_| InvalidMessage)?;
-        item.into_iter()
-            .map(|(name, attribute)| Ok((name, attribute.into_value()?)))
-            .collect()
+            .map_err(|_| InvalidMessage::Malformed)?;
+        let Version { v } = serde_json::from_slice(&json).map_err(|_| InvalidMessage::Malformed)?;
+        if v != VERSION {
+            return Err(InvalidMessage::OtherVersion);
+        }
+        let envelope: Envelope =
+            serde_json::from_slice(&json).map_err(|_| InvalidMessage::Malformed)?;
+        let item = Item::from(envelope.item);
+        if !schema::is_known(&item) {
+            return Err(InvalidMessage::OtherVersion);
+        }
+        Ok(QueuedItem {
+            item,
+            after: envelope.after,
+        })
     }
 }
 
@@ -314,10 +334,17 @@ fn bytes_at_once(batches: &[Vec<(usize, Message)>]) -> usize {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::schema::MAX_ITEM_BYTES;
+    use aws_sdk_dynamodb::{primitives::Blob, types::AttributeValue};
+
+    /// The size of the largest item in bytes.
+    const MAX_ITEM_BYTES: usize = 400_000;
 
     fn item(data: &str) -> Item {
+        let text = |text: &str| AttributeValue::S(text.to_owned());
         Item::from([
+            ("kind".to_owned(), text("event")),
+            ("v".to_owned(), AttributeValue::N("1".to_owned())),
+            ("moved".to_owned(), AttributeValue::Bool(true)),
             (
                 "pk".to_owned(),
                 AttributeValue::S("closer#customer/1".to_owned()),
@@ -344,7 +371,11 @@ mod tests {
                 .bytes()
                 .all(|byte| byte.is_ascii_alphanumeric() || b"+/=".contains(&byte))
         );
-        assert_eq!(message.item(), Ok(item));
+        let queued = QueuedItem {
+            item: item.clone(),
+            after: Vec::new(),
+        };
+        assert_eq!(message.decode(), Ok(queued));
         for garbage in [
             "",
             "no base64",
@@ -352,8 +383,8 @@ mod tests {
             &STANDARD.encode([0x78, 0x01, 1, 0]),
         ] {
             assert_eq!(
-                Message::from_body(garbage.to_owned()).item(),
-                Err(InvalidMessage),
+                Message::from_body(garbage.to_owned()).decode(),
+                Err(InvalidMessage::Malformed),
                 "{garbage}"
             );
         }
@@ -362,11 +393,12 @@ mod tests {
     #[test]
     fn a_message_is_unpacked_up_to_what_the_largest_item_needs() {
         let largest = item(&"\u{1}".repeat(MAX_ITEM_BYTES));
-        assert_eq!(Message::from_item(&largest).item(), Ok(largest));
+        let message = Message::from_item(&largest);
+        assert_eq!(message.decode().map(|queued| queued.item), Ok(largest));
         // A valid message of 1 MB that decompresses to 100 MB.
         let bomb = Message::from_item(&item(&" ".repeat(100_000_000)));
         assert!(bomb.text().len() < 1_000_000);
-        assert_eq!(bomb.item(), Err(InvalidMessage));
+        assert_eq!(bomb.decode(), Err(InvalidMessage::Malformed));
     }
 
     #[test]

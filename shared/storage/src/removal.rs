@@ -65,7 +65,7 @@ impl Table {
             .key_condition_expression("pk = :pk AND begins_with(sk, :sk)")
             .expression_attribute_values(":pk", AttributeValue::S(prefix.pk))
             .expression_attribute_values(":sk", AttributeValue::S(prefix.sk))
-            .projection_expression("pk, sk, #kind")
+            .projection_expression("pk, sk, #kind, v")
             .expression_attribute_names("#kind", "kind");
         let mut items = query.into_paginator().items().send();
         let mut chunks = Vec::new();

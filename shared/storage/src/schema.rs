@@ -1,226 +1,479 @@
-//! Encoding of records as DynamoDB items, and decoding.
+//! The stored form, version 1: the items of the table.
 //!
-//! | item | `pk` | `sk` |
+//! | kind | `pk` | `sk` |
 //! |---|---|---|
-//! | event | `<source>#<subject>` | `<time>#<id>` |
-//! | body of a delivery with several events | `delivery#<provider>#<delivery>` | `body` |
-//! | quarantined delivery | `quarantine#<provider>#<day>#<shard>` | `<arrival>#<delivery>` |
-//! | chunk of one of these | `<its pk>#chunks` | `<its sk>#<hash>#<number of four digits>` |
+//! | `event` | `<source>#<subject>` | `<time>#<id>` |
+//! | `body` | `delivery#<provider>#<delivery>` | `body` |
+//! | `quarantine` | `quarantine#<provider>#<day>#<shard>` | `<arrival>#<delivery>#<index>` |
+//! | `chunk` | `<its owner's pk>#chunks` | `<its owner's sk>#<hash>#<number of four digits>` |
 //!
 //! So the history of deal 42 is one Query in the order of the events' times, and the conditional
 //! put on the key deduplicates retries. An event's CloudEvents attributes are stored under their
 //! own names. `specversion` and `datacontenttype` are not stored, because they are always the same.
 //!
-//! If an item would be too large for DynamoDB, it has `packed` (compressed bytes) instead of `data`
-//! and `body`. If it would still be too large, `packed` is split into chunks, which are items of
-//! their own. The item then has `parts`, the number of chunks, and `packedhash`, the hash in their
-//! keys. It is put after all of its chunks, so that an incomplete record is not visible. A chunk
-//! belongs to one item and to one sequence of bytes. Two writers of one record with different bytes
-//! (a retry with different white space) never mix their chunks, and removing a record finds the
-//! chunks of every writer in one partition.
+//! Every item has `kind` and `v`, and code decides by these two alone: a sender chooses subjects,
+//! and with them partition keys. An attribute that this version does not know is ignored.
+//!
+//! The texts of an item, `data` and `body`, are compressed above a size. If an item would still be
+//! too large for DynamoDB, they are in chunks, which are items of their own: [`content`].
 
-mod chunks;
+mod content;
+mod key;
 
-use aws_sdk_dynamodb::{primitives::Blob, types::AttributeValue};
+use aws_sdk_dynamodb::types::AttributeValue;
+use content::{Content, Texts};
 use models::{
-    Body, DataContentType, Event, EventId, Origin, ParseError, Record, SpecVersion, TimeProblem,
+    Body, DataContentType, Event, EventId, Origin, Reason, Record, SpecVersion, TimeProblem,
     Timestamp, shard,
 };
+use serde::{Deserialize, Serialize, de::DeserializeOwned};
+use serde_bytes::ByteBuf;
 use serde_json::value::RawValue;
-use std::collections::HashMap;
+use std::{collections::HashMap, time::Duration};
 
-pub use chunks::{
-    MAX_CHUNK_BYTES, MAX_ITEM_BYTES, chunk_keys, chunk_prefix, decompress, is_chunk, is_owned_by,
-    size,
-};
+pub use content::{MAX_CHUNK_BYTES, chunk_keys, chunk_prefix, is_chunk, is_owned_by};
+pub use key::{EventKey, Key, key_attributes, quarantine_pk};
 
 /// A DynamoDB item: attribute values by name.
 pub type Item = HashMap<String, AttributeValue>;
 
-/// The error for an item that is not a record of this version.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+/// The version of the stored form that this code writes and reads.
+pub const VERSION: u32 = 1;
+
+/// The attribute that marks an item while it is being removed.
+pub(crate) const REMOVING: &str = "removing";
+
+/// Why an item is not a record. The texts contain no value of the item.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum ItemError {
+    /// Its `kind` or its `v` is not one that this version reads.
+    #[error("the item is of another version of Hookkeeper, or of other software")]
+    OtherVersion,
     /// An attribute is missing, or has another type or format.
-    #[error("the item's `{0}` is missing or is not what this version writes")]
-    Attribute(&'static str),
+    #[error("the item lacks an attribute, or has one of another type or format")]
+    Malformed,
+    /// The chunks are incomplete, or they are not the item's.
+    #[error("the item does not match its chunks")]
+    Chunks,
 }
 
-/// The primary key of an item.
-#[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub struct Key {
-    /// The partition key. For an event: `<source>#<subject>`.
-    pub pk: String,
-    /// The sort key. For an event: `<time>#<id>`.
-    pub sk: String,
+/// How new items are stored.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Policy {
+    /// How long events are stored. `None`: they never expire.
+    pub retention: Option<Duration>,
+    /// How long quarantined deliveries are stored. `None`: they never expire.
+    pub quarantine: Option<Duration>,
+    /// Texts that are longer, in bytes, are compressed.
+    pub compress_above: usize,
 }
 
-/// The sort key of a body that several events share.
-const BODY: &str = "body";
-
-impl Key {
-    /// Returns the key of a record.
-    #[must_use]
-    pub fn from_record(record: &Record) -> Self {
-        let (pk, sk) = match record {
-            Record::Event { event, .. } => (
-                format!("{}#{}", event.source, event.subject),
-                format!("{}#{}", event.time, event.id),
-            ),
-            Record::Body {
-                provider, delivery, ..
-            } => return Self::for_body(provider, delivery),
-            Record::Quarantined {
-                provider,
-                delivery,
-                origin,
-                ..
-            } => {
-                let pk = quarantine_pk(provider, &origin.arrival.day(), shard(delivery));
-                (pk, format!("{}#{delivery}", origin.arrival))
-            }
-        };
-        Self { pk, sk }
-    }
-
-    /// Returns the key of the body that the events of a delivery share.
-    #[must_use]
-    pub fn for_body(provider: &str, delivery: &str) -> Self {
+impl Default for Policy {
+    fn default() -> Self {
         Self {
-            pk: format!("delivery#{provider}#{delivery}"),
-            sk: BODY.to_owned(),
+            retention: None,
+            quarantine: None,
+            compress_above: 4096,
         }
     }
 }
 
-/// Returns a key as the attributes of an item.
-#[must_use]
-pub fn key_attributes(key: &Key) -> Item {
-    let attribute = |text: &str| AttributeValue::S(text.to_owned());
-    Item::from([
-        ("pk".to_owned(), attribute(&key.pk)),
-        ("sk".to_owned(), attribute(&key.sk)),
-    ])
+/// When records expire, in seconds since 1970. `None`: never.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Expiry {
+    /// An event.
+    pub event: Option<i64>,
+    /// A quarantined delivery.
+    pub quarantine: Option<i64>,
 }
 
-/// Encodes a record as items, in the order in which they must be put: the chunks of a record that
-/// is too large, then the item itself. [`stamp`] adds the attributes that depend on the time of the
-/// put.
+impl Expiry {
+    /// The expiry of records that are stored now.
+    #[must_use]
+    pub fn at(now: Timestamp, policy: &Policy) -> Self {
+        let after = |age: Duration| now.as_seconds().saturating_add_unsigned(age.as_secs());
+        Self {
+            event: policy.retention.map(after),
+            quarantine: policy.quarantine.map(after),
+        }
+    }
+
+    /// The same expiry for events and quarantined deliveries.
+    #[must_use]
+    pub fn same(expires: Option<i64>) -> Self {
+        Self {
+            event: expires,
+            quarantine: expires,
+        }
+    }
+
+    /// A shared body is stored as long as any record that can name it.
+    fn of(self, record: &Record) -> Option<i64> {
+        match record {
+            Record::Event { .. } => self.event,
+            Record::Quarantined { .. } => self.quarantine,
+            Record::Body { .. } => Some(self.event?.max(self.quarantine?)),
+        }
+    }
+}
+
+/// The kind of an item.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+enum Kind {
+    Event,
+    Body,
+    Quarantine,
+    Chunk,
+}
+
+impl Kind {
+    /// Returns the kind of an item of this version.
+    fn of(item: &Item) -> Result<Self, ItemError> {
+        let version = item.get("v").and_then(|version| version.as_n().ok());
+        if version.map(String::as_str) != Some("1") {
+            return Err(ItemError::OtherVersion);
+        }
+        match attribute(item, "kind") {
+            Some("event") => Ok(Self::Event),
+            Some("body") => Ok(Self::Body),
+            Some("quarantine") => Ok(Self::Quarantine),
+            Some("chunk") => Ok(Self::Chunk),
+            _ => Err(ItemError::OtherVersion),
+        }
+    }
+}
+
+/// The attributes that every item begins with.
+#[derive(Serialize, Deserialize)]
+struct Head {
+    pk: String,
+    sk: String,
+    kind: Kind,
+    v: u32,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    expires: Option<i64>,
+}
+
+impl Head {
+    fn new(key: Key, kind: Kind, expires: Option<i64>) -> Self {
+        Self {
+            pk: key.pk,
+            sk: key.sk,
+            kind,
+            v: VERSION,
+            expires,
+        }
+    }
+}
+
+#[derive(Serialize, Deserialize)]
+struct EventItem {
+    #[serde(flatten)]
+    head: Head,
+    id: String,
+    source: String,
+    r#type: String,
+    subject: String,
+    time: Timestamp,
+    #[serde(default)]
+    originaltype: String,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    apiversion: Option<String>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    channel: Option<String>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    eventid: Option<String>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    timeproblem: Option<TimeProblem>,
+    /// The name of the body that several events share.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    delivery: Option<String>,
+    #[serde(flatten)]
+    content: Content,
+    #[serde(flatten)]
+    origin: OriginAttributes,
+}
+
+#[derive(Serialize, Deserialize)]
+struct BodyItem {
+    #[serde(flatten)]
+    head: Head,
+    #[serde(flatten)]
+    content: Content,
+    #[serde(flatten)]
+    origin: OriginAttributes,
+}
+
+#[derive(Serialize, Deserialize)]
+struct QuarantineItem {
+    #[serde(flatten)]
+    head: Head,
+    reason: String,
+    #[serde(default)]
+    message: String,
+    /// The name of the body that several items share.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    delivery: Option<String>,
+    #[serde(flatten)]
+    content: Content,
+    #[serde(flatten)]
+    origin: OriginAttributes,
+}
+
+#[derive(Serialize, Deserialize)]
+struct ChunkItem {
+    #[serde(flatten)]
+    head: Head,
+    compressed: ByteBuf,
+}
+
+#[derive(Serialize, Deserialize)]
+struct OriginAttributes {
+    arrival: Timestamp,
+    #[serde(default)]
+    requestid: String,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    gatewayid: Option<String>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    contenttype: Option<String>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    credential: Option<String>,
+}
+
+impl From<Origin> for OriginAttributes {
+    fn from(origin: Origin) -> Self {
+        Self {
+            arrival: origin.arrival,
+            requestid: origin.request_id,
+            gatewayid: origin.gateway_id,
+            contenttype: origin.content_type,
+            credential: origin.credential,
+        }
+    }
+}
+
+impl From<OriginAttributes> for Origin {
+    fn from(attributes: OriginAttributes) -> Self {
+        Self {
+            arrival: attributes.arrival,
+            request_id: attributes.requestid,
+            gateway_id: attributes.gatewayid,
+            content_type: attributes.contenttype,
+            credential: attributes.credential,
+        }
+    }
+}
+
+/// Encodes a record as items, in the order in which they must be put: its chunks, then the item
+/// itself. [`stamp`] adds the attributes that depend on the time of the put.
 #[must_use]
-pub fn encode(record: Record) -> Vec<Item> {
-    let mut item = Item::new();
-    let Key { pk, sk } = Key::from_record(&record);
-    text(&mut item, "pk", pk);
-    text(&mut item, "sk", sk);
+pub fn encode(record: Record, expiry: Expiry, compress_above: usize) -> Vec<Item> {
+    let key = Key::from_record(&record);
+    let expires = expiry.of(&record);
+    let content = |texts: Texts| Content::new(texts, &key, expires, compress_above);
     match record {
         Record::Event {
             event,
             origin,
             body,
         } => {
-            encode_event(&mut item, event);
-            encode_origin(&mut item, origin);
-            match body {
-                Body::Data => {}
-                Body::Here(bytes) => blob(&mut item, "body", bytes),
-                Body::Shared(delivery) => text(&mut item, "delivery", delivery),
-            }
+            let data = Some(Box::<str>::from(event.data).into_string());
+            let (body, delivery) = match body {
+                Body::Data => (None, None),
+                Body::Here(bytes) => (Some(bytes), None),
+                Body::Shared(delivery) => (None, Some(delivery)),
+            };
+            let (chunks, content) = content(Texts { data, body });
+            let item = EventItem {
+                head: Head::new(key, Kind::Event, expires),
+                id: event.id.to_string(),
+                source: event.source,
+                r#type: event.r#type,
+                subject: event.subject,
+                time: event.time,
+                originaltype: event.originaltype,
+                apiversion: event.apiversion,
+                channel: event.channel,
+                eventid: event.eventid,
+                timeproblem: event.timeproblem,
+                delivery,
+                content,
+                origin: origin.into(),
+            };
+            with_chunks(chunks, &item)
         }
-        Record::Body {
-            provider,
-            delivery,
-            origin,
-            bytes,
-        } => {
-            text(&mut item, "provider", provider);
-            text(&mut item, "delivery", delivery);
-            encode_origin(&mut item, origin);
-            blob(&mut item, "body", bytes);
+        Record::Body { origin, bytes, .. } => {
+            let (chunks, content) = content(Texts::from_body(bytes));
+            let item = BodyItem {
+                head: Head::new(key, Kind::Body, expires),
+                content,
+                origin: origin.into(),
+            };
+            with_chunks(chunks, &item)
         }
         Record::Quarantined {
-            provider,
-            delivery,
             origin,
             reason,
-            bytes,
+            body,
+            ..
         } => {
-            text(&mut item, "provider", provider);
-            text(&mut item, "delivery", delivery);
-            text(&mut item, "reason", reason.reason().to_owned());
-            text(
-                &mut item,
-                "unreadable",
-                serde_json::to_string(&reason).unwrap_or_default(),
-            );
-            encode_origin(&mut item, origin);
-            blob(&mut item, "body", bytes);
+            let (texts, delivery) = match body {
+                Body::Data => (Texts::default(), None),
+                Body::Here(bytes) => (Texts::from_body(bytes), None),
+                Body::Shared(delivery) => (Texts::default(), Some(delivery)),
+            };
+            let (chunks, content) = content(texts);
+            let item = QuarantineItem {
+                head: Head::new(key, Kind::Quarantine, expires),
+                reason: reason.code,
+                message: reason.message,
+                delivery,
+                content,
+                origin: origin.into(),
+            };
+            with_chunks(chunks, &item)
         }
     }
-    chunks::fit(item)
 }
 
-/// Encodes a record like [`encode`]. If the record has chunks, sets the expiry of all of its items,
-/// in seconds since 1970, so that it is the same whenever each is put.
-#[must_use]
-pub fn encode_with_expiry(record: Record, expires: Option<i64>) -> Vec<Item> {
-    let mut items = encode(record);
-    if items.len() > 1 {
-        for item in &mut items {
-            set_expiry(item, expires);
-        }
+fn with_chunks(mut chunks: Vec<Item>, item: &impl Serialize) -> Vec<Item> {
+    chunks.push(to_item(item));
+    chunks
+}
+
+/// A struct of texts, numbers and bytes always becomes an item.
+fn to_item(item: &impl Serialize) -> Item {
+    serde_dynamo::to_item(item).unwrap_or_default()
+}
+
+fn from_item<T: DeserializeOwned>(item: Item) -> Result<T, ItemError> {
+    serde_dynamo::from_item(item).map_err(|_| ItemError::Malformed)
+}
+
+/// Decodes the record of an item and its chunks, in their order.
+///
+/// # Errors
+/// [`ItemError`]: [`encode`] did not make these items.
+pub fn decode(item: Item, chunks: Vec<Item>) -> Result<Record, ItemError> {
+    match Kind::of(&item)? {
+        Kind::Event => decode_event(from_item(item)?, chunks),
+        Kind::Body => decode_body(from_item(item)?, chunks),
+        Kind::Quarantine => decode_quarantined(from_item(item)?, chunks),
+        Kind::Chunk => Err(ItemError::Malformed),
     }
-    items
+}
+
+fn decode_event(item: EventItem, chunks: Vec<Item>) -> Result<Record, ItemError> {
+    let texts = item.content.into_texts(chunks)?;
+    let data = texts.data.ok_or(ItemError::Malformed)?;
+    let body = match (item.delivery, texts.body) {
+        (Some(delivery), _) => Body::Shared(delivery),
+        (None, Some(bytes)) => Body::Here(bytes),
+        (None, None) => Body::Data,
+    };
+    let event = Event {
+        specversion: SpecVersion::V1_0,
+        id: EventId::from_stored(item.id),
+        source: item.source,
+        r#type: item.r#type,
+        subject: item.subject,
+        time: item.time,
+        datacontenttype: DataContentType::Json,
+        originaltype: item.originaltype,
+        apiversion: item.apiversion,
+        channel: item.channel,
+        eventid: item.eventid,
+        timeproblem: item.timeproblem,
+        data: RawValue::from_string(data).map_err(|_| ItemError::Malformed)?,
+    };
+    Ok(Record::Event {
+        event,
+        origin: item.origin.into(),
+        body,
+    })
+}
+
+fn decode_body(item: BodyItem, chunks: Vec<Item>) -> Result<Record, ItemError> {
+    let (provider, name) = key::of_body(&item.head.pk).ok_or(ItemError::Malformed)?;
+    let (provider, name) = (provider.to_owned(), name.to_owned());
+    let texts = item.content.into_texts(chunks)?;
+    Ok(Record::Body {
+        provider,
+        name,
+        origin: item.origin.into(),
+        bytes: texts.body.unwrap_or_default(),
+    })
+}
+
+fn decode_quarantined(item: QuarantineItem, chunks: Vec<Item>) -> Result<Record, ItemError> {
+    let provider = key::provider_of_quarantine(&item.head.pk).ok_or(ItemError::Malformed)?;
+    let (name, index) = key::of_quarantined(&item.head.sk).ok_or(ItemError::Malformed)?;
+    let (provider, name) = (provider.to_owned(), name.to_owned());
+    let texts = item.content.into_texts(chunks)?;
+    let body = match item.delivery {
+        Some(delivery) => Body::Shared(delivery),
+        None => Body::Here(texts.body.unwrap_or_default()),
+    };
+    Ok(Record::Quarantined {
+        provider,
+        name,
+        index,
+        origin: item.origin.into(),
+        reason: Reason {
+            code: item.reason,
+            message: item.message,
+        },
+        body,
+    })
+}
+
+/// Whether this version can put and read an item. The drain leaves any other in the queue.
+#[must_use]
+pub fn is_known(item: &Item) -> bool {
+    Kind::of(item).is_ok()
 }
 
 /// Whether an item is an event. Its data may be in chunks.
 #[must_use]
 pub fn is_event(item: &Item) -> bool {
-    item.contains_key("type")
+    Kind::of(item) == Ok(Kind::Event)
 }
 
-/// Whether an item is the body that several events share. The sort key of every other record begins
-/// with a time.
+/// Whether an item is the body that several records share.
 #[must_use]
 pub fn is_shared_body(item: &Item) -> bool {
-    attribute(item, "sk") == Some(BODY)
+    Kind::of(item) == Ok(Kind::Body)
 }
 
-/// Adds the attributes that depend on the time of the put: `kept`; for an event, `hour`, which is
-/// the hour and shard in the index `kept`; and `expires`, in seconds since 1970, if events expire
-/// and the item does not have it already. Quarantined deliveries do not expire; they are stored
-/// until they are dropped.
-pub fn stamp(item: &mut Item, now: Timestamp, expires: Option<i64>) {
-    if let Some(AttributeValue::S(id)) = item.get("id") {
-        let hour = format!("{}#{}", now.hour(), shard(id));
-        text(item, "hour", hour);
+/// Adds the time at which an event is recorded: `recordedtime`, and `hourshard`, its hour and its
+/// shard in the index `by_recordedtime`. An item that has them already, and every item that is not
+/// an event, stays as it is.
+pub fn stamp(item: &mut Item, recorded: Timestamp) {
+    if !is_event(item) || item.contains_key("recordedtime") {
+        return;
     }
-    text(item, "kept", now.to_string());
-    if expiry(item).is_none() {
-        set_expiry(item, expires);
+    let id = attribute(item, "id").unwrap_or_default();
+    let hourshard = format!("{}#{}", recorded.hour(), shard(id));
+    put_text(item, "hourshard", hourshard);
+    put_text(item, "recordedtime", recorded.to_string());
+}
+
+/// Marks an event that a replay moved to another key. It was delivered under its old key already.
+pub(crate) fn mark_moved(item: &mut Item) {
+    if is_event(item) {
+        item.insert("moved".to_owned(), AttributeValue::Bool(true));
     }
 }
 
-/// The attribute that marks an item while it is being removed.
-pub(crate) const REMOVING: &str = "removing";
+/// Returns when an event was recorded. `None` for an item that is not an event.
+pub(crate) fn recorded(item: &Item) -> Option<Timestamp> {
+    Timestamp::parse(attribute(item, "recordedtime")?)
+}
 
 /// Whether the removal of an item began. Some of its chunks may be missing.
 pub(crate) fn is_being_removed(item: &Item) -> bool {
     item.contains_key(REMOVING)
-}
-
-/// Returns the key of an item.
-pub(crate) fn key(item: &Item) -> Key {
-    let text = |name| attribute(item, name).unwrap_or_default().to_owned();
-    Key {
-        pk: text("pk"),
-        sk: text("sk"),
-    }
-}
-
-fn set_expiry(item: &mut Item, expires: Option<i64>) {
-    let stays = item.contains_key("reason") || item.contains_key("stays");
-    if let (Some(expires), false) = (expires, stays) {
-        item.insert("expires".to_owned(), AttributeValue::N(expires.to_string()));
-    }
 }
 
 /// Returns when an item expires, in seconds since 1970. `None`: never.
@@ -229,223 +482,19 @@ pub fn expiry(item: &Item) -> Option<i64> {
     item.get("expires")?.as_n().ok()?.parse().ok()
 }
 
-/// Returns the partition key of the quarantined deliveries of one provider and day, in one of the
-/// [`models::SHARDS`].
-#[must_use]
-pub fn quarantine_pk(provider: &str, day: &str, shard: char) -> String {
-    format!("quarantine#{provider}#{day}#{shard}")
-}
-
-fn encode_event(item: &mut Item, event: Event) {
-    text(item, "id", event.id.to_string());
-    text(item, "source", event.source);
-    text(item, "type", event.r#type);
-    text(item, "subject", event.subject);
-    text(item, "time", event.time.to_string());
-    text(item, "originaltype", event.originaltype);
-    if let Some(apiversion) = event.apiversion {
-        text(item, "apiversion", apiversion);
-    }
-    if let Some(channel) = event.channel {
-        text(item, "channel", channel);
-    }
-    if let Some(problem) = event.timeproblem {
-        text(item, "timeproblem", time_problem(problem).to_owned());
-    }
-    text(item, "data", Box::<str>::from(event.data).into_string());
-}
-
-fn encode_origin(item: &mut Item, origin: Origin) {
-    text(item, "arrival", origin.arrival.to_string());
-    text(item, "requestid", origin.request_id);
-    if let Some(content_type) = origin.content_type {
-        text(item, "contenttype", content_type);
-    }
-}
-
-fn text(item: &mut Item, name: &str, value: String) {
-    item.insert(name.to_owned(), AttributeValue::S(value));
-}
-
-fn blob(item: &mut Item, name: &str, value: Vec<u8>) {
-    item.insert(name.to_owned(), AttributeValue::B(Blob::new(value)));
-}
-
-/// Decodes the record of an item. If the item has chunks, call [`decompress`] first.
-///
-/// # Errors
-/// [`ItemError::Attribute`]: [`encode`] did not make this item.
-pub fn decode(mut item: Item) -> Result<Record, ItemError> {
-    let origin = decode_origin(&mut item)?;
-    let pk = take(&mut item, "pk")?;
-    if pk.starts_with("delivery#") {
-        return Ok(Record::Body {
-            provider: take(&mut item, "provider")?,
-            delivery: take(&mut item, "delivery")?,
-            origin,
-            bytes: take_bytes(&mut item, "body")?,
-        });
-    }
-    if pk.starts_with("quarantine#") {
-        return Ok(Record::Quarantined {
-            provider: take(&mut item, "provider")?,
-            delivery: take(&mut item, "delivery")?,
-            origin,
-            reason: decode_reason(&mut item)?,
-            bytes: take_bytes(&mut item, "body")?,
-        });
-    }
-    let body = match (take(&mut item, "delivery"), take_bytes(&mut item, "body")) {
-        (Ok(delivery), _) => Body::Shared(delivery),
-        (Err(_), Ok(bytes)) => Body::Here(bytes),
-        (Err(_), Err(_)) => Body::Data,
-    };
-    Ok(Record::Event {
-        event: decode_event(&mut item)?,
-        origin,
-        body,
-    })
-}
-
-fn decode_event(item: &mut Item) -> Result<Event, ItemError> {
-    let data =
-        RawValue::from_string(take(item, "data")?).map_err(|_| ItemError::Attribute("data"))?;
-    Ok(Event {
-        specversion: SpecVersion::V1_0,
-        id: EventId::from_stored(take(item, "id")?),
-        source: take(item, "source")?,
-        r#type: take(item, "type")?,
-        subject: take(item, "subject")?,
-        time: take_time(item, "time")?,
-        datacontenttype: DataContentType::Json,
-        originaltype: take(item, "originaltype")?,
-        apiversion: take(item, "apiversion").ok(),
-        channel: take(item, "channel").ok(),
-        timeproblem: decode_time_problem(item),
-        data,
-    })
-}
-
-fn time_problem(problem: TimeProblem) -> &'static str {
-    match problem {
-        TimeProblem::Missing => "missing",
-        TimeProblem::Absurd => "absurd",
-    }
-}
-
-fn decode_time_problem(item: &mut Item) -> Option<TimeProblem> {
-    let word = take(item, "timeproblem").ok()?;
-    [TimeProblem::Missing, TimeProblem::Absurd]
-        .into_iter()
-        .find(|problem| time_problem(*problem) == word)
-}
-
-fn decode_origin(item: &mut Item) -> Result<Origin, ItemError> {
-    Ok(Origin {
-        arrival: take_time(item, "arrival")?,
-        request_id: take(item, "requestid")?,
-        content_type: take(item, "contenttype").ok(),
-    })
-}
-
-fn decode_reason(item: &mut Item) -> Result<ParseError, ItemError> {
-    serde_json::from_str(&take(item, "unreadable")?).map_err(|_| ItemError::Attribute("unreadable"))
-}
-
 /// Returns a text attribute.
 pub(crate) fn attribute<'a>(item: &'a Item, name: &str) -> Option<&'a str> {
     item.get(name)?.as_s().ok().map(|text| &**text)
 }
 
-fn take(item: &mut Item, name: &'static str) -> Result<String, ItemError> {
-    match item.remove(name) {
-        Some(AttributeValue::S(text)) => Ok(text),
-        _ => Err(ItemError::Attribute(name)),
-    }
+fn put_text(item: &mut Item, name: &str, value: String) {
+    item.insert(name.to_owned(), AttributeValue::S(value));
 }
 
-fn take_time(item: &mut Item, name: &'static str) -> Result<Timestamp, ItemError> {
-    Timestamp::parse(&take(item, name)?).ok_or(ItemError::Attribute(name))
-}
-
-fn take_bytes(item: &mut Item, name: &'static str) -> Result<Vec<u8>, ItemError> {
-    match item.remove(name) {
-        Some(AttributeValue::B(blob)) => Ok(blob.into_inner()),
-        _ => Err(ItemError::Attribute(name)),
-    }
+/// Returns the key of an item.
+pub(crate) fn key(item: &Item) -> Key {
+    key::of(item)
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use models::Delivery;
-
-    fn items(read: Result<Vec<Event>, ParseError>) -> Vec<Item> {
-        let delivery = Delivery {
-            body: b"body".to_vec(),
-            content_type: None,
-            arrival: Timestamp::from_epoch(1_795_255_200).unwrap(),
-            request_id: "r-1".to_owned(),
-        };
-        Record::from_delivery("closer", &delivery, read)
-            .into_iter()
-            .flat_map(encode)
-            .collect()
-    }
-
-    fn event(id: &str) -> Event {
-        let event = format!(
-            r#"{{"specversion":"1.0","id":"{id}","source":"closer","type":"t","subject":"s/1","datacontenttype":
-            "application/json","time":"2026-11-21T10:00:00.000000Z","originaltype":"T","data":{{}}}}"#
-        );
-        serde_json::from_str(&event).unwrap()
-    }
-
-    #[test]
-    fn events_expire_after_the_retention_and_what_could_not_be_read_never() {
-        let now = Timestamp::from_epoch(1_795_260_000).unwrap();
-        let day = Some(1_795_346_400);
-        let expires = |mut item: Item, at| {
-            stamp(&mut item, now, at);
-            item.remove("expires")
-                .map(|expires| expires.as_n().unwrap().clone())
-        };
-        for item in items(Ok(vec![event("a"), event("b")])) {
-            assert_eq!(
-                expires(item.clone(), day).as_deref(),
-                Some("1795346400"),
-                "{item:?}"
-            );
-            assert_eq!(expires(item, None), None);
-        }
-        for item in items(Err(ParseError::NoEvent)) {
-            assert_eq!(expires(item, day), None);
-        }
-    }
-
-    #[test]
-    fn events_alone_are_in_the_index_of_what_was_kept_when() {
-        let now = Timestamp::from_epoch(1_795_260_000).unwrap();
-        let hours = |items: Vec<Item>| -> Vec<Option<String>> {
-            let stamped = items.into_iter().map(|mut item| {
-                stamp(&mut item, now, None);
-                assert_eq!(
-                    take(&mut item, "kept").unwrap(),
-                    "2026-11-21T11:20:00.000000Z"
-                );
-                take(&mut item, "hour").ok()
-            });
-            stamped.collect()
-        };
-        let [None, Some(one), Some(other)] = &hours(items(Ok(vec![event("a"), event("b")])))[..]
-        else {
-            panic!()
-        };
-        assert!(
-            one.starts_with("2026-11-21T11#")
-                && other.starts_with("2026-11-21T11#")
-                && one != other
-        );
-        assert_eq!(hours(items(Err(ParseError::NoEvent))), [None]);
-    }
-}
+mod tests;

@@ -5,12 +5,12 @@ mod waiting;
 
 use crate::{
     Client, Failure, FallbackQueue, PutOutcome, Settings, Table,
-    budget::{ATTEMPT, QUEUE_FIRST},
+    budget::{ATTEMPT, QUEUE_FIRST, now},
     schema::{self, Item},
 };
 use budget::Budget;
 use futures_util::{FutureExt, StreamExt, stream};
-use models::Record;
+use models::{Record, Timestamp};
 use std::{
     mem,
     sync::{Arc, Mutex},
@@ -106,11 +106,12 @@ impl Store {
     pub async fn store(&self, records: Vec<Record>) -> Outcome {
         let mut outcome = Outcome::default();
         let mut budget = Budget::new(self.time_budget, self.fallback_queue.is_some());
-        let expires = self.table.expiry();
-        let items = records
-            .into_iter()
-            .map(|record| schema::encode_with_expiry(record, expires));
-        let mut remaining: Vec<Waiting> = items.filter_map(Waiting::new).collect();
+        let expiry = self.table.expiry();
+        let waiting = records.into_iter().map(|record| {
+            let arrival = record.origin().arrival;
+            Waiting::new(self.table.encode(record, expiry), arrival)
+        });
+        let mut remaining: Vec<Waiting> = waiting.flatten().collect();
         let (order, mut table_limit) = self.order();
         loop {
             for place in order {
@@ -186,7 +187,8 @@ impl Store {
         deadline: Instant,
     ) -> Result<Option<PutOutcome>, Box<NotPut>> {
         let chunks = mem::take(&mut waiting.chunks);
-        let puts = stream::iter(chunks).map(|chunk| self.put_chunk(chunk, deadline));
+        let arrival = waiting.arrival;
+        let puts = stream::iter(chunks).map(|chunk| self.put_chunk(chunk, arrival, deadline));
         let mut puts = puts.buffer_unordered(CONCURRENT_CHUNKS);
         let mut failure = None;
         while let Some(put) = puts.next().await {
@@ -203,7 +205,7 @@ impl Store {
                 failure,
             }));
         }
-        match self.put_item(&waiting.head.item, deadline).await {
+        match self.put_item(&waiting.head.item, arrival, deadline).await {
             Ok(put) => Ok(schema::is_event(&waiting.head.item).then_some(put)),
             Err(failure) => Err(Box::new(NotPut {
                 remaining: waiting,
@@ -216,19 +218,27 @@ impl Store {
     async fn put_chunk(
         &self,
         chunk: Piece,
+        arrival: Timestamp,
         deadline: Instant,
     ) -> Result<(), Box<(Piece, Failure)>> {
-        match self.put_item(&chunk.item, deadline).await {
+        match self.put_item(&chunk.item, arrival, deadline).await {
             Ok(_) => Ok(()),
             Err(failure) => Err(Box::new((chunk, failure))),
         }
     }
 
-    async fn put_item(&self, item: &Item, deadline: Instant) -> Result<PutOutcome, Failure> {
+    async fn put_item(
+        &self,
+        item: &Item,
+        arrival: Timestamp,
+        deadline: Instant,
+    ) -> Result<PutOutcome, Failure> {
         if Instant::now() >= deadline {
             return Err(Failure::timeout());
         }
-        let put = self.table.try_put(item.clone());
+        // Other processes read events in the order of this time. API Gateway's clock bounds how far
+        // ours can be behind.
+        let put = self.table.try_put(item.clone(), now().max(arrival));
         tokio::time::timeout_at(deadline, put)
             .await
             .unwrap_or_else(|_| Err(Failure::timeout()))

@@ -3,7 +3,8 @@
 use crate::{
     Client, Failure, Settings,
     budget::{ATTEMPT, now},
-    schema::{self, Item, ItemError, Key},
+    clock::Clock,
+    schema::{self, Expiry, Item, ItemError, Key, Policy},
 };
 use aws_sdk_dynamodb::{
     error::{ProvideErrorMetadata, SdkError},
@@ -19,12 +20,16 @@ use std::time::Duration;
 /// How many chunks of an item are read concurrently.
 const CONCURRENT_GETS: usize = 8;
 
+/// The largest difference between a command's clock and DynamoDB's that is corrected.
+const MAX_OFFSET: Duration = Duration::from_secs(30);
+
 /// The DynamoDB table of records.
 #[derive(Debug, Clone)]
 pub struct Table {
     pub(crate) client: aws_sdk_dynamodb::Client,
     pub(crate) name: String,
-    retention: Option<Duration>,
+    policy: Policy,
+    clock: Clock,
 }
 
 /// The outcome of putting an item.
@@ -44,11 +49,14 @@ pub enum TableError {
     #[error("the table {0}")]
     Failed(Failure),
     /// The item was written by another version of Hookkeeper, or by other software.
-    #[error("the item was not written by this version of Hookkeeper")]
-    OtherVersion,
+    #[error("the item cannot be read: {0}")]
+    Item(#[from] ItemError),
     /// The item exists and its chunks do not. No writer stores an item without its chunks.
-    #[error("the parts of an item are missing")]
+    #[error("the chunks of an item are missing")]
     ChunksMissing,
+    /// Our clock and DynamoDB's differ by more than [`MAX_OFFSET`].
+    #[error("this machine's clock is {0} s off: correct it first, since it stamps what is stored")]
+    Clock(i64),
 }
 
 impl TableError {
@@ -57,8 +65,10 @@ impl TableError {
     pub fn word(&self) -> &str {
         match self {
             Self::Failed(failure) => failure.word(),
-            Self::OtherVersion => "other_version",
-            Self::ChunksMissing => "parts_missing",
+            Self::Item(ItemError::OtherVersion) => "other_version",
+            Self::Item(_) => "malformed",
+            Self::ChunksMissing => "chunks_missing",
+            Self::Clock(_) => "clock",
         }
     }
 }
@@ -67,40 +77,64 @@ impl Table {
     /// Creates a table from settings. It connects at the first use.
     #[must_use]
     pub fn new(client: &Client, settings: &Settings) -> Self {
-        Self::from_client(
-            client.dynamodb(settings),
-            &settings.table,
-            settings.retention,
-        )
+        Self {
+            client: client.dynamodb(settings),
+            name: settings.table.clone(),
+            policy: settings.policy,
+            clock: client.clock.clone().unwrap_or_default(),
+        }
     }
 
-    /// Creates a table over an SDK client. New events expire after `retention`, or never.
+    /// Creates a table over an SDK client of a command.
     #[must_use]
-    pub fn from_client(
-        client: aws_sdk_dynamodb::Client,
-        name: &str,
-        retention: Option<Duration>,
-    ) -> Self {
+    pub fn from_client(client: &aws_sdk_dynamodb::Client, name: &str, policy: Policy) -> Self {
+        let clock = Clock::default();
+        let config = client.config().to_builder().interceptor(clock.clone());
         Self {
-            client,
+            client: aws_sdk_dynamodb::Client::from_conf(config.build()),
             name: name.to_owned(),
-            retention,
+            policy,
+            clock,
         }
+    }
+
+    /// The current time, as DynamoDB's last response told it.
+    #[must_use]
+    pub fn now(&self) -> Timestamp {
+        self.clock.now()
+    }
+
+    /// Checks that our clock is right, before a command stores anything.
+    ///
+    /// # Errors
+    /// [`TableError::Clock`].
+    pub fn check_clock(&self) -> Result<(), TableError> {
+        let seconds = self.clock.offset() / 1_000_000;
+        if seconds.unsigned_abs() > MAX_OFFSET.as_secs() {
+            return Err(TableError::Clock(-seconds));
+        }
+        Ok(())
     }
 
     /// Puts an item once: a second put of the same key does not change it. There is one exception:
     /// if a chunk or a shared body would expire before the record of the second writer, its expiry
-    /// is extended.
+    /// is extended. `recorded` is the time that an event is stamped with.
     ///
     /// # Errors
     /// [`TableError`]: the table did not confirm the put in time.
-    pub async fn put(&self, item: Item) -> Result<PutOutcome, TableError> {
-        self.try_put(item).await.map_err(TableError::Failed)
+    pub async fn put(&self, item: Item, recorded: Timestamp) -> Result<PutOutcome, TableError> {
+        self.try_put(item, recorded)
+            .await
+            .map_err(TableError::Failed)
     }
 
     /// Like [`put`](Self::put), with the only kind of error that a put has.
-    pub(crate) async fn try_put(&self, mut item: Item) -> Result<PutOutcome, Failure> {
-        schema::stamp(&mut item, now(), self.expiry());
+    pub(crate) async fn try_put(
+        &self,
+        mut item: Item,
+        recorded: Timestamp,
+    ) -> Result<PutOutcome, Failure> {
+        schema::stamp(&mut item, recorded);
         self.put_stamped(item).await
     }
 
@@ -158,7 +192,7 @@ impl Table {
             return Ok(None);
         }
         if let Some(chunks) = self.chunks(&head).await? {
-            return decode_stored(head, chunks).map(Some);
+            return Ok(Some(Stored::from_items(head, chunks)?));
         }
         // An item is put after its chunks. So the item was replaced or removed since it was read,
         // or it expired and DynamoDB deleted its chunks first.
@@ -169,59 +203,71 @@ impl Table {
             return Ok(None);
         }
         match self.chunks(&head).await? {
-            Some(chunks) => decode_stored(head, chunks).map(Some),
+            Some(chunks) => Ok(Some(Stored::from_items(head, chunks)?)),
             None => Err(TableError::ChunksMissing),
         }
     }
 
-    /// Replaces the item under the record's key, with the given expiry of the replaced item in
-    /// seconds since 1970.
+    /// Puts a record once, as [`put`](Self::put) puts each of its items.
     ///
     /// # Errors
     /// [`TableError`].
-    pub async fn replace(&self, record: Record, expires: Option<i64>) -> Result<(), TableError> {
-        let key = Key::from_record(&record);
-        let items = stamped(record, expires);
-        let chunks: Vec<Key> = items
-            .iter()
-            .filter(|item| schema::is_chunk(item))
-            .map(schema::key)
-            .collect();
-        for item in items {
-            self.client
-                .put_item()
-                .table_name(&self.name)
-                .set_item(Some(item))
-                .send()
-                .await?;
-        }
-        self.remove_other_chunks(&key, &chunks).await
-    }
-
-    /// Puts a record once, with the given expiry of another record in seconds since 1970.
-    ///
-    /// # Errors
-    /// [`TableError`].
-    pub async fn put_until(
+    pub async fn put_record(
         &self,
         record: Record,
-        expires: Option<i64>,
+        expiry: Expiry,
     ) -> Result<PutOutcome, TableError> {
         let mut outcome = PutOutcome::Duplicate;
-        for item in stamped(record, expires) {
-            outcome = self.put_stamped(item).await.map_err(TableError::Failed)?;
+        for item in self.encode(record, expiry) {
+            outcome = self.put(item, self.now()).await?;
         }
         Ok(outcome)
     }
 
-    /// The expiry of an event that is put now, in seconds since 1970. `None`: it never expires.
+    /// Puts an event that a replay moves to another key. It keeps the time at which it was
+    /// recorded and its expiry, and is marked as `moved`: it was delivered under its old key
+    /// already.
+    ///
+    /// # Errors
+    /// [`TableError`].
+    pub async fn put_moved(&self, record: Record, old: &Stored) -> Result<PutOutcome, TableError> {
+        let mut outcome = PutOutcome::Duplicate;
+        for mut item in self.encode(record, Expiry::same(old.expires)) {
+            schema::mark_moved(&mut item);
+            let recorded = old.recorded.unwrap_or_else(|| self.now());
+            outcome = self.put(item, recorded).await?;
+        }
+        Ok(outcome)
+    }
+
+    /// Replaces the item under the record's key. It keeps the time at which it was recorded, and
+    /// its expiry.
+    ///
+    /// # Errors
+    /// [`TableError`].
+    pub async fn replace(&self, record: Record, old: &Stored) -> Result<(), TableError> {
+        let key = Key::from_record(&record);
+        let items = self.encode(record, Expiry::same(old.expires));
+        let chunks = items.iter().filter(|item| schema::is_chunk(item));
+        let chunks: Vec<Key> = chunks.map(schema::key).collect();
+        for mut item in items {
+            schema::stamp(&mut item, old.recorded.unwrap_or_else(|| self.now()));
+            let put = self.client.put_item().table_name(&self.name);
+            put.set_item(Some(item)).send().await?;
+        }
+        self.remove_other_chunks(&key, &chunks).await
+    }
+
+    /// Encodes a record as items, in the order in which they must be put.
     #[must_use]
-    pub fn expiry(&self) -> Option<i64> {
-        self.retention.map(|retention| {
-            now()
-                .as_seconds()
-                .saturating_add_unsigned(retention.as_secs())
-        })
+    pub fn encode(&self, record: Record, expiry: Expiry) -> Vec<Item> {
+        schema::encode(record, expiry, self.policy.compress_above)
+    }
+
+    /// The expiry of records that are stored now.
+    #[must_use]
+    pub fn expiry(&self) -> Expiry {
+        Expiry::at(self.now(), &self.policy)
     }
 
     /// Reads the chunks of an item, in order. Returns `None` if one of them does not exist yet.
@@ -239,14 +285,14 @@ impl Table {
         Ok(Some(chunks))
     }
 
-    /// Whether all chunks of an item exist. Checks several concurrently, and reads only their keys.
+    /// Whether items with all of these keys exist. Checks several concurrently, and reads only
+    /// their keys.
     ///
     /// # Errors
     /// [`TableError`].
-    pub async fn has_chunks(&self, head: &Item) -> Result<bool, TableError> {
-        let keys = schema::chunk_keys(head);
+    pub async fn has_all(&self, keys: Vec<Key>) -> Result<bool, TableError> {
         // Boxed, because the compiler cannot otherwise prove that the future is `Send`.
-        let gets = stream::iter(keys).map(|key| self.has_chunk(key).boxed());
+        let gets = stream::iter(keys).map(|key| self.has(key).boxed());
         let mut gets = gets.buffer_unordered(CONCURRENT_GETS);
         while let Some(is_there) = gets.next().await {
             if !is_there? {
@@ -256,7 +302,7 @@ impl Table {
         Ok(true)
     }
 
-    async fn has_chunk(&self, key: Key) -> Result<bool, TableError> {
+    async fn has(&self, key: Key) -> Result<bool, TableError> {
         let get = self.get_item(&key).projection_expression("pk");
         Ok(get.send().await?.item.is_some())
     }
@@ -300,8 +346,8 @@ impl Table {
 pub struct Stored {
     /// The key of its item.
     pub key: Key,
-    /// When it was stored.
-    pub kept: Timestamp,
+    /// When it was recorded. Only an event has this time.
+    pub recorded: Option<Timestamp>,
     /// When it expires, in seconds since 1970. `None`: never.
     pub expires: Option<i64>,
     /// The record.
@@ -309,27 +355,14 @@ pub struct Stored {
 }
 
 impl Stored {
-    fn from_item(item: Item) -> Result<Self, ItemError> {
-        let text = |name| schema::attribute(&item, name).ok_or(ItemError::Attribute(name));
-        let key = Key {
-            pk: text("pk")?.to_owned(),
-            sk: text("sk")?.to_owned(),
-        };
-        let kept = Timestamp::parse(text("kept")?).ok_or(ItemError::Attribute("kept"))?;
-        let expires = schema::expiry(&item);
+    fn from_items(item: Item, chunks: Vec<Item>) -> Result<Self, ItemError> {
         Ok(Self {
-            key,
-            kept,
-            expires,
-            record: schema::decode(item)?,
+            key: schema::key(&item),
+            recorded: schema::recorded(&item),
+            expires: schema::expiry(&item),
+            record: schema::decode(item, chunks)?,
         })
     }
-}
-
-/// Decodes the record of an item and its chunks.
-fn decode_stored(mut head: Item, chunks: Vec<Item>) -> Result<Stored, TableError> {
-    let stored = schema::decompress(&mut head, chunks).and_then(|()| Stored::from_item(head));
-    stored.map_err(|_| TableError::OtherVersion)
 }
 
 fn is_expired(item: &Item) -> bool {
@@ -349,15 +382,6 @@ fn on_condition(put: PutItemFluentBuilder, item: &Item) -> PutItemFluentBuilder 
             .condition_expression("attribute_not_exists(pk) OR expires < :expires")
             .expression_attribute_values(":expires", expires.clone()),
     }
-}
-
-/// Returns the items of a record, in order, stamped with the current time and with an expiry.
-fn stamped(record: Record, expires: Option<i64>) -> Vec<Item> {
-    let mut items = schema::encode(record);
-    for item in &mut items {
-        schema::stamp(item, now(), expires);
-    }
-    items
 }
 
 impl<E: ProvideErrorMetadata> From<SdkError<E>> for TableError {

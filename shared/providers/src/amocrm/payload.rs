@@ -8,33 +8,36 @@ use super::{
     AMOCRM,
     form::{self, Decoded, Form},
 };
-use models::{Delivery, Event, EventDraft, Identity, MAX_EVENTS, OwnTime, ParseError, hash, json};
+use models::{
+    Delivery, Event, EventDraft, Identity, MAX_EVENTS, OwnTime, ParseError, Parsed, hash, json,
+};
 use serde_json::value::to_raw_value;
 
-/// Parses a webhook into an event for each item of each action of each entity.
-pub(super) fn parse(delivery: &Delivery) -> Result<Vec<Event>, ParseError> {
+/// Parses a webhook into an event for each item of each action of each entity. An item that cannot
+/// be parsed does not affect the others.
+pub(super) fn parse(delivery: &Delivery) -> Parsed {
     let Decoded { form, is_exact } = form::read(&delivery.body)?;
     let account = form.part("account");
     let is_exact = is_exact && has_items_alone(&form);
-    let around = Around {
+    let shared = Shared {
         source: source(account),
         beside: beside(account, is_exact, &delivery.body)?,
     };
     let mut events = Vec::new();
     for (entity, actions) in entities(&form) {
         for (action, items) in actions.parts() {
-            for item in each(items) {
+            for fields in each(items) {
                 // Skip the rest, because the delivery is quarantined.
                 if events.len() == MAX_EVENTS {
                     return Err(ParseError::TooManyEvents { limit: MAX_EVENTS });
                 }
-                let draft = Item {
+                let item = Item {
                     entity,
                     action,
-                    fields: item,
-                }
-                .draft(&around, events.len())?;
-                events.push(Event::new(delivery, draft)?);
+                    fields,
+                };
+                let draft = item.draft(&shared, events.len());
+                events.push(draft.and_then(|draft| Event::new(delivery, draft)));
             }
         }
     }
@@ -45,7 +48,7 @@ pub(super) fn parse(delivery: &Delivery) -> Result<Vec<Event>, ParseError> {
 }
 
 /// The values that every event of a body shares.
-struct Around {
+struct Shared {
     source: String,
     /// See [`beside`].
     beside: String,
@@ -122,13 +125,13 @@ struct Item<'a> {
 }
 
 impl Item<'_> {
-    fn draft(&self, around: &Around, index: usize) -> Result<EventDraft, ParseError> {
+    fn draft(&self, shared: &Shared, index: usize) -> Result<EventDraft, ParseError> {
         let object = self.object();
         let word = action_word(self.action);
         let time = self.time(word);
         let data = to_raw_value(self.fields).map_err(|_| unknown_shape())?;
         Ok(EventDraft {
-            source: around.source.clone(),
+            source: shared.source.clone(),
             r#type: format!("com.amocrm.{object}.{word}"),
             subject: self.subject(object)?,
             time,
@@ -136,12 +139,13 @@ impl Item<'_> {
                 entity: self.entity.to_owned(),
                 action: self.action.to_owned(),
                 content: json::canonical(&data, &[]),
-                beside: around.beside.clone(),
+                beside: shared.beside.clone(),
             },
             index,
             originaltype: format!("{}.{}", self.entity, self.action),
             apiversion: None,
             channel: Some(self.channel(time).to_owned()),
+            eventid: None,
             data,
         })
     }
@@ -269,13 +273,13 @@ mod tests {
 
     #[test]
     fn a_reason_holds_nothing_of_the_body() {
-        let delivery = Delivery {
-            body: b"SECRET[SECRET][SECRET][SECRET]=SECRET".to_vec(),
-            content_type: None,
-            arrival: Timestamp::from_epoch(1_795_255_200).unwrap(),
-            request_id: "r".to_owned(),
-        };
-        let reason = parse(&delivery).unwrap_err();
+        let arrival = Timestamp::from_epoch(1_795_255_200).unwrap();
+        let delivery = Delivery::new(
+            b"SECRET[SECRET][SECRET][SECRET]=SECRET".to_vec(),
+            arrival,
+            "r",
+        );
+        let reason = parse(&delivery).unwrap().remove(0).unwrap_err();
         assert_eq!(
             reason,
             ParseError::Missing {

@@ -6,14 +6,14 @@
 
 use super::CLOSER;
 use models::{
-    Delivery, Event, EventDraft, Identity, OwnTime, ParseError,
+    Delivery, Event, EventDraft, Identity, OwnTime, ParseError, Parsed,
     json::{self, Lenient, Text},
 };
 use serde::Deserialize;
 use serde_json::value::RawValue;
 
 /// Parses a webhook, which is always one event.
-pub(super) fn parse(delivery: &Delivery) -> Result<Vec<Event>, ParseError> {
+pub(super) fn parse(delivery: &Delivery) -> Parsed {
     let raw = json::check(&delivery.body)?;
     let webhook: Webhook = json::object(raw).ok_or_else(unknown_shape)?;
     let draft = match (webhook.event_type.get(), &webhook.message.0) {
@@ -21,7 +21,7 @@ pub(super) fn parse(delivery: &Delivery) -> Result<Vec<Event>, ParseError> {
         (None, Some(event)) => business_event(event, raw)?,
         (None, None) => return Err(unknown_shape()),
     };
-    Ok(vec![Event::new(delivery, draft)?])
+    Ok(vec![Event::new(delivery, draft)])
 }
 
 fn unknown_shape() -> ParseError {
@@ -110,6 +110,7 @@ fn draft(
         originaltype: originaltype.to_owned(),
         apiversion: None,
         channel: None,
+        eventid: None,
         data: raw.to_owned(),
     }
 }

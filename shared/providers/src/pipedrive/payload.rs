@@ -6,14 +6,14 @@
 
 use super::PIPEDRIVE;
 use models::{
-    Delivery, Event, EventDraft, Identity, OwnTime, ParseError,
+    Delivery, Event, EventDraft, Identity, OwnTime, ParseError, Parsed,
     json::{self, Lenient, Text},
 };
 use serde::Deserialize;
 use serde_json::value::RawValue;
 
 /// Parses a webhook, which is always one event.
-pub(super) fn parse(delivery: &Delivery) -> Result<Vec<Event>, ParseError> {
+pub(super) fn parse(delivery: &Delivery) -> Parsed {
     let raw = json::check(&delivery.body)?;
     let webhook: Webhook = json::object(raw).ok_or_else(unknown_shape)?;
     let meta = webhook.meta.0.as_ref().ok_or_else(unknown_shape)?;
@@ -22,7 +22,7 @@ pub(super) fn parse(delivery: &Delivery) -> Result<Vec<Event>, ParseError> {
     } else {
         v1(meta, &webhook, raw)?
     };
-    Ok(vec![Event::new(delivery, draft)?])
+    Ok(vec![Event::new(delivery, draft)])
 }
 
 fn unknown_shape() -> ParseError {
@@ -44,7 +44,8 @@ fn v2(meta: &Meta, webhook: &Webhook, raw: &RawValue) -> Result<EventDraft, Pars
         word(action)
     };
     let event_id = meta.id.get();
-    let identity = match event_id.filter(|event_id| names_the_event(event_id, &id)) {
+    let event_id = event_id.filter(|event_id| names_the_event(event_id, &id));
+    let identity = match event_id {
         Some(event_id) => Identity::Named {
             event_id: event_id.to_owned(),
             action: action.to_owned(),
@@ -68,6 +69,7 @@ fn v2(meta: &Meta, webhook: &Webhook, raw: &RawValue) -> Result<EventDraft, Pars
         originaltype: format!("{action}.{object}"),
         apiversion: meta.version.get().map(str::to_owned),
         channel: None,
+        eventid: event_id.map(str::to_owned),
         data: raw.to_owned(),
     })
 }
@@ -108,6 +110,7 @@ fn v1(meta: &Meta, webhook: &Webhook, raw: &RawValue) -> Result<EventDraft, Pars
             .map_or_else(|| format!("{action}.{object}"), str::to_owned),
         apiversion: meta.v.get().or(webhook.v.get()).map(str::to_owned),
         channel: None,
+        eventid: None,
         data: raw.to_owned(),
     })
 }

@@ -1,6 +1,7 @@
 //! The records of a delivery that are not stored yet.
 
 use crate::{Message, schema::Item};
+use models::Timestamp;
 use std::sync::OnceLock;
 
 /// A record that is not stored yet.
@@ -10,6 +11,8 @@ pub(super) struct Waiting {
     pub(super) chunks: Vec<Piece>,
     /// The item itself. It is stored after all of its chunks.
     pub(super) head: Piece,
+    /// When its delivery arrived, by API Gateway's clock.
+    pub(super) arrival: Timestamp,
 }
 
 /// An item that is not in the table.
@@ -24,10 +27,14 @@ pub(super) struct Piece {
 
 impl Waiting {
     /// Creates a record from its items. The last one is the item itself.
-    pub(super) fn new(mut items: Vec<Item>) -> Option<Self> {
+    pub(super) fn new(mut items: Vec<Item>, arrival: Timestamp) -> Option<Self> {
         let head = Piece::new(items.pop()?);
         let chunks = items.into_iter().map(Piece::new).collect();
-        Some(Self { chunks, head })
+        Some(Self {
+            chunks,
+            head,
+            arrival,
+        })
     }
 
     /// Encodes the messages of all pieces.

@@ -1,0 +1,99 @@
+//! The clock of processes outside of a receiver: the drain and the commands.
+//!
+//! A consumer reads events in the order in which they were recorded, so every process that stores
+//! events must stamp them with nearly the same time. A developer's machine can be minutes off. The
+//! `Date` header of each of DynamoDB's responses shows by how much.
+
+use crate::budget::now;
+use aws_sdk_dynamodb::{
+    config::{
+        ConfigBag, Intercept, RuntimeComponents,
+        interceptors::BeforeDeserializationInterceptorContextRef,
+    },
+    primitives::{DateTime, DateTimeFormat},
+};
+use aws_smithy_runtime_api::box_error::BoxError;
+use models::Timestamp;
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicI64, Ordering},
+    },
+    time::Duration,
+};
+
+/// The precision of a `Date` header, in microseconds. A smaller difference is not corrected.
+const PRECISION: i64 = 1_000_000;
+
+/// A clock that follows DynamoDB's.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Clock {
+    /// DynamoDB's time minus ours, in microseconds. 0 until it is known.
+    offset: Arc<AtomicI64>,
+}
+
+impl Clock {
+    /// DynamoDB's time, as far as it is known.
+    pub(crate) fn now(&self) -> Timestamp {
+        let micros = now().as_micros().saturating_add(self.offset());
+        let micros = u64::try_from(micros).unwrap_or_default();
+        Timestamp::from_unix(Duration::from_micros(micros))
+    }
+
+    /// DynamoDB's time minus ours, in microseconds.
+    pub(crate) fn offset(&self) -> i64 {
+        self.offset.load(Ordering::Relaxed)
+    }
+
+    fn follow(&self, date: &str) {
+        let Ok(date) = DateTime::from_str(date, DateTimeFormat::HttpDate) else {
+            return;
+        };
+        // A `Date` is cut to whole seconds.
+        let server = date.secs() * 1_000_000 + PRECISION / 2;
+        let offset = server - now().as_micros();
+        let offset = if offset.abs() > PRECISION { offset } else { 0 };
+        self.offset.store(offset, Ordering::Relaxed);
+    }
+}
+
+impl Intercept for Clock {
+    fn name(&self) -> &'static str {
+        "Clock"
+    }
+
+    fn read_before_deserialization(
+        &self,
+        context: &BeforeDeserializationInterceptorContextRef<'_>,
+        _: &RuntimeComponents,
+        _: &mut ConfigBag,
+    ) -> Result<(), BoxError> {
+        if let Some(date) = context.response().headers().get("date") {
+            self.follow(date);
+        }
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn http_date(offset: Duration) -> String {
+        let time = std::time::SystemTime::now() + offset;
+        DateTime::from(time).fmt(DateTimeFormat::HttpDate).unwrap()
+    }
+
+    #[test]
+    fn a_clock_follows_the_dates_of_responses() {
+        let clock = Clock::default();
+        assert_eq!(clock.offset(), 0);
+        clock.follow(&http_date(Duration::from_secs(100)));
+        let ahead = clock.now().as_micros() - now().as_micros();
+        assert!((99_000_000..=101_000_000).contains(&ahead), "{ahead}");
+        clock.follow("yesterday");
+        assert_ne!(clock.offset(), 0);
+        clock.follow(&http_date(Duration::ZERO));
+        assert_eq!(clock.offset(), 0, "a difference within the precision");
+    }
+}
