@@ -17,8 +17,8 @@ use hookkeeper::{
     template::{TEMPLATE, has_keys, table_schema},
 };
 use serde_json::{Value, json};
-use std::{env, error::Error, iter, time::Duration};
-use storage::Table;
+use std::{env, error::Error, iter, str::FromStr, time::Duration};
+use storage::{Policy, Table};
 
 /// Where the table and the queues are.
 #[derive(Args, Clone)]
@@ -144,21 +144,21 @@ impl Connection {
             Some(_) => self.sdk().await,
             None => self.aws.configured().await?,
         };
-        let (name, retention) = match (self.local, &self.table) {
-            (Some(_), _) => (TABLE.to_owned(), None),
-            (None, Some(table)) => (table.clone(), None),
+        let (name, policy) = match (self.local, &self.table) {
+            (Some(_), _) => (TABLE.to_owned(), Policy::default()),
+            (None, Some(table)) => (table.clone(), Policy::default()),
             (None, None) => {
                 let stack = stack(&sdk, &self.stack).await?;
                 let name = output(&stack, "TableName");
                 (
                     name.ok_or("the stack has no output TableName: deploy it again")?,
-                    retention(&stack),
+                    policy(&stack),
                 )
             }
         };
         let client = aws_sdk_dynamodb::Client::new(&sdk);
         self.check(&client, &name).await?;
-        Ok(Table::from_client(client, &name, retention))
+        Ok(Table::from_client(&client, &name, policy))
     }
 
     /// AWS configuration, or the configuration for the DynamoDB of `cargo dev`.
@@ -240,14 +240,26 @@ pub(crate) fn output(stack: &Stack, name: &str) -> Option<String> {
         .clone()
 }
 
-/// Retention of the stack's events.
-fn retention(stack: &Stack) -> Option<Duration> {
-    let parameter = stack
-        .parameters()
-        .iter()
-        .find(|it| it.parameter_key() == Some("RetentionDays"))?;
-    let days: u64 = parameter.parameter_value()?.parse().ok()?;
+/// How the receivers of a stack store new items.
+fn policy(stack: &Stack) -> Policy {
+    Policy {
+        retention: days(stack, "RetentionDays"),
+        quarantine: days(stack, "QuarantineDays"),
+        compress_above: parameter(stack, "CompressAboveBytes")
+            .unwrap_or(Policy::default().compress_above),
+    }
+}
+
+/// A parameter of a stack that is a number of days. 0: without end.
+fn days(stack: &Stack, name: &str) -> Option<Duration> {
+    let days: u64 = parameter(stack, name)?;
     (days > 0).then(|| Duration::from_secs(days * 86_400))
+}
+
+fn parameter<T: FromStr>(stack: &Stack, name: &str) -> Option<T> {
+    let mut parameters = stack.parameters().iter();
+    let parameter = parameters.find(|parameter| parameter.parameter_key() == Some(name))?;
+    parameter.parameter_value()?.parse().ok()
 }
 
 /// Keys and indexes of a described table, in the JSON format of the API.

@@ -88,7 +88,10 @@ mod tests {
                 sk: "2026-11-21T10:00:00.000000Z#id".to_owned(),
             },
             r#type: "com.pipedrive.deal.updated".to_owned(),
-            kept: Timestamp::from_epoch(1_795_255_200).unwrap(),
+            recorded: Timestamp::from_epoch(1_795_255_200).unwrap(),
+            credential: None,
+            channel: None,
+            eventid: None,
         };
         let takes = |provider: Option<&str>, kind: Option<&str>, subject: Option<&str>| {
             let provider = provider.map(|name| super::provider(name).unwrap());

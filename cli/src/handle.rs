@@ -28,25 +28,17 @@ impl Handle {
 
     /// Handle of an event in the index.
     pub(crate) fn of_entry(entry: &IndexEntry) -> Self {
-        Self::new(entry.kept, entry.id())
+        Self::new(entry.recorded, entry.id())
     }
 
     /// Handle of a stored event.
     pub(crate) fn of_event(stored: &Stored) -> Self {
-        Self::new(stored.kept, id(&stored.key))
+        Self::new(stored.recorded.unwrap_or(Timestamp::EPOCH), id(&stored.key))
     }
 
     /// Handle of a quarantined delivery.
-    pub(crate) fn of_quarantined(stored: &Stored) -> Self {
-        Self::new(arrival(&stored.key).unwrap_or(stored.kept), id(&stored.key))
-    }
-
-    /// Handle of a quarantined delivery if only its key is known.
-    pub(crate) fn of_removed(key: &Key) -> Self {
-        Self::new(
-            arrival(key).unwrap_or(Timestamp::from_unix(Duration::ZERO)),
-            id(key),
-        )
+    pub(crate) fn of_quarantined(key: &Key) -> Self {
+        Self::new(arrival(key).unwrap_or(Timestamp::EPOCH), id(key))
     }
 
     /// Time span of one second in which the item was stored or arrived.

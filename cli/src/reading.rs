@@ -1,30 +1,31 @@
 //! Parses stored bytes again, with the parsers of this version.
 
 use crate::Failure;
-use models::{Body, Delivery, Event, Origin, ParseError, Record};
+use models::{Body, Delivery, Event, Origin, ParseError, Reason, Record};
 use providers::Provider;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use storage::{Key, Table};
 
-/// Records that this version stores for a delivery with this origin (arrival time, request id,
-/// content type). The result is the same on each call.
+/// Records that this version stores for a delivery with this origin. The result is the same on each
+/// call.
+///
+/// # Errors
+/// The reason, if this version quarantines the delivery as a whole.
 pub(crate) fn read(
     provider: &Provider,
     origin: &Origin,
     body: Vec<u8>,
-) -> Result<Vec<Record>, ParseError> {
+) -> Result<Vec<Record>, Reason> {
     let delivery = Delivery {
         body,
-        content_type: origin.content_type.clone(),
-        arrival: origin.arrival,
-        request_id: origin.request_id.clone(),
+        origin: origin.clone(),
     };
-    let read = catch_unwind(AssertUnwindSafe(|| (provider.parse)(&delivery)))
+    let parsed = catch_unwind(AssertUnwindSafe(|| (provider.parse)(&delivery)))
         .unwrap_or(Err(ParseError::Panicked));
-    let records = Record::from_delivery(provider.name, &delivery, read);
-    match records.iter().find_map(Record::parse_error) {
-        Some(reason) => Err(reason.clone()),
-        None => Ok(records),
+    let records = Record::from_delivery(provider.name, &delivery, parsed);
+    match &records[..] {
+        [Record::Quarantined { reason, .. }] => Err(reason.clone()),
+        _ => Ok(records),
     }
 }
 
@@ -36,12 +37,20 @@ pub(crate) async fn bytes(
     event: &Event,
     body: &Body,
 ) -> Result<Option<Vec<u8>>, Failure> {
-    let delivery = match body {
-        Body::Data => return Ok(Some(event.data.get().as_bytes().to_vec())),
-        Body::Here(bytes) => return Ok(Some(bytes.clone())),
-        Body::Shared(delivery) => delivery,
-    };
-    let stored = table.get(&Key::for_body(provider.name, delivery)).await?;
+    match body {
+        Body::Data => Ok(Some(event.data.get().as_bytes().to_vec())),
+        Body::Here(bytes) => Ok(Some(bytes.clone())),
+        Body::Shared(name) => shared_bytes(table, provider, name).await,
+    }
+}
+
+/// Exact bytes of a delivery with several items. `None` if they are not in the table.
+pub(crate) async fn shared_bytes(
+    table: &Table,
+    provider: &Provider,
+    name: &str,
+) -> Result<Option<Vec<u8>>, Failure> {
+    let stored = table.get(&Key::for_body(provider.name, name)).await?;
     match stored.map(|stored| stored.record) {
         Some(Record::Body { bytes, .. }) => Ok(Some(bytes)),
         _ => Ok(None),

@@ -140,7 +140,7 @@ mod tests {
         );
         assert_eq!(
             schema.create["GlobalSecondaryIndexes"][0]["IndexName"],
-            "kept"
+            "by_recordedtime"
         );
         assert_eq!(
             schema.time_to_live.unwrap()["TimeToLiveSpecification"]["AttributeName"],

@@ -108,7 +108,7 @@ fn row(entry: &IndexEntry) -> [String; 6] {
     let time = Timestamp::parse(entry.time()).map(seconds);
     [
         Handle::of_entry(entry).to_string(),
-        seconds(entry.kept),
+        seconds(entry.recorded),
         time.unwrap_or_default(),
         entry.r#type.clone(),
         entry.source().to_owned(),
@@ -124,7 +124,7 @@ pub(crate) fn entries(
     filter: &Filter,
 ) -> impl Stream<Item = Result<IndexEntry, TableError>> {
     table
-        .kept(span, order)
+        .recorded(span, order)
         .try_filter(|entry| ready(filter.takes(entry)))
 }
 

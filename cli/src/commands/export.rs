@@ -94,7 +94,7 @@ impl Export {
         while let Some((entry, stored)) = events.try_next().await? {
             writeln!(out, "{}", json(&stored)?)?;
             exported += 1;
-            progress.set_position(micros(&(span.start..entry.kept)));
+            progress.set_position(micros(&(span.start..entry.recorded)));
             progress.set_message(format!("{exported} events"));
         }
         out.flush()?;

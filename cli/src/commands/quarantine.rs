@@ -10,15 +10,16 @@ use crate::{
     filter::provider,
     handle::{Handle, id},
     output::{Output, json_line, say, seconds, table},
+    reading::shared_bytes,
     span::{A_WEEK, Span, limit},
 };
 use clap::{Args, Subcommand};
 use futures_util::{Stream, StreamExt, TryStreamExt, stream};
-use models::{Origin, ParseError, Record, Timestamp};
+use models::{Body, Origin, Reason, Record, Timestamp};
 use providers::Provider;
 use serde::Serialize;
 use std::{future::ready, ops::Range};
-use storage::{Key, Order, Stored, Table, TableError};
+use storage::{Key, Order, Stored, Table};
 
 /// Lists the deliveries that could not be read, newest first, with the reasons.
 ///
@@ -74,37 +75,51 @@ impl Quarantine {
     }
 }
 
-/// Delivery that could not be parsed.
+/// Delivery that could not be parsed, or one item of it.
 struct Quarantined {
     handle: Handle,
     key: Key,
     provider: Provider,
+    /// The position of the item in the delivery. 0 for a whole delivery.
+    index: usize,
     origin: Origin,
-    reason: ParseError,
+    reason: Reason,
     bytes: Vec<u8>,
 }
 
 impl Quarantined {
-    fn of(stored: Stored) -> Option<Self> {
-        let handle = Handle::of_quarantined(&stored);
+    /// Reads the bytes of a quarantined record. `None` for another record.
+    async fn load(table: &Table, stored: Stored) -> Result<Option<Self>, Failure> {
         let Record::Quarantined {
             provider: name,
+            index,
             origin,
             reason,
-            bytes,
+            body,
             ..
         } = stored.record
         else {
-            return None;
+            return Ok(None);
         };
-        Some(Self {
-            handle,
+        let Ok(provider) = provider(&name) else {
+            return Ok(None);
+        };
+        let bytes = match body {
+            Body::Here(bytes) => bytes,
+            Body::Shared(name) => shared_bytes(table, &provider, &name)
+                .await?
+                .ok_or("the body of a quarantined delivery is not in the table")?,
+            Body::Data => Vec::new(),
+        };
+        Ok(Some(Self {
+            handle: Handle::of_quarantined(&stored.key),
             key: stored.key,
-            provider: provider(&name).ok()?,
+            provider,
+            index,
             origin,
             reason,
             bytes,
-        })
+        }))
     }
 }
 
@@ -114,13 +129,15 @@ fn quarantined(
     only: Option<Provider>,
     span: Range<Timestamp>,
     order: Order,
-) -> impl Stream<Item = Result<Quarantined, TableError>> {
+) -> impl Stream<Item = Result<Quarantined, Failure>> {
     let providers = providers::ALL
         .into_iter()
-        .filter(move |it| only.is_none_or(|only| only.name == it.name));
-    let of_each =
-        stream::iter(providers).flat_map(move |it| table.quarantined(it.name, span.clone(), order));
-    of_each.try_filter_map(async |stored| Ok(Quarantined::of(stored)))
+        .filter(move |provider| only.is_none_or(|only| only.name == provider.name));
+    let of_each = stream::iter(providers)
+        .flat_map(move |provider| table.quarantined(provider.name, span.clone(), order));
+    of_each
+        .map_err(Failure::from)
+        .try_filter_map(async |stored| Quarantined::load(table, stored).await)
 }
 
 /// Finds the only delivery with a handle.
@@ -166,7 +183,7 @@ async fn finish_removals(
             finished += 1;
             say!(
                 "{}  {}  its removal was interrupted, and is finished now",
-                Handle::of_removed(key),
+                Handle::of_quarantined(key),
                 provider.name
             )?;
         }
@@ -199,7 +216,7 @@ impl Row {
             arrival: it.origin.arrival,
             provider: it.provider.name,
             bytes: it.bytes.len(),
-            reason: it.reason.to_string(),
+            reason: it.reason.message,
             sk: it.key.sk,
         }
     }

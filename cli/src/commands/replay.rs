@@ -21,7 +21,7 @@ use std::{
     fmt,
     pin::pin,
 };
-use storage::{IndexEntry, Key, Order, PutOutcome, Stored, Table};
+use storage::{Expiry, IndexEntry, Key, Order, PutOutcome, Stored, Table};
 
 /// Reads events again from the bytes that were kept, and mends those that this version reads differently.
 ///
@@ -58,6 +58,7 @@ struct Counts {
 impl Replay {
     pub(crate) async fn run(self) -> Result<(), Failure> {
         let (table, span) = self.selection.open().await?;
+        table.check_clock()?;
         let mut replayer = Replayer {
             table: &table,
             dry_run: self.dry_run,
@@ -133,7 +134,7 @@ impl Replayer<'_> {
             Ok(records) => records,
             Err(reason) => {
                 self.counts.unreadable += 1;
-                return tell(entry, event, &format!("stays as it is: {reason}"));
+                return tell(entry, event, &format!("stays as it is: {}", reason.message));
             }
         };
         let added = self.add(&records, stored).await?;
@@ -189,7 +190,10 @@ impl Replayer<'_> {
             let is_new = if self.dry_run {
                 self.table.get(&Key::from_record(record)).await?.is_none()
             } else {
-                self.table.put_until(record.clone(), stored.expires).await? == PutOutcome::Inserted
+                self.table
+                    .put_record(record.clone(), Expiry::same(stored.expires))
+                    .await?
+                    == PutOutcome::Inserted
             };
             if is_new && matches!(record, Record::Event { .. }) {
                 added.insert(Key::from_record(record));
@@ -231,7 +235,7 @@ impl Replayer<'_> {
         self.counts.moved += 1;
         self.counts.added -= u64::from(was_added);
         if !self.dry_run {
-            self.table.put_until(record.clone(), stored.expires).await?;
+            self.table.put_moved(record.clone(), stored).await?;
             self.table.remove(&stored.key).await?;
         }
         Ok(())
@@ -239,7 +243,7 @@ impl Replayer<'_> {
 
     async fn replace(&self, record: &Record, stored: &Stored) -> Result<(), Failure> {
         if !self.dry_run {
-            self.table.replace(record.clone(), stored.expires).await?;
+            self.table.replace(record.clone(), stored).await?;
         }
         Ok(())
     }

@@ -21,6 +21,9 @@ const PATTERN: &str = r"^[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}\.
 const SANE_SECONDS: std::ops::Range<i64> = 946_684_800..4_102_444_800;
 
 impl Timestamp {
+    /// 1970-01-01T00:00:00Z.
+    pub const EPOCH: Self = Self(0);
+
     /// Converts a number of seconds, milliseconds or microseconds since 1970. `None` if it is
     /// outside the years 2000 to 2099 in all three units.
     #[must_use]

@@ -8,14 +8,14 @@ use aws_sdk_sqs::{Client, types::QueueAttributeName};
 /// Name of the check, stack output with the queue URL, and advice if the queue is not empty.
 const QUEUES: [(&str, &str, &str); 2] = [
     (
-        "spool",
-        "SpoolUrl",
-        "the table did not take them. The drain moves them within minutes, or its log says why not; nothing is lost for 14 days",
+        "fallback queue",
+        "FallbackQueueUrl",
+        "the table did not take them. The drain moves them within minutes, or its log says why not; they expire after 14 days",
     ),
     (
-        "dead letters",
-        "DeadLettersUrl",
-        "the drain gave them up. Mend what its log says, and redrive them (README, Runbook)",
+        "dead-letter queue",
+        "DeadLetterQueueUrl",
+        "the drain could not move them. Fix the cause in its log, then redrive them (docs/operations.md)",
     ),
 ];
 

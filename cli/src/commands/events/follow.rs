@@ -32,7 +32,7 @@ pub(crate) struct Follow {
 /// Time between two looks at the index.
 const INTERVAL: Duration = Duration::from_secs(1);
 /// How far each look reaches back before the previous one. An event appears in the index later than
-/// its `kept` time: the drain's put may take 15 s, clocks differ, and the index is written after
+/// its `recordedtime`: the drain's put may take 15 s, clocks differ, and the index is written after
 /// the table.
 const OVERLAP: Duration = Duration::from_mins(1);
 
@@ -91,12 +91,12 @@ impl Follower {
         let there = follower.unseen(table, filter).await?;
         follower.seen = there
             .into_iter()
-            .map(|entry| (entry.key, entry.kept))
+            .map(|entry| (entry.key, entry.recorded))
             .collect();
         Ok(follower)
     }
 
-    /// Returns the events that were not seen, in the order of `kept`, and marks them as seen.
+    /// Returns the events that were not seen, in the order of `recordedtime`, and marks them as seen.
     async fn look(
         &mut self,
         table: &Table,
@@ -107,8 +107,10 @@ impl Follower {
         let new: Vec<_> = events(table, stream::iter(unseen).map(Ok))
             .try_collect()
             .await?;
-        self.seen
-            .extend(new.iter().map(|(entry, _)| (entry.key.clone(), entry.kept)));
+        self.seen.extend(
+            new.iter()
+                .map(|(entry, _)| (entry.key.clone(), entry.recorded)),
+        );
         self.looked = looking;
         let reach = self.reach();
         self.seen.retain(|_, kept| *kept >= reach);

@@ -42,8 +42,8 @@ impl Show {
 
 /// Finds the only event with a handle.
 async fn find(table: &Table, handle: &Handle) -> Result<Stored, Failure> {
-    let kept = table.kept(handle.span(), Order::OldestFirst);
-    let mut found: Vec<_> = kept
+    let recorded = table.recorded(handle.span(), Order::OldestFirst);
+    let mut found: Vec<_> = recorded
         .try_filter(|entry| ready(handle.is_of(entry.id())))
         .try_collect()
         .await?;
@@ -86,10 +86,15 @@ fn print(stored: &Stored) -> Result<(), Failure> {
         Some(("originaltype", event.originaltype.clone())),
         optional("apiversion", event.apiversion.as_deref()),
         optional("channel", event.channel.as_deref()),
+        optional("eventid", event.eventid.as_deref()),
+        optional("credential", origin.credential.as_deref()),
         Some(("arrival", origin.arrival.to_string())),
         Some(("requestid", origin.request_id.clone())),
+        optional("gatewayid", origin.gateway_id.as_deref()),
         optional("contenttype", origin.content_type.as_deref()),
-        Some(("kept", stored.kept.to_string())),
+        stored
+            .recorded
+            .map(|recorded| ("recordedtime", recorded.to_string())),
         expires.map(|at| ("expires", seconds(at))),
     ];
     for (name, value) in lines.into_iter().flatten() {

@@ -38,7 +38,7 @@ impl Drop {
                 continue;
             }
             let it = find(&table, handle).await?;
-            let reason = cell(&it.reason.to_string());
+            let reason = cell(&it.reason.message);
             say!(
                 "{}  {}  {} bytes  {reason}",
                 it.handle,

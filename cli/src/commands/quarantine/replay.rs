@@ -10,7 +10,8 @@ use crate::{
 };
 use clap::Args;
 use futures_util::TryStreamExt;
-use models::Record;
+use models::{Reason, Record};
+use providers::Provider;
 use std::pin::pin;
 use storage::{Order, Table};
 
@@ -66,20 +67,19 @@ impl Replay {
         Ok(())
     }
 
-    /// Parses one delivery again. Returns whether it could be parsed.
+    /// Parses one delivery again. Returns whether it, or its quarantined item, could be parsed.
     async fn replay(&self, table: &Table, it: Quarantined) -> Result<bool, Failure> {
         let records = match read(&it.provider, &it.origin, it.bytes) {
             Ok(records) => records,
-            Err(reason) => {
-                say!(
-                    "{}  {}  stays: {}",
-                    it.handle,
-                    it.provider.name,
-                    cell(&reason.to_string())
-                )?;
-                return Ok(false);
-            }
+            Err(reason) => return stays(&it.handle, &it.provider, &reason),
         };
+        let reason_of_item = records.iter().find_map(|record| match record {
+            Record::Quarantined { index, reason, .. } if *index == it.index => Some(reason),
+            _ => None,
+        });
+        if let Some(reason) = reason_of_item {
+            return stays(&it.handle, &it.provider, reason);
+        }
         for record in &records {
             if let Record::Event { event, .. } = record {
                 let (kind, subject) = (cell(&event.r#type), cell(&event.subject));
@@ -87,12 +87,22 @@ impl Replay {
             }
         }
         if !self.dry_run {
-            let expires = table.expiry();
-            for record in records {
-                table.put_until(record, expires).await?;
+            table.check_clock()?;
+            // Other items of the delivery may have been dropped.
+            let readable = records
+                .into_iter()
+                .filter(|record| record.reason().is_none());
+            for record in readable {
+                table.put_record(record, table.expiry()).await?;
             }
             table.remove(&it.key).await?;
         }
         Ok(true)
     }
+}
+
+fn stays(handle: &Handle, provider: &Provider, reason: &Reason) -> Result<bool, Failure> {
+    let message = cell(&reason.message);
+    say!("{handle}  {}  stays: {message}", provider.name)?;
+    Ok(false)
 }

@@ -34,7 +34,7 @@ impl Show {
             return Ok(io::stdout().write_all(&it.bytes)?);
         }
         say!("{:<12}  {}", "provider", it.provider.name)?;
-        say!("{:<12}  {}", "reason", cell(&it.reason.to_string()))?;
+        say!("{:<12}  {}", "reason", cell(&it.reason.message))?;
         say!("{:<12}  {}", "arrival", it.origin.arrival)?;
         say!("{:<12}  {}", "requestid", cell(&it.origin.request_id))?;
         say!(

@@ -2,7 +2,7 @@
 
 use super::body::Body;
 use base64::{Engine, engine::general_purpose::STANDARD};
-use models::{Delivery, Event, ParseError, Record};
+use models::{Delivery, Event, Reason, Record};
 use providers::Provider;
 use providers::samples::SampleFields;
 use serde::Deserialize;
@@ -115,7 +115,7 @@ fn sample(name: &str, event: &str) -> Option<Sample> {
 }
 
 /// Parses a delivery with the provider's parser.
-pub(crate) fn read(provider: &Provider, delivery: &Delivery) -> Result<Vec<Event>, ParseError> {
+pub(crate) fn read(provider: &Provider, delivery: &Delivery) -> Result<Vec<Event>, Reason> {
     let mut events = Vec::new();
     for record in Record::from_delivery(provider.name, delivery, (provider.parse)(delivery)) {
         match record {
@@ -128,18 +128,12 @@ pub(crate) fn read(provider: &Provider, delivery: &Delivery) -> Result<Vec<Event
 }
 
 /// Events of a sample, as they are in its file.
-pub(crate) fn events(provider: &Provider, sample: &Sample) -> Result<Vec<Event>, ParseError> {
+pub(crate) fn events(provider: &Provider, sample: &Sample) -> Result<Vec<Event>, Reason> {
     let content_type = Some(sample.content_type().to_owned()).filter(|it| !it.is_empty());
-    let request_id = sample.name.clone();
-    read(
-        provider,
-        &Delivery {
-            body: sample.body.bytes(),
-            content_type,
-            arrival: super::fresh::now(),
-            request_id,
-        },
-    )
+    let now = super::fresh::now();
+    let mut delivery = Delivery::new(sample.body.bytes(), now, &sample.name);
+    delivery.origin.content_type = content_type;
+    read(provider, &delivery)
 }
 
 /// Event type without the provider's prefix: `deal.updated`, `conversation.closed`.

@@ -18,7 +18,7 @@ struct Row {
     /// Event types that the provider's parser returns.
     types: Vec<String>,
     /// Reason why the sample is quarantined.
-    quarantined: Option<&'static str>,
+    quarantined: Option<String>,
 }
 
 /// Prints the samples of one provider, or of all providers.
@@ -53,7 +53,7 @@ pub(crate) fn print(only: Option<&Provider>, output: Output) -> Result<(), Failu
 }
 
 fn cells(row: &Row) -> [String; 3] {
-    let told = row.quarantined.map_or_else(
+    let told = row.quarantined.as_ref().map_or_else(
         || row.types.join(", "),
         |reason| format!("quarantined: {reason}"),
     );
@@ -71,6 +71,6 @@ fn row(provider: &Provider, sample: Sample) -> Row {
         provider: provider.name,
         name: sample.name,
         types: types.into_iter().collect(),
-        quarantined: events.err().map(|reason| reason.reason()),
+        quarantined: events.err().map(|reason| reason.code),
     }
 }

@@ -6,7 +6,7 @@ use super::{
     catalogue::{Sample, read, sample_fields},
     fresh::{any_matches, now, renew},
 };
-use models::{Delivery, Event, ParseError};
+use models::{Delivery, Event, Reason};
 use providers::AMOCRM;
 use providers::Provider;
 use providers::{samples::Place, samples::SampleFields};
@@ -129,12 +129,9 @@ impl Recipe {
             }
             _ => self.renewed()?.bytes(),
         };
-        Ok(Delivery {
-            body,
-            content_type: self.content_type(),
-            arrival: now(),
-            request_id: Uuid::new_v4().to_string(),
-        })
+        let mut delivery = Delivery::new(body, now(), &Uuid::new_v4().to_string());
+        delivery.origin.content_type = self.content_type();
+        Ok(delivery)
     }
 
     fn renewed(&self) -> Result<Body, Unmakeable> {
@@ -155,7 +152,7 @@ impl Recipe {
         }
         let mut body = Body::read(
             &delivery.body,
-            delivery.content_type.as_deref().unwrap_or_default(),
+            delivery.origin.content_type.as_deref().unwrap_or_default(),
         );
         for (path, count) in body.fields() {
             if let (true, Ok(count)) = (
@@ -167,7 +164,7 @@ impl Recipe {
             }
         }
         again.body = body.bytes();
-        again.arrival = now();
+        again.origin.arrival = now();
         again
     }
 
@@ -182,7 +179,7 @@ impl Recipe {
     pub(crate) fn headers_of(&self, delivery: &Delivery) -> Vec<(String, String)> {
         let mut headers = self.headers.clone();
         for (_, value) in headers.iter_mut().filter(|(name, _)| self.is_its_id(name)) {
-            value.clone_from(&delivery.request_id);
+            value.clone_from(&delivery.origin.request_id);
         }
         headers
     }
@@ -197,7 +194,7 @@ impl Recipe {
     }
 
     /// Parses a delivery with the provider's parser.
-    pub(crate) fn read(&self, delivery: &Delivery) -> Result<Vec<Event>, ParseError> {
+    pub(crate) fn read(&self, delivery: &Delivery) -> Result<Vec<Event>, Reason> {
         read(&self.provider, delivery)
     }
 }

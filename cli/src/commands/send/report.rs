@@ -3,7 +3,7 @@
 use super::target::Target;
 use crate::{http::Answer, output::cell};
 use anstyle::{AnsiColor, Style};
-use models::{Event, ParseError, Timestamp};
+use models::{Event, Reason, Timestamp};
 use serde::Serialize;
 use std::{collections::BTreeMap, time::Duration};
 
@@ -16,7 +16,7 @@ pub(crate) struct Sent {
     /// id to each event that has no time of its own.
     pub(crate) has_an_id: bool,
     /// Result of the provider's parser.
-    pub(crate) read: Result<Vec<Event>, ParseError>,
+    pub(crate) read: Result<Vec<Event>, Reason>,
     pub(crate) answer: Answer,
 }
 
@@ -48,7 +48,7 @@ impl Sent {
 
     fn content(&self) -> String {
         let events = match &self.read {
-            Err(reason) => return format!("quarantined: {}", reason.reason()),
+            Err(reason) => return format!("quarantined: {}", reason.code),
             Ok(events) => events,
         };
         let Some(first) = events.first() else {
@@ -84,7 +84,7 @@ impl Sent {
             latency_ms: (self.answer.latency.as_secs_f64() * 1e6).round() / 1e3,
             attempt: self.attempt,
             error: self.answer.status.as_ref().err().map(|reason| &**reason),
-            quarantined: self.read.as_ref().err().map(ParseError::reason),
+            quarantined: self.read.as_ref().err().map(|reason| &*reason.code),
             events: told.collect(),
         }
     }
@@ -98,7 +98,7 @@ struct Line<'a> {
     #[serde(skip_serializing_if = "Option::is_none")]
     error: Option<&'a str>,
     #[serde(skip_serializing_if = "Option::is_none")]
-    quarantined: Option<&'static str>,
+    quarantined: Option<&'a str>,
     events: Vec<Told<'a>>,
 }
 
