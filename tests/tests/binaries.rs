@@ -6,7 +6,7 @@ use hookkeeper::{
     dev::{Data, DynamoDb},
     template::TEMPLATE,
 };
-use models::{ParseError, Record};
+use models::{Body, Record};
 use providers::Scheme;
 use serde_json::{Value, json};
 use std::{
@@ -451,10 +451,10 @@ async fn a_panic_in_the_parser_quarantines_only_its_own_delivery() {
     let records = subject.table.records().await.unwrap();
     let panicked = records.iter().filter_map(|record| match record {
         Record::Quarantined {
-            reason: ParseError::Panicked,
-            bytes,
+            reason,
+            body: Body::Here(bytes),
             ..
-        } => Some(String::from_utf8(bytes.clone()).unwrap()),
+        } if reason.code == "panicked" => Some(String::from_utf8(bytes.clone()).unwrap()),
         _ => None,
     });
     let mut panicked: Vec<_> = panicked.collect();

@@ -97,7 +97,7 @@ async fn every_body_is_stored_byte_for_byte() {
                 events,
                 duplicates: 0,
             } => assert_eq!(*events, row.expected().1, "{}", row.file),
-            Verdict::Quarantined(_) => assert!(row.is_malformed(), "{}", row.file),
+            Verdict::Quarantined { .. } => assert!(row.is_malformed(), "{}", row.file),
             other => panic!("{}: {}", row.file, other.word()),
         }
         let quarantined = records

@@ -84,7 +84,7 @@ fn label(provider: &str, shown: &Credential, list: &str) -> Option<String> {
     };
     let request = Request::from_event(event, None);
     let authenticated = authenticator.unwrap().authenticate(request)?;
-    Some(authenticated.label().to_owned())
+    Some(authenticated.delivery().origin.credential.clone().unwrap())
 }
 
 #[test]

@@ -5,13 +5,11 @@ use models::{ParseError, Record, Timestamp};
 use serde_json::{Value, json};
 use sha2::{Digest, Sha256};
 use std::fs::File;
-use storage::{
-    Key, Message,
-    schema::{MAX_CHUNK_BYTES, encode},
-};
+use storage::{Key, Message, schema::MAX_CHUNK_BYTES};
 use testkit::{
     proxy::Fault,
     runtime_api::{Answer, Function, binary},
+    site::encoded,
     world::World,
 };
 
@@ -22,12 +20,8 @@ fn noise(bytes: usize) -> Vec<u8> {
 }
 
 fn record(body: Vec<u8>) -> Record {
-    let delivery = models::Delivery {
-        body,
-        arrival: Timestamp::from_epoch(1_795_255_200).unwrap(),
-        request_id: "r-1".to_owned(),
-        content_type: None,
-    };
+    let delivery =
+        models::Delivery::new(body, Timestamp::from_epoch(1_795_255_200).unwrap(), "r-1");
     Record::from_delivery("closer", &delivery, Err(ParseError::NoEvent))
         .pop()
         .unwrap()
@@ -35,7 +29,7 @@ fn record(body: Vec<u8>) -> Record {
 
 /// The message of the last item of a record.
 fn head(record: &Record) -> Message {
-    Message::from_item(&encode(record.clone()).pop().unwrap())
+    Message::from_item(&encoded(record).pop().unwrap())
 }
 
 /// A batch of messages as Lambda passes it, with their numbers as ids.

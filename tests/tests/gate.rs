@@ -37,7 +37,7 @@ fn label(gate: &Authenticator, authorization: Option<&str>, query: &str) -> Opti
     }
     let authenticated = gate.authenticate(Request::from_event(event, None))?;
     assert_eq!(authenticated.delivery().body, b"body");
-    Some(authenticated.label().to_owned())
+    Some(authenticated.delivery().origin.credential.clone().unwrap())
 }
 
 #[test]
@@ -182,14 +182,14 @@ fn a_malformed_credential_list_is_rejected() {
         (format!("a-1:{}", digest.to_uppercase()), None),
         (
             String::new(),
-            Some(CredentialsError::Nobody(
-                "AMOCRM_KEYS or AMOCRM_CREDENTIALS".to_owned(),
+            Some(CredentialsError::NoCredential(
+                "AMOCRM_CREDENTIALS or AMOCRM_KEYS".to_owned(),
             )),
         ),
         (
             " , ".to_owned(),
-            Some(CredentialsError::Nobody(
-                "AMOCRM_KEYS or AMOCRM_CREDENTIALS".to_owned(),
+            Some(CredentialsError::NoCredential(
+                "AMOCRM_CREDENTIALS or AMOCRM_KEYS".to_owned(),
             )),
         ),
         (digest.to_owned(), Some(malformed(1))),

@@ -12,13 +12,13 @@ const FIRST_REQUEST: &str = "first request";
 const SECOND_REQUEST: &str = "second request";
 
 fn events(provider: &Provider, body: &[u8], request_id: &str) -> Result<Vec<Event>, ParseError> {
-    let delivery = Delivery {
-        body: body.to_vec(),
-        content_type: None,
-        arrival: Timestamp::from_epoch(1_795_293_780).unwrap(),
-        request_id: request_id.to_owned(),
-    };
-    (provider.parse)(&delivery)
+    let delivery = Delivery::new(
+        body.to_vec(),
+        Timestamp::from_epoch(1_795_293_780).unwrap(),
+        request_id,
+    );
+    let items = (provider.parse)(&delivery)?;
+    items.into_iter().collect()
 }
 
 fn ids_in(provider: &Provider, body: &[u8], request_id: &str) -> Vec<String> {

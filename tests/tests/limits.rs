@@ -5,8 +5,8 @@ use aws_smithy_runtime_api::client::{
     runtime_components::RuntimeComponents,
 };
 use models::{
-    MAX_EVENTS, MAX_SOURCE_BYTES, MAX_SUBJECT_BYTES, MAX_TYPE_BYTES, Origin, ParseError, Record,
-    Timestamp, json,
+    Body, Delivery, MAX_EVENTS, MAX_SOURCE_BYTES, MAX_SUBJECT_BYTES, MAX_TYPE_BYTES, ParseError,
+    Reason, Record, Timestamp, json,
 };
 use providers::Provider;
 use std::{
@@ -15,14 +15,15 @@ use std::{
     time::Duration,
 };
 use storage::{
-    Client, Key, Message, PutOutcome, Settings,
-    schema::{MAX_CHUNK_BYTES, encode, expiry},
+    Client, Key, Message, Policy, PutOutcome, Settings,
+    schema::{MAX_CHUNK_BYTES, expiry},
 };
 use testkit::{
     kept,
     proxy::Fault,
     request::{Request, event},
     runtime_api::{Function, binary},
+    site::encoded,
     world::{CLIENT, World, delivery},
 };
 use tokio::sync::Mutex;
@@ -100,10 +101,10 @@ async fn a_body_of_any_size_that_lambda_accepts_is_restored_byte_for_byte() {
             panic!("{} records of {}", records.len(), provider.name)
         };
         assert!(
-            encode(record.clone()).len() >= least_items,
+            encoded(record).len() >= least_items,
             "{}: {}",
             provider.name,
-            encode(record.clone()).len()
+            encoded(record).len()
         );
         let record = world
             .kept
@@ -126,20 +127,17 @@ fn large() -> Record {
     let arrival = Timestamp::from_epoch(1_795_255_200).unwrap();
     Record::Quarantined {
         provider: "closer".to_owned(),
-        delivery: "large".to_owned(),
-        origin: Origin {
-            arrival,
-            request_id: "r".to_owned(),
-            content_type: None,
-        },
-        reason: ParseError::NoEvent,
-        bytes: noise(3 * MAX_CHUNK_BYTES).into_bytes(),
+        name: "large".to_owned(),
+        index: 0,
+        origin: Delivery::new(Vec::new(), arrival, "r").origin,
+        reason: Reason::from(&ParseError::NoEvent),
+        body: Body::Here(noise(3 * MAX_CHUNK_BYTES).into_bytes()),
     }
 }
 
 #[tokio::test]
 async fn a_half_written_record_is_not_visible_and_a_missing_chunk_is_an_error() {
-    let items = encode(large());
+    let items = encoded(&large());
     let key = Key::from_record(&large());
     for missing in 0..items.len() {
         let world = World::of(providers::CLOSER).await;
@@ -149,7 +147,10 @@ async fn a_half_written_record_is_not_visible_and_a_missing_chunk_is_an_error() 
             .enumerate()
             .filter(|(index, _)| *index != missing)
         {
-            assert_eq!(table.put(item.clone()).await.unwrap(), PutOutcome::Inserted);
+            assert_eq!(
+                table.put(item.clone(), table.now()).await.unwrap(),
+                PutOutcome::Inserted
+            );
         }
         let (one, all) = (table.get(&key).await, table.records().await);
         if missing == items.len() - 1 {
@@ -163,11 +164,14 @@ async fn a_half_written_record_is_not_visible_and_a_missing_chunk_is_an_error() 
             assert!(
                 errors
                     .iter()
-                    .all(|error| error.contains("the parts of an item are missing")),
+                    .all(|error| error.contains("the chunks of an item are missing")),
                 "{errors:?}"
             );
         }
-        table.put(items[missing].clone()).await.unwrap();
+        table
+            .put(items[missing].clone(), table.now())
+            .await
+            .unwrap();
         assert_eq!(
             bytes(&table.get(&key).await.unwrap().unwrap().record),
             bytes(&large())
@@ -177,7 +181,7 @@ async fn a_half_written_record_is_not_visible_and_a_missing_chunk_is_an_error() 
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn an_item_is_put_after_its_chunks() {
-    let parts = encode(large()).len() - 1;
+    let parts = encoded(&large()).len() - 1;
     for put in 0..parts {
         let world = World::of(providers::CLOSER).await;
         world.table.set_after(put, Fault::ResetBefore).await;
@@ -186,13 +190,13 @@ async fn an_item_is_put_after_its_chunks() {
             .sqs
             .messages()
             .into_iter()
-            .map(|message| Message::from_body(message.body).item().unwrap());
+            .map(|message| Message::from_body(message.body).decode().unwrap().item);
         let head = queued
             .into_iter()
-            .find(|item| item.contains_key("parts"))
+            .find(|item| item.contains_key("chunks"))
             .unwrap();
         assert_eq!(
-            world.kept.put(head).await.unwrap(),
+            world.kept.put(head, world.kept.now()).await.unwrap(),
             PutOutcome::Inserted,
             "after {put} of {parts} parts"
         );
@@ -202,9 +206,13 @@ async fn an_item_is_put_after_its_chunks() {
 /// The time in the fallback queue does not change the expiry.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn all_items_of_a_record_expire_at_the_time_set_on_arrival() {
-    let retention = Some(Duration::from_hours(24));
+    let policy = Policy {
+        quarantine: Some(Duration::from_hours(24)),
+        retention: Some(Duration::from_hours(24)),
+        ..Policy::default()
+    };
     let world = World::with(providers::CLOSER, &CLIENT, |settings| Settings {
-        retention,
+        policy,
         ..settings
     })
     .await;
@@ -220,7 +228,7 @@ async fn all_items_of_a_record_expire_at_the_time_set_on_arrival() {
         .sqs
         .messages()
         .into_iter()
-        .map(|message| Message::from_body(message.body).item().unwrap());
+        .map(|message| Message::from_body(message.body).decode().unwrap().item);
     let times: Vec<_> = queued.map(|item| expiry(&item)).collect();
     assert!(times.len() > 2 && times[0].is_some(), "{times:?}");
     assert!(times.iter().all(|time| *time == times[0]), "{times:?}");
@@ -233,9 +241,10 @@ async fn the_drain_puts_an_item_after_its_chunks_and_leaves_malformed_messages()
     assert_eq!(broken.send(bytes(&large())).await.status, 200);
     let is_head = |body: &String| {
         Message::from_body(body.clone())
-            .item()
+            .decode()
             .unwrap()
-            .contains_key("parts")
+            .item
+            .contains_key("chunks")
     };
     let queued = broken
         .sqs
@@ -438,8 +447,8 @@ async fn a_body_above_a_limit_is_quarantined_with_the_reason_of_that_limit() {
             let records = world.kept.records().await.unwrap();
             let quarantined = records
                 .iter()
-                .find_map(Record::parse_error)
-                .map(ParseError::reason);
+                .find_map(Record::reason)
+                .map(|reason| reason.code.as_str());
             assert_eq!(quarantined, (amount > limit).then_some(reason), "{case}");
             if quarantined.is_some() {
                 assert_eq!(bytes(&records[0]), body.as_bytes(), "{case}");
@@ -514,8 +523,8 @@ async fn a_body_without_a_valid_key_is_quarantined_and_odd_values_are_stored() {
         assert_eq!(
             records
                 .iter()
-                .find_map(Record::parse_error)
-                .map(ParseError::reason),
+                .find_map(Record::reason)
+                .map(|reason| reason.code.as_str()),
             reason,
             "{body}"
         );
@@ -581,8 +590,11 @@ async fn a_panic_in_the_transport_quarantines_the_delivery_or_is_a_503() {
         let world = World::with(providers::CLOSER, &client, |settings| settings).await;
         assert_eq!(world.send(event("closer", 1)).await.status, status);
         let records = world.kept.records().await.unwrap();
-        let reason = records.iter().find_map(Record::parse_error);
-        assert_eq!(reason, (status == 200).then_some(&ParseError::Panicked));
+        let reason = records.iter().find_map(Record::reason);
+        assert_eq!(
+            reason,
+            (status == 200).then_some(&Reason::from(&ParseError::Panicked))
+        );
         let next = world.send(event("closer", 2)).await;
         assert!(
             next.status == 200 && next.after < Duration::from_millis(200),

@@ -4,15 +4,12 @@
 use aws_sdk_dynamodb::types::AttributeValue;
 use models::{Delivery, Event, ParseError, Record, Timestamp};
 use std::collections::BTreeSet;
-use storage::{
-    Client, Key, Settings, Table,
-    schema::{Item, encode, stamp},
-};
+use storage::{Client, Expiry, Key, Settings, Table, schema::Item};
 use testkit::{
     kept,
     proxy::{Fault, Proxy},
     request::event,
-    site::{ARRIVAL, Site, altered, records},
+    site::{ARRIVAL, Site, altered, encoded, records},
 };
 
 /// The days around the arrival of all deliveries here.
@@ -37,12 +34,11 @@ fn large_event(spaces: usize) -> Record {
 
 /// An amoCRM event of one request, with several chunks and without a time of its own.
 fn large_timeless_event(request_id: &str) -> Record {
-    let delivery = Delivery {
-        body: format!("leads[add][0][id]=1&leads[add][0][name]={}", noise()).into_bytes(),
-        content_type: None,
-        arrival: Timestamp::parse(ARRIVAL).unwrap(),
-        request_id: request_id.to_owned(),
-    };
+    let delivery = Delivery::new(
+        format!("leads[add][0][id]=1&leads[add][0][name]={}", noise()).into_bytes(),
+        Timestamp::parse(ARRIVAL).unwrap(),
+        request_id,
+    );
     Record::from_delivery("amocrm", &delivery, (providers::AMOCRM.parse)(&delivery)).remove(0)
 }
 
@@ -135,7 +131,7 @@ async fn two_writers_never_mix_their_chunks_and_a_removal_removes_both_sets() {
     ] {
         let key = Key::from_record(&records[0]);
         assert_eq!(key, Key::from_record(&records[1]), "they are one event");
-        let writers = records.clone().map(encode);
+        let writers = records.each_ref().map(encoded);
         assert!(
             writers.iter().all(|items| items.len() == 3),
             "two parts and the item itself"
@@ -145,8 +141,8 @@ async fn two_writers_never_mix_their_chunks_and_a_removal_removes_both_sets() {
             let mut first = None;
             for writer in &order {
                 let item = steps[*writer].next().unwrap();
-                let is_head = item.contains_key("parts");
-                site.table.put(item).await.unwrap();
+                let is_head = item.contains_key("chunks");
+                site.table.put(item, site.table.now()).await.unwrap();
                 if is_head {
                     first.get_or_insert(*writer);
                 }
@@ -190,15 +186,11 @@ async fn chunks_of_a_failed_attempt_live_as_long_as_the_record_of_the_retry() {
     ] {
         let site = Site::start().await;
         let record = large_event(0);
-        let mut attempt = encode(record.clone());
+        let expiry = Expiry::same(of_the_attempt);
+        let mut attempt = site.table.encode(record.clone(), expiry);
         attempt.pop();
-        for mut part in attempt {
-            stamp(
-                &mut part,
-                Timestamp::parse(ARRIVAL).unwrap(),
-                of_the_attempt,
-            );
-            site.put_item(part).await;
+        for chunk in attempt {
+            site.put_item(chunk).await;
         }
         site.put(std::slice::from_ref(&record), of_the_retry).await;
         expire(&site, EARLY).await;
@@ -211,7 +203,7 @@ async fn chunks_of_a_failed_attempt_live_as_long_as_the_record_of_the_retry() {
 }
 
 #[tokio::test]
-async fn chunks_expire_with_their_record_and_quarantined_chunks_never() {
+async fn chunks_expire_with_their_record() {
     let site = Site::start().await;
     site.put(&[large_event(0)], Some(EARLY)).await;
     let times: Vec<_> = items(&site).await.iter().map(expires).collect();
@@ -220,7 +212,7 @@ async fn chunks_expire_with_their_record_and_quarantined_chunks_never() {
     let site = Site::start().await;
     site.put(&[large_quarantined(&noise())], Some(EARLY)).await;
     let times: Vec<_> = items(&site).await.iter().map(expires).collect();
-    assert_eq!(times, [None; 3]);
+    assert_eq!(times, [Some(EARLY); 3]);
 }
 
 #[tokio::test]
@@ -228,19 +220,15 @@ async fn replacing_a_record_removes_the_chunks_of_the_old_one() {
     let site = Site::start().await;
     let (old, new) = (large_event(0), large_event(3));
     site.put(std::slice::from_ref(&old), Some(EARLY)).await;
-    site.table.replace(new.clone(), Some(EARLY)).await.unwrap();
-    assert_eq!(items(&site).await.len(), encode(new.clone()).len());
+    let stored = site.get(&Key::from_record(&old)).await.unwrap();
+    site.table.replace(new.clone(), &stored).await.unwrap();
+    assert_eq!(items(&site).await.len(), encoded(&new).len());
     assert_eq!(
         bytes(&site.get(&Key::from_record(&new)).await.unwrap().record),
         bytes(&new)
     );
-    site.table
-        .replace(
-            records(&providers::CLOSER, &event("closer", 1)).remove(0),
-            Some(EARLY),
-        )
-        .await
-        .unwrap();
+    let small = records(&providers::CLOSER, &event("closer", 1)).remove(0);
+    site.table.replace(small, &stored).await.unwrap();
     site.table.remove(&Key::from_record(&new)).await.unwrap();
 }
 
@@ -334,7 +322,7 @@ async fn keys(site: &Site) -> BTreeSet<String> {
 }
 
 fn keys_of(record: &Record) -> BTreeSet<String> {
-    encode(record.clone())
+    encoded(record)
         .iter()
         .map(|item| format!("{:?}", key(item)))
         .collect()
@@ -439,12 +427,11 @@ async fn commands_finish_an_interrupted_removal() {
 #[tokio::test]
 async fn a_shared_body_lives_as_long_as_the_events_of_a_later_delivery() {
     let timeless = |request_id: &str| {
-        let delivery = Delivery {
-            body: b"leads[call_in][0][id]=1&leads[call_in][1][id]=2".to_vec(),
-            content_type: None,
-            arrival: Timestamp::parse(ARRIVAL).unwrap(),
-            request_id: request_id.to_owned(),
-        };
+        let delivery = Delivery::new(
+            b"leads[call_in][0][id]=1&leads[call_in][1][id]=2".to_vec(),
+            Timestamp::parse(ARRIVAL).unwrap(),
+            request_id,
+        );
         Record::from_delivery("amocrm", &delivery, (providers::AMOCRM.parse)(&delivery))
     };
     for (first, second) in [(EARLY, Some(LATE)), (LATE, Some(EARLY)), (EARLY, None)] {

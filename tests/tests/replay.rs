@@ -1,16 +1,13 @@
 //! Runs `hookkeeper replay` and `hookkeeper quarantine` as processes: they correct the events that
 //! an older parser made of a delivery.
 
-use models::{Body, Delivery, ParseError, Record};
+use models::{Body, ParseError, Record};
 use snapbox::{assert_data_eq, str};
 use std::{collections::BTreeMap, process::Stdio, time::Duration};
-use storage::{
-    Key, Stored,
-    schema::{self, Item},
-};
+use storage::{Key, Stored, schema::Item};
 use testkit::{
     request::event,
-    site::{Site, altered, delivery, records},
+    site::{Site, altered, delivery, encoded, records},
 };
 use tokio::task::block_in_place;
 
@@ -34,7 +31,7 @@ async fn all(site: &Site) -> BTreeMap<Key, (Vec<Item>, Option<i64>)> {
     for record in site.table.records().await.unwrap() {
         let key = Key::from_record(&record);
         let Stored { expires, .. } = site.get(&key).await.unwrap();
-        all.insert(key, (schema::encode(record), expires));
+        all.insert(key, (encoded(&record), expires));
     }
     all
 }
@@ -240,10 +237,8 @@ async fn a_retry_stores_the_missing_body_of_a_half_stored_attempt() {
         "the body comes first"
     );
     site.put(&first[1..3], None).await;
-    let retry = Delivery {
-        request_id: "another request".to_owned(),
-        ..delivery(THREE)
-    };
+    let mut retry = delivery(THREE);
+    retry.origin.request_id = "another request".to_owned();
     let retried = Record::from_delivery("amocrm", &retry, (providers::AMOCRM.parse)(&retry));
     site.put(&retried, None).await;
     let stored = site.table.records().await.unwrap();

@@ -84,7 +84,7 @@ fn words(verdict: &Verdict) -> String {
             events,
             duplicates: 0,
         } => format!("kept.{events}"),
-        Verdict::Quarantined(reason) => format!("quarantined.{}", reason.reason()),
+        Verdict::Quarantined { reason, .. } => format!("quarantined.{}", reason.code),
         other => other.word().to_owned(),
     }
 }
@@ -160,7 +160,11 @@ fn snapshot(stored: &Stored) -> Value {
             snapshot
         }
         Record::Body { .. } => json!({ "bytes": "here" }),
-        Record::Quarantined { reason, .. } => json!({ "bytes": "here", "quarantined": reason }),
+        Record::Quarantined { reason, body, .. } => json!({
+            "bytes": if matches!(body, Body::Here(_)) { "here" } else { "shared" },
+            "reason": reason.code,
+            "message": reason.message,
+        }),
     };
     snapshot["pk"] = stored.pk.clone().into();
     snapshot["sk"] = stored.sk.clone().into();

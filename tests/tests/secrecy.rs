@@ -228,7 +228,10 @@ async fn a_failing_store_reveals_no_payload() {
     for provider in providers::ALL.map(|provider| provider.name) {
         let environment = talkative(provider, &format!("http://{closed}"))
             .with("AWS_ENDPOINT_URL_SQS", format!("http://{closed}"))
-            .with("HOOKKEEPER_SPOOL_URL", format!("http://{closed}/spool"));
+            .with(
+                "HOOKKEEPER_FALLBACK_QUEUE_URL",
+                format!("http://{closed}/spool"),
+            );
         let mut function = Function::spawn(binary(provider), &environment).await;
         for body in [&*valid(provider), MARKER] {
             let request = marked(Request::post(provider, body)).authorization(&basic(&right()));

@@ -11,9 +11,11 @@ use std::{
 use storage::{
     Message, Outcome, Store,
     budget::{ATTEMPT, ATTEMPTS, FIRST_WAIT, LONGEST_WAIT, QUEUE_FIRST, TIME_BUDGET},
-    schema::encode,
 };
-use testkit::stores::{ANSWERED, Call, Fate, Service, Stores};
+use testkit::{
+    site::encoded,
+    stores::{ANSWERED, Call, Fate, Service, Stores},
+};
 use tokio::time::Instant;
 
 /// Longest duration of an operation that waits for nothing.
@@ -60,12 +62,11 @@ impl Fates {
 
 /// A record of a body.
 fn record(body: Vec<u8>) -> Record {
-    let delivery = Delivery {
+    let delivery = Delivery::new(
         body,
-        arrival: Timestamp::from_unix(Duration::from_secs(1_800_000_001)),
-        request_id: "r-1".to_owned(),
-        content_type: None,
-    };
+        Timestamp::from_unix(Duration::from_secs(1_800_000_001)),
+        "r-1",
+    );
     Record::from_delivery("closer", &delivery, Err(ParseError::Panicked))
         .pop()
         .unwrap()
@@ -292,7 +293,7 @@ async fn a_queue_with_100_ms_latency_takes_the_largest_body_when_the_table_hangs
             );
             assert_eq!(
                 stores.messages().len() - sent,
-                encode(record(noise(LARGEST))).len(),
+                encoded(&record(noise(LARGEST))).len(),
                 "{latency:?}"
             );
         }
@@ -302,7 +303,7 @@ async fn a_queue_with_100_ms_latency_takes_the_largest_body_when_the_table_hangs
 #[tokio::test(start_paused = true)]
 async fn the_queue_takes_the_chunks_of_an_item_before_the_item() {
     let body = noise(3_000_000);
-    let items = encode(record(body.clone())).len();
+    let items = encoded(&record(body.clone())).len();
     for taken in 0..=items {
         let decide = move |call: &Call| match call.service {
             Service::Queue if call.number < taken => ANSWERED,
@@ -312,9 +313,10 @@ async fn the_queue_takes_the_chunks_of_an_item_before_the_item() {
         let (outcome, _) = keep_body(&stores.store(), body.clone()).await;
         let is_head = |message: String| {
             Message::from_body(message)
-                .item()
+                .decode()
                 .unwrap()
-                .contains_key("parts")
+                .item
+                .contains_key("chunks")
         };
         let messages: Vec<_> = stores.messages().into_iter().map(is_head).collect();
         let heads = messages.iter().filter(|is_head| **is_head).count();
@@ -333,8 +335,8 @@ async fn the_queue_takes_the_chunks_of_an_item_before_the_item() {
 
 /// A batch of two messages: the item of the largest record, without its chunks, and a small one.
 fn batch() -> SqsEvent {
-    let head = encode(record(noise(LARGEST))).pop().unwrap();
-    let small = encode(record(b"?".to_vec())).pop().unwrap();
+    let head = encoded(&record(noise(LARGEST))).pop().unwrap();
+    let small = encoded(&record(b"?".to_vec())).pop().unwrap();
     let mut event = SqsEvent::default();
     for (id, item) in [("head", head), ("small", small)] {
         let mut message = SqsMessage::default();

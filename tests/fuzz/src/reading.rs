@@ -27,12 +27,7 @@ const MAX_SK_BYTES: usize = 1_024;
 /// If a property is violated.
 #[must_use]
 pub fn holds(provider: &Provider, input: &[u8]) -> Corpus {
-    let delivery = Delivery {
-        body: stretch(input),
-        content_type: Some("text/plain".to_owned()),
-        arrival: Timestamp::from_epoch(1_795_255_200).expect("a time in 2026"),
-        request_id: "request".to_owned(),
-    };
+    let delivery = { let mut delivery = Delivery::new(stretch(input), Timestamp::from_epoch(1_795_255_200).expect("a time in 2026"), "request"); delivery.origin.content_type = Some("text/plain".to_owned()); delivery };
     let read = (provider.parse)(&delivery);
     let again = (provider.parse)(&delivery);
     match (&read, &again) {

@@ -142,12 +142,10 @@ impl Row {
     }
 
     fn delivery(&self, body: &[u8]) -> Delivery {
-        Delivery {
-            body: body.to_vec(),
-            content_type: Some(self.content_type().to_owned()),
-            arrival: Timestamp::parse("2030-01-01T00:00:00Z").unwrap(),
-            request_id: self.file.clone(),
-        }
+        let arrival = Timestamp::parse("2030-01-01T00:00:00Z").unwrap();
+        let mut delivery = Delivery::new(body.to_vec(), arrival, &self.file);
+        delivery.origin.content_type = Some(self.content_type().to_owned());
+        delivery
     }
 
     /// Which its provider sends.
@@ -165,6 +163,7 @@ impl Row {
     /// # Errors
     /// The error of the parser.
     pub fn read(&self, body: &[u8]) -> Result<Vec<Event>, ParseError> {
-        (provider(&self.provider).parse)(&self.delivery(body))
+        let items = (provider(&self.provider).parse)(&self.delivery(body))?;
+        items.into_iter().collect()
     }
 }

@@ -112,21 +112,18 @@ pub fn key(record: &Record) -> Key {
             format!("{}#{}", event.source, event.subject),
             format!("{}#{}", event.time, event.id),
         ),
-        Record::Body {
-            provider, delivery, ..
-        } => (format!("delivery#{provider}#{delivery}"), "body".to_owned()),
+        Record::Body { provider, name, .. } => {
+            (format!("delivery#{provider}#{name}"), "body".to_owned())
+        }
         Record::Quarantined {
             provider,
-            delivery,
+            name,
+            index,
             origin,
             ..
         } => (
-            storage::schema::quarantine_pk(
-                provider,
-                &origin.arrival.day(),
-                models::shard(delivery),
-            ),
-            format!("{}#{delivery}", origin.arrival),
+            storage::schema::quarantine_pk(provider, &origin.arrival.day(), models::shard(name)),
+            format!("{}#{name}#{index}", origin.arrival),
         ),
     };
     Key { pk, sk }
@@ -138,13 +135,19 @@ pub fn bytes(records: &[Stored]) -> Vec<Vec<u8>> {
     let shared = |name: &str| {
         records.iter().find_map(|stored| match &stored.record {
             Record::Body {
-                delivery, bytes, ..
-            } if delivery == name => Some(bytes.clone()),
+                name: stored,
+                bytes,
+                ..
+            } if stored == name => Some(bytes.clone()),
             _ => None,
         })
     };
     let of_one = |stored: &Stored| match &stored.record {
         Record::Event {
+            body: Body::Shared(delivery),
+            ..
+        }
+        | Record::Quarantined {
             body: Body::Shared(delivery),
             ..
         } => shared(delivery).expect("the body of the delivery"),

@@ -9,10 +9,14 @@ pub async fn bodies(table: &Table) -> Vec<Vec<u8>> {
     let shared = |name: &str| {
         records
             .iter()
-            .any(|it| matches!(it, Record::Body { delivery, .. } if delivery == name))
+            .any(|it| matches!(it, Record::Body { name: stored, .. } if stored == name))
     };
     for record in &records {
         if let Record::Event {
+            body: Body::Shared(delivery),
+            ..
+        }
+        | Record::Quarantined {
             body: Body::Shared(delivery),
             ..
         } = record
@@ -36,12 +40,19 @@ pub fn bytes(record: &Record) -> Option<Vec<u8>> {
         Record::Event {
             body: Body::Shared(_),
             ..
+        }
+        | Record::Quarantined {
+            body: Body::Data | Body::Shared(_),
+            ..
         } => None,
         Record::Event {
             body: Body::Here(bytes),
             ..
         }
         | Record::Body { bytes, .. }
-        | Record::Quarantined { bytes, .. } => Some(bytes.clone()),
+        | Record::Quarantined {
+            body: Body::Here(bytes),
+            ..
+        } => Some(bytes.clone()),
     }
 }

@@ -8,7 +8,7 @@ use hookkeeper::{
 use models::{Delivery, Event, Record, Timestamp};
 use providers::Provider;
 use std::process::{Command, Output};
-use storage::{Client, Key, Stored, Table, schema::Item};
+use storage::{Client, Expiry, Key, Policy, Stored, Table, schema::Item};
 use tokio::task::block_in_place;
 
 /// Table in memory, which is deleted on drop.
@@ -57,7 +57,8 @@ impl Site {
     /// Puts records, with an expiry time or without one.
     pub async fn put(&self, records: &[Record], expires: Option<i64>) {
         for record in records {
-            self.table.put_until(record.clone(), expires).await.unwrap();
+            let expiry = Expiry::same(expires);
+            self.table.put_record(record.clone(), expiry).await.unwrap();
         }
     }
 
@@ -116,12 +117,7 @@ impl Site {
 /// A delivery of a body, which arrived at [`ARRIVAL`].
 #[must_use]
 pub fn delivery(body: &str) -> Delivery {
-    Delivery {
-        body: body.into(),
-        content_type: None,
-        arrival: Timestamp::parse(ARRIVAL).unwrap(),
-        request_id: "request".to_owned(),
-    }
+    Delivery::new(body.into(), Timestamp::parse(ARRIVAL).unwrap(), "request")
 }
 
 /// Records that this version stores for a body.
@@ -129,6 +125,13 @@ pub fn delivery(body: &str) -> Delivery {
 pub fn records(provider: &Provider, body: &str) -> Vec<Record> {
     let delivery = delivery(body);
     Record::from_delivery(provider.name, &delivery, (provider.parse)(&delivery))
+}
+
+/// The items of a record that never expires: its chunks, and after them the item itself.
+#[must_use]
+pub fn encoded(record: &Record) -> Vec<Item> {
+    let compress_above = Policy::default().compress_above;
+    storage::schema::encode(record.clone(), Expiry::same(None), compress_above)
 }
 
 /// The same record, as another parser would have made it with a different event.

@@ -98,7 +98,7 @@ impl World {
         let credentials = format!("{}_CREDENTIALS", self.provider.name.to_uppercase());
         Environment::of(self.provider.name, &self.table.endpoint())
             .with("AWS_ENDPOINT_URL_SQS", self.fallback_queue.endpoint())
-            .with("HOOKKEEPER_SPOOL_URL", queue(&self.fallback_queue))
+            .with("HOOKKEEPER_FALLBACK_QUEUE_URL", queue(&self.fallback_queue))
             .with(&credentials, accepted("test", CREDENTIALS))
     }
 

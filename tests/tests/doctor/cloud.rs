@@ -105,8 +105,8 @@ impl Cloud {
             ("PipedriveUrl", url("pipedrive")),
             ("AmocrmUrl", url("amocrm")),
             ("TableName", self.table_name.to_owned()),
-            ("SpoolUrl", url("1/spool")),
-            ("DeadLettersUrl", url("1/dead")),
+            ("FallbackQueueUrl", url("1/spool")),
+            ("DeadLetterQueueUrl", url("1/dead")),
         ];
         let outputs = outputs.map(|(name, value)| {
             format!(

@@ -26,7 +26,7 @@ use storage::{Key, schema};
 use testkit::{
     dev::{hookkeeper, send_signal},
     request::event,
-    site::{Site, altered, records},
+    site::{Site, altered, encoded, records},
 };
 use tokio::task::block_in_place;
 
@@ -316,8 +316,8 @@ async fn a_closed_pipe_ends_the_command_silently() {
 /// Puts the item of an event as if it was stored this long ago.
 async fn put_late(site: &Site, record: &Record, ago: Duration) {
     let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap();
-    let mut item = schema::encode(record.clone()).pop().unwrap();
-    schema::stamp(&mut item, Timestamp::from_unix(now - ago), None);
+    let mut item = encoded(record).pop().unwrap();
+    schema::stamp(&mut item, Timestamp::from_unix(now - ago));
     site.put_item(item).await;
 }
 

@@ -41,12 +41,12 @@ fn body() -> String {
 }
 
 fn delivery(body: &str) -> Delivery {
-    Delivery {
-        body: body.into(),
-        content_type: Some(marked("application/json")),
-        arrival: Timestamp::parse(ARRIVAL).unwrap(),
-        request_id: marked("request"),
-    }
+    let arrival = Timestamp::parse(ARRIVAL).unwrap();
+    let mut delivery = Delivery::new(body.into(), arrival, &marked("request"));
+    delivery.origin.content_type = Some(marked("application/json"));
+    delivery.origin.credential = Some(marked("label"));
+    delivery.origin.gateway_id = Some(marked("gateway"));
+    delivery
 }
 
 /// The event, as this version parses it.

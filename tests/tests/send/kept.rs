@@ -61,8 +61,8 @@ async fn every_listed_sample_gets_the_verdict_in_its_name() {
     let records = dev.table().records().await.unwrap();
     let quarantined = records
         .iter()
-        .filter_map(Record::parse_error)
-        .map(|reason| reason.reason().to_owned());
+        .filter_map(Record::reason)
+        .map(|reason| reason.code.to_owned());
     assert_eq!(sorted(quarantined), sorted(reasons));
     assert_are_kept(&told, &events(records));
 }

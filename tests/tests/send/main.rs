@@ -76,13 +76,9 @@ fn samples(provider: &str) -> Vec<(String, String, Value)> {
 /// The events that a provider's parser returns for a body.
 fn read(provider: &str, body: &[u8]) -> Vec<Event> {
     let arrival = Timestamp::parse("2030-01-01T00:00:00Z").unwrap();
-    let delivery = Delivery {
-        body: body.to_vec(),
-        content_type: None,
-        arrival,
-        request_id: "r".to_owned(),
-    };
-    (provider_of(provider).parse)(&delivery).unwrap()
+    let delivery = Delivery::new(body.to_vec(), arrival, "r");
+    let items = (provider_of(provider).parse)(&delivery).unwrap();
+    items.into_iter().map(Result::unwrap).collect()
 }
 
 /// The body of a sample.

@@ -48,7 +48,7 @@ impl Subject {
             .with(&variable, accepted("main", CREDENTIALS))
             .with("PEER_CREDENTIALS", CREDENTIALS)
             // As on AWS, where every function has one.
-            .with("HOOKKEEPER_SPOOL_URL", "http://127.0.0.1:1/spool")
+            .with("HOOKKEEPER_FALLBACK_QUEUE_URL", "http://127.0.0.1:1/spool")
     }
 
     /// The event of a number: a delivery of one event that is new to the table.
