@@ -25,9 +25,9 @@ PORT = os.environ.get("GATEWAY_PORT", "4566")
 ENDPOINT = f"http://127.0.0.1:{PORT}"
 LOG = Path("target/deploy/ministack.log")
 SAMPLES = {
-    "pipedrive": "events/pipedrive/v2_change_deal.kept.json",
-    "amocrm": "events/amocrm/leads_status.kept.json",
-    "closer": "events/closer/created.kept.json",
+    "pipedrive": "events/pipedrive/v2_change_deal.stored.json",
+    "amocrm": "events/amocrm/leads_status.stored.json",
+    "closer": "events/closer/created.stored.json",
 }
 os.environ |= {
     "AWS_ENDPOINT_URL": ENDPOINT,

@@ -84,12 +84,12 @@ fn cases(provider: &str) -> Vec<Case> {
     let surrogate =
         |request: Request| Bytes::from(request.0.to_string().replace("SURROGATE", "\\ud800"));
     vec![
-        ("a delivery", post(1).into(), "kept", kept(1)),
-        ("the same again", post(1).into(), "kept", None),
+        ("a delivery", post(1).into(), "stored", kept(1)),
+        ("the same again", post(1).into(), "stored", None),
         (
             "in base64",
             Request::post_bytes(provider, body(2).as_bytes()).into(),
-            "kept",
+            "stored",
             kept(2),
         ),
         (
@@ -104,12 +104,12 @@ fn cases(provider: &str) -> Vec<Case> {
             "quarantined",
             Some(b"\0\xff".into()),
         ),
-        ("GET", empty("GET").into(), "hello", None),
-        ("HEAD", empty("HEAD").into(), "hello", None),
+        ("GET", empty("GET").into(), "url_check", None),
+        ("HEAD", empty("HEAD").into(), "url_check", None),
         (
             "GET with a body",
             empty("GET").body(&body(3)).into(),
-            "hello",
+            "url_check",
             None,
         ),
         (
@@ -130,31 +130,31 @@ fn cases(provider: &str) -> Vec<Case> {
                 .body(&body(4))
                 .authorization(&basic(CREDENTIALS))
                 .into(),
-            "kept",
+            "stored",
             kept(4),
         ),
         (
-            "a stranger's empty one",
+            "empty, without credentials",
             empty("POST").into(),
-            "stranger",
+            "url_check",
             None,
         ),
         (
             "no credentials",
             post(5).unauthorized().into(),
-            "stranger",
+            "unauthorized",
             None,
         ),
         (
             "wrong credentials",
             post(5).authorization(&basic("user:wrong")).into(),
-            "stranger",
+            "unauthorized",
             None,
         ),
         (
             "a key nobody gave out",
             post(5).unauthorized().query("key=wrong").into(),
-            "stranger",
+            "unauthorized",
             None,
         ),
         (
@@ -166,37 +166,37 @@ fn cases(provider: &str) -> Vec<Case> {
         (
             "a stranger's not base64",
             garbled().unauthorized().into(),
-            "stranger",
+            "unauthorized",
             None,
         ),
         (
             "a query of no URL",
             post(6).query("a=<b>\"c d\u{1}%zz").into(),
-            "kept",
+            "stored",
             kept(6),
         ),
         (
             "a bad host",
             post(7).header("host", "ho st/<>:x").into(),
-            "kept",
+            "stored",
             kept(7),
         ),
         (
             "a bad protocol",
             post(8).header("x-forwarded-proto", "ht tp:").into(),
-            "kept",
+            "stored",
             kept(8),
         ),
         (
             "a control character",
             post(9).header("x-a", "a\u{1}\r\nb").into(),
-            "kept",
+            "stored",
             kept(9),
         ),
         (
             "a header of no name",
             post(10).header("bad name\n", "x").header("", "").into(),
-            "kept",
+            "stored",
             kept(10),
         ),
         (
@@ -205,31 +205,31 @@ fn cases(provider: &str) -> Vec<Case> {
                 .with("/headers/x", 1)
                 .with("/headers/y", json!([]))
                 .into(),
-            "kept",
+            "stored",
             kept(11),
         ),
         (
             "no header at all",
             post(12).with("/headers", Value::Null).into(),
-            "stranger",
+            "unauthorized",
             None,
         ),
         (
             "a stranger's control character",
             post(13).authorization("Basic \u{1}").into(),
-            "stranger",
+            "unauthorized",
             None,
         ),
         (
             "half a character in a header",
             surrogate(post(14).header("x-SURROGATE", "SURROGATE")),
-            "kept",
+            "stored",
             kept(14),
         ),
         (
             "half a character in the query",
             surrogate(post(15).query("SURROGATE")),
-            "kept",
+            "stored",
             kept(15),
         ),
         (
@@ -244,13 +244,13 @@ fn cases(provider: &str) -> Vec<Case> {
                 .with("/cookies", 1)
                 .with("/requestContext/time", 1)
                 .into(),
-            "kept",
+            "stored",
             kept(16),
         ),
         (
             "a method that is none",
             post(17).with("/requestContext/http/method", "P OST").into(),
-            "kept",
+            "stored",
             kept(17),
         ),
         (
@@ -262,43 +262,43 @@ fn cases(provider: &str) -> Vec<Case> {
         (
             "an arrival that is none",
             post(19).with("/requestContext/timeEpoch", "x").into(),
-            "kept",
+            "stored",
             kept(19),
         ),
         (
             "no context",
             post(20).with("/requestContext", Value::Null).into(),
-            "kept",
+            "stored",
             kept(20),
         ),
-        ("an object", "{}".into(), "stranger", None),
-        ("a list", "[]".into(), "stranger", None),
-        ("a number", "1".into(), "stranger", None),
-        ("null", "null".into(), "stranger", None),
-        ("text", "\"x\"".into(), "stranger", None),
-        ("half a character", "\"\\ud800\"".into(), "stranger", None),
+        ("an object", "{}".into(), "url_check", None),
+        ("a list", "[]".into(), "url_check", None),
+        ("a number", "1".into(), "url_check", None),
+        ("null", "null".into(), "url_check", None),
+        ("text", "\"x\"".into(), "url_check", None),
+        ("half a character", "\"\\ud800\"".into(), "url_check", None),
         (
             "deep",
             ("[".repeat(100_000) + &"]".repeat(100_000)).into(),
-            "stranger",
+            "url_check",
             None,
         ),
         (
             "SQS",
             r#"{"Records":[{"eventSource":"aws:sqs","body":"x","messageAttributes":{}}]}"#.into(),
-            "stranger",
+            "url_check",
             None,
         ),
         (
             "EventBridge",
             r#"{"version":"0","detail-type":"x","source":"aws.s3","detail":{}}"#.into(),
-            "stranger",
+            "url_check",
             None,
         ),
         (
             "a REST API",
             r#"{"httpMethod":"POST","path":"/","headers":{},"body":"x"}"#.into(),
-            "stranger",
+            "unauthorized",
             None,
         ),
     ]
@@ -308,7 +308,7 @@ fn cases(provider: &str) -> Vec<Case> {
 /// the next attempt then finds a duplicate. The final content of the table shows the result.
 fn told(line: &Value) -> &str {
     match line["verdict"].as_str().unwrap() {
-        "duplicate" => "kept",
+        "duplicate" => "stored",
         verdict => verdict,
     }
 }
@@ -324,7 +324,7 @@ async fn every_case_gets_its_verdict_and_the_process_survives() {
             assert_eq!(told(&line), verdict, "{provider}: {what}");
             assert_eq!(
                 status,
-                if verdict == "stranger" { 401 } else { 200 },
+                if verdict == "unauthorized" { 401 } else { 200 },
                 "{provider}: {what}"
             );
             expected.extend(kept);
@@ -333,7 +333,7 @@ async fn every_case_gets_its_verdict_and_the_process_survives() {
             let (status, line) = subject.send(Request::post(provider, &good)).await;
             assert_eq!(
                 (status, told(&line)),
-                (200, "kept"),
+                (200, "stored"),
                 "{provider}: after {what}"
             );
             expected.push(good.into_bytes());
@@ -384,8 +384,8 @@ async fn the_log_line_counts_the_bytes_of_unauthorized_requests_too() {
         Request::post_bytes("closer", body.as_bytes()),
     ] {
         for (request, verdict) in [
-            (request.clone(), "kept"),
-            (request.unauthorized(), "stranger"),
+            (request.clone(), "stored"),
+            (request.unauthorized(), "unauthorized"),
         ] {
             let (_, line) = subject.send(request).await;
             assert_eq!((told(&line), &line["bytes"]), (verdict, &json!(body.len())));
@@ -422,7 +422,7 @@ async fn a_key_in_the_url_authenticates_where_the_provider_allows_keys() {
             .await;
         assert_eq!(
             (status, &line["verdict"], &line["credential"]),
-            (200, &json!("kept"), &json!("url"))
+            (200, &json!("stored"), &json!("url"))
         );
         assert_eq!(subject.send(request.query("key=wrong")).await.0, 401);
         assert_eq!(
@@ -446,7 +446,7 @@ async fn a_panic_in_the_parser_quarantines_only_its_own_delivery() {
         let (status, line) = subject
             .send(Request::post("pipedrive", &event("pipedrive", number)))
             .await;
-        assert_eq!((status, &line["verdict"]), (200, &json!("kept")));
+        assert_eq!((status, &line["verdict"]), (200, &json!("stored")));
     }
     let records = subject.table.records().await.unwrap();
     let panicked = records.iter().filter_map(|record| match record {
@@ -471,22 +471,22 @@ async fn a_missing_setting_ends_the_start_with_one_sentence() {
         (
             "pipedrive",
             |it| it.with("PIPEDRIVE_CREDENTIALS", ""),
-            "PIPEDRIVE_CREDENTIALS lists no credential: set it to label:digest[,label:digest], digest being the SHA-256 in hexadecimal of user:password, or of the key",
+            "no credential is configured: set PIPEDRIVE_CREDENTIALS to label:digest[,label:digest], as `hookkeeper credentials` prints it",
         ),
         (
             "closer",
             |it| it.without("CLOSER_CREDENTIALS"),
-            "CLOSER_KEYS or CLOSER_CREDENTIALS lists no credential: set it to label:digest[,label:digest], digest being the SHA-256 in hexadecimal of user:password, or of the key",
+            "no credential is configured: set CLOSER_CREDENTIALS or CLOSER_KEYS to label:digest[,label:digest], as `hookkeeper credentials` prints it",
         ),
         (
             "amocrm",
             |it| it.with("AMOCRM_CREDENTIALS", "user:password"),
-            "entry 1 of AMOCRM_CREDENTIALS is not label:digest (a label of a-z, 0-9 and -, 64 hexadecimal digits)",
+            "entry 1 of AMOCRM_CREDENTIALS is not label:digest (a label of 1 to 32 characters a-z, 0-9 and -, and 64 hexadecimal digits)",
         ),
         (
             "amocrm",
             |it| it.with("AMOCRM_KEYS", format!("{},x", accepted("a", KEY))),
-            "entry 2 of AMOCRM_KEYS is not label:digest (a label of a-z, 0-9 and -, 64 hexadecimal digits)",
+            "entry 2 of AMOCRM_KEYS is not label:digest (a label of 1 to 32 characters a-z, 0-9 and -, and 64 hexadecimal digits)",
         ),
         (
             "pipedrive",
@@ -521,7 +521,7 @@ async fn a_missing_setting_ends_the_start_with_one_sentence() {
         (
             "closer",
             |it| it.with("HOOKKEEPER_RETENTION_DAYS", "-1"),
-            "HOOKKEEPER_RETENTION_DAYS is not a number of days (0 keeps events for ever)",
+            "the environment variable HOOKKEEPER_RETENTION_DAYS is not a whole number",
         ),
     ];
     for (provider, change, sentence) in table {
@@ -639,11 +639,11 @@ async fn a_queued_delivery_is_logged_with_its_duplicates_in_the_table() {
     let (status, line) = delivered(&world, &mut function, &body).await;
     assert_eq!(
         (status, &line["verdict"], &line["events"]),
-        (200, &json!("spooled"), &json!(20)),
+        (200, &json!("queued"), &json!(20)),
         "{line}"
     );
     let [duplicates, queued] =
-        ["duplicates", "spooled"].map(|count| line[count].as_u64().unwrap_or_default());
+        ["duplicates", "queued"].map(|count| line[count].as_u64().unwrap_or_default());
     assert!(
         duplicates >= 10 && queued >= 1 && duplicates + queued <= 21,
         "{line}"

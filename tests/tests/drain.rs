@@ -87,7 +87,7 @@ async fn each_message_left_in_the_queue_is_logged_with_its_cause() {
     let large_key = hash(&Key::from_record(&large));
     let lines = [
         json!({ "message_id": "m-0", "cause": "not_a_message" }),
-        json!({ "message_id": "m-1", "key": large_key, "cause": "part_missing" }),
+        json!({ "message_id": "m-1", "key": large_key, "cause": "chunk_missing" }),
         json!({ "drained": 1, "left": 2 }),
     ];
     assert_eq!(logged(&function), lines);

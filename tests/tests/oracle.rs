@@ -110,11 +110,9 @@ fn log_line(line: &str) -> Value {
 fn plain(item: &HashMap<String, AttributeValue>) -> Value {
     let value = |(name, value): (&String, &AttributeValue)| {
         let value = match (&**name, value) {
-            ("kept" | "recordedtime", AttributeValue::S(_)) => Value::Null,
+            ("recordedtime", AttributeValue::S(_)) => Value::Null,
             // The shard depends only on the id.
-            ("hour" | "hourshard", AttributeValue::S(text)) => {
-                text.split_once('#').unwrap().1.into()
-            }
+            ("hourshard", AttributeValue::S(text)) => text.split_once('#').unwrap().1.into(),
             (_, AttributeValue::S(text)) => text.clone().into(),
             (_, AttributeValue::N(number)) => json!({ "N": number }),
             (_, AttributeValue::B(bytes)) => json!({ "B": STANDARD.encode(bytes) }),

@@ -79,11 +79,11 @@ fn words(verdict: &Verdict) -> String {
         Verdict::Stored {
             events: 1,
             duplicates: 0,
-        } => "kept".to_owned(),
+        } => "stored".to_owned(),
         Verdict::Stored {
             events,
             duplicates: 0,
-        } => format!("kept.{events}"),
+        } => format!("stored.{events}"),
         Verdict::Quarantined { reason, .. } => format!("quarantined.{}", reason.code),
         other => other.word().to_owned(),
     }
@@ -97,7 +97,7 @@ async fn every_sample_ends_as_its_name_says_and_is_stored_as_the_golden_file_say
             let name = format!("{}/{}", provider.name, sample.name);
             let (verdicts, stored) = deliver(provider, slice::from_ref(&sample.event)).await;
             assert_eq!(words(&verdicts[0]), sample.expected(), "{name}");
-            let status = if sample.expected() == "stranger" {
+            let status = if sample.expected() == "unauthorized" {
                 401
             } else {
                 200
@@ -226,7 +226,7 @@ fn a_copied_clone_embeds_its_own_samples() {
     let samples = folder.path().join("copy/events/pipedrive");
     fs::create_dir_all(&copy).unwrap();
     fs::create_dir_all(&samples).unwrap();
-    fs::write(samples.join("of_the_copy.kept.json"), "{}").unwrap();
+    fs::write(samples.join("of_the_copy.stored.json"), "{}").unwrap();
     let mut script = build_script(folder.path());
     let output = script.env("CARGO_MANIFEST_DIR", &copy).output().unwrap();
     assert!(
@@ -239,7 +239,7 @@ fn a_copied_clone_embeds_its_own_samples() {
         .lines()
         .filter_map(|line| line.split('"').nth(3))
         .collect();
-    assert_eq!(names, ["of_the_copy.kept"], "{embedded}");
+    assert_eq!(names, ["of_the_copy.stored"], "{embedded}");
 }
 
 #[test]

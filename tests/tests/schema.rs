@@ -68,7 +68,7 @@ async fn events(provider: Provider) -> Vec<(String, Value)> {
     for file in fs::read_dir(workspace("events").join(provider.name)).unwrap() {
         let path = file.unwrap().path();
         let name = path.file_stem().unwrap().to_string_lossy().into_owned();
-        if !name.split('.').any(|word| word == "kept") {
+        if !name.split('.').any(|word| word == "stored") {
             continue;
         }
         let request = serde_json::from_str(&fs::read_to_string(&path).unwrap()).unwrap();

@@ -105,8 +105,8 @@ fn deliveries(provider: &str) -> Vec<(Request, &'static str)> {
     let post = |body: &str| marked(Request::post(provider, body)).authorization(&basic(&right()));
     let body = valid(provider);
     let mut deliveries = vec![
-        (post(&body), "kept"),
-        (post(&body), "kept"),
+        (post(&body), "stored"),
+        (post(&body), "stored"),
         (post(&format!(r#"{{"{MARKER}":{MARKER}"#)), "quarantined"),
         (
             post(&format!(r#"{{"{MARKER}":"{MARKER}"}}"#)),
@@ -123,33 +123,33 @@ fn deliveries(provider: &str) -> Vec<(Request, &'static str)> {
         (post(""), "probe"),
         (
             marked(Request::with_method("GET", provider)).body(MARKER),
-            "hello",
+            "url_check",
         ),
-        (post(&body).authorization(&basic(&wrong())), "stranger"),
+        (post(&body).authorization(&basic(&wrong())), "unauthorized"),
         (
             post(&body).authorization(&format!("Bearer {MARKER}")),
-            "stranger",
+            "unauthorized",
         ),
-        (post(&body).authorization(MARKER), "stranger"),
+        (post(&body).authorization(MARKER), "unauthorized"),
         (
             post(&body)
                 .unauthorized()
                 .query(&format!("key={MARKER}&key={MARKER}")),
-            "stranger",
+            "unauthorized",
         ),
         (
             post(&body)
                 .unauthorized()
                 .with("/requestContext/http/method", MARKER),
-            "stranger",
+            "unauthorized",
         ),
-        (post(&body).with("/requestContext", MARKER), "kept"),
-        (post(&body).with("/headers", MARKER), "stranger"),
+        (post(&body).with("/requestContext", MARKER), "stored"),
+        (post(&body).with("/headers", MARKER), "unauthorized"),
     ];
     if takes_keys(provider) {
         deliveries.push((
             post(&body).unauthorized().query(&format!("key={MARKER}")),
-            "kept",
+            "stored",
         ));
     }
     deliveries
@@ -209,7 +209,7 @@ async fn payloads_and_credentials_are_never_logged_or_returned() {
         logged
             .iter_mut()
             .filter(|verdict| *verdict == "duplicate")
-            .for_each(|verdict| *verdict = "kept".to_owned());
+            .for_each(|verdict| *verdict = "stored".to_owned());
         assert_eq!(logged, verdicts, "{provider}");
         for event in garbage() {
             function.invoke(event).await;
@@ -293,7 +293,7 @@ fn verdict(line: &Value) -> String {
     let verdict = line["verdict"].as_str().unwrap().to_owned();
     if line.get("_aws").is_none() {
         assert!(
-            ["probe", "hello"].contains(&&*verdict),
+            ["probe", "url_check"].contains(&&*verdict),
             "no metric tells of {line}"
         );
         return verdict;

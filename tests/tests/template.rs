@@ -5,6 +5,7 @@ use hookkeeper::{
     dev::{Data, DynamoDb},
     template::{TEMPLATE, parse},
 };
+use providers::Provider;
 use serde_json::Value;
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -77,6 +78,48 @@ async fn logged(provider: &str) -> BTreeSet<Metric> {
     metrics
 }
 
+/// A metric that an alarm watches.
+struct Watched {
+    namespace: String,
+    metric: String,
+    /// The values of its dimensions, by their names.
+    dimensions: BTreeMap<String, Value>,
+}
+
+/// The metrics that an alarm watches: one, or those that an expression combines.
+fn watched(alarm: &Value) -> Vec<Watched> {
+    let single = [alarm.clone()];
+    let of_expression = alarm["Metrics"].as_array().into_iter().flatten();
+    let of_expression = of_expression.map(|metric| metric["MetricStat"]["Metric"].clone());
+    let metrics = of_expression.chain(single);
+    let metrics = metrics.filter(|metric| metric["MetricName"].is_string());
+    metrics
+        .map(|metric| Watched::from_template(&metric))
+        .collect()
+}
+
+impl Watched {
+    fn from_template(metric: &Value) -> Self {
+        let dimensions = metric["Dimensions"].as_array().into_iter().flatten();
+        let dimension = |dimension: &Value| {
+            let name = dimension["Name"].as_str().unwrap().to_owned();
+            (name, dimension["Value"].clone())
+        };
+        Self {
+            namespace: metric["Namespace"].as_str().unwrap().to_owned(),
+            metric: metric["MetricName"].as_str().unwrap().to_owned(),
+            dimensions: dimensions.map(dimension).collect(),
+        }
+    }
+
+    fn metric(&self) -> Metric {
+        (
+            self.metric.clone(),
+            self.dimensions.keys().cloned().collect(),
+        )
+    }
+}
+
 #[tokio::test]
 async fn every_watched_metric_is_logged() {
     let template = template();
@@ -84,107 +127,252 @@ async fn every_watched_metric_is_logged() {
     for provider in providers::ALL {
         logged_by.insert(provider.name, logged(provider.name).await);
     }
-    let mut watched = BTreeSet::new();
+    let mut watched_of = BTreeSet::new();
     for (name, alarm) in resources(&template, "AWS::CloudWatch::Alarm") {
-        if alarm["Namespace"] != "Hookkeeper" {
-            continue;
+        for watched in watched(alarm) {
+            if watched.namespace != "Hookkeeper" {
+                continue;
+            }
+            let provider = watched.dimensions["provider"].as_str().unwrap();
+            let metric = watched.metric();
+            assert!(
+                logged_by[provider].contains(&metric),
+                "{name} watches {metric:?}, which {provider} does not log"
+            );
+            assert_eq!(
+                watched.dimensions["stack"]["Ref"], "AWS::StackName",
+                "{name}"
+            );
+            watched_of.insert((provider.to_owned(), watched.metric));
         }
-        let dimensions = alarm["Dimensions"].as_array().unwrap();
-        let names = dimensions
-            .iter()
-            .map(|it| it["Name"].as_str().unwrap().to_owned())
-            .collect();
-        let provider = dimensions
-            .iter()
-            .find(|it| it["Name"] == "provider")
-            .unwrap()["Value"]
-            .as_str()
-            .unwrap();
-        let metric = (alarm["MetricName"].as_str().unwrap().to_owned(), names);
-        assert!(
-            logged_by[provider].contains(&metric),
-            "{name} watches {metric:?}, which {provider} does not log"
-        );
-        watched.insert((provider.to_owned(), metric.0));
     }
     for provider in providers::ALL {
-        for metric in ["deliveries", "refused", "quarantined"] {
-            let watched = watched.contains(&(provider.name.to_owned(), metric.to_owned()));
-            assert!(watched, "no alarm watches {metric} of {}", provider.name);
+        for metric in ["deliveries", "unauthorized_provider", "quarantined"] {
+            let is_watched = watched_of.contains(&(provider.name.to_owned(), metric.to_owned()));
+            assert!(is_watched, "no alarm watches {metric} of {}", provider.name);
         }
     }
     // No delivery here is queued in the fallback queue. The simulations cover that case; this line
     // only adds the name of its metric.
+    let queued = (
+        "queued".to_owned(),
+        BTreeSet::from(["stack".to_owned(), "provider".to_owned()]),
+    );
     let all: BTreeSet<_> = logged_by
         .values()
         .flatten()
         .cloned()
-        .chain([("spooled".into(), ["provider".into()].into())])
+        .chain([queued])
         .collect();
-    let dashboard =
-        resources(&template, "AWS::CloudWatch::Dashboard")["Dashboard"]["DashboardBody"]["Sub"]
-            .clone();
-    let body: Value = serde_json::from_str(
-        &dashboard
-            .as_str()
-            .unwrap()
-            .replace("${ConcurrencyAlarm}", "800"),
-    )
-    .unwrap();
-    let mut searches = 0;
-    for search in body.to_string().split("SEARCH('").skip(1) {
-        let Some(schema) = search.strip_prefix("{Hookkeeper,") else {
-            continue;
-        };
-        let (dimensions, rest) = schema.split_once('}').unwrap();
-        let metric = rest
-            .split("MetricName=")
-            .nth(1)
-            .unwrap()
-            .split('"')
-            .nth(1)
-            .unwrap()
-            .trim_end_matches('\\');
-        let metric: Metric = (
-            metric.to_owned(),
-            dimensions.split(',').map(str::to_owned).collect(),
-        );
+    let shown = dashboard_metrics(&template);
+    for metric in &shown {
         assert!(
-            all.contains(&metric),
+            all.contains(metric),
             "the dashboard shows {metric:?}, which nothing logs"
         );
-        searches += 1;
     }
-    assert!(
-        searches >= 5,
-        "the dashboard shows {searches} of our metrics"
-    );
+    assert!(shown.len() >= 5, "{shown:?}");
+}
+
+/// Our metrics that the dashboard searches for, in this stack.
+fn dashboard_metrics(template: &Value) -> Vec<Metric> {
+    let dashboard = resources(template, "AWS::CloudWatch::Dashboard")["Dashboard"];
+    let body = dashboard["DashboardBody"]["Sub"].as_str().unwrap();
+    let body = body.replace("${ConcurrencyThreshold}", "800");
+    let body: Value = serde_json::from_str(&body).unwrap();
+    let text = body.to_string().replace('\\', "");
+    let searches = text.split("SEARCH('{Hookkeeper,").skip(1);
+    let parse = |search: &str| {
+        let (dimensions, rest) = search.split_once('}').unwrap();
+        assert!(
+            rest.starts_with(r#" stack="${AWS::StackName}" "#),
+            "{search}"
+        );
+        let (_, metric) = rest.split_once("MetricName=\"").unwrap();
+        let (metric, _) = metric.split_once('"').unwrap();
+        let dimensions = dimensions.split(',').map(str::to_owned).collect();
+        (metric.to_owned(), dimensions)
+    };
+    searches.map(parse).collect()
+}
+
+/// AWS's own metrics that alarms watch: namespace, metrics, dimensions.
+///
+/// Sources:
+/// - <https://docs.aws.amazon.com/apigateway/latest/developerguide/http-api-metrics.html>
+/// - <https://docs.aws.amazon.com/lambda/latest/dg/monitoring-metrics-types.html>
+/// - <https://docs.aws.amazon.com/AWSSimpleQueueService/latest/SQSDeveloperGuide/sqs-available-cloudwatch-metrics.html>
+const PUBLISHED: [(&str, &[&str], &[&str]); 5] = [
+    (
+        "AWS/ApiGateway",
+        &["4xx", "5xx", "Count", "Latency"],
+        &["ApiId", "Method", "Resource", "Stage"],
+    ),
+    (
+        "AWS/ApiGateway",
+        &["4xx", "5xx", "Count", "Latency"],
+        &["ApiId", "Stage"],
+    ),
+    (
+        "AWS/Lambda",
+        &["Errors", "Throttles", "ConcurrentExecutions"],
+        &["FunctionName"],
+    ),
+    ("AWS/Lambda", &["ConcurrentExecutions"], &[]),
+    (
+        "AWS/SQS",
+        &[
+            "ApproximateAgeOfOldestMessage",
+            "ApproximateNumberOfMessagesVisible",
+        ],
+        &["QueueName"],
+    ),
+];
+
+#[test]
+fn every_watched_metric_of_aws_is_one_that_aws_publishes() {
+    for (name, alarm) in resources(&template(), "AWS::CloudWatch::Alarm") {
+        let all = watched(alarm);
+        assert!(!all.is_empty(), "{name} watches nothing");
+        for watched in all {
+            let dimensions: Vec<&str> = watched.dimensions.keys().map(String::as_str).collect();
+            let is_published = PUBLISHED.iter().any(|(namespace, metrics, of)| {
+                watched.namespace == *namespace
+                    && metrics.contains(&&*watched.metric)
+                    && dimensions == *of
+            });
+            assert!(
+                is_published || watched.namespace == "Hookkeeper",
+                "{name}: {} {} {dimensions:?}",
+                watched.namespace,
+                watched.metric
+            );
+        }
+    }
+}
+
+#[test]
+fn the_alarms_of_a_provider_watch_both_of_its_routes() {
+    let template = template();
+    for provider in providers::ALL {
+        let [exact, below] =
+            ["", "/{proxy+}"].map(|rest| Value::from(format!("/{}{rest}", provider.name)));
+        for metric in ["5xx", "Latency"] {
+            let alarms = resources(&template, "AWS::CloudWatch::Alarm");
+            let alarm = alarms.values().find(|alarm| {
+                let of_route = |watched: &Watched| {
+                    watched.metric == metric && watched.dimensions.get("Resource") == Some(&exact)
+                };
+                watched(alarm).iter().any(of_route)
+            });
+            let alarm = alarm.unwrap_or_else(|| panic!("no alarm watches {metric} of {exact}"));
+            let routes: Vec<_> = watched(alarm)
+                .into_iter()
+                .map(|watched| watched.dimensions["Resource"].clone())
+                .collect();
+            assert_eq!(routes, [exact.clone(), below.clone()], "{metric}");
+            let expression = alarm["Metrics"][0]["Expression"].as_str().unwrap();
+            assert!(expression.contains("exact") && expression.contains("below"));
+        }
+    }
 }
 
 #[test]
 fn the_latency_alarm_is_at_a_third_of_the_provider_timeout() {
     let template = template();
     for provider in providers::ALL {
-        let path = format!("/{}", provider.name);
-        let alarms = resources(&template, "AWS::CloudWatch::Alarm");
-        let late = alarms.values().find(|alarm| {
-            alarm["MetricName"] == "Latency"
-                && alarm["Dimensions"]
-                    .as_array()
-                    .unwrap()
-                    .iter()
-                    .any(|it| it["Value"] == path.as_str())
-        });
-        let late = late.unwrap_or_else(|| panic!("no alarm watches the latency of {path}"));
-        assert_eq!(
-            (&late["ExtendedStatistic"], &late["ComparisonOperator"]),
-            (&"p99".into(), &"GreaterThanThreshold".into())
-        );
+        let alarm = &template["Resources"][format!("{}LatencyAlarm", capitalized(provider.name))];
+        let alarm = &alarm["Properties"];
+        assert_eq!(alarm["ComparisonOperator"], "GreaterThanThreshold");
+        for metric in &alarm["Metrics"].as_array().unwrap()[1..] {
+            assert_eq!(metric["MetricStat"]["Stat"], "p99");
+        }
         let third = provider.timeout.as_secs_f64() * 1_000.0 / 3.0;
+        let threshold = alarm["Threshold"].as_f64().unwrap();
         assert!(
-            (late["Threshold"].as_f64().unwrap() - third).abs() < 1.0,
-            "{path}: {third}"
+            (threshold - third).abs() < 1.0,
+            "{}: {third}",
+            provider.name
         );
+    }
+}
+
+/// The name of a provider as logical ids begin with it: `Pipedrive`.
+fn capitalized(name: &str) -> String {
+    format!("{}{}", name[..1].to_uppercase(), &name[1..])
+}
+
+/// A logical id, a text or a number of one provider's resources, in the words of all providers.
+fn without_names(value: &Value, provider: &Provider, title: &str) -> Value {
+    match value {
+        Value::String(text) => {
+            let text = text.replace(&capitalized(provider.name), "<Provider>");
+            let text = text
+                .replace(provider.name, "<provider>")
+                .replace(title, "<Provider>");
+            let text = text.replace(&provider.name.to_uppercase(), "<PROVIDER>");
+            let (third, timeout) = (provider.timeout.as_secs_f64() / 3.0, provider.timeout);
+            let third = [format!("{third:.1} s"), format!("{third:.2} s")];
+            let text = third
+                .iter()
+                .fold(text, |text, third| text.replace(third, "<third>"));
+            text.replace(&format!("{} s", timeout.as_secs()), "<timeout>")
+                .into()
+        }
+        Value::Array(values) => {
+            let values = values.iter();
+            values
+                .map(|value| without_names(value, provider, title))
+                .collect()
+        }
+        Value::Object(members) => {
+            let members = members.iter().map(|(name, value)| {
+                let name = without_names(&name.clone().into(), provider, title);
+                let name = name.as_str().unwrap().to_owned();
+                (name, without_names(value, provider, title))
+            });
+            members.collect()
+        }
+        other => other.clone(),
+    }
+}
+
+/// The resources of one provider. What only some providers have is left out: the environment
+/// variables of their credentials, and the threshold that depends on their timeout.
+fn block(template: &Value, provider: &Provider) -> BTreeMap<String, Value> {
+    let prefix = capitalized(provider.name);
+    let resources = template["Resources"].as_object().unwrap().iter();
+    let own = resources.filter(|(name, _)| name.starts_with(&prefix));
+    // "Pipedrive got a 5xx response"
+    let description = &template["Resources"][format!("{prefix}ServerErrorsAlarm")];
+    let description = description["Properties"]["AlarmDescription"].as_str();
+    let title = description.unwrap().split(' ').next().unwrap();
+    own.map(|(name, resource)| {
+        let mut resource = without_names(resource, provider, title);
+        if name.ends_with("LatencyAlarm") {
+            resource["Properties"]["Threshold"] = Value::Null;
+        }
+        if name.ends_with("Function") {
+            resource["Properties"]["Environment"] = Value::Null;
+        }
+        (name.replace(&prefix, "<Provider>"), resource)
+    })
+    .collect()
+}
+
+#[test]
+fn the_resources_of_all_providers_are_the_same_but_for_names() {
+    let template = template();
+    let [first, others @ ..] = &providers::ALL;
+    let expected = block(&template, first);
+    assert!(expected.len() > 10, "{expected:?}");
+    for provider in others {
+        let block = block(&template, provider);
+        let names = |block: &BTreeMap<String, Value>| block.keys().cloned().collect::<Vec<_>>();
+        assert_eq!(names(&block), names(&expected), "{}", provider.name);
+        for (name, resource) in &block {
+            assert_eq!(resource, &expected[name], "{name} of {}", provider.name);
+        }
     }
 }
 
@@ -192,8 +380,7 @@ fn the_latency_alarm_is_at_a_third_of_the_provider_timeout() {
 fn the_readme_has_a_line_for_each_alarm_and_parameter() {
     let readme = fs::read_to_string(workspace("README.md")).unwrap();
     let template = template();
-    let words =
-        providers::ALL.map(|it| format!("{}{}", it.name[..1].to_uppercase(), &it.name[1..]));
+    let words = providers::ALL.map(|provider| capitalized(provider.name));
     let for_all = |name: &str| {
         let rest = words.iter().find_map(|word| name.strip_prefix(&**word));
         rest.map_or_else(|| name.to_owned(), |rest| format!("*{rest}"))
@@ -301,13 +488,13 @@ fn a_role_allows_what_its_function_needs_and_no_more() {
     let receiver = |name: &str| {
         vec![
             "dynamodb:PutItem on Table.Arn".to_owned(),
-            "sqs:SendMessage on Spool.Arn".to_owned(),
+            "sqs:SendMessage on FallbackQueue.Arn".to_owned(),
             log(name),
         ]
     };
     let drain = [
         "dynamodb:PutItem dynamodb:GetItem on Table.Arn",
-        "sqs:ReceiveMessage sqs:DeleteMessage sqs:GetQueueAttributes on Spool.Arn",
+        "sqs:ReceiveMessage sqs:DeleteMessage sqs:GetQueueAttributes on FallbackQueue.Arn",
     ];
     let drain = drain
         .into_iter()
@@ -379,11 +566,11 @@ fn the_fallback_queue_outlives_an_outage() {
     let queues = resources(&template, "AWS::SQS::Queue");
     let number = |it: &Value| it.as_u64().unwrap();
     assert_eq!(
-        number(&queues["Spool"]["VisibilityTimeout"]),
+        number(&queues["FallbackQueue"]["VisibilityTimeout"]),
         6 * number(&drain["Timeout"])
     );
     assert_eq!(
-        number(&queues["Spool"]["RedrivePolicy"]["maxReceiveCount"]),
+        number(&queues["FallbackQueue"]["RedrivePolicy"]["maxReceiveCount"]),
         1_000
     );
     assert!(
@@ -392,11 +579,13 @@ fn the_fallback_queue_outlives_an_outage() {
             .all(|queue| number(&queue["MessageRetentionPeriod"]) == 14 * 86_400)
     );
     assert_eq!(
-        number(&drain["Events"]["Spool"]["Properties"]["ScalingConfig"]["MaximumConcurrency"]),
+        number(
+            &drain["Events"]["FallbackQueue"]["Properties"]["ScalingConfig"]["MaximumConcurrency"]
+        ),
         2
     );
     assert_eq!(
-        drain["Events"]["Spool"]["Properties"]["FunctionResponseTypes"][0],
+        drain["Events"]["FallbackQueue"]["Properties"]["FunctionResponseTypes"][0],
         "ReportBatchItemFailures"
     );
 }
@@ -420,7 +609,10 @@ fn resources_with_data_outlive_the_stack() {
         );
         holders.insert(&**name);
     }
-    assert_eq!(holders, BTreeSet::from(["DeadLetters", "Spool", "Table"]));
+    assert_eq!(
+        holders,
+        BTreeSet::from(["DeadLetterQueue", "FallbackQueue", "Table"])
+    );
 }
 
 #[test]

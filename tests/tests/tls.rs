@@ -82,7 +82,11 @@ async fn a_certificate_authority_of_the_system_is_trusted_too() {
     let subject = Subject::start().await;
     let mut function = subject.spawn("SSL_CERT_FILE").await;
     let (status, line) = send(&mut function, 1).await;
-    assert_eq!((status, &line["verdict"]), (200, &json!("kept")), "{line}");
+    assert_eq!(
+        (status, &line["verdict"]),
+        (200, &json!("stored")),
+        "{line}"
+    );
     let connections = subject.terminator.connections();
     assert_eq!(send(&mut function, 2).await.0, 200);
     assert_eq!(

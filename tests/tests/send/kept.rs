@@ -50,8 +50,8 @@ async fn every_listed_sample_gets_the_verdict_in_its_name() {
             let events = line["events"].as_array().unwrap();
             let ended = match (line["quarantined"].as_str(), events.len()) {
                 (Some(reason), 0) => format!("quarantined.{reason}"),
-                (None, 1) => "kept".to_owned(),
-                (_, count) => format!("kept.{count}"),
+                (None, 1) => "stored".to_owned(),
+                (_, count) => format!("stored.{count}"),
             };
             assert_eq!(ended, verdict, "{}/{name}", provider.name);
             told.extend(events.iter().cloned());

@@ -63,7 +63,7 @@ fn samples(provider: &str) -> Vec<(String, String, Value)> {
         let stem = path.file_stem().unwrap().to_str().unwrap().to_owned();
         let (name, verdict) = stem.split_once('.').unwrap();
         let event: Value = serde_json::from_slice(&fs::read(&path).unwrap()).unwrap();
-        let is_sent = ["kept", "quarantined"].contains(&verdict.split('.').next().unwrap());
+        let is_sent = ["stored", "quarantined"].contains(&verdict.split('.').next().unwrap());
         // No sender can make API Gateway mark a body as base64 that it did not encode.
         if is_sent && verdict != "quarantined.not_base64" {
             samples.push((name.to_owned(), verdict.to_owned(), event));

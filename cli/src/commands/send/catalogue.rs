@@ -106,7 +106,7 @@ fn sample(name: &str, event: &str) -> Option<Sample> {
         body: Body::Exact(Vec::new()),
     };
     sample.body = match verdict.split('.').next()? {
-        "kept" => Body::read(&bytes, sample.content_type()),
+        "stored" => Body::read(&bytes, sample.content_type()),
         // Any change could turn it into another case, or into a valid delivery.
         "quarantined" => Body::Exact(bytes),
         _ => return None,
