@@ -189,8 +189,7 @@ fn the_latency_alarm_is_at_a_third_of_the_provider_timeout() {
 }
 
 #[test]
-fn the_readme_has_a_line_for_each_alarm_and_parameter() {
-    let readme = fs::read_to_string(workspace("README.md")).unwrap();
+fn the_docs_have_a_row_for_each_alarm_and_parameter() {
     let template = template();
     let words =
         providers::ALL.map(|it| format!("{}{}", it.name[..1].to_uppercase(), &it.name[1..]));
@@ -208,15 +207,10 @@ fn the_readme_has_a_line_for_each_alarm_and_parameter() {
         .keys()
         .cloned()
         .collect();
-    let section = |title: &str| {
-        readme
-            .split_once(title)
-            .unwrap()
-            .1
-            .split("\n#")
-            .next()
-            .unwrap()
-            .to_owned()
+    let section = |page: &str, title: &str| {
+        let text = fs::read_to_string(workspace(page)).unwrap();
+        let (_, section) = text.split_once(title).unwrap();
+        section.split("\n#").next().unwrap().to_owned()
     };
     let rows = |text: String| -> BTreeSet<String> {
         let firsts = text
@@ -231,8 +225,11 @@ fn the_readme_has_a_line_for_each_alarm_and_parameter() {
             })
             .collect()
     };
-    assert_eq!(rows(section("\n### Alarms\n")), alarms);
-    assert_eq!(rows(section("\n## Deploy\n")), parameters);
+    assert_eq!(rows(section("docs/operations.md", "\n## Alarms\n")), alarms);
+    assert_eq!(
+        rows(section("docs/deploy.md", "\n## Parameters\n")),
+        parameters
+    );
 }
 
 #[test]
