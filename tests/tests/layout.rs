@@ -19,7 +19,6 @@ const OTHER_FUNCTIONS: [&str; 1] = ["drain"];
 #[test]
 fn every_provider_is_listed_in_every_place() {
     let template: Value = serde_norway::from_str(TEMPLATE).unwrap();
-    let readme = fs::read_to_string(workspace("README.md")).unwrap_or_default();
     let [functions, events, listed, deployed] = [
         folders("functions"),
         folders("events"),
@@ -54,8 +53,8 @@ fn every_provider_is_listed_in_every_place() {
                 deployed.contains(name),
             ),
             (
-                format!("the path /{name} in README.md"),
-                readme.contains(&format!("/{name}")),
+                format!("the page docs/providers/{name}.md with the path /{name}"),
+                has_page(name),
             ),
         ];
         forgotten.extend(
@@ -130,6 +129,11 @@ fn folders(parent: &str) -> BTreeSet<String> {
 
 fn has_samples(name: &str) -> bool {
     fs::read_dir(workspace("events").join(name)).is_ok_and(|mut files| files.next().is_some())
+}
+
+fn has_page(name: &str) -> bool {
+    fs::read_to_string(workspace(format!("docs/providers/{name}.md")))
+        .is_ok_and(|page| page.contains(&format!("/{name}")))
 }
 
 fn resources(template: &Value) -> impl Iterator<Item = &Value> {

@@ -377,8 +377,7 @@ fn the_resources_of_all_providers_are_the_same_but_for_names() {
 }
 
 #[test]
-fn the_readme_has_a_line_for_each_alarm_and_parameter() {
-    let readme = fs::read_to_string(workspace("README.md")).unwrap();
+fn the_docs_have_a_row_for_each_alarm_and_parameter() {
     let template = template();
     let words = providers::ALL.map(|provider| capitalized(provider.name));
     let for_all = |name: &str| {
@@ -395,15 +394,10 @@ fn the_readme_has_a_line_for_each_alarm_and_parameter() {
         .keys()
         .cloned()
         .collect();
-    let section = |title: &str| {
-        readme
-            .split_once(title)
-            .unwrap()
-            .1
-            .split("\n#")
-            .next()
-            .unwrap()
-            .to_owned()
+    let section = |page: &str, title: &str| {
+        let text = fs::read_to_string(workspace(page)).unwrap();
+        let (_, section) = text.split_once(title).unwrap();
+        section.split("\n#").next().unwrap().to_owned()
     };
     let rows = |text: String| -> BTreeSet<String> {
         let firsts = text
@@ -418,8 +412,11 @@ fn the_readme_has_a_line_for_each_alarm_and_parameter() {
             })
             .collect()
     };
-    assert_eq!(rows(section("\n### Alarms\n")), alarms);
-    assert_eq!(rows(section("\n## Deploy\n")), parameters);
+    assert_eq!(rows(section("docs/operations.md", "\n## Alarms\n")), alarms);
+    assert_eq!(
+        rows(section("docs/deploy.md", "\n## Parameters\n")),
+        parameters
+    );
 }
 
 #[test]

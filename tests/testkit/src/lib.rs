@@ -25,7 +25,7 @@ pub fn workspace(path: impl AsRef<Path>) -> PathBuf {
         .join(path)
 }
 
-/// The README's Rust is compiled.
+/// The Rust in the documentation is compiled.
 #[cfg(doctest)]
-#[doc = include_str!("../../../README.md")]
-struct Readme;
+#[doc = include_str!("../../../docs/events.md")]
+struct EventsPage;
