@@ -1,4 +1,4 @@
-"""Prints the events that Hookkeeper kept, in the order of keeping, as CloudEvents: one JSON object per line.
+"""Prints the events that Hookkeeper stored, in the order of recording, as CloudEvents: one JSON object per line.
 
     python3 consumer.py <TableName> position.json 2026-11-21T10:00:00Z
 
@@ -12,8 +12,8 @@ from datetime import datetime, timedelta, timezone
 import boto3
 from boto3.dynamodb.conditions import Key
 
-ATTRIBUTES = "id source type subject time originaltype apiversion channel timeproblem".split()
-OVERLAP = timedelta(minutes=1)  # An event may appear in the index some seconds after its `kept`.
+ATTRIBUTES = "id source type subject time originaltype apiversion channel eventid timeproblem".split()
+OVERLAP = timedelta(minutes=1)  # An event can appear in the index some seconds after its `recordedtime`.
 
 
 def query(**request):
@@ -29,26 +29,25 @@ def text(when):
     return when.strftime("%Y-%m-%dT%H:%M:%S.%fZ")
 
 
-def kept(hour, since, end):
-    """The keys of what was kept in an hour, oldest first. The index has 16 partitions for it, each in this order."""
-    partitions = [Key("hour").eq(f"{hour:%Y-%m-%dT%H}#{shard:x}") for shard in range(16)]
-    span = Key("kept").between(text(since), text(end))
-    queries = [query(IndexName="kept", KeyConditionExpression=partition & span) for partition in partitions]
-    for entry in heapq.merge(*queries, key=lambda entry: entry["kept"]):
-        yield entry["kept"], entry["pk"], entry["sk"]
+def recorded(hour, since, end):
+    """The keys of the events of an hour, oldest first. The index has 16 partitions for it, each in this order."""
+    partitions = [Key("hourshard").eq(f"{hour:%Y-%m-%dT%H}#{shard:x}") for shard in range(16)]
+    span = Key("recordedtime").between(text(since), text(end))
+    queries = [query(IndexName="by_recordedtime", KeyConditionExpression=partition & span) for partition in partitions]
+    for entry in heapq.merge(*queries, key=lambda entry: entry["recordedtime"]):
+        yield entry["recordedtime"], entry["pk"], entry["sk"]
 
 
 def data(item):
-    """The data as JSON text. It is compressed where it is large, and also cut into chunks where it is very large."""
+    """The data as JSON text. A large one is compressed; a very large one is in chunks, and the exact body is behind it."""
     if "data" in item:
         return item["data"]
     chunks = [item]
-    if "parts" in item:
-        order = Key("sk").begins_with(f"{item['sk']}#{item['packedhash']}#")
+    if "chunkhash" in item:
+        order = Key("sk").begins_with(f"{item['sk']}#{item['chunkhash']}#")
         chunks = query(KeyConditionExpression=Key("pk").eq(item["pk"] + "#chunks") & order, ConsistentRead=True)
-    unpacked = zlib.decompress(b"".join(bytes(chunk["packed"]) for chunk in chunks))
-    length = int.from_bytes(unpacked[:8], "little")
-    return unpacked[8 : 8 + length].decode()
+    compressed = b"".join(bytes(chunk["compressed"]) for chunk in chunks)
+    return zlib.decompressobj().decompress(compressed).decode()
 
 
 def cloud_event(item):
@@ -65,7 +64,7 @@ def consume(path, first):
     end = max(since, datetime.now(timezone.utc))
     hour = since.replace(minute=0, second=0, microsecond=0)
     while hour <= end:
-        for entry in kept(hour, since, end):
+        for entry in recorded(hour, since, end):
             if entry not in seen:
                 item = table.get_item(Key={"pk": entry[1], "sk": entry[2]}, ConsistentRead=True).get("Item")
                 if item and "removing" not in item and item.get("expires", math.inf) > time.time():
