@@ -122,7 +122,7 @@ async fn an_unusable_ca_bundle_ends_the_start_with_its_cause() {
         let mut function = Function::spawn(binary("closer"), &environment).await;
         assert_eq!(function.ended().await.code(), Some(1));
         let sentence = format!(
-            "closer cannot start: AWS_CA_BUNDLE names a file that cannot be used ({why})\n"
+            "closer cannot start: the file in AWS_CA_BUNDLE cannot be read as certificates: {why}\n"
         );
         assert_eq!(function.stderr(), sentence);
     }

@@ -4,7 +4,8 @@ use crate::runtime_api::binary;
 use hookkeeper::dev::TABLE;
 use std::{
     io::{BufRead, BufReader, Read},
-    process::{Child, ChildStdout, Command, ExitStatus, Stdio},
+    process::{Child, Command, ExitStatus, Stdio},
+    thread::{self, JoinHandle},
 };
 use storage::{Client, Settings, Table};
 
@@ -20,7 +21,8 @@ pub fn hookkeeper(arguments: &[&str]) -> Command {
 #[derive(Debug)]
 pub struct Dev {
     process: Child,
-    stdout: BufReader<ChildStdout>,
+    /// The rest of what it prints. A thread reads it, because a full pipe would stop it.
+    log: Option<JoinHandle<String>>,
     /// What it printed when it was ready.
     greeting: String,
 }
@@ -51,9 +53,14 @@ impl Dev {
                 "it ended: {greeting}"
             );
         }
+        let log = thread::spawn(move || {
+            let mut log = String::new();
+            stdout.read_to_string(&mut log).unwrap();
+            log
+        });
         Self {
             process,
-            stdout,
+            log: Some(log),
             greeting,
         }
     }
@@ -121,8 +128,7 @@ impl Dev {
     #[must_use]
     pub fn interrupt(mut self) -> (ExitStatus, usize) {
         send_signal(&self.process, "-INT");
-        let mut rest = String::new();
-        self.stdout.read_to_string(&mut rest).unwrap();
+        let rest = self.log.take().unwrap().join().unwrap();
         let lines = rest.lines().filter(|line| !line.is_empty());
         let lines = lines.inspect(|line| {
             assert!(

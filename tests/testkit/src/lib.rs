@@ -2,6 +2,7 @@
 
 pub mod benchmark;
 pub mod corpus;
+pub mod deal;
 pub mod dev;
 pub mod house;
 pub mod kept;

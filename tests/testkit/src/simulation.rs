@@ -22,6 +22,7 @@ use aws::{Aws, Connections};
 use base64::{Engine, engine::general_purpose::STANDARD};
 use company::Company;
 use crm::{Event, Internet, Mark};
+use flate2::read::ZlibDecoder;
 use ingest::{Authenticator, Receiver};
 use lambda::{Account, Function, Handler};
 use naive::Naive;
@@ -30,7 +31,7 @@ use scenarios::{NEW_PASSWORD, Twist};
 use serde::Serialize;
 use serde_json::Value;
 use sha2::{Digest, Sha256};
-use std::{collections::BTreeMap, fmt::Write, sync::Arc, thread, time::Duration};
+use std::{collections::BTreeMap, fmt::Write, io::Read, sync::Arc, thread, time::Duration};
 use storage::{Client, Settings, Store};
 use tokio::runtime::Builder;
 use world::{World, hours, minutes};
@@ -206,23 +207,29 @@ fn marks_kept(items: &[Value]) -> BTreeMap<Mark, usize> {
         .iter()
         .filter(|item| !item["pk"]["S"].as_str().unwrap().starts_with("delivery#"))
     {
-        let text = item["data"]["S"]
-            .as_str()
-            .map_or_else(|| body(item), str::to_owned);
-        for mark in crm::marks(&text) {
+        for mark in crm::marks(&text(item)) {
             *kept.entry(mark).or_default() += 1;
         }
     }
     kept
 }
 
-fn body(item: &Value) -> String {
-    String::from_utf8(
-        STANDARD
-            .decode(item["body"]["B"].as_str().unwrap())
-            .unwrap(),
-    )
-    .unwrap()
+/// The data of an event, or the body of a quarantined delivery. No item of the simulation is in
+/// chunks.
+fn text(item: &Value) -> String {
+    if let Some(data) = item["data"]["S"].as_str() {
+        return data.to_owned();
+    }
+    let bytes = |name: &str| Some(STANDARD.decode(item[name]["B"].as_str()?).unwrap());
+    if let Some(body) = bytes("body") {
+        return String::from_utf8(body).unwrap();
+    }
+    let compressed = bytes("compressed").or_else(|| bytes("compressedbody"));
+    let mut text = String::new();
+    ZlibDecoder::new(&*compressed.unwrap())
+        .read_to_string(&mut text)
+        .unwrap();
+    text
 }
 
 fn figures(

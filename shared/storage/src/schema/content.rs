@@ -22,6 +22,9 @@ use std::io::{Read, Write};
 ///
 /// Source: <https://docs.aws.amazon.com/amazondynamodb/latest/developerguide/Constraints.html>
 pub(super) const MAX_CONTENT_BYTES: usize = 390_000;
+/// Size in bytes above which a text is compressed fast: several megabytes must not use up the time
+/// for a response. The result is at most a third larger.
+const FAST_ABOVE_BYTES: usize = 100_000;
 /// Maximum size of a decompressed text in bytes. Lambda accepts a request of 6 MB, and JSON writes a
 /// byte of it as six at most.
 const MAX_TEXT_BYTES: u64 = 40_000_000;
@@ -219,7 +222,12 @@ pub fn chunk_keys(item: &Item) -> Vec<Key> {
 }
 
 fn compress(bytes: &[u8]) -> Vec<u8> {
-    let mut zlib = ZlibEncoder::new(Vec::new(), Compression::fast());
+    let level = if bytes.len() > FAST_ABOVE_BYTES {
+        Compression::fast()
+    } else {
+        Compression::default()
+    };
+    let mut zlib = ZlibEncoder::new(Vec::new(), level);
     // Writing to memory does not fail.
     zlib.write_all(bytes).ok();
     zlib.finish().unwrap_or_default()
