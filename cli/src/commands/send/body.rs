@@ -1,6 +1,6 @@
 //! Request body whose values can be changed one by one. Everything else stays as it is.
 
-use providers::amocrm::samples::{self, Field};
+use providers::samples::form::{self, Field};
 use serde_json::Value;
 
 /// Body of a provider's request.
@@ -21,7 +21,7 @@ pub(crate) enum Body {
 impl Body {
     pub(crate) fn read(bytes: &[u8], content_type: &str) -> Self {
         if content_type.starts_with("application/x-www-form-urlencoded") {
-            return Self::Form(samples::fields(bytes));
+            return Self::Form(form::split(bytes));
         }
         let start = bytes
             .iter()
@@ -47,12 +47,12 @@ impl Body {
                 value,
                 after,
             } => [before, value.to_string().as_bytes(), after].concat(),
-            Self::Form(fields) => samples::form(fields),
+            Self::Form(fields) => form::write(fields),
             Self::Exact(bytes) => bytes.clone(),
         }
     }
 
-    /// Values by path, as in [`providers::samples::SampleFields`]. Numbers keep their digits, and
+    /// Values by path, as in [`providers::samples::SampleRules`]. Numbers keep their digits, and
     /// `null` is an empty text.
     pub(crate) fn fields(&self) -> Vec<(String, String)> {
         match self {

@@ -4,19 +4,11 @@ use super::body::Body;
 use base64::{Engine, engine::general_purpose::STANDARD};
 use models::{Delivery, Event, Reason, Record};
 use providers::Provider;
-use providers::samples::SampleFields;
 use serde::Deserialize;
 use std::collections::BTreeMap;
 
 /// Provider, name with verdict, and API Gateway event of each sample.
 const FILES: &[(&str, &str, &str)] = include!(concat!(env!("OUT_DIR"), "/samples.rs"));
-
-/// Sample fields of each provider, in the order of [`providers::ALL`].
-const SAMPLE_FIELDS: [SampleFields; providers::ALL.len()] = [
-    providers::pipedrive::samples::FIELDS,
-    providers::amocrm::samples::FIELDS,
-    providers::closer::samples::FIELDS,
-];
 
 /// Headers that do not belong to a sample: API Gateway or HTTP adds them, or the sender sets them.
 const NOT_THE_PROVIDERS: [&str; 4] = [
@@ -25,13 +17,6 @@ const NOT_THE_PROVIDERS: [&str; 4] = [
     "host",
     "transfer-encoding",
 ];
-
-pub(crate) fn sample_fields(provider: &Provider) -> Option<&'static SampleFields> {
-    let at = providers::ALL
-        .iter()
-        .position(|it| it.name == provider.name)?;
-    SAMPLE_FIELDS.get(at)
-}
 
 /// Sample that can be sent.
 #[derive(Debug, Clone)]

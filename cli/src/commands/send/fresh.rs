@@ -2,7 +2,7 @@
 
 use super::body::Body;
 use models::{OwnTime, Timestamp};
-use providers::samples::SampleFields;
+use providers::samples::SampleRules;
 use std::{
     collections::BTreeMap,
     sync::{
@@ -17,29 +17,29 @@ use uuid::Uuid;
 /// contains the new values of some ids.
 pub(crate) fn renew(
     body: &mut Body,
-    sample_fields: &SampleFields,
+    rules: &SampleRules,
     fixed: &BTreeMap<String, String>,
 ) -> Result<(), &'static str> {
-    rename(body, sample_fields, fixed)?;
-    postpone(body, sample_fields.times, now())
+    rename(body, rules, fixed)?;
+    postpone(body, rules.times, now())
 }
 
 /// Replaces ids. Equal ids stay equal.
 fn rename(
     body: &mut Body,
-    sample_fields: &SampleFields,
+    rules: &SampleRules,
     fixed: &BTreeMap<String, String>,
 ) -> Result<(), &'static str> {
     let fields = body.fields();
     let mut new = fixed.clone();
     for (path, id) in &fields {
-        if any_matches(sample_fields.ids, path) && !["", "0"].contains(&&**id) {
+        if any_matches(rules.ids, path) && !["", "0"].contains(&&**id) {
             new.entry(id.clone()).or_insert_with(|| another(id));
         }
     }
     for (path, id) in &fields {
         if let Some(new) = new.get(id)
-            && (any_matches(sample_fields.ids, path) || any_matches(sample_fields.references, path))
+            && (any_matches(rules.ids, path) || any_matches(rules.references, path))
         {
             body.put(path, new)?;
         }
@@ -218,14 +218,14 @@ fn matches(pattern: &str, path: &str) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use providers::pipedrive::samples::FIELDS;
+    use providers::PIPEDRIVE;
     use serde_json::{Value, json};
 
     fn renewed(value: &Value) -> Value {
         let mut body = Body::read(value.to_string().as_bytes(), "application/json");
         renew(
             &mut body,
-            &FIELDS,
+            PIPEDRIVE.samples,
             &BTreeMap::from([("42".to_owned(), "7".to_owned())]),
         )
         .unwrap();
