@@ -27,17 +27,17 @@ impl Handle {
     }
 
     /// Handle of an event in the index.
-    pub(crate) fn of_entry(entry: &IndexEntry) -> Self {
+    pub(crate) fn for_entry(entry: &IndexEntry) -> Self {
         Self::new(entry.recorded, entry.id())
     }
 
     /// Handle of a stored event.
-    pub(crate) fn of_event(stored: &Stored) -> Self {
+    pub(crate) fn for_event(stored: &Stored) -> Self {
         Self::new(stored.recorded.unwrap_or(Timestamp::EPOCH), id(&stored.key))
     }
 
     /// Handle of a quarantined delivery.
-    pub(crate) fn of_quarantined(key: &Key) -> Self {
+    pub(crate) fn for_quarantined(key: &Key) -> Self {
         Self::new(arrival(key).unwrap_or(Timestamp::EPOCH), id(key))
     }
 

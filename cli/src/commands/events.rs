@@ -107,7 +107,7 @@ const HEADING: [&str; 6] = ["HANDLE", "KEPT", "TIME", "TYPE", "SOURCE", "SUBJECT
 fn row(entry: &IndexEntry) -> [String; 6] {
     let time = Timestamp::parse(entry.time()).map(seconds);
     [
-        Handle::of_entry(entry).to_string(),
+        Handle::for_entry(entry).to_string(),
         seconds(entry.recorded),
         time.unwrap_or_default(),
         entry.r#type.clone(),

@@ -169,7 +169,7 @@ impl Replayer<'_> {
         if !self.dry_run && self.table.finish_removal(&entry.key).await? {
             say!(
                 "{}  its removal was interrupted, and is finished now",
-                Handle::of_entry(entry)
+                Handle::for_entry(entry)
             )?;
         }
         Ok(())
@@ -250,7 +250,7 @@ impl Replayer<'_> {
 }
 
 fn tell(entry: &IndexEntry, event: &Event, what: &str) -> Result<(), Failure> {
-    let line = format!("{}  {}  {what}", Handle::of_entry(entry), event.subject);
+    let line = format!("{}  {}  {what}", Handle::for_entry(entry), event.subject);
     Ok(say!("{}", cell(&line))?)
 }
 

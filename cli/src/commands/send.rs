@@ -132,7 +132,7 @@ impl Send {
     pub(crate) async fn run(self) -> Result<(), Failure> {
         let done = match &self.provider {
             Some(provider) if !self.list => self.send(*provider).await,
-            only => list::print(only.as_ref(), self.output).map_err(Wrong::from),
+            only => list::print(*only, self.output).map_err(Wrong::from),
         };
         match done {
             Ok(()) => Ok(()),

@@ -3,6 +3,7 @@
 use super::catalogue::{self, Sample};
 use crate::{
     Failure,
+    filter::selected,
     output::{Output, json_line, say, table},
 };
 use providers::Provider;
@@ -21,10 +22,8 @@ struct Row {
 }
 
 /// Prints the samples of one provider, or of all providers.
-pub(crate) fn print(only: Option<&Provider>, output: Output) -> Result<(), Failure> {
-    let providers = providers::ALL
-        .into_iter()
-        .filter(|provider| only.is_none_or(|only| only.name == provider.name));
+pub(crate) fn print(only: Option<Provider>, output: Output) -> Result<(), Failure> {
+    let providers = selected(only);
     let rows: Vec<Row> = providers.clone().flat_map(rows_of).collect();
     if output == Output::Json {
         return rows
