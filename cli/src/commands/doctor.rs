@@ -129,7 +129,7 @@ fn by_environment(provider: &Provider) -> Result<Option<Credential>, Failure> {
     let variable = format!("HOOKKEEPER_{}", provider.name.to_uppercase());
     let secret = env::var(&variable).ok().filter(|secret| !secret.is_empty());
     let shown = secret
-        .map(|secret| Credential::of(provider, &secret))
+        .map(|secret| Credential::for_provider(provider, &secret))
         .transpose();
     shown.map_err(|error| format!("in {variable}, {error}").into())
 }

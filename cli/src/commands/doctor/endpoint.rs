@@ -23,7 +23,7 @@ pub(crate) fn credential(argument: &str) -> Result<(Provider, Credential), Strin
         .split_once('=')
         .ok_or("it is PROVIDER=USER:PASSWORD, or PROVIDER=KEY")?;
     let provider = provider(name)?;
-    Ok((provider, Credential::of(&provider, secret)?))
+    Ok((provider, Credential::for_provider(&provider, secret)?))
 }
 
 /// Problem, and the advice to solve it.

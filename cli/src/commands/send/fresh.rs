@@ -134,7 +134,7 @@ impl Moment {
             10 => Form::Epoch(1_000_000),
             13 => Form::Epoch(1_000),
             16 => Form::Epoch(1),
-            _ => Form::of(text)?,
+            _ => Form::from_text(text)?,
         };
         Some(Self {
             micros: time.as_micros(),
@@ -144,7 +144,7 @@ impl Moment {
 }
 
 impl Form {
-    fn of(text: &str) -> Option<Self> {
+    fn from_text(text: &str) -> Option<Self> {
         let rest = text.get(19..)?;
         if rest.is_empty() {
             return Some(Self::Local);
