@@ -2,7 +2,7 @@
 
 pub mod form;
 
-use form::Field;
+use form::Form;
 use models::Event;
 use serde_json::Value;
 
@@ -25,9 +25,8 @@ pub struct SampleRules {
     pub places: fn(&[(String, String)]) -> Vec<Place>,
     /// Prepares a JSON body for a change of the field with this path.
     pub before_change: fn(&mut Value, &str),
-    /// Joins the items of several forms into one form, if the provider sends several items in one
-    /// delivery. Returns `None` if the items have no numbers.
-    pub join: Option<fn(&[Vec<Field>]) -> Option<Vec<Field>>>,
+    /// Joins several deliveries, if the provider sends several items in one.
+    pub join: Option<Join>,
     /// Words at the start of a sample's name that do not describe its event.
     pub prefixes: &'static [&'static str],
     /// Whether a sample with this event is used only if there is no other one of the event's type.
@@ -55,6 +54,9 @@ impl SampleRules {
     };
 }
 
+/// Joins the items of several forms into one form. Returns `None` if the items have no numbers.
+pub type Join = fn(&[Form]) -> Option<Form>;
+
 /// Makes deliveries that have no sample.
 #[derive(Debug, Clone, Copy)]
 pub struct Generator {
@@ -62,9 +64,17 @@ pub struct Generator {
     pub description: &'static str,
     /// Returns the names of all deliveries that can be made.
     pub names: fn() -> Vec<String>,
-    /// Makes the delivery with this name or event type from the bodies of samples. Returns its name
-    /// and its body.
-    pub make: fn(&str, &[Value]) -> Option<(String, Value)>,
+    /// Makes the delivery with this name or event type from the bodies of samples.
+    pub make: fn(&str, &[Value]) -> Option<Generated>,
+}
+
+/// A delivery that has no sample.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Generated {
+    /// The name of the delivery.
+    pub name: String,
+    /// The JSON body of the delivery.
+    pub body: Value,
 }
 
 /// The location of an object in a body.
@@ -76,4 +86,20 @@ pub struct Place {
     pub path: String,
     /// The name of the field with the object's id: `id`.
     pub id: &'static str,
+}
+
+impl Place {
+    pub(crate) fn new(object: &str, path: &str, id: &'static str) -> Self {
+        Self {
+            object: object.to_owned(),
+            path: path.to_owned(),
+            id,
+        }
+    }
+}
+
+/// The value of the field with this path.
+pub(crate) fn text<'a>(fields: &'a [(String, String)], path: &str) -> Option<&'a str> {
+    let (_, text) = fields.iter().find(|(field, _)| field == path)?;
+    Some(text)
 }

@@ -20,7 +20,7 @@ pub(crate) fn find(provider: &Provider, what: &str) -> Result<Sample, Vec<String
         .collect();
     let of_type = told
         .iter()
-        .filter(|(plainness, _)| plainness.types.iter().any(|it| short(it) == what));
+        .filter(|(plainness, _)| plainness.types.iter().any(|kind| short(kind) == what));
     let plainest = of_type.min_by_key(|(plainness, _)| plainness.rank());
     let found = match plainest {
         Some((plainness, sample)) if !plainness.is_last_choice => Some((*sample).clone()),
@@ -66,13 +66,11 @@ fn plainness(provider: &Provider, sample: &Sample) -> Option<Plainness> {
     let first = events.first()?;
     let rules = provider.samples;
     let said = words(&format!("{}.{}", first.r#type, first.originaltype));
-    let is_said = |word: &String| said.contains(word) || rules.prefixes.contains(&&**word);
+    let mut more_words = words(&sample.name);
+    more_words.retain(|word| !said.contains(word) && !rules.prefixes.contains(&&**word));
     Some(Plainness {
         is_last_choice: (rules.is_last_choice)(first),
-        more_words: words(&sample.name)
-            .iter()
-            .filter(|word| !is_said(word))
-            .count(),
+        more_words: more_words.len(),
         name_len: sample.name.len(),
         types: events.into_iter().map(|event| event.r#type).collect(),
     })
@@ -80,13 +78,13 @@ fn plainness(provider: &Provider, sample: &Sample) -> Option<Plainness> {
 
 /// Splits a name: `updated.activityType` becomes `updated`, `activity`, `type`.
 fn words(name: &str) -> Vec<String> {
-    let spaced = name.chars().fold(String::new(), |mut spaced, it| {
-        if it.is_ascii_uppercase() {
+    let mut spaced = String::new();
+    for char in name.chars() {
+        if char.is_ascii_uppercase() {
             spaced.push('_');
         }
-        spaced.push(it.to_ascii_lowercase());
-        spaced
-    });
+        spaced.push(char.to_ascii_lowercase());
+    }
     spaced.split(['_', '.']).map(str::to_owned).collect()
 }
 
@@ -101,14 +99,14 @@ fn made(provider: &Provider, what: &str, told: &[(Plainness, &Sample)]) -> Optio
         Body::Json { value, .. } => Some(value.clone()),
         Body::Form(_) | Body::Exact(_) => None,
     });
-    let (name, value) = (generator.make)(what, &bodies.collect::<Vec<_>>())?;
+    let generated = (generator.make)(what, &bodies.collect::<Vec<_>>())?;
     let body = Body::Json {
         before: Vec::new(),
-        value,
+        value: generated.body,
         after: Vec::new(),
     };
     Some(Sample {
-        name,
+        name: generated.name,
         headers: headers(provider),
         body,
     })
@@ -124,7 +122,8 @@ fn nearest(
     let mut names: Vec<_> = samples.iter().map(|sample| sample.name.clone()).collect();
     names.extend(
         told.iter()
-            .flat_map(|(plainness, _)| plainness.types.iter().map(|it| short(it).to_owned())),
+            .flat_map(|(plainness, _)| &plainness.types)
+            .map(|kind| short(kind).to_owned()),
     );
     if let Some(generator) = provider.samples.generator {
         names.extend((generator.names)());
@@ -166,7 +165,7 @@ mod tests {
         ] {
             let provider = providers::ALL
                 .into_iter()
-                .find(|it| it.name == provider)
+                .find(|known| known.name == provider)
                 .unwrap();
             assert_eq!(find(&provider, what).unwrap().name, name, "{what}");
         }

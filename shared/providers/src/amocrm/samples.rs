@@ -1,7 +1,11 @@
 //! How amoCRM's samples become other deliveries. `hookkeeper send` uses this; receivers do not.
 
 use super::{form, payload};
-use crate::samples::{Place, SampleRules, form::Field};
+use crate::samples::{
+    Place, SampleRules,
+    form::{Field, Form},
+    text,
+};
 
 /// The rules for amoCRM's samples.
 pub const RULES: SampleRules = SampleRules {
@@ -41,44 +45,33 @@ pub const RULES: SampleRules = SampleRules {
 /// The locations of the objects in a form. An item is listed under its object type, and an object
 /// inside the item under its own.
 fn places(fields: &[(String, String)]) -> Vec<Place> {
-    let text = |path: String| {
-        fields
-            .iter()
-            .find(|(it, _)| *it == path)
-            .map(|(_, text)| &**text)
-    };
     let mut items: Vec<_> = fields.iter().filter_map(|(path, _)| item(path)).collect();
     items.dedup();
     let mut places = Vec::new();
     for item in items {
         let object = payload::object_word(item.split('.').next().unwrap_or_default());
-        let place = |object: &str, path: &str, id| Place {
-            object: object.to_owned(),
-            path: path.to_owned(),
-            id,
-        };
         let note = format!("{item}.note");
-        let is_company = text(format!("{item}.type")) == Some("company")
-            || text(format!("{note}.element_type")) == Some("3");
+        let is_company = text(fields, &format!("{item}.type")) == Some("company")
+            || text(fields, &format!("{note}.element_type")) == Some("3");
         let object = if object == "contact" && is_company {
             "company"
         } else {
             object
         };
-        if text(format!("{note}.element_id")).is_some() {
-            places.push(place(object, &note, "element_id"));
-            places.push(place("note", &note, "id"));
+        if text(fields, &format!("{note}.element_id")).is_some() {
+            places.push(Place::new(object, &note, "element_id"));
+            places.push(Place::new("note", &note, "id"));
             continue;
         }
         if let "message" | "outgoing_message" = object {
-            places.push(place("chat", item, "chat_id"));
+            places.push(Place::new("chat", item, "chat_id"));
         }
         let id = match object {
             "talk" => "talk_id",
             "unsorted" => "uid",
             _ => "id",
         };
-        places.push(place(object, item, id));
+        places.push(Place::new(object, item, id));
     }
     places
 }
@@ -98,7 +91,7 @@ fn item(path: &str) -> Option<&str> {
 
 /// Joins the items of several forms into one form, with consecutive numbers. `None` if the items
 /// have no numbers. All other fields are those of the first form.
-fn join(forms: &[Vec<Field>]) -> Option<Vec<Field>> {
+fn join(forms: &[Form]) -> Option<Form> {
     let (first, others) = forms.split_first()?;
     let count = first.iter().filter_map(number).max()? + 1;
     let last = first.iter().rposition(|field| number(field).is_some())?;
@@ -123,10 +116,12 @@ fn number(field: &Field) -> Option<usize> {
 fn renumbered(field: &Field, increase: usize) -> Option<Field> {
     let number = number(field)? + increase;
     let name = field.name();
-    let mut parts = form::path(&name);
-    let (entity, action, _) = (parts.next()?, parts.next()?, parts.next()?);
-    let rest: String = parts.map(|part| format!("[{part}]")).collect();
-    Some(field.renamed(&format!("{entity}[{action}][{number}]{rest}")))
+    let parts: Vec<_> = form::path(&name).collect();
+    let [entity, action, _, rest @ ..] = &parts[..] else {
+        return None;
+    };
+    let rest: Vec<_> = rest.iter().map(|part| format!("[{part}]")).collect();
+    Some(field.renamed(&format!("{entity}[{action}][{number}]{}", rest.concat())))
 }
 
 #[cfg(test)]

@@ -6,7 +6,7 @@
 
 mod webhook_kind;
 
-use crate::samples::{Generator, Place, SampleRules};
+use crate::samples::{Generated, Generator, Place, SampleRules, text};
 use serde_json::Value;
 pub use webhook_kind::Happening;
 
@@ -43,7 +43,10 @@ pub const RULES: SampleRules = SampleRules {
         names: || Happening::all().map(|happening| happening.name()).collect(),
         make: |name, samples| {
             let happening = Happening::named(name)?;
-            Some((happening.name(), happening.webhook(samples)?))
+            Some(Generated {
+                name: happening.name(),
+                body: happening.webhook(samples)?,
+            })
         },
     }),
     example: concat!(
@@ -58,30 +61,23 @@ pub const RULES: SampleRules = SampleRules {
 /// The location of the object: `data`, or `current` in version 1. If the object was deleted, it is
 /// `previous`. Version 1 has a user in a list.
 fn places(fields: &[(String, String)]) -> Vec<Place> {
-    let text = |path: &str| {
-        fields
-            .iter()
-            .find(|(it, _)| it == path)
-            .map(|(_, text)| text.clone())
-    };
-    let word = || Some(text("event")?.split_once('.')?.1.to_owned());
-    let object = text("meta.entity")
-        .or_else(|| text("meta.object"))
-        .or_else(word);
-    let parts = ["data", "current.0", "current", "previous.0", "previous"];
-    let is_there = |part: &&str| {
-        fields
-            .iter()
-            .any(|(path, _)| path.starts_with(&format!("{part}.")))
-    };
-    let place = |object| {
-        Some(Place {
-            object,
-            path: (*parts.iter().find(|part| is_there(part))?).to_owned(),
-            id: "id",
-        })
-    };
-    object.and_then(place).into_iter().collect()
+    let mut parts = ["data", "current.0", "current", "previous.0", "previous"].into_iter();
+    let part = parts.find(|part| {
+        let prefix = format!("{part}.");
+        fields.iter().any(|(path, _)| path.starts_with(&prefix))
+    });
+    match (object(fields), part) {
+        (Some(object), Some(part)) => vec![Place::new(object, part, "id")],
+        _ => Vec::new(),
+    }
+}
+
+fn object(fields: &[(String, String)]) -> Option<&str> {
+    let in_meta = text(fields, "meta.entity").or_else(|| text(fields, "meta.object"));
+    in_meta.or_else(|| {
+        let (_, object) = text(fields, "event")?.split_once('.')?;
+        Some(object)
+    })
 }
 
 /// Copies the value of a field to `previous`, before the field is changed. `path` is the path of

@@ -11,9 +11,12 @@ pub struct Field {
     value: Option<Vec<u8>>,
 }
 
+/// The fields of a form, in order.
+pub type Form = Vec<Field>;
+
 /// Splits a form into its fields.
 #[must_use]
-pub fn split(form: &[u8]) -> Vec<Field> {
+pub fn split(form: &[u8]) -> Form {
     form.split(|byte| *byte == b'&')
         .map(Field::from_pair)
         .collect()
