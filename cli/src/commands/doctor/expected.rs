@@ -1,13 +1,13 @@
 //! Resources of a template: all of them, those that a stack must have, and the differences between
 //! two templates.
 
+use crate::connection::parameter;
+use aws_sdk_cloudformation::types::Stack;
 use hookkeeper::template::logical_name;
 use providers::Provider;
 use serde_json::{Map, Value};
 use std::collections::{BTreeMap, BTreeSet};
 
-/// Parameters of a stack: values by name.
-pub(crate) type Parameters = BTreeMap<String, String>;
 /// Resource types by logical id.
 pub(crate) type Types = BTreeMap<String, String>;
 
@@ -25,18 +25,14 @@ pub(crate) fn types(template: &Value) -> Types {
 /// condition holds. CloudFormation evaluates the conditions: one holds if the stack has any resource
 /// or output with it. `there` has the logical ids of these. The condition of a provider also holds
 /// if the provider has credentials, even if all of its resources are missing.
-pub(crate) fn expected(
-    template: &Value,
-    parameters: &Parameters,
-    there: &BTreeSet<&str>,
-) -> Vec<String> {
+pub(crate) fn expected(template: &Value, stack: &Stack, there: &BTreeSet<&str>) -> Vec<String> {
     let made = section(template, "Resources").chain(section(template, "Outputs"));
     let mut holding: BTreeSet<String> = made
         .filter(|(id, _)| there.contains(&***id))
         .filter_map(|(_, part)| Some(condition(part)?.to_owned()))
         .collect();
     let used = providers::ALL.into_iter();
-    let used = used.filter(|provider| has_credentials(provider, parameters));
+    let used = used.filter(|provider| has_credentials(provider, stack));
     holding.extend(used.map(|provider| format!("Use{}", logical_name(provider.name, ""))));
     section(template, "Resources")
         .filter(|(_, resource)| condition(resource).is_none_or(|name| holding.contains(name)))
@@ -44,12 +40,11 @@ pub(crate) fn expected(
         .collect()
 }
 
-fn has_credentials(provider: &Provider, parameters: &Parameters) -> bool {
+fn has_credentials(provider: &Provider, stack: &Stack) -> bool {
     ["Credentials", "Keys"]
-        .map(|kind| parameters.get(&logical_name(provider.name, kind)))
-        .into_iter()
-        .flatten()
-        .any(|value| !value.is_empty())
+        .map(|kind| logical_name(provider.name, kind))
+        .iter()
+        .any(|name| parameter::<String>(stack, name).is_some_and(|value| !value.is_empty()))
 }
 
 fn condition(part: &Value) -> Option<&str> {
@@ -100,6 +95,7 @@ fn section<'a>(template: &'a Value, name: &str) -> impl Iterator<Item = (&'a Str
 #[cfg(test)]
 mod tests {
     use super::*;
+    use aws_sdk_cloudformation::types::Parameter;
     use hookkeeper::template::{TEMPLATE, parse};
 
     fn owned((id, kind): (&str, &str)) -> (String, String) {
@@ -110,10 +106,17 @@ mod tests {
     fn a_condition_holds_for_all_of_its_resources_or_for_none() {
         let template = parse(TEMPLATE).unwrap();
         let expected = |parameters: &[(&str, &str)], there: &[&str]| -> BTreeSet<String> {
-            let parameters = parameters.iter();
-            let parameters = parameters.map(|(name, value)| ((*name).into(), (*value).into()));
+            let parameters = parameters.iter().map(|(name, value)| {
+                Parameter::builder()
+                    .parameter_key(*name)
+                    .parameter_value(*value)
+                    .build()
+            });
+            let stack = Stack::builder()
+                .set_parameters(Some(parameters.collect()))
+                .build();
             let there = there.iter().copied().collect();
-            super::expected(&template, &parameters.collect(), &there)
+            super::expected(&template, &stack, &there)
                 .into_iter()
                 .collect()
         };

@@ -3,7 +3,7 @@
 
 use super::{
     Asked,
-    expected::{Parameters, differences, expected, some, types},
+    expected::{differences, expected, some, types},
     finding::Finding,
 };
 use crate::connection::{Connection, causes};
@@ -75,7 +75,8 @@ where
     if is_missing {
         return Finding::fail(CHECK, format!("there is no stack {name}"), DEPLOY);
     }
-    let advice = "look at AWS's credentials and region (--profile, --region), or do without with --local or --table";
+    let advice = "look at AWS's credentials and region (--profile, --region), \
+        or do without with --local or --table";
     Finding::fail(
         CHECK,
         format!("the stack {name} cannot be asked ({})", causes(error)),
@@ -184,7 +185,7 @@ async fn resources(client: &Client, stack: &Stack) -> Finding {
         Ok(template) => template,
         Err(error) => return Finding::fail(CHECK, error.to_string(), AGAIN),
     };
-    let expected = expected(&template, &parameters(stack), &there);
+    let expected = expected(&template, stack, &there);
     let missing: Vec<_> = expected
         .iter()
         .filter(|id| !there.contains(&***id))
@@ -207,16 +208,4 @@ fn is_there(resource: &StackResourceSummary) -> bool {
         .resource_status()
         .map_or("", |status| status.as_str());
     status.ends_with("COMPLETE") && status != "DELETE_COMPLETE"
-}
-
-fn parameters(stack: &Stack) -> Parameters {
-    let parameters = stack.parameters().iter();
-    parameters
-        .filter_map(|parameter| {
-            Some((
-                parameter.parameter_key.clone()?,
-                parameter.parameter_value.clone()?,
-            ))
-        })
-        .collect()
 }
