@@ -43,8 +43,9 @@ impl Handle {
 
     /// Time span of one second in which the item was stored or arrived.
     pub(crate) fn span(&self) -> Range<Timestamp> {
-        let at = |second| Timestamp::from_unix(Duration::from_secs(second));
-        at(self.second)..at(self.second.saturating_add(1))
+        let [start, end] = [self.second, self.second.saturating_add(1)]
+            .map(|second| Timestamp::from_unix(Duration::from_secs(second)));
+        start..end
     }
 
     /// Whether an item with this id may have this handle. The case of letters does not matter, as
@@ -84,15 +85,11 @@ impl FromStr for Handle {
     type Err = String;
 
     fn from_str(text: &str) -> Result<Self, String> {
-        let parse = || {
-            let (second, id) = text.split_once('-')?;
-            Some(Self {
-                second: u64::from_str_radix(second, DIGITS).ok()?,
-                id: id.to_owned(),
-            })
-        };
-        parse().ok_or_else(|| {
-            "it is not a handle as the list prints it, like tcxk8q-4ad6a8".to_owned()
+        let wrong = "it is not a handle as the list prints it, like tcxk8q-4ad6a8";
+        let (second, id) = text.split_once('-').ok_or(wrong)?;
+        Ok(Self {
+            second: u64::from_str_radix(second, DIGITS).map_err(|_| wrong)?,
+            id: id.to_owned(),
         })
     }
 }

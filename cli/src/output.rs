@@ -10,7 +10,10 @@ use std::{fmt::Write, ops::RangeInclusive};
 /// an error when the reader has closed the pipe, which ends the command.
 macro_rules! say {
     ($($argument:tt)*) => {
-        std::io::Write::write_fmt(&mut anstream::stdout(), format_args!("{}\n", format_args!($($argument)*)))
+        std::io::Write::write_fmt(
+            &mut anstream::stdout(),
+            format_args!("{}\n", format_args!($($argument)*)),
+        )
     };
 }
 pub(crate) use say;
@@ -67,14 +70,12 @@ pub(crate) fn cell(text: &str) -> String {
 /// Makes text from a sender safe to print on lines of its own: keeps line feeds and tabs, and
 /// replaces the other characters that control a terminal.
 pub(crate) fn printable(text: &str) -> String {
-    let replace = |char| {
-        if matches!(char, '\n' | '\t') {
-            char
-        } else {
-            visible(char)
-        }
-    };
-    text.chars().map(replace).collect()
+    text.chars()
+        .map(|char| match char {
+            '\n' | '\t' => char,
+            other => visible(other),
+        })
+        .collect()
 }
 
 /// Replaces a character that controls a terminal or is invisible with the replacement character.
@@ -152,7 +153,10 @@ pub(crate) fn seconds(time: Timestamp) -> String {
 
 /// Indents JSON text. Strings and numbers stay exactly as they are written.
 pub(crate) fn pretty(json: &str) -> String {
-    let (mut out, mut depth, mut in_string, mut escaped) = (String::new(), 0_usize, false, false);
+    let mut out = String::new();
+    let mut depth = 0_usize;
+    let mut in_string = false;
+    let mut escaped = false;
     let mut chars = json.chars().peekable();
     while let Some(char) = chars.next() {
         if in_string {

@@ -53,17 +53,16 @@ pub fn event(
 
 /// Joins headers that occur several times with commas.
 fn joined(headers: &HeaderMap) -> HeaderMap {
-    let join = |name: &HeaderName| {
-        let values: Vec<&[u8]> = headers
-            .get_all(name)
-            .iter()
-            .map(HeaderValue::as_bytes)
-            .collect();
-        HeaderValue::from_bytes(&values.join(&b","[..]))
-            .ok()
-            .map(|value| (name.clone(), value))
-    };
-    headers.keys().filter_map(join).collect()
+    headers
+        .keys()
+        .filter_map(|name| Some((name.clone(), joined_values(headers, name)?)))
+        .collect()
+}
+
+fn joined_values(headers: &HeaderMap, name: &HeaderName) -> Option<HeaderValue> {
+    let values = headers.get_all(name).iter();
+    let values: Vec<&[u8]> = values.map(HeaderValue::as_bytes).collect();
+    HeaderValue::from_bytes(&values.join(&b","[..])).ok()
 }
 
 fn is_text(headers: &HeaderMap) -> bool {

@@ -69,8 +69,8 @@ impl User {
     /// User name and password as one word of a shell command, quoted if necessary.
     #[must_use]
     pub fn shell_word(&self) -> String {
-        let is_plain = |byte: u8| byte.is_ascii_alphanumeric() || b":_-.".contains(&byte);
-        if self.credentials.bytes().all(is_plain) {
+        let mut bytes = self.credentials.bytes();
+        if bytes.all(|byte| byte.is_ascii_alphanumeric() || b":_-.".contains(&byte)) {
             return self.credentials.clone();
         }
         format!("'{}'", self.credentials.replace('\'', r"'\''"))

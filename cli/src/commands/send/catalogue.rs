@@ -28,11 +28,14 @@ pub(crate) struct Sample {
 
 impl Sample {
     pub(crate) fn content_type(&self) -> &str {
-        self.headers
-            .iter()
-            .find(|(name, _)| name == "content-type")
-            .map_or("", |(_, value)| value)
+        content_type(&self.headers).unwrap_or_default()
     }
+}
+
+pub(crate) fn content_type(headers: &[(String, String)]) -> Option<&str> {
+    let mut headers = headers.iter();
+    let (_, value) = headers.find(|(name, _)| name == "content-type")?;
+    Some(value)
 }
 
 /// Sample file, with only the fields that are sent.
@@ -75,16 +78,8 @@ fn sample(name: &str, event: &str) -> Option<Sample> {
         request.body.into_bytes()
     };
     let is_sent = request.request_context.http.method == "POST" && !bytes.is_empty();
-    let is_the_providers = |name: &str| {
-        !NOT_THE_PROVIDERS.contains(&name)
-            && !name.starts_with("x-forwarded-")
-            && !name.starts_with("x-amzn-")
-    };
-    let headers = request
-        .headers
-        .into_iter()
-        .filter(|(name, _)| is_the_providers(name))
-        .collect();
+    let headers = request.headers.into_iter();
+    let headers = headers.filter(|(name, _)| is_the_providers(name)).collect();
     let mut sample = Sample {
         name: name.to_owned(),
         headers,
@@ -97,6 +92,12 @@ fn sample(name: &str, event: &str) -> Option<Sample> {
         _ => return None,
     };
     is_sent.then_some(sample)
+}
+
+fn is_the_providers(header: &str) -> bool {
+    !NOT_THE_PROVIDERS.contains(&header)
+        && !header.starts_with("x-forwarded-")
+        && !header.starts_with("x-amzn-")
 }
 
 /// Parses a delivery with the provider's parser.
@@ -114,10 +115,8 @@ pub(crate) fn read(provider: &Provider, delivery: &Delivery) -> Result<Vec<Event
 
 /// Events of a sample, as they are in its file.
 pub(crate) fn events(provider: &Provider, sample: &Sample) -> Result<Vec<Event>, Reason> {
-    let content_type = Some(sample.content_type().to_owned()).filter(|it| !it.is_empty());
-    let now = super::fresh::now();
-    let mut delivery = Delivery::new(sample.body.bytes(), now, &sample.name);
-    delivery.origin.content_type = content_type;
+    let mut delivery = Delivery::new(sample.body.bytes(), super::fresh::now(), &sample.name);
+    delivery.origin.content_type = content_type(&sample.headers).map(str::to_owned);
     read(provider, &delivery)
 }
 

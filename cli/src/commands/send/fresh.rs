@@ -77,17 +77,11 @@ fn another_digit(digit: char) -> char {
 /// than now, except local ones.
 fn postpone(body: &mut Body, patterns: &[&str], now: Timestamp) -> Result<(), &'static str> {
     let fields = body.fields();
-    let of = |pattern: &&str| {
-        let pattern = (*pattern).to_owned();
-        fields
-            .iter()
-            .filter(move |(path, _)| matches(&pattern, path))
-    };
-    let moments: Vec<_> = patterns
-        .iter()
-        .flat_map(of)
-        .filter_map(|(path, text)| Some((path, Moment::read(text)?)))
-        .collect();
+    let mut moments = Vec::new();
+    for pattern in patterns {
+        let fields = fields.iter().filter(|(path, _)| matches(pattern, path));
+        moments.extend(fields.filter_map(|(path, text)| Some((path, Moment::read(text)?))));
+    }
     let Some((_, own)) = moments
         .iter()
         .find(|(_, moment)| moment.form != Form::Local)
@@ -149,7 +143,7 @@ impl Form {
         if rest.is_empty() {
             return Some(Self::Local);
         }
-        let utc = rest.trim_start_matches(|it: char| it == '.' || it.is_ascii_digit());
+        let utc = rest.trim_start_matches(|char: char| char == '.' || char.is_ascii_digit());
         let decimals = (rest.len() - utc.len()).saturating_sub(1);
         ["Z", "+0000", "+00:00"]
             .contains(&utc)
@@ -207,8 +201,8 @@ pub(crate) fn any_matches(patterns: &[&str], path: &str) -> bool {
 }
 
 fn matches(pattern: &str, path: &str) -> bool {
-    let (mut names, mut pattern) = (path.split('.'), pattern.split('.'));
-    pattern.by_ref().all(|wanted| {
+    let mut names = path.split('.');
+    pattern.split('.').all(|wanted| {
         names
             .next()
             .is_some_and(|name| wanted == "*" || wanted == name)
@@ -235,8 +229,11 @@ mod tests {
     #[test]
     fn equal_ids_stay_equal_and_keep_their_shape() {
         let uuid = "016d44a0-8f07-444c-87e8-b722ef285735";
-        let old = json!({ "data": { "id": 123_456, "stage_id": 123_456 }, "previous": { "id": null },
-            "meta": { "id": uuid, "entity_id": "123456", "company_id": "123456" } });
+        let old = json!({
+            "data": { "id": 123_456, "stage_id": 123_456 },
+            "previous": { "id": null },
+            "meta": { "id": uuid, "entity_id": "123456", "company_id": "123456" },
+        });
         let new = renewed(&old);
         assert_ne!(new["data"]["id"], old["data"]["id"]);
         assert_eq!(new["data"]["id"].to_string().len(), 6);

@@ -3,7 +3,7 @@
 
 use super::{
     body::Body,
-    catalogue::{Sample, read},
+    catalogue::{Sample, content_type, read},
     fresh::{any_matches, now, renew},
 };
 use models::{Delivery, Event, Reason};
@@ -63,7 +63,7 @@ impl Recipe {
         }
         let fields = self.body.fields();
         let places = (self.provider.samples.places)(&fields);
-        let is_there = |path: &String| fields.iter().any(|(it, _)| it == path);
+        let is_there = |path: &String| fields.iter().any(|(there, _)| there == path);
         let mut paths: Vec<String> = places
             .iter()
             .filter_map(|place| path_in(place, path))
@@ -86,7 +86,7 @@ impl Recipe {
 
     fn set_at(&mut self, path: &str, value: &str) -> Result<(), &'static str> {
         let fields = self.body.fields();
-        let Some((_, old)) = fields.iter().find(|(it, _)| it == path) else {
+        let Some((_, old)) = fields.iter().find(|(there, _)| there == path) else {
             return Ok(());
         };
         self.body.clone().put(path, value)?;
@@ -113,7 +113,7 @@ impl Recipe {
             _ => return Err("--batch is for forms, and this is none: give --count".to_owned()),
         };
         let mut delivery = Delivery::new(body, now(), &Uuid::new_v4().to_string());
-        delivery.origin.content_type = self.content_type();
+        delivery.origin.content_type = content_type(&self.headers).map(str::to_owned);
         Ok(delivery)
     }
 
@@ -133,8 +133,8 @@ impl Recipe {
 
     fn renewed(&self) -> Result<Body, Unmakeable> {
         let mut body = self.body.clone();
-        let must_be = |must_be| format!("an id that is set must be {must_be}");
-        renew(&mut body, self.provider.samples, &self.ids).map_err(must_be)?;
+        renew(&mut body, self.provider.samples, &self.ids)
+            .map_err(|must_be| format!("an id that is set must be {must_be}"))?;
         for (path, value) in &self.values {
             body.put(path, value)?;
         }
@@ -152,10 +152,9 @@ impl Recipe {
             delivery.origin.content_type.as_deref().unwrap_or_default(),
         );
         for (path, count) in body.fields() {
-            if let (true, Ok(count)) = (
-                any_matches(self.provider.samples.attempts, &path),
-                count.parse::<u32>(),
-            ) {
+            if any_matches(self.provider.samples.attempts, &path)
+                && let Ok(count) = count.parse::<u32>()
+            {
                 // A field with a number accepts a number.
                 body.put(&path, &(count + 1).to_string()).ok();
             }
@@ -163,13 +162,6 @@ impl Recipe {
         again.body = body.bytes();
         again.origin.arrival = now();
         again
-    }
-
-    fn content_type(&self) -> Option<String> {
-        self.headers
-            .iter()
-            .find(|(name, _)| name == "content-type")
-            .map(|(_, value)| value.clone())
     }
 
     /// Headers of a delivery, with its request id.
@@ -206,22 +198,21 @@ fn path_in(place: &Place, path: &str) -> Option<String> {
 /// Paths that can be set instead of an unknown path: those with the same first word, else all first
 /// words.
 fn there_is(fields: &[(String, String)], places: &[Place], path: &str) -> String {
-    let first = |path: &str| path.split('.').next().unwrap_or_default().to_owned();
     let mut names = Vec::new();
     for place in places {
         let below = fields
             .iter()
-            .filter_map(|(it, _)| it.strip_prefix(&*place.path)?.strip_prefix('.'));
+            .filter_map(|(path, _)| path.strip_prefix(&*place.path)?.strip_prefix('.'));
         names.extend(below.map(|field| format!("{}.{field}", place.object)));
     }
     names.extend(fields.iter().map(|(path, _)| path.clone()));
     let (same, others): (Vec<_>, Vec<_>) = names
         .into_iter()
-        .partition(|name| first(name) == first(path));
+        .partition(|name| first_word(name) == first_word(path));
     let mut shown = if same.is_empty() {
         others
             .iter()
-            .map(|name| format!("{}.…", first(name)))
+            .map(|name| format!("{}.…", first_word(name)))
             .collect()
     } else {
         same
@@ -229,4 +220,8 @@ fn there_is(fields: &[(String, String)], places: &[Place], path: &str) -> String
     let mut seen = BTreeSet::new();
     shown.retain(|name| seen.insert(name.clone()));
     shown.join(", ")
+}
+
+fn first_word(path: &str) -> &str {
+    path.split('.').next().unwrap_or_default()
 }
