@@ -69,7 +69,7 @@ impl Quarantine {
         match self.command {
             None => self.list.run().await,
             Some(Command::Show(show)) => show.run().await,
-            Some(Command::Replay(replay)) => replay.run().await,
+            Some(Command::Replay(replay)) => Box::pin(replay.run()).await,
             Some(Command::Drop(drop)) => drop.run().await,
         }
     }
