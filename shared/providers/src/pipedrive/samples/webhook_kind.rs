@@ -39,22 +39,20 @@ impl Happening {
     pub fn all() -> impl Iterator<Item = Self> {
         [Version::V1, Version::V2].into_iter().flat_map(|version| {
             let (actions, objects) = version.words();
-            let of_action = move |action| {
+            actions.iter().flat_map(move |action| {
                 objects.iter().map(move |object| Self {
                     version,
                     action,
                     object,
                 })
-            };
-            actions.iter().copied().flat_map(of_action)
+            })
         })
     }
 
     fn from_words(version: Version, action: &str, object: &str) -> Option<Self> {
         let (actions, objects) = version.words();
-        let plain = |name: &str| name.replace('_', "").to_ascii_lowercase();
-        let action = actions.iter().find(|it| **it == action)?;
-        let object = objects.iter().find(|it| plain(it) == plain(object))?;
+        let action = actions.iter().find(|known| **known == action)?;
+        let object = objects.iter().find(|known| plain(known) == plain(object))?;
         Some(Self {
             version,
             action,
@@ -295,6 +293,10 @@ fn changed(object: &Map<String, Value>) -> Option<(String, Value)> {
 
 fn meta<'a>(sample: &'a Value, name: &str) -> Option<&'a str> {
     sample.get("meta")?.get(name)?.as_str()
+}
+
+fn plain(name: &str) -> String {
+    name.replace('_', "").to_ascii_lowercase()
 }
 
 /// Converts an id to text: version 2 has all ids as text in `meta`.
