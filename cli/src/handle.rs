@@ -99,7 +99,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_handle_leads_to_its_second() {
+    fn a_handle_contains_the_second_of_its_item() {
         let time = Timestamp::parse("2026-11-21T21:16:17.002029Z").unwrap();
         let handle = Handle::new(time, "4ad6a8f7-2b5c-4f0e-9a63-5b8a7e1c2d3f");
         let parsed: Handle = handle.to_string().parse().unwrap();

@@ -18,7 +18,7 @@ macro_rules! say {
 }
 pub(crate) use say;
 
-/// The form of what is printed.
+/// Output format.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 pub(crate) enum Output {
     /// For people
@@ -206,14 +206,14 @@ mod tests {
     use super::*;
 
     #[test]
-    fn text_of_a_sender_does_not_act_on_a_terminal() {
+    fn text_of_a_sender_cannot_control_a_terminal() {
         let text = "a\u{1b}[5m\u{9b}5m\t\r\nb\u{2028}\u{202e}\u{200b}\u{feff}é😀";
         assert_eq!(cell(text), "a�[5m�5m���b����é😀");
         assert_eq!(printable(text), "a�[5m�5m\t�\nb����é😀");
     }
 
     #[test]
-    fn a_line_of_json_is_the_same_json_without_what_a_terminal_acts_on() {
+    fn a_json_line_escapes_terminal_controls_and_keeps_its_value() {
         let data = "{\"a\u{9b}\":\r\n[1.10,\t\"\u{202e}\u{2028}\u{e0041}é\\n\"]}";
         let raw: Box<serde_json::value::RawValue> = serde_json::from_str(data).unwrap();
         let line = json_line(&raw).unwrap();

@@ -144,7 +144,7 @@ mod tests {
     }
 
     #[test]
-    fn a_template_without_the_table_is_said_so() {
+    fn a_template_without_the_table_is_an_error() {
         let error = |template| {
             table_schema(template, "hookkeeper")
                 .unwrap_err()

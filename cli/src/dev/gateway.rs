@@ -127,7 +127,7 @@ mod tests {
     }
 
     #[test]
-    fn forms_come_base64_encoded_and_json_as_it_is() {
+    fn forms_are_base64_encoded_and_json_is_not() {
         let form = sent("application/x-www-form-urlencoded", b"a%5B0%5D=1");
         assert_eq!(
             (form.body.as_deref(), form.is_base64_encoded),
@@ -143,7 +143,7 @@ mod tests {
     }
 
     #[test]
-    fn no_two_requests_have_one_id() {
+    fn each_request_has_its_own_id() {
         assert_ne!(
             sent("text/plain", b"x").request_context.request_id,
             sent("text/plain", b"x").request_context.request_id

@@ -112,7 +112,7 @@ mod tests {
     }
 
     #[test]
-    fn a_shell_takes_it_as_one_word() {
+    fn a_user_is_one_word_in_a_shell() {
         assert_eq!(User::known().shell_word(), "local:local");
         assert_eq!(user("ada:l'o $v").unwrap().shell_word(), r"'ada:l'\''o $v'");
     }

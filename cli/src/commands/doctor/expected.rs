@@ -138,7 +138,7 @@ mod tests {
     }
 
     #[test]
-    fn templates_differ_by_what_one_lacks() {
+    fn differences_list_missing_added_and_changed_resources() {
         let ours = Types::from([("A", "x"), ("B", "x")].map(owned));
         assert_eq!(differences(&ours, &ours), None);
         let deployed = Types::from([("B", "y"), ("C", "x")].map(owned));

@@ -140,7 +140,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_type_is_the_plainest_sample_of_it() {
+    fn a_type_selects_its_plainest_sample() {
         for (provider, what, name) in [
             ("pipedrive", "deal.updated", "v2_change_deal"),
             ("pipedrive", "deal.merged", "v2_change_deal_merged"),

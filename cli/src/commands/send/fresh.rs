@@ -299,13 +299,13 @@ mod tests {
     }
 
     #[test]
-    fn a_star_is_one_name() {
+    fn a_star_matches_one_name() {
         assert!(matches("*.*.0.id", "leads.add.0.id") && matches("a", "a"));
         assert!(!matches("*.id", "a.b.id") && !matches("*.id", "id") && !matches("a.*", "a"));
     }
 
     #[test]
-    fn no_moment_is_now_twice() {
+    fn each_call_of_now_returns_a_later_time() {
         let times: Vec<_> = (0..10_000).map(|_| now()).collect();
         assert!(times.windows(2).all(|pair| pair[0] < pair[1]));
     }
