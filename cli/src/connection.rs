@@ -8,7 +8,7 @@ use aws_sdk_cloudformation::types::Stack;
 use aws_sdk_dynamodb::{
     config::Credentials,
     error::{ProvideErrorMetadata, SdkError},
-    types::TableDescription,
+    types::{KeySchemaElement, TableDescription},
 };
 use aws_types::os_shim_internal::{Env, Fs};
 use clap::Args;
@@ -24,7 +24,8 @@ use storage::{Policy, Table};
 #[derive(Args, Clone)]
 pub(crate) struct Connection {
     /// Those of `cargo dev`, whose DynamoDB is on this port of 127.0.0.1 [default: 8000]
-    #[arg(long, value_name = "PORT", num_args = 0..=1, require_equals = true, default_missing_value = "8000")]
+    #[arg(long, value_name = "PORT", num_args = 0..=1, require_equals = true)]
+    #[arg(default_missing_value = "8000")]
     #[arg(conflicts_with_all = ["stack", "table", "profile", "region", "endpoint_url"])]
     pub(crate) local: Option<u16>,
     /// A table, without asking a stack for it
@@ -51,6 +52,11 @@ pub(crate) struct Aws {
     endpoint_url: Option<String>,
 }
 
+/// Value of an environment variable. `None` if it is not set or empty.
+pub(crate) fn variable(name: &str) -> Option<String> {
+    env::var(name).ok().filter(|value| !value.is_empty())
+}
+
 /// Name of the stack in `samconfig.toml`.
 pub(crate) const STACK: &str = "hookkeeper";
 /// Maximum number of idle connections. A command sends several requests at the same time.
@@ -60,7 +66,8 @@ const IDLE_CONNECTIONS: usize = 32;
 #[derive(Debug, thiserror::Error)]
 enum Unconfigured {
     #[error(
-        "there is no AWS profile {0}: `aws configure list-profiles` lists them; choose one with --profile or AWS_PROFILE"
+        "there is no AWS profile {0}: `aws configure list-profiles` lists them; \
+        choose one with --profile or AWS_PROFILE"
     )]
     Profile(String),
     #[error("the AWS configuration cannot be read ({0}): mend it")]
@@ -70,7 +77,8 @@ enum Unconfigured {
     #[error("no AWS credentials were found: run `aws sso login`, or set AWS_PROFILE or --profile")]
     NoCredentials,
     #[error(
-        "the AWS credentials cannot be loaded ({0}): run `aws sso login`, or set AWS_PROFILE or --profile"
+        "the AWS credentials cannot be loaded ({0}): run `aws sso login`, \
+        or set AWS_PROFILE or --profile"
     )]
     Credentials(String),
 }
@@ -93,12 +101,8 @@ impl Aws {
         reason = "the type is of a crate that is not needed otherwise"
     )]
     async fn check_profile(&self) -> Result<(), Unconfigured> {
-        let by_environment = || {
-            env::var("AWS_PROFILE")
-                .ok()
-                .filter(|profile| !profile.is_empty())
-        };
-        let Some(name) = self.profile.clone().or_else(by_environment) else {
+        let profile = self.profile.clone();
+        let Some(name) = profile.or_else(|| variable("AWS_PROFILE")) else {
             return Ok(());
         };
         let profiles = profile::load(&Fs::real(), &Env::real(), &Default::default(), None).await;
@@ -202,7 +206,8 @@ impl Connection {
             return Ok(());
         }
         Err(format!(
-            "the table {name} is not one of Hookkeeper {}: its keys and indexes are others than the template's",
+            "the table {name} is not one of Hookkeeper {}: \
+            its keys and indexes are others than the template's",
             env!("CARGO_PKG_VERSION")
         )
         .into())
@@ -216,18 +221,21 @@ pub(crate) async fn stack(sdk: &SdkConfig, name: &str) -> Result<Stack, Failure>
         .stack_name(name)
         .send()
         .await;
-    let sentence = |why: &str| {
-        format!(
-            "the stack {name} cannot be asked ({why}): name another with --stack, or do without (see --help)"
-        )
-    };
     match answer {
         Ok(answer) => {
             let stack = answer.stacks.unwrap_or_default().pop();
-            stack.ok_or_else(|| sentence("CloudFormation knows none of that name").into())
+            let why = "CloudFormation knows none of that name";
+            stack.ok_or_else(|| no_stack(name, why).into())
         }
-        Err(error) => Err(unasked(&error, sentence)),
+        Err(error) => Err(unasked(&error, |why| no_stack(name, why))),
     }
+}
+
+fn no_stack(name: &str, why: &str) -> String {
+    format!(
+        "the stack {name} cannot be asked ({why}): \
+        name another with --stack, or do without (see --help)"
+    )
 }
 
 /// Value of a stack output.
@@ -235,7 +243,7 @@ pub(crate) fn output(stack: &Stack, name: &str) -> Option<String> {
     stack
         .outputs()
         .iter()
-        .find(|it| it.output_key() == Some(name))?
+        .find(|output| output.output_key() == Some(name))?
         .output_value
         .clone()
 }
@@ -256,7 +264,8 @@ fn days(stack: &Stack, name: &str) -> Option<Duration> {
     (days > 0).then(|| Duration::from_secs(days * 86_400))
 }
 
-fn parameter<T: FromStr>(stack: &Stack, name: &str) -> Option<T> {
+/// Value of a stack parameter. `None` if there is none, or if it is not a `T`.
+pub(crate) fn parameter<T: FromStr>(stack: &Stack, name: &str) -> Option<T> {
     let mut parameters = stack.parameters().iter();
     let parameter = parameters.find(|parameter| parameter.parameter_key() == Some(name))?;
     parameter.parameter_value()?.parse().ok()
@@ -264,18 +273,25 @@ fn parameter<T: FromStr>(stack: &Stack, name: &str) -> Option<T> {
 
 /// Keys and indexes of a described table, in the JSON format of the API.
 pub(crate) fn keys(table: &TableDescription) -> Value {
-    let schema = |schema: &[aws_sdk_dynamodb::types::KeySchemaElement]| -> Value {
-        let keys = schema.iter();
-        keys.map(
-            |key| json!({ "AttributeName": key.attribute_name, "KeyType": key.key_type.as_str() }),
-        )
-        .collect()
-    };
     let indexes = table.global_secondary_indexes().iter();
     let indexes: Value = indexes
-        .map(|index| json!({ "IndexName": index.index_name, "KeySchema": schema(index.key_schema()) }))
+        .map(|index| {
+            json!({
+                "IndexName": index.index_name,
+                "KeySchema": key_schema(index.key_schema()),
+            })
+        })
         .collect();
-    json!({ "KeySchema": schema(table.key_schema()), "GlobalSecondaryIndexes": indexes })
+    json!({
+        "KeySchema": key_schema(table.key_schema()),
+        "GlobalSecondaryIndexes": indexes,
+    })
+}
+
+fn key_schema(keys: &[KeySchemaElement]) -> Value {
+    keys.iter()
+        .map(|key| json!({ "AttributeName": key.attribute_name, "KeyType": key.key_type.as_str() }))
+        .collect()
 }
 
 /// Error of a failed request: the advice about credentials if they are the cause, else the sentence

@@ -46,11 +46,18 @@ impl Selection {
 
 /// Parses the name of a provider.
 pub(crate) fn provider(name: &str) -> Result<Provider, String> {
-    let names = || providers::ALL.map(|provider| provider.name).join(", ");
-    providers::ALL
-        .into_iter()
-        .find(|it| it.name == name)
-        .ok_or_else(|| format!("it is one of {}", names()))
+    let mut providers = providers::ALL.into_iter();
+    let found = providers.find(|provider| provider.name == name);
+    found.ok_or_else(|| {
+        let names = providers::ALL.map(|provider| provider.name);
+        format!("it is one of {}", names.join(", "))
+    })
+}
+
+/// The providers that an option selects: one, or all of them.
+pub(crate) fn selected(only: Option<Provider>) -> impl Iterator<Item = Provider> + Clone {
+    let providers = providers::ALL.into_iter();
+    providers.filter(move |provider| only.is_none_or(|only| only.name == provider.name))
 }
 
 /// Provider of a source such as `pipedrive/7`.
@@ -61,18 +68,31 @@ pub(crate) fn provider_of(source: &str) -> Option<Provider> {
 impl Filter {
     /// Whether the filter selects an event.
     pub(crate) fn takes(&self, entry: &IndexEntry) -> bool {
-        let provider = |provider: &Provider| {
-            provider_of(entry.source()).is_some_and(|it| it.name == provider.name)
-        };
-        let words = |words: &String| format!(".{}.", entry.r#type).contains(&format!(".{words}."));
-        let subject = |subject: &String| {
-            let rest = entry.subject().strip_prefix(&**subject);
-            rest.is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
-        };
-        self.provider.as_ref().is_none_or(provider)
-            && self.r#type.as_ref().is_none_or(words)
-            && self.subject.as_ref().is_none_or(subject)
+        self.provider
+            .is_none_or(|provider| is_of_provider(entry.source(), provider))
+            && self
+                .r#type
+                .as_ref()
+                .is_none_or(|words| has_words(&entry.r#type, words))
+            && self
+                .subject
+                .as_ref()
+                .is_none_or(|subject| is_within(entry.subject(), subject))
     }
+}
+
+fn is_of_provider(source: &str, provider: Provider) -> bool {
+    provider_of(source).is_some_and(|found| found.name == provider.name)
+}
+
+fn has_words(r#type: &str, words: &str) -> bool {
+    format!(".{type}.").contains(&format!(".{words}."))
+}
+
+/// Whether a subject equals another one, or is of that kind.
+fn is_within(subject: &str, kind: &str) -> bool {
+    let rest = subject.strip_prefix(kind);
+    rest.is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
 }
 
 #[cfg(test)]

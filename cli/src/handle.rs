@@ -27,24 +27,25 @@ impl Handle {
     }
 
     /// Handle of an event in the index.
-    pub(crate) fn of_entry(entry: &IndexEntry) -> Self {
+    pub(crate) fn for_entry(entry: &IndexEntry) -> Self {
         Self::new(entry.recorded, entry.id())
     }
 
     /// Handle of a stored event.
-    pub(crate) fn of_event(stored: &Stored) -> Self {
+    pub(crate) fn for_event(stored: &Stored) -> Self {
         Self::new(stored.recorded.unwrap_or(Timestamp::EPOCH), id(&stored.key))
     }
 
     /// Handle of a quarantined delivery.
-    pub(crate) fn of_quarantined(key: &Key) -> Self {
+    pub(crate) fn for_quarantined(key: &Key) -> Self {
         Self::new(arrival(key).unwrap_or(Timestamp::EPOCH), id(key))
     }
 
     /// Time span of one second in which the item was stored or arrived.
     pub(crate) fn span(&self) -> Range<Timestamp> {
-        let at = |second| Timestamp::from_unix(Duration::from_secs(second));
-        at(self.second)..at(self.second.saturating_add(1))
+        let [start, end] = [self.second, self.second.saturating_add(1)]
+            .map(|second| Timestamp::from_unix(Duration::from_secs(second)));
+        start..end
     }
 
     /// Whether an item with this id may have this handle. The case of letters does not matter, as
@@ -84,15 +85,11 @@ impl FromStr for Handle {
     type Err = String;
 
     fn from_str(text: &str) -> Result<Self, String> {
-        let parse = || {
-            let (second, id) = text.split_once('-')?;
-            Some(Self {
-                second: u64::from_str_radix(second, DIGITS).ok()?,
-                id: id.to_owned(),
-            })
-        };
-        parse().ok_or_else(|| {
-            "it is not a handle as the list prints it, like tcxk8q-4ad6a8".to_owned()
+        let wrong = "it is not a handle as the list prints it, like tcxk8q-4ad6a8";
+        let (second, id) = text.split_once('-').ok_or(wrong)?;
+        Ok(Self {
+            second: u64::from_str_radix(second, DIGITS).map_err(|_| wrong)?,
+            id: id.to_owned(),
         })
     }
 }
@@ -102,7 +99,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_handle_leads_to_its_second() {
+    fn a_handle_contains_the_second_of_its_item() {
         let time = Timestamp::parse("2026-11-21T21:16:17.002029Z").unwrap();
         let handle = Handle::new(time, "4ad6a8f7-2b5c-4f0e-9a63-5b8a7e1c2d3f");
         let parsed: Handle = handle.to_string().parse().unwrap();

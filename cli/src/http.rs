@@ -52,7 +52,7 @@ pub(crate) struct Answer {
 
 impl Credential {
     /// Parses a secret: `user:password`, or a key if the provider supports keys.
-    pub(crate) fn of(provider: &Provider, secret: &str) -> Result<Self, String> {
+    pub(crate) fn for_provider(provider: &Provider, secret: &str) -> Result<Self, String> {
         match (secret.contains(':'), provider.supports(Scheme::UrlKey)) {
             (true, _) => Ok(Self::Basic(secret.to_owned())),
             (false, true) => Ok(Self::Key(secret.to_owned())),

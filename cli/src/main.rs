@@ -56,7 +56,7 @@ async fn main() -> ExitCode {
         Err(error)
             if error
                 .downcast_ref::<io::Error>()
-                .is_some_and(|it| it.kind() == io::ErrorKind::BrokenPipe) =>
+                .is_some_and(|error| error.kind() == io::ErrorKind::BrokenPipe) =>
         {
             ExitCode::SUCCESS
         }

@@ -10,12 +10,15 @@ use std::{fmt::Write, ops::RangeInclusive};
 /// an error when the reader has closed the pipe, which ends the command.
 macro_rules! say {
     ($($argument:tt)*) => {
-        std::io::Write::write_fmt(&mut anstream::stdout(), format_args!("{}\n", format_args!($($argument)*)))
+        std::io::Write::write_fmt(
+            &mut anstream::stdout(),
+            format_args!("{}\n", format_args!($($argument)*)),
+        )
     };
 }
 pub(crate) use say;
 
-/// The form of what is printed.
+/// Output format.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 pub(crate) enum Output {
     /// For people
@@ -67,14 +70,12 @@ pub(crate) fn cell(text: &str) -> String {
 /// Makes text from a sender safe to print on lines of its own: keeps line feeds and tabs, and
 /// replaces the other characters that control a terminal.
 pub(crate) fn printable(text: &str) -> String {
-    let replace = |char| {
-        if matches!(char, '\n' | '\t') {
-            char
-        } else {
-            visible(char)
-        }
-    };
-    text.chars().map(replace).collect()
+    text.chars()
+        .map(|char| match char {
+            '\n' | '\t' => char,
+            other => visible(other),
+        })
+        .collect()
 }
 
 /// Replaces a character that controls a terminal or is invisible with the replacement character.
@@ -152,7 +153,10 @@ pub(crate) fn seconds(time: Timestamp) -> String {
 
 /// Indents JSON text. Strings and numbers stay exactly as they are written.
 pub(crate) fn pretty(json: &str) -> String {
-    let (mut out, mut depth, mut in_string, mut escaped) = (String::new(), 0_usize, false, false);
+    let mut out = String::new();
+    let mut depth = 0_usize;
+    let mut in_string = false;
+    let mut escaped = false;
     let mut chars = json.chars().peekable();
     while let Some(char) = chars.next() {
         if in_string {
@@ -202,14 +206,14 @@ mod tests {
     use super::*;
 
     #[test]
-    fn text_of_a_sender_does_not_act_on_a_terminal() {
+    fn text_of_a_sender_cannot_control_a_terminal() {
         let text = "a\u{1b}[5m\u{9b}5m\t\r\nb\u{2028}\u{202e}\u{200b}\u{feff}é😀";
         assert_eq!(cell(text), "a�[5m�5m���b����é😀");
         assert_eq!(printable(text), "a�[5m�5m\t�\nb����é😀");
     }
 
     #[test]
-    fn a_line_of_json_is_the_same_json_without_what_a_terminal_acts_on() {
+    fn a_json_line_escapes_terminal_controls_and_keeps_its_value() {
         let data = "{\"a\u{9b}\":\r\n[1.10,\t\"\u{202e}\u{2028}\u{e0041}é\\n\"]}";
         let raw: Box<serde_json::value::RawValue> = serde_json::from_str(data).unwrap();
         let line = json_line(&raw).unwrap();

@@ -80,27 +80,27 @@ fn since_epoch(time: Timestamp) -> Duration {
 
 /// Parses a moment: a duration before now, a date, or a time.
 pub(crate) fn moment(text: &str) -> Result<Moment, String> {
-    let ago = || {
-        let (number, unit) = text.split_at_checked(text.len().checked_sub(1)?)?;
-        let seconds = match unit {
-            "s" => 1,
-            "m" => 60,
-            "h" => 3_600,
-            "d" => 86_400,
-            _ => return None,
-        };
-        Some(Moment::Ago(Duration::from_secs(
-            number.parse::<u64>().ok()?.checked_mul(seconds)?,
-        )))
-    };
-    let at = || {
-        Timestamp::parse(text)
-            .or_else(|| Timestamp::parse(&format!("{text}T00:00:00Z")))
-            .map(Moment::At)
-    };
-    ago().or_else(at).ok_or_else(|| {
+    if let Some(ago) = duration(text) {
+        return Ok(Moment::Ago(ago));
+    }
+    let time = Timestamp::parse(text);
+    let time = time.or_else(|| Timestamp::parse(&format!("{text}T00:00:00Z")));
+    time.map(Moment::At).ok_or_else(|| {
         "it is none of 30s, 15m, 2h, 7d, 2026-11-21, 2026-11-21T10:00:00Z".to_owned()
     })
+}
+
+fn duration(text: &str) -> Option<Duration> {
+    let (number, unit) = text.split_at_checked(text.len().checked_sub(1)?)?;
+    let seconds = match unit {
+        "s" => 1,
+        "m" => 60,
+        "h" => 3_600,
+        "d" => 86_400,
+        _ => return None,
+    };
+    let seconds = number.parse::<u64>().ok()?.checked_mul(seconds)?;
+    Some(Duration::from_secs(seconds))
 }
 
 #[cfg(test)]

@@ -42,31 +42,29 @@ pub fn table_schema(template: &str, name: &str) -> Result<TableSchema, TemplateE
         .into_iter()
         .flat_map(Map::values);
     let tables: Vec<&Value> = resources
-        .filter(|it| it.get("Type") == Some(&json!("AWS::DynamoDB::Table")))
+        .filter(|resource| resource.get("Type") == Some(&json!("AWS::DynamoDB::Table")))
         .collect();
     let [table] = tables[..] else {
         return Err(TemplateError::Tables(tables.len()));
     };
-    let property = |property: &'static str| table.get("Properties").and_then(|it| it.get(property));
+    let properties = table.get("Properties").unwrap_or(&Value::Null);
     let mut create = Map::from_iter([("TableName".to_owned(), json!(name))]);
     for required in ["AttributeDefinitions", "KeySchema", "BillingMode"] {
-        create.insert(
-            required.to_owned(),
-            property(required)
-                .ok_or(TemplateError::Property(required))?
-                .clone(),
-        );
+        let property = properties.get(required);
+        let property = property.ok_or(TemplateError::Property(required))?;
+        create.insert(required.to_owned(), property.clone());
     }
-    if let Some(indexes) = property("GlobalSecondaryIndexes") {
+    if let Some(indexes) = properties.get("GlobalSecondaryIndexes") {
         create.insert("GlobalSecondaryIndexes".to_owned(), indexes.clone());
     }
-    if let Some(stream) = property("StreamSpecification").and_then(Value::as_object) {
+    let stream = properties.get("StreamSpecification");
+    if let Some(stream) = stream.and_then(Value::as_object) {
         let mut stream = stream.clone();
         // The API requires this field. CloudFormation does not have it.
         stream.insert("StreamEnabled".to_owned(), json!(true));
         create.insert("StreamSpecification".to_owned(), stream.into());
     }
-    let time_to_live = property("TimeToLiveSpecification");
+    let time_to_live = properties.get("TimeToLiveSpecification");
     Ok(TableSchema {
         create: create.into(),
         time_to_live: time_to_live
@@ -78,18 +76,15 @@ pub fn table_schema(template: &str, name: &str) -> Result<TableSchema, TemplateE
 /// JSON format of the API.
 #[must_use]
 pub fn has_keys(described: &Value, create: &Value) -> bool {
-    let indexes = |table: &Value| -> Vec<[Option<Value>; 2]> {
-        let indexes = table
-            .get("GlobalSecondaryIndexes")
-            .and_then(Value::as_array)
-            .cloned()
-            .unwrap_or_default();
-        indexes
-            .iter()
-            .map(|index| ["IndexName", "KeySchema"].map(|name| index.get(name).cloned()))
-            .collect()
-    };
-    described.get("KeySchema") == create.get("KeySchema") && indexes(described) == indexes(create)
+    described.get("KeySchema") == create.get("KeySchema")
+        && index_keys(described).eq(index_keys(create))
+}
+
+/// Names and keys of the indexes of a table.
+fn index_keys(table: &Value) -> impl Iterator<Item = [Option<&Value>; 2]> {
+    let indexes = table.get("GlobalSecondaryIndexes");
+    let indexes = indexes.and_then(Value::as_array).into_iter().flatten();
+    indexes.map(|index| ["IndexName", "KeySchema"].map(|name| index.get(name)))
 }
 
 /// Name of a provider's parameter or output in the template: `PipedriveUrl`.
@@ -149,7 +144,7 @@ mod tests {
     }
 
     #[test]
-    fn a_template_without_the_table_is_said_so() {
+    fn a_template_without_the_table_is_an_error() {
         let error = |template| {
             table_schema(template, "hookkeeper")
                 .unwrap_err()

@@ -3,7 +3,7 @@
 
 use crate::{
     Failure,
-    connection::{Aws, STACK, stack},
+    connection::{Aws, STACK, parameter, stack},
     filter::provider,
 };
 use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
@@ -48,8 +48,10 @@ pub(crate) struct Credentials {
 }
 
 fn label(argument: &str) -> Result<String, String> {
-    let is_allowed = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'-';
-    if argument.is_empty() || !argument.bytes().all(is_allowed) {
+    let is_label = argument
+        .bytes()
+        .all(|byte| matches!(byte, b'a'..=b'z' | b'0'..=b'9' | b'-'));
+    if argument.is_empty() || !is_label {
         return Err("it has a-z, 0-9 and - alone".to_owned());
     }
     Ok(argument.to_owned())
@@ -85,7 +87,8 @@ impl Credentials {
             let to_paste = format!("the end of the URL   ?key={key}");
             (key, to_paste)
         } else {
-            let (user, password) = (random(16)?, random(32)?);
+            let user = random(16)?;
+            let password = random(32)?;
             (
                 format!("{user}:{password}"),
                 format!("user name   {user}\n  password    {password}"),
@@ -152,22 +155,15 @@ impl Credentials {
 
     async fn asked_of_the_stack(&self) -> Result<String, Failure> {
         let stack = stack(&self.aws.configured().await?, &self.stack).await?;
-        let parameter = self.parameter();
-        let found = stack
-            .parameters()
-            .iter()
-            .find(|it| it.parameter_key() == Some(&parameter));
-        let list = found
-            .and_then(|it| it.parameter_value())
-            .unwrap_or_default();
-        if list.is_empty() {
-            return Err(format!(
-                "the stack {} has no {parameter}: there is nothing to add to, or to drop",
+        let name = self.parameter();
+        let list = parameter::<String>(&stack, &name).filter(|list| !list.is_empty());
+        list.ok_or_else(|| {
+            format!(
+                "the stack {} has no {name}: there is nothing to add to, or to drop",
                 self.stack
             )
-            .into());
-        }
-        Ok(list.to_owned())
+            .into()
+        })
     }
 }
 
@@ -178,7 +174,7 @@ fn without(accepted: Accepted, label: &str) -> Result<Accepted, Failure> {
         .collect::<Vec<_>>()
         .join(", ");
     let (dropped, left): (Accepted, Accepted) =
-        accepted.into_iter().partition(|(it, _)| it == label);
+        accepted.into_iter().partition(|(taken, _)| taken == label);
     if dropped.is_empty() {
         return Err(
             format!("none of those that are accepted now is labelled {label} ({labels})").into(),

@@ -85,7 +85,7 @@ impl Dev {
         for provider in providers::ALL {
             println!(
                 "  {}",
-                curl(user, &gateway.url(provider.name), example(provider.name))
+                curl(user, &gateway.url(provider.name), provider.samples.example)
             );
         }
         let to = match gateway.port() {
@@ -107,22 +107,6 @@ impl Dev {
         println!(
             "\nList what was kept:\n\n  cargo hookkeeper events{port}\n\nCtrl-C ends it. One line is logged for each delivery:\n"
         );
-    }
-}
-
-/// Shortest webhook of a provider.
-fn example(provider: &str) -> &'static str {
-    match provider {
-        "pipedrive" => {
-            r#"{"meta":{"version":"2.0","action":"change","entity":"deal","entity_id":"42","company_id":"7","id":"4ad6a8f7-2b5c-4f0e-9a63-5b8a7e1c2d3f","timestamp":"2026-11-21T10:00:00.000Z"},"data":{"id":42,"stage_id":3},"previous":{"stage_id":2}}"#
-        }
-        "closer" => {
-            r#"{"eventType":"ThreadCreatedEvent","timestamp":1795255200000,"customer":{"id":"c-1","firstName":"Ada"}}"#
-        }
-        "amocrm" => {
-            "leads[status][0][id]=42&leads[status][0][status_id]=143&leads[status][0][pipeline_id]=7&account[id]=1001"
-        }
-        _ => "{}",
     }
 }
 

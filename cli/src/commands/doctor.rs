@@ -10,7 +10,7 @@ mod table;
 
 use crate::{
     Failure,
-    connection::{Connection, output},
+    connection::{self, Connection, output},
     http::{Credential, Http},
     output::Output,
 };
@@ -24,7 +24,7 @@ use hookkeeper::{
     template::logical_name,
 };
 use providers::Provider;
-use std::{env, time::Duration};
+use std::time::Duration;
 
 /// Checks the stack, the table, the queues, the URLs and the clock, and says what to do for each that is not well.
 ///
@@ -56,7 +56,8 @@ const PATIENCE: Duration = Duration::from_secs(20);
 impl Doctor {
     pub(crate) async fn run(self) -> Result<(), Failure> {
         let sdk = impatient(&self.connection.sdk().await);
-        let (http, mut report) = (Http::new(), Report::new(self.output));
+        let http = Http::new();
+        let mut report = Report::new(self.output);
         let (stack, findings) = stack::check(&sdk, &self.connection).await;
         report.say(findings)?;
         report.say(table::check(&sdk, self.table(&stack), self.connection.local).await)?;
@@ -91,7 +92,7 @@ impl Doctor {
             .credential
             .iter()
             .rev()
-            .find(|(it, _)| it.name == provider.name);
+            .find(|(named, _)| named.name == provider.name);
         match (given, self.connection.local) {
             (Some((_, shown)), _) => Ok(Some(shown.clone())),
             (None, Some(_)) => Ok(Some(Credential::Basic(
@@ -127,11 +128,12 @@ impl Doctor {
 /// Credential in the environment variable `HOOKKEEPER_<PROVIDER>`.
 fn by_environment(provider: &Provider) -> Result<Option<Credential>, Failure> {
     let variable = format!("HOOKKEEPER_{}", provider.name.to_uppercase());
-    let secret = env::var(&variable).ok().filter(|secret| !secret.is_empty());
-    let shown = secret
-        .map(|secret| Credential::of(provider, &secret))
-        .transpose();
-    shown.map_err(|error| format!("in {variable}, {error}").into())
+    let Some(secret) = connection::variable(&variable) else {
+        return Ok(None);
+    };
+    let shown = Credential::for_provider(provider, &secret);
+    let shown = shown.map_err(|error| format!("in {variable}, {error}"))?;
+    Ok(Some(shown))
 }
 
 /// Sets a timeout for AWS operations, so that the command always ends.

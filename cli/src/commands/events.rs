@@ -107,7 +107,7 @@ const HEADING: [&str; 6] = ["HANDLE", "KEPT", "TIME", "TYPE", "SOURCE", "SUBJECT
 fn row(entry: &IndexEntry) -> [String; 6] {
     let time = Timestamp::parse(entry.time()).map(seconds);
     [
-        Handle::of_entry(entry).to_string(),
+        Handle::for_entry(entry).to_string(),
         seconds(entry.recorded),
         time.unwrap_or_default(),
         entry.r#type.clone(),
@@ -143,12 +143,13 @@ pub(crate) fn found(
     table: &Table,
     entries: impl Stream<Item = Result<IndexEntry, TableError>>,
 ) -> impl Stream<Item = Result<(IndexEntry, Option<Stored>), TableError>> {
-    let get = async |entry: Result<IndexEntry, TableError>| {
-        let entry = entry?;
-        let stored = table.get(&entry.key).await?;
-        Ok((entry, stored))
-    };
-    entries.map(get).buffered(CONCURRENT_GETS)
+    entries
+        .map(async |entry| {
+            let entry = entry?;
+            let stored = table.get(&entry.key).await?;
+            Ok((entry, stored))
+        })
+        .buffered(CONCURRENT_GETS)
 }
 
 /// Formats an event as one line of JSON.

@@ -7,7 +7,7 @@ mod show;
 use crate::{
     Failure,
     connection::Connection,
-    filter::provider,
+    filter::{provider, selected},
     handle::{Handle, id},
     output::{Output, json_line, say, seconds, table},
     reading::shared_bytes,
@@ -69,7 +69,7 @@ impl Quarantine {
         match self.command {
             None => self.list.run().await,
             Some(Command::Show(show)) => show.run().await,
-            Some(Command::Replay(replay)) => replay.run().await,
+            Some(Command::Replay(replay)) => Box::pin(replay.run()).await,
             Some(Command::Drop(drop)) => drop.run().await,
         }
     }
@@ -112,7 +112,7 @@ impl Quarantined {
             Body::Data => Vec::new(),
         };
         Ok(Some(Self {
-            handle: Handle::of_quarantined(&stored.key),
+            handle: Handle::for_quarantined(&stored.key),
             key: stored.key,
             provider,
             index,
@@ -130,12 +130,8 @@ fn quarantined(
     span: Range<Timestamp>,
     order: Order,
 ) -> impl Stream<Item = Result<Quarantined, Failure>> {
-    let providers = providers::ALL
-        .into_iter()
-        .filter(move |provider| only.is_none_or(|only| only.name == provider.name));
-    let of_each = stream::iter(providers)
-        .flat_map(move |provider| table.quarantined(provider.name, span.clone(), order));
-    of_each
+    stream::iter(selected(only))
+        .flat_map(move |provider| table.quarantined(provider.name, span.clone(), order))
         .map_err(Failure::from)
         .try_filter_map(async |stored| Quarantined::load(table, stored).await)
 }
@@ -144,7 +140,7 @@ fn quarantined(
 async fn find(table: &Table, handle: &Handle) -> Result<Quarantined, Failure> {
     let all = quarantined(table, None, handle.span(), Order::OldestFirst);
     let mut found: Vec<_> = all
-        .try_filter(|it| ready(handle.is_of(id(&it.key))))
+        .try_filter(|delivery| ready(handle.is_of(id(&delivery.key))))
         .try_collect()
         .await?;
     match (found.pop(), found.is_empty()) {
@@ -170,10 +166,7 @@ async fn finish_removals(
     is_wanted: impl Fn(&Key) -> bool,
 ) -> Result<usize, Failure> {
     let mut finished = 0;
-    for provider in providers::ALL
-        .into_iter()
-        .filter(|it| only.is_none_or(|only| only.name == it.name))
-    {
+    for provider in selected(only) {
         let keys: Vec<Key> = table
             .half_removed(provider.name, span.clone())
             .try_collect()
@@ -183,7 +176,7 @@ async fn finish_removals(
             finished += 1;
             say!(
                 "{}  {}  its removal was interrupted, and is finished now",
-                Handle::of_quarantined(key),
+                Handle::for_quarantined(key),
                 provider.name
             )?;
         }
@@ -209,18 +202,20 @@ struct Row {
     sk: String,
 }
 
-impl Row {
-    fn of(it: Quarantined) -> Self {
+impl From<Quarantined> for Row {
+    fn from(delivery: Quarantined) -> Self {
         Self {
-            handle: it.handle.to_string(),
-            arrival: it.origin.arrival,
-            provider: it.provider.name,
-            bytes: it.bytes.len(),
-            reason: it.reason.message,
-            sk: it.key.sk,
+            handle: delivery.handle.to_string(),
+            arrival: delivery.origin.arrival,
+            provider: delivery.provider.name,
+            bytes: delivery.bytes.len(),
+            reason: delivery.reason.message,
+            sk: delivery.key.sk,
         }
     }
+}
 
+impl Row {
     fn cells(&self) -> [String; 5] {
         let Self {
             handle,
@@ -245,13 +240,10 @@ impl List {
         let span = self.which.span.resolve(A_WEEK)?;
         let table = self.which.connection.table().await?;
         let mut rows = Vec::new();
-        for provider in providers::ALL
-            .into_iter()
-            .filter(|it| self.which.provider.is_none_or(|only| only.name == it.name))
-        {
+        for provider in selected(self.which.provider) {
             let all = quarantined(&table, Some(provider), span.clone(), Order::NewestFirst)
                 .take(self.limit);
-            rows.extend(all.map_ok(Row::of).try_collect::<Vec<_>>().await?);
+            rows.extend(all.map_ok(Row::from).try_collect::<Vec<_>>().await?);
         }
         rows.sort_by(|a, b| b.sk.cmp(&a.sk));
         rows.truncate(self.limit);

@@ -169,7 +169,7 @@ impl Replayer<'_> {
         if !self.dry_run && self.table.finish_removal(&entry.key).await? {
             say!(
                 "{}  its removal was interrupted, and is finished now",
-                Handle::of_entry(entry)
+                Handle::for_entry(entry)
             )?;
         }
         Ok(())
@@ -201,10 +201,9 @@ impl Replayer<'_> {
         }
         if let Some((delivery, origin)) = shared {
             self.complete.truncate(REMEMBERED - 1);
-            let (delivery, origin) = (delivery.to_owned(), origin.clone());
             self.complete.push_front(Complete {
-                delivery,
-                origin,
+                delivery: delivery.to_owned(),
+                origin: origin.clone(),
                 added: added.clone(),
             });
         }
@@ -250,7 +249,7 @@ impl Replayer<'_> {
 }
 
 fn tell(entry: &IndexEntry, event: &Event, what: &str) -> Result<(), Failure> {
-    let line = format!("{}  {}  {what}", Handle::of_entry(entry), event.subject);
+    let line = format!("{}  {}  {what}", Handle::for_entry(entry), event.subject);
     Ok(say!("{}", cell(&line))?)
 }
 
@@ -326,17 +325,7 @@ fn changes(old: &Record, new: &Record) -> Vec<String> {
     else {
         return Vec::new();
     };
-    let attributes = |event: &Event| -> Map<String, Value> {
-        let mut event = serde_json::to_value(event).unwrap_or_default();
-        event
-            .as_object_mut()
-            .map(std::mem::take)
-            .unwrap_or_default()
-    };
-    let (mut before, mut after) = (attributes(old), attributes(new));
-    // Compare `data` as text, because the digits of a number matter.
-    before.insert("data".to_owned(), old.data.get().into());
-    after.insert("data".to_owned(), new.data.get().into());
+    let [before, after] = [old, new].map(attributes);
     let names: BTreeSet<&String> = before.keys().chain(after.keys()).collect();
     let differ = names
         .into_iter()
@@ -345,6 +334,16 @@ fn changes(old: &Record, new: &Record) -> Vec<String> {
     differ
         .chain((old_body != new_body).then(|| "body".to_owned()))
         .collect()
+}
+
+/// Attributes of an event, with `data` as text, because the digits of a number matter.
+fn attributes(event: &Event) -> Map<String, Value> {
+    let mut attributes = match serde_json::to_value(event) {
+        Ok(Value::Object(attributes)) => attributes,
+        _ => Map::new(),
+    };
+    attributes.insert("data".to_owned(), event.data.get().into());
+    attributes
 }
 
 impl fmt::Display for Counts {
@@ -360,7 +359,8 @@ impl fmt::Display for Counts {
         } = self;
         write!(
             f,
-            "{read} events read again: {changed} changed, {moved} moved, {added} added, {unreadable} unreadable"
+            "{read} events read again: {changed} changed, {moved} moved, {added} added, \
+            {unreadable} unreadable"
         )?;
         if *not_read > 0 {
             write!(f, ", {not_read} not read any more")?;

@@ -13,6 +13,7 @@ mod target;
 
 use crate::{
     Failure,
+    connection::variable,
     filter::provider,
     http::{Answer, Credential},
     output::{Output, json_line, say},
@@ -27,7 +28,7 @@ use indicatif::{ProgressBar, ProgressStyle};
 use providers::{Provider, Scheme};
 use recipe::Recipe;
 use std::{
-    env, fs,
+    fs,
     io::{self, IsTerminal, Read},
     path::{Path, PathBuf},
     pin::pin,
@@ -73,8 +74,13 @@ pub(crate) struct Send {
     #[arg(long)]
     duplicate: bool,
     /// How many items in each delivery (amoCRM)
-    #[arg(long, default_value_t = 1, value_name = "ITEMS", value_parser = clap::value_parser!(u16).range(1..))]
-    #[arg(conflicts_with = "file")]
+    #[arg(
+        long,
+        default_value_t = 1,
+        value_name = "ITEMS",
+        conflicts_with = "file"
+    )]
+    #[arg(value_parser = clap::value_parser!(u16).range(1..))]
     batch: u16,
     /// Send exactly the bytes of a file (- is the standard input)
     #[arg(long)]
@@ -83,8 +89,13 @@ pub(crate) struct Send {
     #[arg(long, requires = "file", value_name = "TYPE")]
     content_type: Option<String>,
     /// Send to `cargo dev`, on this port of 127.0.0.1
-    #[arg(long, value_name = "PORT", default_value = "9000", num_args = 0..=1, require_equals = true)]
-    #[arg(default_missing_value = "9000")]
+    #[arg(
+        long,
+        value_name = "PORT",
+        default_value = "9000",
+        default_missing_value = "9000"
+    )]
+    #[arg(num_args = 0..=1, require_equals = true)]
     local: u16,
     /// Send to this URL
     #[arg(long, conflicts_with = "local")]
@@ -132,7 +143,7 @@ impl Send {
     pub(crate) async fn run(self) -> Result<(), Failure> {
         let done = match &self.provider {
             Some(provider) if !self.list => self.send(*provider).await,
-            only => list::print(only.as_ref(), self.output).map_err(Wrong::from),
+            only => list::print(*only, self.output).map_err(Wrong::from),
         };
         match done {
             Ok(()) => Ok(()),
@@ -179,7 +190,8 @@ impl Send {
                 let name = provider.name;
                 let nearest = nearest.join(", ");
                 Wrong::Usage(format!(
-                    "{name} sends nothing called {what}: the nearest are {nearest}; `hookkeeper send --list {name}` has all"
+                    "{name} sends nothing called {what}: the nearest are {nearest}; \
+                    `hookkeeper send --list {name}` has all"
                 ))
             });
         };
@@ -221,12 +233,11 @@ impl Send {
                 provider.name
             ));
         }
-        let variable = |name| env::var(name).ok().filter(|value| !value.is_empty());
-        let key = || variable("HOOKKEEPER_KEY").filter(|_| may_have_a_key);
         let shown = match (&self.user, &self.key) {
             (Some(user), _) => Some(Credential::Basic(user.clone())),
             (_, Some(key)) => Some(Credential::Key(key.clone())),
-            _ => key()
+            _ => variable("HOOKKEEPER_KEY")
+                .filter(|_| may_have_a_key)
                 .map(Credential::Key)
                 .or_else(|| variable("HOOKKEEPER_USER").map(Credential::Basic)),
         };
@@ -288,9 +299,9 @@ impl Send {
 
 /// Whether a subject from a sender can be pasted into a shell without quotes.
 fn is_plain(subject: &str) -> bool {
-    let is_plain =
-        |char: char| char.is_ascii_alphanumeric() || matches!(char, '/' | '-' | '_' | '.');
-    !subject.starts_with('-') && subject.chars().all(is_plain)
+    let mut bytes = subject.bytes();
+    !subject.starts_with('-')
+        && bytes.all(|byte| byte.is_ascii_alphanumeric() || b"/-_.".contains(&byte))
 }
 
 /// Responses to all deliveries.

@@ -78,7 +78,7 @@ mod tests {
     }
 
     #[test]
-    fn hosts_of_this_machine_are_told_from_others() {
+    fn only_loopback_hosts_are_this_machine() {
         for host in [
             "127.0.0.1",
             "127.0.0.1:8000",
@@ -116,7 +116,7 @@ mod tests {
     }
 
     #[test]
-    fn a_web_page_is_told_by_its_origin() {
+    fn a_web_page_is_recognized_by_its_origin() {
         for origin in ["https://evil.example", "null", "http://127.0.0.1:8000", ""] {
             assert!(
                 is_of_a_web_page(&headers(&[(header::ORIGIN, origin)])),

@@ -53,17 +53,16 @@ pub fn event(
 
 /// Joins headers that occur several times with commas.
 fn joined(headers: &HeaderMap) -> HeaderMap {
-    let join = |name: &HeaderName| {
-        let values: Vec<&[u8]> = headers
-            .get_all(name)
-            .iter()
-            .map(HeaderValue::as_bytes)
-            .collect();
-        HeaderValue::from_bytes(&values.join(&b","[..]))
-            .ok()
-            .map(|value| (name.clone(), value))
-    };
-    headers.keys().filter_map(join).collect()
+    headers
+        .keys()
+        .filter_map(|name| Some((name.clone(), joined_values(headers, name)?)))
+        .collect()
+}
+
+fn joined_values(headers: &HeaderMap, name: &HeaderName) -> Option<HeaderValue> {
+    let values = headers.get_all(name).iter();
+    let values: Vec<&[u8]> = values.map(HeaderValue::as_bytes).collect();
+    HeaderValue::from_bytes(&values.join(&b","[..])).ok()
 }
 
 fn is_text(headers: &HeaderMap) -> bool {
@@ -128,7 +127,7 @@ mod tests {
     }
 
     #[test]
-    fn forms_come_base64_encoded_and_json_as_it_is() {
+    fn forms_are_base64_encoded_and_json_is_not() {
         let form = sent("application/x-www-form-urlencoded", b"a%5B0%5D=1");
         assert_eq!(
             (form.body.as_deref(), form.is_base64_encoded),
@@ -144,7 +143,7 @@ mod tests {
     }
 
     #[test]
-    fn no_two_requests_have_one_id() {
+    fn each_request_has_its_own_id() {
         assert_ne!(
             sent("text/plain", b"x").request_context.request_id,
             sent("text/plain", b"x").request_context.request_id

@@ -19,7 +19,7 @@ use axum::{
 };
 use dynoxide::Database;
 use ingest::{Authenticator, Receiver};
-use serde_json::Value;
+use serde_json::{Value, json};
 use std::{
     fs::{self, File, TryLockError},
     io,
@@ -95,9 +95,7 @@ pub enum LocalError {
 /// when this value is dropped.
 #[derive(Debug)]
 pub struct DynamoDb {
-    address: SocketAddr,
-    stop: watch::Sender<bool>,
-    server: JoinHandle<io::Result<()>>,
+    server: Server,
     /// Lock on the data folder.
     _lock: Option<File>,
 }
@@ -112,21 +110,8 @@ impl DynamoDb {
         let listener = listen(port, "--dynamodb-port").await?;
         let lock = lock(data)?;
         let database = prepare(data, &schema).map_err(|error| damaged(error, data))?;
-        let (stop, mut stopped) = watch::channel(false);
-        let address = listener.local_addr().map_err(|source| LocalError::Port {
-            port,
-            option: "--dynamodb-port",
-            source,
-        })?;
-        let serve =
-            axum::serve(listener, dynamodb::router(database)).with_graceful_shutdown(async move {
-                // Resolves when `stop` is sent, or when its sender is dropped.
-                stopped.wait_for(|stop| *stop).await.ok();
-            });
         Ok(Self {
-            address,
-            stop,
-            server: tokio::spawn(serve.into_future()),
+            server: Server::start(listener, dynamodb::router(database)),
             _lock: lock,
         })
     }
@@ -134,13 +119,13 @@ impl DynamoDb {
     /// Endpoint URL: `http://127.0.0.1:8000`.
     #[must_use]
     pub fn endpoint(&self) -> String {
-        format!("http://{}", self.address)
+        format!("http://{}", self.server.address)
     }
 
     /// Port number.
     #[must_use]
     pub fn port(&self) -> u16 {
-        self.address.port()
+        self.server.address.port()
     }
 
     /// Storage settings for the table of this DynamoDB.
@@ -151,8 +136,7 @@ impl DynamoDb {
 
     /// Stops the server after the requests in progress.
     pub async fn stop(self) {
-        self.stop.send(true).ok();
-        self.server.await.ok();
+        self.server.stop().await;
     }
 }
 
@@ -174,13 +158,48 @@ pub async fn check_ports(gateway: u16, dynamodb: u16) -> Result<(), LocalError> 
     }
 }
 
-async fn listen(port: u16, option: &'static str) -> Result<TcpListener, LocalError> {
-    let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, port)).await;
-    listener.map_err(|source| LocalError::Port {
+/// HTTP server on 127.0.0.1. It stops when this value is dropped.
+#[derive(Debug)]
+struct Server {
+    address: SocketAddr,
+    stop: watch::Sender<bool>,
+    task: JoinHandle<io::Result<()>>,
+}
+
+impl Server {
+    fn start((listener, address): (TcpListener, SocketAddr), app: Router) -> Self {
+        let (stop, mut stopped) = watch::channel(false);
+        let serve = axum::serve(listener, app).with_graceful_shutdown(async move {
+            // Resolves when `stop` is sent, or when its sender is dropped.
+            stopped.wait_for(|stop| *stop).await.ok();
+        });
+        Self {
+            address,
+            stop,
+            task: tokio::spawn(serve.into_future()),
+        }
+    }
+
+    /// Stops the server after the requests in progress.
+    async fn stop(self) {
+        self.stop.send(true).ok();
+        self.task.await.ok();
+    }
+}
+
+/// Listens on a port of 127.0.0.1 (0: any free port). `option` sets the port.
+async fn listen(port: u16, option: &'static str) -> Result<(TcpListener, SocketAddr), LocalError> {
+    bind(port).await.map_err(|source| LocalError::Port {
         port,
         option,
         source,
     })
+}
+
+async fn bind(port: u16) -> io::Result<(TcpListener, SocketAddr)> {
+    let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, port)).await?;
+    let address = listener.local_addr()?;
+    Ok((listener, address))
 }
 
 /// Locks the data folder against other processes. The lock lasts as long as the returned file is
@@ -189,17 +208,25 @@ fn lock(data: &Data) -> Result<Option<File>, LocalError> {
     let Data::Folder(folder) = data else {
         return Ok(None);
     };
-    let refused = |error: io::Error| LocalError::Folder {
-        folder: folder.clone(),
-        reason: error.to_string(),
-    };
-    fs::create_dir_all(folder).map_err(refused)?;
-    let file = File::create(folder.join("lock")).map_err(refused)?;
+    fs::create_dir_all(folder).map_err(|error| unusable(folder, &error))?;
+    let file = File::create(folder.join("lock")).map_err(|error| unusable(folder, &error))?;
     match file.try_lock() {
         Ok(()) => Ok(Some(file)),
         Err(TryLockError::WouldBlock) => Err(LocalError::InUse(folder.clone())),
-        Err(TryLockError::Error(error)) => Err(refused(error)),
+        Err(TryLockError::Error(error)) => Err(unusable(folder, &error)),
     }
+}
+
+fn unusable(folder: &Path, error: &impl ToString) -> LocalError {
+    LocalError::Folder {
+        folder: folder.to_owned(),
+        reason: error.to_string(),
+    }
+}
+
+#[expect(clippy::needless_pass_by_value, reason = "`map_err` passes a value")]
+fn refused(error: impl ToString) -> LocalError {
+    LocalError::Refused(error.to_string())
 }
 
 /// Opens the database, and creates the table if it does not exist.
@@ -236,48 +263,29 @@ fn is_of_a_damaged_file(reason: &str) -> bool {
 }
 
 fn open(data: &Data) -> Result<Database, LocalError> {
-    let Data::Folder(folder) = data else {
-        return Database::memory().map_err(|error| LocalError::Refused(error.to_string()));
-    };
-    let refused = |reason: String| LocalError::Folder {
-        folder: folder.clone(),
-        reason,
-    };
-    let file = folder.join(FILE);
-    Database::new(&file.to_string_lossy()).map_err(|error| refused(error.to_string()))
+    match data {
+        Data::Memory => Database::memory().map_err(refused),
+        Data::Folder(folder) => Database::new(&folder.join(FILE).to_string_lossy())
+            .map_err(|error| unusable(folder, &error)),
+    }
 }
 
 fn create_table(database: &Database, schema: &TableSchema, data: &Data) -> Result<(), LocalError> {
-    let refused = |error: String| LocalError::Refused(error);
-    let folder = |data: &Data| match data {
-        Data::Memory => Path::new("memory").to_owned(),
-        Data::Folder(folder) => folder.clone(),
-    };
-    let describe = serde_json::from_value(serde_json::json!({ "TableName": TABLE }));
-    let described = database.describe_table(describe.map_err(|error| refused(error.to_string()))?);
-    if let Ok(described) = described {
-        let described =
-            serde_json::to_value(described).map_err(|error| refused(error.to_string()))?;
-        return if has_keys(
-            described.get("Table").unwrap_or(&Value::Null),
-            &schema.create,
-        ) {
-            Ok(())
-        } else {
-            Err(LocalError::OtherSchema(folder(data)))
+    let describe = serde_json::from_value(json!({ "TableName": TABLE })).map_err(refused)?;
+    if let Ok(described) = database.describe_table(describe) {
+        let described = serde_json::to_value(described).map_err(refused)?;
+        let table = described.get("Table").unwrap_or(&Value::Null);
+        return match data {
+            _ if has_keys(table, &schema.create) => Ok(()),
+            Data::Memory => Err(LocalError::OtherSchema("memory".into())),
+            Data::Folder(folder) => Err(LocalError::OtherSchema(folder.clone())),
         };
     }
-    let create = serde_json::from_value(schema.create.clone())
-        .map_err(|error| refused(error.to_string()))?;
-    database
-        .create_table(create)
-        .map_err(|error| refused(error.to_string()))?;
+    let create = serde_json::from_value(schema.create.clone()).map_err(refused)?;
+    database.create_table(create).map_err(refused)?;
     if let Some(time_to_live) = &schema.time_to_live {
-        let update = serde_json::from_value(time_to_live.clone())
-            .map_err(|error| refused(error.to_string()))?;
-        database
-            .update_time_to_live(update)
-            .map_err(|error| refused(error.to_string()))?;
+        let update = serde_json::from_value(time_to_live.clone()).map_err(refused)?;
+        database.update_time_to_live(update).map_err(refused)?;
     }
     Ok(())
 }
@@ -286,9 +294,7 @@ fn create_table(database: &Database, schema: &TableSchema, data: &Data) -> Resul
 /// server stops when this value is dropped.
 #[derive(Debug)]
 pub struct Gateway {
-    address: SocketAddr,
-    stop: watch::Sender<bool>,
-    server: JoinHandle<io::Result<()>>,
+    server: Server,
 }
 
 impl Gateway {
@@ -299,11 +305,6 @@ impl Gateway {
     /// [`LocalError::Port`].
     pub async fn start(port: u16, user: &User, settings: &Settings) -> Result<Self, LocalError> {
         let listener = listen(port, "--port").await?;
-        let address = listener.local_addr().map_err(|source| LocalError::Port {
-            port,
-            option: "--port",
-            source,
-        })?;
         let store = Store::new(&Client::background(), settings);
         let receivers = providers::ALL.map(|provider| {
             let gate = Authenticator::for_user(CREDENTIAL, user.name(), user.password());
@@ -314,33 +315,26 @@ impl Gateway {
         let app = app
             .layer(middleware::from_fn(caller::refuse_web_pages))
             .with_state(Arc::new(receivers));
-        let (stop, mut stopped) = watch::channel(false);
-        let serve = axum::serve(listener, app).with_graceful_shutdown(async move {
-            stopped.wait_for(|stop| *stop).await.ok();
-        });
         Ok(Self {
-            address,
-            stop,
-            server: tokio::spawn(serve.into_future()),
+            server: Server::start(listener, app),
         })
     }
 
     /// Port number.
     #[must_use]
     pub fn port(&self) -> u16 {
-        self.address.port()
+        self.server.address.port()
     }
 
     /// Webhook URL of a provider.
     #[must_use]
     pub fn url(&self, provider: &str) -> String {
-        format!("http://{}/{provider}", self.address)
+        format!("http://{}/{provider}", self.server.address)
     }
 
     /// Stops the server after the requests in progress.
     pub async fn stop(self) {
-        self.stop.send(true).ok();
-        self.server.await.ok();
+        self.server.stop().await;
     }
 }
 

@@ -69,8 +69,8 @@ impl User {
     /// User name and password as one word of a shell command, quoted if necessary.
     #[must_use]
     pub fn shell_word(&self) -> String {
-        let is_plain = |byte: u8| byte.is_ascii_alphanumeric() || b":_-.".contains(&byte);
-        if self.credentials.bytes().all(is_plain) {
+        let mut bytes = self.credentials.bytes();
+        if bytes.all(|byte| byte.is_ascii_alphanumeric() || b":_-.".contains(&byte)) {
             return self.credentials.clone();
         }
         format!("'{}'", self.credentials.replace('\'', r"'\''"))
@@ -112,7 +112,7 @@ mod tests {
     }
 
     #[test]
-    fn a_shell_takes_it_as_one_word() {
+    fn a_user_is_one_word_in_a_shell() {
         assert_eq!(User::known().shell_word(), "local:local");
         assert_eq!(user("ada:l'o $v").unwrap().shell_word(), r"'ada:l'\''o $v'");
     }

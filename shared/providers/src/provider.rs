@@ -1,5 +1,7 @@
 //! The definition of a provider, as a value.
 
+#[cfg(feature = "samples")]
+use crate::samples::SampleRules;
 use http::{HeaderMap, header::USER_AGENT};
 use models::{Delivery, Parsed};
 use std::time::Duration;
@@ -22,6 +24,9 @@ pub struct Provider {
     pub user_agents: &'static [&'static str],
     /// Parses a delivery into its items. Pure: no I/O, no clock.
     pub parse: fn(&Delivery) -> Parsed,
+    /// How the provider's samples become other deliveries.
+    #[cfg(feature = "samples")]
+    pub samples: &'static SampleRules,
 }
 
 impl Provider {

@@ -23,7 +23,7 @@ pub(crate) fn credential(argument: &str) -> Result<(Provider, Credential), Strin
         .split_once('=')
         .ok_or("it is PROVIDER=USER:PASSWORD, or PROVIDER=KEY")?;
     let provider = provider(name)?;
-    Ok((provider, Credential::of(&provider, secret)?))
+    Ok((provider, Credential::for_provider(&provider, secret)?))
 }
 
 /// Problem, and the advice to solve it.
@@ -45,7 +45,7 @@ impl Endpoint {
     async fn visit(&self, http: &Http) -> Result<(String, Option<i64>), Trouble> {
         // The first request may start a function, so only the second one is judged.
         let [first, second] = [self.knock(http).await?, self.knock(http).await?];
-        let (name, timeout) = (self.provider.name, self.provider.timeout);
+        let Provider { name, timeout, .. } = self.provider;
         let took = format!(
             "in {} ms (the first in {} ms",
             second.latency.as_millis(),
@@ -102,7 +102,8 @@ impl Endpoint {
         if status == 401 {
             return Ok(());
         }
-        let advice = "whoever finds it may deliver there. Look at what stands between the URL and the function, and deploy again";
+        let advice = "whoever finds it may deliver there. \
+            Look at what stands between the URL and the function, and deploy again";
         Err((
             format!("answers {status}, and not 401, to a POST without credentials"),
             advice.to_owned(),
@@ -151,7 +152,8 @@ impl Endpoint {
         let name = self.provider.name;
         let advice = match status {
             401 => format!(
-                "give what it accepts with --credential {name}=..., or make another with `hookkeeper credentials {name} --add`"
+                "give what it accepts with --credential {name}=..., \
+                or make another with `hookkeeper credentials {name} --add`"
             ),
             404 => "the URL leads to no receiver: deploy again".to_owned(),
             429 => "raise the account's quotas (README, How far it goes)".to_owned(),

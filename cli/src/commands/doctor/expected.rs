@@ -1,11 +1,13 @@
-//! Resources of a template: all of them, those that its conditions select, and the differences
-//! between two templates.
+//! Resources of a template: all of them, those that a stack must have, and the differences between
+//! two templates.
 
+use crate::connection::parameter;
+use aws_sdk_cloudformation::types::Stack;
+use hookkeeper::template::logical_name;
+use providers::Provider;
 use serde_json::{Map, Value};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
-/// Parameters of a stack: values by name.
-pub(crate) type Parameters = BTreeMap<String, String>;
 /// Resource types by logical id.
 pub(crate) type Types = BTreeMap<String, String>;
 
@@ -14,43 +16,52 @@ const NAMES: usize = 5;
 
 /// Types of all resources of a template, regardless of its conditions.
 pub(crate) fn types(template: &Value) -> Types {
-    let typed =
-        |(id, it): (&String, &Value)| Some((id.clone(), it.get("Type")?.as_str()?.to_owned()));
-    resources(template).filter_map(typed).collect()
+    section(template, "Resources")
+        .filter_map(|(id, resource)| Some((id.clone(), resource.get("Type")?.as_str()?.to_owned())))
+        .collect()
 }
 
-/// Logical ids of the resources that the template creates with these parameters.
-pub(crate) fn expected(template: &Value, parameters: &Parameters) -> Vec<String> {
-    let is_made = |it: &Value| {
-        it.get("Condition")
-            .is_none_or(|name| holds_by_name(name, template, parameters))
-    };
-    resources(template)
-        .filter(|(_, it)| is_made(it))
+/// Logical ids of the resources that the stack must have: those without a condition, and those whose
+/// condition holds. CloudFormation evaluates the conditions: one holds if the stack has any resource
+/// or output with it. `there` has the logical ids of these. The condition of a provider also holds
+/// if the provider has credentials, even if all of its resources are missing.
+pub(crate) fn expected(template: &Value, stack: &Stack, there: &BTreeSet<&str>) -> Vec<String> {
+    let made = section(template, "Resources").chain(section(template, "Outputs"));
+    let mut holding: BTreeSet<String> = made
+        .filter(|(id, _)| there.contains(&***id))
+        .filter_map(|(_, part)| Some(condition(part)?.to_owned()))
+        .collect();
+    let used = providers::ALL.into_iter();
+    let used = used.filter(|provider| has_credentials(provider, stack));
+    holding.extend(used.map(|provider| format!("Use{}", logical_name(provider.name, ""))));
+    section(template, "Resources")
+        .filter(|(_, resource)| condition(resource).is_none_or(|name| holding.contains(name)))
         .map(|(id, _)| id.clone())
         .collect()
+}
+
+fn has_credentials(provider: &Provider, stack: &Stack) -> bool {
+    ["Credentials", "Keys"]
+        .map(|kind| logical_name(provider.name, kind))
+        .iter()
+        .any(|name| parameter::<String>(stack, name).is_some_and(|value| !value.is_empty()))
+}
+
+fn condition(part: &Value) -> Option<&str> {
+    part.get("Condition")?.as_str()
 }
 
 /// Describes in one line the resources that a deployed template lacks or has in addition to ours,
 /// and those with another type.
 pub(crate) fn differences(deployed: &Types, ours: &Types) -> Option<String> {
-    let beside = |one: &Types, other: &Types| -> Vec<String> {
-        one.keys()
-            .filter(|id| !other.contains_key(*id))
-            .cloned()
-            .collect()
-    };
-    let is_other = |(id, kind): (&String, &String)| {
-        ours.get(id)
-            .is_some_and(|ours| ours != kind)
-            .then(|| id.clone())
-    };
+    let common = deployed.iter().filter(|(id, _)| ours.contains_key(*id));
+    let of_another_type = common.filter(|(id, kind)| ours.get(*id) != Some(kind));
     let differences = [
-        ("without", beside(ours, deployed)),
-        ("with", beside(deployed, ours)),
+        ("without", missing(ours, deployed)),
+        ("with", missing(deployed, ours)),
         (
             "of another type:",
-            deployed.iter().filter_map(is_other).collect(),
+            of_another_type.map(|(id, _)| id.clone()).collect(),
         ),
     ];
     let said: Vec<_> = differences
@@ -61,148 +72,82 @@ pub(crate) fn differences(deployed: &Types, ours: &Types) -> Option<String> {
     (!said.is_empty()).then(|| said.join("; "))
 }
 
+/// Logical ids of the resources that `there` lacks.
+fn missing(wanted: &Types, there: &Types) -> Vec<String> {
+    let ids = wanted.keys();
+    ids.filter(|id| !there.contains_key(*id)).cloned().collect()
+}
+
 /// Lists the first names, and the number of the other ones.
 pub(crate) fn some(ids: &[String]) -> String {
-    let first = ids
-        .iter()
-        .take(NAMES)
-        .map(|id| &**id)
-        .collect::<Vec<_>>()
-        .join(", ");
+    let first = ids.get(..NAMES).unwrap_or(ids).join(", ");
     match ids.len().saturating_sub(NAMES) {
         0 => first,
         more => format!("{first} and {more} more"),
     }
 }
 
-fn resources(template: &Value) -> impl Iterator<Item = (&String, &Value)> {
-    template
-        .get("Resources")
-        .and_then(Value::as_object)
-        .into_iter()
-        .flat_map(Map::iter)
-}
-
-fn holds_by_name(name: &Value, template: &Value, parameters: &Parameters) -> bool {
-    let condition = name
-        .as_str()
-        .and_then(|name| template.get("Conditions")?.get(name));
-    condition.is_some_and(|condition| holds(condition, template, parameters))
-}
-
-/// Evaluates a condition of a template. Supports the functions that our template uses.
-///
-/// Source: <https://docs.aws.amazon.com/AWSCloudFormation/latest/UserGuide/intrinsic-function-reference-conditions.html>
-fn holds(condition: &Value, template: &Value, parameters: &Parameters) -> bool {
-    let Some((function, argument)) = condition.as_object().and_then(|it| it.iter().next()) else {
-        return false;
-    };
-    let mut operands = argument.as_array().into_iter().flatten();
-    let holds = |it: &Value| holds(it, template, parameters);
-    match &**function {
-        "Condition" => holds_by_name(argument, template, parameters),
-        "Not" => !operands.all(holds),
-        "And" => operands.all(holds),
-        "Or" => operands.any(holds),
-        "Equals" => {
-            let values: Vec<_> = operands.map(|it| value(it, template, parameters)).collect();
-            values.iter().all(|value| Some(value) == values.first())
-        }
-        _ => false,
-    }
-}
-
-/// Literal value, or the value of the referenced parameter.
-fn value(operand: &Value, template: &Value, parameters: &Parameters) -> String {
-    let Some(name) = operand.get("Ref").and_then(Value::as_str) else {
-        return text(operand);
-    };
-    let default = || template.get("Parameters")?.get(name)?.get("Default");
-    parameters
-        .get(name)
-        .cloned()
-        .or_else(|| default().map(text))
-        .unwrap_or_default()
-}
-
-fn text(value: &Value) -> String {
-    value
-        .as_str()
-        .map_or_else(|| value.to_string(), str::to_owned)
+fn section<'a>(template: &'a Value, name: &str) -> impl Iterator<Item = (&'a String, &'a Value)> {
+    let section = template.get(name).and_then(Value::as_object);
+    section.into_iter().flat_map(Map::iter)
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use aws_sdk_cloudformation::types::Parameter;
     use hookkeeper::template::{TEMPLATE, parse};
 
-    #[test]
-    fn a_provider_without_credentials_is_not_expected() {
-        let template = parse(TEMPLATE).unwrap();
-        let made = |given: &[(&str, &str)]| {
-            let parameters = given
-                .iter()
-                .map(|(name, value)| ((*name).to_owned(), (*value).to_owned()))
-                .collect();
-            expected(&template, &parameters)
-        };
-        let has = |made: &[String], id: &str| made.iter().any(|it| it == id);
-        let none = made(&[]);
-        assert!(has(&none, "Table") && has(&none, "DrainFunction"));
-        for id in [
-            "PipedriveFunction",
-            "AmocrmFunction",
-            "Domain",
-            "AlarmMail",
-            "PipedriveSilentAlarm",
-        ] {
-            assert!(!has(&none, id), "{id}");
-        }
-        let some = made(&[
-            ("PipedriveCredentials", "a:b"),
-            ("AmocrmKeys", "a:b"),
-            ("SilenceHours", "24"),
-        ]);
-        for id in [
-            "PipedriveFunction",
-            "PipedriveSilentAlarm",
-            "AmocrmFunction",
-            "AmocrmSilentAlarm",
-        ] {
-            assert!(has(&some, id), "{id}");
-        }
-        assert!(!has(&some, "CloserFunction") && !has(&some, "CloserSilentAlarm"));
-        let all = [
-            "PipedriveCredentials",
-            "AmocrmCredentials",
-            "CloserKeys",
-            "DomainName",
-            "AlarmEmail",
-            "SilenceHours",
-        ];
-        assert_eq!(
-            made(&all.map(|name| (name, "1"))).len(),
-            types(&template).len(),
-            "not all conditions hold"
-        );
+    fn owned((id, kind): (&str, &str)) -> (String, String) {
+        (id.to_owned(), kind.to_owned())
     }
 
     #[test]
-    fn templates_differ_by_what_one_lacks() {
-        let types = |all: &[(&str, &str)]| {
-            all.iter()
-                .map(|(id, kind)| ((*id).to_owned(), (*kind).to_owned()))
+    fn a_condition_holds_for_all_of_its_resources_or_for_none() {
+        let template = parse(TEMPLATE).unwrap();
+        let expected = |parameters: &[(&str, &str)], there: &[&str]| -> BTreeSet<String> {
+            let parameters = parameters.iter().map(|(name, value)| {
+                Parameter::builder()
+                    .parameter_key(*name)
+                    .parameter_value(*value)
+                    .build()
+            });
+            let stack = Stack::builder()
+                .set_parameters(Some(parameters.collect()))
+                .build();
+            let there = there.iter().copied().collect();
+            super::expected(&template, &stack, &there)
+                .into_iter()
                 .collect()
         };
-        let ours: Types = types(&[("A", "x"), ("B", "x")]);
+        let without_conditions = expected(&[("PipedriveCredentials", "")], &[]);
+        assert!(without_conditions.contains("Table"));
+        for id in ["PipedriveFunction", "Domain", "AlarmMail"] {
+            assert!(!without_conditions.contains(id), "{id}");
+        }
+        let with_credentials = expected(&[("PipedriveCredentials", "a:b")], &[]);
+        assert!(with_credentials.contains("PipedriveFunction"));
+        assert!(!with_credentials.contains("PipedriveSilentAlarm"));
+        let with_a_key = expected(&[("AmocrmKeys", "a:b")], &[]);
+        assert!(with_a_key.contains("AmocrmFunction") && !with_a_key.contains("CloserFunction"));
+        assert_eq!(expected(&[], &["AmocrmLog"]), with_a_key);
+        assert_eq!(expected(&[], &["AmocrmUrl"]), with_a_key, "an output");
+        let types = types(&template);
+        let all: Vec<_> = types.keys().map(|id| &**id).collect();
+        assert_eq!(expected(&[], &all).len(), all.len());
+    }
+
+    #[test]
+    fn differences_list_missing_added_and_changed_resources() {
+        let ours = Types::from([("A", "x"), ("B", "x")].map(owned));
         assert_eq!(differences(&ours, &ours), None);
-        let deployed = types(&[("B", "y"), ("C", "x")]);
+        let deployed = Types::from([("B", "y"), ("C", "x")].map(owned));
         assert_eq!(
             differences(&deployed, &ours).unwrap(),
             "without A; with C; of another type: B"
         );
         assert_eq!(differences(&Types::new(), &ours).unwrap(), "without A, B");
-        let many: Vec<_> = (0..7).map(|it| it.to_string()).collect();
+        let many: Vec<_> = (0..7).map(|number| number.to_string()).collect();
         assert_eq!(some(&many), "0, 1, 2, 3, 4 and 2 more");
     }
 }

@@ -10,7 +10,8 @@ const QUEUES: [(&str, &str, &str); 2] = [
     (
         "fallback queue",
         "FallbackQueueUrl",
-        "the table did not take them. The drain moves them within minutes, or its log says why not; they expire after 14 days",
+        "the table did not take them. The drain moves them within minutes, \
+        or its log says why not; they expire after 14 days",
     ),
     (
         "dead-letter queue",
@@ -33,7 +34,7 @@ pub(crate) async fn check(sdk: &SdkConfig, stack: &Asked) -> Vec<Finding> {
         let url = stack
             .as_ref()
             .map_err(|why| *why)
-            .and_then(|it| output(it, name).ok_or("the stack does not name it"));
+            .and_then(|stack| output(stack, name).ok_or("the stack does not name it"));
         findings.push(match url {
             Ok(url) => queue(&client, check, &url, advice).await,
             Err(why) => Finding::skip(check, why),

@@ -3,7 +3,7 @@
 
 use super::{
     Asked,
-    expected::{Parameters, differences, expected, some, types},
+    expected::{differences, expected, some, types},
     finding::Finding,
 };
 use crate::connection::{Connection, causes};
@@ -11,7 +11,7 @@ use aws_config::SdkConfig;
 use aws_sdk_cloudformation::{
     Client,
     error::{ProvideErrorMetadata, SdkError},
-    types::{Stack, StackResourceSummary, TemplateStage},
+    types::{Output, Stack, StackResourceSummary, TemplateStage},
 };
 use hookkeeper::template::{TEMPLATE, parse};
 use std::{collections::BTreeSet, error::Error};
@@ -32,7 +32,8 @@ pub(crate) async fn check(sdk: &SdkConfig, connection: &Connection) -> (Asked, V
     if let Some(why) = no_stack {
         return (Err(why), vec![Finding::skip(CHECK, why)]);
     }
-    let (client, name) = (Client::new(sdk), &*connection.stack);
+    let client = Client::new(sdk);
+    let name = &*connection.stack;
     let stack = match client.describe_stacks().stack_name(name).send().await {
         Ok(answer) => answer.stacks.unwrap_or_default().pop(),
         Err(error) => {
@@ -74,7 +75,8 @@ where
     if is_missing {
         return Finding::fail(CHECK, format!("there is no stack {name}"), DEPLOY);
     }
-    let advice = "look at AWS's credentials and region (--profile, --region), or do without with --local or --table";
+    let advice = "look at AWS's credentials and region (--profile, --region), \
+        or do without with --local or --table";
     Finding::fail(
         CHECK,
         format!("the stack {name} cannot be asked ({})", causes(error)),
@@ -175,16 +177,15 @@ async fn resources(client: &Client, stack: &Stack) -> Finding {
             );
         }
     };
-    let there: BTreeSet<_> = there
-        .iter()
-        .filter(|it| is_there(it))
-        .filter_map(|it| it.logical_resource_id())
-        .collect();
+    let resources = there.iter().filter(|resource| is_there(resource));
+    let resources = resources.filter_map(StackResourceSummary::logical_resource_id);
+    let outputs = stack.outputs().iter().filter_map(Output::output_key);
+    let there: BTreeSet<_> = resources.chain(outputs).collect();
     let template = match parse(TEMPLATE) {
         Ok(template) => template,
         Err(error) => return Finding::fail(CHECK, error.to_string(), AGAIN),
     };
-    let expected = expected(&template, &parameters(stack));
+    let expected = expected(&template, stack, &there);
     let missing: Vec<_> = expected
         .iter()
         .filter(|id| !there.contains(&***id))
@@ -203,14 +204,8 @@ async fn resources(client: &Client, stack: &Stack) -> Finding {
 }
 
 fn is_there(resource: &StackResourceSummary) -> bool {
-    resource
+    let status = resource
         .resource_status()
-        .is_some_and(|it| it.as_str().ends_with("COMPLETE") && it.as_str() != "DELETE_COMPLETE")
-}
-
-fn parameters(stack: &Stack) -> Parameters {
-    let parameters = stack.parameters().iter();
-    parameters
-        .filter_map(|it| Some((it.parameter_key.clone()?, it.parameter_value.clone()?)))
-        .collect()
+        .map_or("", |status| status.as_str());
+    status.ends_with("COMPLETE") && status != "DELETE_COMPLETE"
 }

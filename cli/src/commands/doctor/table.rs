@@ -88,9 +88,9 @@ fn state(name: &str, table: &TableDescription, schema: &TableSchema) -> Finding 
         .map_or("", TableStatus::as_str)
         .to_owned();
     let mut indexes = table.global_secondary_indexes().iter();
-    let busy = indexes.find(|it| {
-        it.index_status()
-            .is_some_and(|status| *status != IndexStatus::Active)
+    let busy = indexes.find(|index| {
+        let status = index.index_status();
+        status.is_some_and(|status| *status != IndexStatus::Active)
     });
     if status != TableStatus::Active.as_str() {
         return Finding::fail(CHECK, format!("{name} is {status}"), WAIT);
@@ -121,7 +121,7 @@ async fn expiry(client: &Client, name: &str, schema: &TableSchema) -> Finding {
     let wanted = schema
         .time_to_live
         .as_ref()
-        .and_then(|it| it.pointer("/TimeToLiveSpecification/AttributeName"));
+        .and_then(|request| request.pointer("/TimeToLiveSpecification/AttributeName"));
     let wanted = wanted.and_then(Value::as_str).unwrap_or_default();
     let answer = match client.describe_time_to_live().table_name(name).send().await {
         Ok(answer) => answer.time_to_live_description,
@@ -134,7 +134,7 @@ async fn expiry(client: &Client, name: &str, schema: &TableSchema) -> Finding {
             );
         }
     };
-    if answer.as_ref().is_some_and(|it| is_enabled(it, wanted)) {
+    if answer.is_some_and(|expiry| is_enabled(&expiry, wanted)) {
         return Finding::ok(EXPIRY, format!("by the attribute {wanted}"));
     }
     Finding::fail(
@@ -144,12 +144,9 @@ async fn expiry(client: &Client, name: &str, schema: &TableSchema) -> Finding {
     )
 }
 
-fn is_enabled(it: &TimeToLiveDescription, attribute: &str) -> bool {
-    let is_on = |status: &TimeToLiveStatus| {
-        matches!(
-            status,
-            TimeToLiveStatus::Enabled | TimeToLiveStatus::Enabling
-        )
-    };
-    it.time_to_live_status().is_some_and(is_on) && it.attribute_name() == Some(attribute)
+fn is_enabled(expiry: &TimeToLiveDescription, attribute: &str) -> bool {
+    matches!(
+        expiry.time_to_live_status(),
+        Some(TimeToLiveStatus::Enabled | TimeToLiveStatus::Enabling)
+    ) && expiry.attribute_name() == Some(attribute)
 }

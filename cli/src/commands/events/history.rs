@@ -136,7 +136,7 @@ impl History {
 
 fn row(stored: &Stored, event: &Event) -> [String; 4] {
     [
-        Handle::of_event(stored).to_string(),
+        Handle::for_event(stored).to_string(),
         seconds(event.time),
         event.r#type.clone(),
         event.source.clone(),

@@ -67,38 +67,38 @@ fn print(stored: &Stored) -> Result<(), Failure> {
     let Record::Event { event, origin, .. } = &stored.record else {
         return Ok(());
     };
-    let optional = |name, value: Option<&str>| value.map(|value| (name, value.to_owned()));
     let problem = event
         .timeproblem
         .and_then(|problem| serde_json::to_value(problem).ok());
+    let problem = problem.as_ref().and_then(Value::as_str).map(str::to_owned);
     let expires = stored
         .expires
         .and_then(|at| u64::try_from(at).ok())
         .map(Duration::from_secs)
         .map(Timestamp::from_unix);
     let lines = [
-        Some(("type", event.r#type.clone())),
-        Some(("source", event.source.clone())),
-        Some(("subject", event.subject.clone())),
-        Some(("time", event.time.to_string())),
-        optional("timeproblem", problem.as_ref().and_then(Value::as_str)),
-        Some(("id", event.id.to_string())),
-        Some(("originaltype", event.originaltype.clone())),
-        optional("apiversion", event.apiversion.as_deref()),
-        optional("channel", event.channel.as_deref()),
-        optional("eventid", event.eventid.as_deref()),
-        optional("credential", origin.credential.as_deref()),
-        Some(("arrival", origin.arrival.to_string())),
-        Some(("requestid", origin.request_id.clone())),
-        optional("gatewayid", origin.gateway_id.as_deref()),
-        optional("contenttype", origin.content_type.as_deref()),
-        stored
-            .recorded
-            .map(|recorded| ("recordedtime", recorded.to_string())),
-        expires.map(|at| ("expires", seconds(at))),
+        ("type", Some(event.r#type.clone())),
+        ("source", Some(event.source.clone())),
+        ("subject", Some(event.subject.clone())),
+        ("time", Some(event.time.to_string())),
+        ("timeproblem", problem),
+        ("id", Some(event.id.to_string())),
+        ("originaltype", Some(event.originaltype.clone())),
+        ("apiversion", event.apiversion.clone()),
+        ("channel", event.channel.clone()),
+        ("eventid", event.eventid.clone()),
+        ("credential", origin.credential.clone()),
+        ("arrival", Some(origin.arrival.to_string())),
+        ("requestid", Some(origin.request_id.clone())),
+        ("gatewayid", origin.gateway_id.clone()),
+        ("contenttype", origin.content_type.clone()),
+        ("recordedtime", stored.recorded.map(|time| time.to_string())),
+        ("expires", expires.map(seconds)),
     ];
-    for (name, value) in lines.into_iter().flatten() {
-        say!("{name:<12}  {}", cell(&value))?;
+    for (name, value) in lines {
+        if let Some(value) = value {
+            say!("{name:<12}  {}", cell(&value))?;
+        }
     }
     Ok(say!("\n{}", printable(&pretty(event.data.get())))?)
 }

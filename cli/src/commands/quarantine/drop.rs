@@ -37,15 +37,15 @@ impl Drop {
                 finished += 1;
                 continue;
             }
-            let it = find(&table, handle).await?;
-            let reason = cell(&it.reason.message);
+            let delivery = find(&table, handle).await?;
             say!(
-                "{}  {}  {} bytes  {reason}",
-                it.handle,
-                it.provider.name,
-                it.bytes.len()
+                "{}  {}  {} bytes  {}",
+                delivery.handle,
+                delivery.provider.name,
+                delivery.bytes.len(),
+                cell(&delivery.reason.message)
             )?;
-            found.push(it.key);
+            found.push(delivery.key);
         }
         if !found.is_empty() && !self.yes && !confirmed(found.len())? {
             return Err("nothing was dropped".into());

@@ -11,7 +11,6 @@ use crate::{
 use clap::Args;
 use futures_util::TryStreamExt;
 use models::{Reason, Record};
-use providers::Provider;
 use std::pin::pin;
 use storage::{Order, Table};
 
@@ -36,8 +35,7 @@ impl Replay {
     pub(super) async fn run(self) -> Result<(), Failure> {
         let span = self.which.span.resolve(A_WEEK)?;
         let table = self.which.connection.table().await?;
-        let (mut read, mut stay) = (0_u64, 0_u64);
-        let mut count = |is_read| if is_read { read += 1 } else { stay += 1 };
+        let mut outcomes = Vec::new();
         if self.handles.is_empty() {
             if !self.dry_run {
                 finish_removals(&table, self.which.provider, span.clone(), |_| true).await?;
@@ -48,42 +46,45 @@ impl Replay {
                 span,
                 Order::OldestFirst
             ));
-            while let Some(it) = all.try_next().await? {
-                count(self.replay(&table, it).await?);
+            while let Some(delivery) = all.try_next().await? {
+                outcomes.push(self.replay(&table, delivery).await?);
             }
         }
         for handle in &self.handles {
             if !self.dry_run && finish_removal(&table, handle).await? {
                 continue;
             }
-            count(self.replay(&table, find(&table, handle).await?).await?);
+            let delivery = find(&table, handle).await?;
+            outcomes.push(self.replay(&table, delivery).await?);
         }
         let but = if self.dry_run {
             ", and nothing was changed (--dry-run)"
         } else {
             ""
         };
+        let read = outcomes.iter().filter(|is_read| **is_read).count();
+        let stay = outcomes.len() - read;
         say!("{read} deliveries can be read now, {stay} stay in the quarantine{but}.")?;
         Ok(())
     }
 
     /// Parses one delivery again. Returns whether it, or its quarantined item, could be parsed.
-    async fn replay(&self, table: &Table, it: Quarantined) -> Result<bool, Failure> {
-        let records = match read(&it.provider, &it.origin, it.bytes) {
+    async fn replay(&self, table: &Table, delivery: Quarantined) -> Result<bool, Failure> {
+        let name = format!("{}  {}", delivery.handle, delivery.provider.name);
+        let records = match read(&delivery.provider, &delivery.origin, delivery.bytes) {
             Ok(records) => records,
-            Err(reason) => return stays(&it.handle, &it.provider, &reason),
+            Err(reason) => return stays(&name, &reason),
         };
         let reason_of_item = records.iter().find_map(|record| match record {
-            Record::Quarantined { index, reason, .. } if *index == it.index => Some(reason),
+            Record::Quarantined { index, reason, .. } if *index == delivery.index => Some(reason),
             _ => None,
         });
         if let Some(reason) = reason_of_item {
-            return stays(&it.handle, &it.provider, reason);
+            return stays(&name, reason);
         }
         for record in &records {
             if let Record::Event { event, .. } = record {
-                let (kind, subject) = (cell(&event.r#type), cell(&event.subject));
-                say!("{}  {}  {kind}  {subject}", it.handle, it.provider.name)?;
+                say!("{name}  {}  {}", cell(&event.r#type), cell(&event.subject))?;
             }
         }
         if !self.dry_run {
@@ -95,14 +96,13 @@ impl Replay {
             for record in readable {
                 table.put_record(record, table.expiry()).await?;
             }
-            table.remove(&it.key).await?;
+            table.remove(&delivery.key).await?;
         }
         Ok(true)
     }
 }
 
-fn stays(handle: &Handle, provider: &Provider, reason: &Reason) -> Result<bool, Failure> {
-    let message = cell(&reason.message);
-    say!("{handle}  {}  stays: {message}", provider.name)?;
+fn stays(name: &str, reason: &Reason) -> Result<bool, Failure> {
+    say!("{name}  stays: {}", cell(&reason.message))?;
     Ok(false)
 }

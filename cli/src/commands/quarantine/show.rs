@@ -29,23 +29,23 @@ pub(super) struct Show {
 
 impl Show {
     pub(super) async fn run(self) -> Result<(), Failure> {
-        let it = find(&self.connection.table().await?, &self.handle).await?;
+        let delivery = find(&self.connection.table().await?, &self.handle).await?;
         if self.raw {
-            return Ok(io::stdout().write_all(&it.bytes)?);
+            return Ok(io::stdout().write_all(&delivery.bytes)?);
         }
-        say!("{:<12}  {}", "provider", it.provider.name)?;
-        say!("{:<12}  {}", "reason", cell(&it.reason.message))?;
-        say!("{:<12}  {}", "arrival", it.origin.arrival)?;
-        say!("{:<12}  {}", "requestid", cell(&it.origin.request_id))?;
+        say!("{:<12}  {}", "provider", delivery.provider.name)?;
+        say!("{:<12}  {}", "reason", cell(&delivery.reason.message))?;
+        say!("{:<12}  {}", "arrival", delivery.origin.arrival)?;
+        say!("{:<12}  {}", "requestid", cell(&delivery.origin.request_id))?;
         say!(
             "{:<12}  {}",
             "contenttype",
-            cell(&it.origin.content_type.unwrap_or_default())
+            cell(&delivery.origin.content_type.unwrap_or_default())
         )?;
-        say!("{:<12}  {}\n", "bytes", it.bytes.len())?;
-        match str::from_utf8(&it.bytes) {
+        say!("{:<12}  {}\n", "bytes", delivery.bytes.len())?;
+        match str::from_utf8(&delivery.bytes) {
             Ok(text) if !self.hex => say!("{}", printable(text))?,
-            _ => say!("{}", hex_dump(&it.bytes))?,
+            _ => say!("{}", hex_dump(&delivery.bytes))?,
         }
         Ok(())
     }
@@ -54,28 +54,23 @@ impl Show {
 /// Formats sixteen bytes per line: their offset, their hexadecimal digits, and their ASCII
 /// characters.
 fn hex_dump(bytes: &[u8]) -> String {
-    let line = |(number, bytes): (usize, &[u8])| {
-        let digits = bytes
-            .iter()
-            .map(|byte| hex::encode([*byte]))
-            .collect::<Vec<_>>()
-            .join(" ");
-        let text: String = bytes
-            .iter()
-            .map(|byte| {
-                if byte.is_ascii_graphic() {
-                    char::from(*byte)
-                } else {
-                    '.'
-                }
-            })
-            .collect();
-        format!("{:08x}  {digits:<47}  {text}", number * 16)
-    };
-    bytes
-        .chunks(16)
-        .enumerate()
-        .map(line)
-        .collect::<Vec<_>>()
-        .join("\n")
+    let lines = bytes.chunks(16).zip((0_usize..).step_by(16));
+    let lines: Vec<_> = lines
+        .map(|(bytes, offset)| hex_line(bytes, offset))
+        .collect();
+    lines.join("\n")
+}
+
+fn hex_line(bytes: &[u8], offset: usize) -> String {
+    let digits: Vec<_> = bytes.iter().map(|byte| hex::encode([*byte])).collect();
+    let text: String = bytes.iter().copied().map(ascii).collect();
+    format!("{offset:08x}  {:<47}  {text}", digits.join(" "))
+}
+
+fn ascii(byte: u8) -> char {
+    if byte.is_ascii_graphic() {
+        char::from(byte)
+    } else {
+        '.'
+    }
 }

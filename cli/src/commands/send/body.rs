@@ -1,6 +1,6 @@
 //! Request body whose values can be changed one by one. Everything else stays as it is.
 
-use providers::amocrm::samples::{self, Field};
+use providers::samples::form::{self, Form};
 use serde_json::Value;
 
 /// Body of a provider's request.
@@ -13,7 +13,7 @@ pub(crate) enum Body {
         /// White space.
         after: Vec<u8>,
     },
-    Form(Vec<Field>),
+    Form(Form),
     /// Body that is sent unchanged.
     Exact(Vec<u8>),
 }
@@ -21,7 +21,7 @@ pub(crate) enum Body {
 impl Body {
     pub(crate) fn read(bytes: &[u8], content_type: &str) -> Self {
         if content_type.starts_with("application/x-www-form-urlencoded") {
-            return Self::Form(samples::fields(bytes));
+            return Self::Form(form::split(bytes));
         }
         let start = bytes
             .iter()
@@ -47,12 +47,12 @@ impl Body {
                 value,
                 after,
             } => [before, value.to_string().as_bytes(), after].concat(),
-            Self::Form(fields) => samples::form(fields),
+            Self::Form(fields) => form::write(fields),
             Self::Exact(bytes) => bytes.clone(),
         }
     }
 
-    /// Values by path, as in [`providers::samples::SampleFields`]. Numbers keep their digits, and
+    /// Values by path, as in [`providers::samples::SampleRules`]. Numbers keep their digits, and
     /// `null` is an empty text.
     pub(crate) fn fields(&self) -> Vec<(String, String)> {
         match self {
@@ -88,27 +88,28 @@ impl Body {
 }
 
 fn collect(value: &Value, path: &str, fields: &mut Vec<(String, String)>) {
-    let below = |name: &str| {
-        if path.is_empty() {
-            name.to_owned()
-        } else {
-            format!("{path}.{name}")
-        }
-    };
     match value {
         Value::Object(members) => {
             for (name, value) in members {
-                collect(value, &below(name), fields);
+                collect(value, &joined(path, name), fields);
             }
         }
         Value::Array(items) => {
             for (number, value) in items.iter().enumerate() {
-                collect(value, &below(&number.to_string()), fields);
+                collect(value, &joined(path, &number.to_string()), fields);
             }
         }
         Value::String(text) => fields.push((path.to_owned(), text.clone())),
         Value::Null => fields.push((path.to_owned(), String::new())),
         scalar => fields.push((path.to_owned(), scalar.to_string())),
+    }
+}
+
+fn joined(path: &str, name: &str) -> String {
+    if path.is_empty() {
+        name.to_owned()
+    } else {
+        format!("{path}.{name}")
     }
 }
 
@@ -118,11 +119,11 @@ fn pointer(path: &str) -> String {
 }
 
 fn replace(value: &mut Value, text: &str) -> Result<(), &'static str> {
-    let given = || serde_json::from_str::<Value>(text).ok();
+    let given = serde_json::from_str::<Value>(text).ok();
     *value = match value {
-        Value::Number(_) => given().filter(Value::is_number).ok_or("a number")?,
-        Value::Bool(_) => given().filter(Value::is_boolean).ok_or("true or false")?,
-        Value::Null => given()
+        Value::Number(_) => given.filter(Value::is_number).ok_or("a number")?,
+        Value::Bool(_) => given.filter(Value::is_boolean).ok_or("true or false")?,
+        Value::Null => given
             .filter(|given| !given.is_object() && !given.is_array())
             .unwrap_or_else(|| text.into()),
         _ => text.into(),

@@ -4,19 +4,11 @@ use super::body::Body;
 use base64::{Engine, engine::general_purpose::STANDARD};
 use models::{Delivery, Event, Reason, Record};
 use providers::Provider;
-use providers::samples::SampleFields;
 use serde::Deserialize;
 use std::collections::BTreeMap;
 
 /// Provider, name with verdict, and API Gateway event of each sample.
 const FILES: &[(&str, &str, &str)] = include!(concat!(env!("OUT_DIR"), "/samples.rs"));
-
-/// Sample fields of each provider, in the order of [`providers::ALL`].
-const SAMPLE_FIELDS: [SampleFields; providers::ALL.len()] = [
-    providers::pipedrive::samples::FIELDS,
-    providers::amocrm::samples::FIELDS,
-    providers::closer::samples::FIELDS,
-];
 
 /// Headers that do not belong to a sample: API Gateway or HTTP adds them, or the sender sets them.
 const NOT_THE_PROVIDERS: [&str; 4] = [
@@ -25,13 +17,6 @@ const NOT_THE_PROVIDERS: [&str; 4] = [
     "host",
     "transfer-encoding",
 ];
-
-pub(crate) fn sample_fields(provider: &Provider) -> Option<&'static SampleFields> {
-    let at = providers::ALL
-        .iter()
-        .position(|it| it.name == provider.name)?;
-    SAMPLE_FIELDS.get(at)
-}
 
 /// Sample that can be sent.
 #[derive(Debug, Clone)]
@@ -43,11 +28,14 @@ pub(crate) struct Sample {
 
 impl Sample {
     pub(crate) fn content_type(&self) -> &str {
-        self.headers
-            .iter()
-            .find(|(name, _)| name == "content-type")
-            .map_or("", |(_, value)| value)
+        content_type(&self.headers).unwrap_or_default()
     }
+}
+
+pub(crate) fn content_type(headers: &[(String, String)]) -> Option<&str> {
+    let mut headers = headers.iter();
+    let (_, value) = headers.find(|(name, _)| name == "content-type")?;
+    Some(value)
 }
 
 /// Sample file, with only the fields that are sent.
@@ -90,16 +78,8 @@ fn sample(name: &str, event: &str) -> Option<Sample> {
         request.body.into_bytes()
     };
     let is_sent = request.request_context.http.method == "POST" && !bytes.is_empty();
-    let is_the_providers = |name: &str| {
-        !NOT_THE_PROVIDERS.contains(&name)
-            && !name.starts_with("x-forwarded-")
-            && !name.starts_with("x-amzn-")
-    };
-    let headers = request
-        .headers
-        .into_iter()
-        .filter(|(name, _)| is_the_providers(name))
-        .collect();
+    let headers = request.headers.into_iter();
+    let headers = headers.filter(|(name, _)| is_the_providers(name)).collect();
     let mut sample = Sample {
         name: name.to_owned(),
         headers,
@@ -112,6 +92,12 @@ fn sample(name: &str, event: &str) -> Option<Sample> {
         _ => return None,
     };
     is_sent.then_some(sample)
+}
+
+fn is_the_providers(header: &str) -> bool {
+    !NOT_THE_PROVIDERS.contains(&header)
+        && !header.starts_with("x-forwarded-")
+        && !header.starts_with("x-amzn-")
 }
 
 /// Parses a delivery with the provider's parser.
@@ -129,10 +115,8 @@ pub(crate) fn read(provider: &Provider, delivery: &Delivery) -> Result<Vec<Event
 
 /// Events of a sample, as they are in its file.
 pub(crate) fn events(provider: &Provider, sample: &Sample) -> Result<Vec<Event>, Reason> {
-    let content_type = Some(sample.content_type().to_owned()).filter(|it| !it.is_empty());
-    let now = super::fresh::now();
-    let mut delivery = Delivery::new(sample.body.bytes(), now, &sample.name);
-    delivery.origin.content_type = content_type;
+    let mut delivery = Delivery::new(sample.body.bytes(), super::fresh::now(), &sample.name);
+    delivery.origin.content_type = content_type(&sample.headers).map(str::to_owned);
     read(provider, &delivery)
 }
 

@@ -34,18 +34,19 @@ impl Pace {
         target: &Target,
     ) -> impl Stream<Item = Result<Vec<Sent>, Failure>> {
         let started = Instant::now();
-        let one = move |number| async move {
-            if let Some(rate) = self.rate {
-                sleep_until(started + Duration::from_secs_f64(f64::from(number) / rate)).await;
-            }
-            attempt(recipe, target, self.attempts).await
-        };
         let at_once = if self.rate.is_some() {
             AT_ONCE_BY_RATE
         } else {
             AT_ONCE
         };
-        stream::iter((0..self.count).map(one)).buffer_unordered(at_once)
+        stream::iter(0..self.count)
+            .map(move |number| async move {
+                if let Some(rate) = self.rate {
+                    sleep_until(started + Duration::from_secs_f64(f64::from(number) / rate)).await;
+                }
+                attempt(recipe, target, self.attempts).await
+            })
+            .buffer_unordered(at_once)
     }
 }
 

@@ -1,12 +1,11 @@
 //! Finds the sample for a name: a sample of that name, the plainest one of an event type, or one
-//! that Pipedrive's encoder makes from other samples.
+//! that the provider's generator makes from other samples.
 
 use super::{
     body::Body,
     catalogue::{Sample, events, samples, short},
 };
 use providers::Provider;
-use providers::{PIPEDRIVE, pipedrive::samples::Happening};
 
 /// Finds a sample by its name or by an event type. If there is none, returns the most similar
 /// names.
@@ -21,11 +20,11 @@ pub(crate) fn find(provider: &Provider, what: &str) -> Result<Sample, Vec<String
         .collect();
     let of_type = told
         .iter()
-        .filter(|(plainness, _)| plainness.types.iter().any(|it| short(it) == what));
+        .filter(|(plainness, _)| plainness.types.iter().any(|kind| short(kind) == what));
     let plainest = of_type.min_by_key(|(plainness, _)| plainness.rank());
     let found = match plainest {
-        Some((plainness, sample)) if !plainness.is_old => Some((*sample).clone()),
-        older => made(provider, what, &told).or_else(|| older.map(|(_, sample)| (*sample).clone())),
+        Some((plainness, sample)) if !plainness.is_last_choice => Some((*sample).clone()),
+        last => made(provider, what, &told).or_else(|| last.map(|(_, sample)| (*sample).clone())),
     };
     found.ok_or_else(|| nearest(provider, &samples, &told, what))
 }
@@ -45,10 +44,7 @@ pub(crate) fn headers(provider: &Provider) -> Vec<(String, String)> {
 /// rank.
 struct Plainness {
     types: Vec<String>,
-    /// Has an older version of the provider's webhooks.
-    is_old: bool,
-    /// Comes from the provider's channel that reports less data.
-    is_thin: bool,
+    is_last_choice: bool,
     /// Number of words in the sample's name that its type does not contain.
     more_words: usize,
     name_len: usize,
@@ -57,8 +53,7 @@ struct Plainness {
 impl Plainness {
     fn rank(&self) -> impl Ord + use<> {
         (
-            self.is_old,
-            self.is_thin,
+            self.is_last_choice,
             self.types.len(),
             self.more_words,
             self.name_len,
@@ -69,14 +64,13 @@ impl Plainness {
 fn plainness(provider: &Provider, sample: &Sample) -> Option<Plainness> {
     let events = events(provider, sample).ok()?;
     let first = events.first()?;
-    let said = words(&format!("{}.{}.v1.v2.dp", first.r#type, first.originaltype));
+    let rules = provider.samples;
+    let said = words(&format!("{}.{}", first.r#type, first.originaltype));
+    let mut more_words = words(&sample.name);
+    more_words.retain(|word| !said.contains(word) && !rules.prefixes.contains(&&**word));
     Some(Plainness {
-        is_old: first.apiversion.as_deref() == Some("1"),
-        is_thin: first.channel.as_deref() == Some("digital_pipeline"),
-        more_words: words(&sample.name)
-            .iter()
-            .filter(|word| !said.contains(word))
-            .count(),
+        is_last_choice: (rules.is_last_choice)(first),
+        more_words: more_words.len(),
         name_len: sample.name.len(),
         types: events.into_iter().map(|event| event.r#type).collect(),
     })
@@ -84,19 +78,19 @@ fn plainness(provider: &Provider, sample: &Sample) -> Option<Plainness> {
 
 /// Splits a name: `updated.activityType` becomes `updated`, `activity`, `type`.
 fn words(name: &str) -> Vec<String> {
-    let spaced = name.chars().fold(String::new(), |mut spaced, it| {
-        if it.is_ascii_uppercase() {
+    let mut spaced = String::new();
+    for char in name.chars() {
+        if char.is_ascii_uppercase() {
             spaced.push('_');
         }
-        spaced.push(it.to_ascii_lowercase());
-        spaced
-    });
+        spaced.push(char.to_ascii_lowercase());
+    }
     spaced.split(['_', '.']).map(str::to_owned).collect()
 }
 
-/// Makes a sample with Pipedrive's encoder, from the plain samples.
+/// Makes a sample with the provider's generator, from the plain samples.
 fn made(provider: &Provider, what: &str, told: &[(Plainness, &Sample)]) -> Option<Sample> {
-    let happening = Happening::named(what).filter(|_| provider.name == PIPEDRIVE.name)?;
+    let generator = provider.samples.generator?;
     let plain = told
         .iter()
         .filter(|(plainness, _)| plainness.more_words == 0)
@@ -105,14 +99,14 @@ fn made(provider: &Provider, what: &str, told: &[(Plainness, &Sample)]) -> Optio
         Body::Json { value, .. } => Some(value.clone()),
         Body::Form(_) | Body::Exact(_) => None,
     });
-    let value = happening.webhook(&bodies.collect::<Vec<_>>())?;
+    let generated = (generator.make)(what, &bodies.collect::<Vec<_>>())?;
     let body = Body::Json {
         before: Vec::new(),
-        value,
+        value: generated.body,
         after: Vec::new(),
     };
     Some(Sample {
-        name: happening.name(),
+        name: generated.name,
         headers: headers(provider),
         body,
     })
@@ -128,10 +122,11 @@ fn nearest(
     let mut names: Vec<_> = samples.iter().map(|sample| sample.name.clone()).collect();
     names.extend(
         told.iter()
-            .flat_map(|(plainness, _)| plainness.types.iter().map(|it| short(it).to_owned())),
+            .flat_map(|(plainness, _)| &plainness.types)
+            .map(|kind| short(kind).to_owned()),
     );
-    if provider.name == PIPEDRIVE.name {
-        names.extend(Happening::all().map(|happening| happening.name()));
+    if let Some(generator) = provider.samples.generator {
+        names.extend((generator.names)());
     }
     names.sort();
     names.dedup();
@@ -145,7 +140,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_type_is_the_plainest_sample_of_it() {
+    fn a_type_selects_its_plainest_sample() {
         for (provider, what, name) in [
             ("pipedrive", "deal.updated", "v2_change_deal"),
             ("pipedrive", "deal.merged", "v2_change_deal_merged"),
@@ -170,7 +165,7 @@ mod tests {
         ] {
             let provider = providers::ALL
                 .into_iter()
-                .find(|it| it.name == provider)
+                .find(|known| known.name == provider)
                 .unwrap();
             assert_eq!(find(&provider, what).unwrap().name, name, "{what}");
         }

@@ -2,7 +2,7 @@
 
 use super::body::Body;
 use models::{OwnTime, Timestamp};
-use providers::samples::SampleFields;
+use providers::samples::SampleRules;
 use std::{
     collections::BTreeMap,
     sync::{
@@ -17,29 +17,29 @@ use uuid::Uuid;
 /// contains the new values of some ids.
 pub(crate) fn renew(
     body: &mut Body,
-    sample_fields: &SampleFields,
+    rules: &SampleRules,
     fixed: &BTreeMap<String, String>,
 ) -> Result<(), &'static str> {
-    rename(body, sample_fields, fixed)?;
-    postpone(body, sample_fields.times, now())
+    rename(body, rules, fixed)?;
+    postpone(body, rules.times, now())
 }
 
 /// Replaces ids. Equal ids stay equal.
 fn rename(
     body: &mut Body,
-    sample_fields: &SampleFields,
+    rules: &SampleRules,
     fixed: &BTreeMap<String, String>,
 ) -> Result<(), &'static str> {
     let fields = body.fields();
     let mut new = fixed.clone();
     for (path, id) in &fields {
-        if any_matches(sample_fields.ids, path) && !["", "0"].contains(&&**id) {
+        if any_matches(rules.ids, path) && !["", "0"].contains(&&**id) {
             new.entry(id.clone()).or_insert_with(|| another(id));
         }
     }
     for (path, id) in &fields {
         if let Some(new) = new.get(id)
-            && (any_matches(sample_fields.ids, path) || any_matches(sample_fields.references, path))
+            && (any_matches(rules.ids, path) || any_matches(rules.references, path))
         {
             body.put(path, new)?;
         }
@@ -77,17 +77,11 @@ fn another_digit(digit: char) -> char {
 /// than now, except local ones.
 fn postpone(body: &mut Body, patterns: &[&str], now: Timestamp) -> Result<(), &'static str> {
     let fields = body.fields();
-    let of = |pattern: &&str| {
-        let pattern = (*pattern).to_owned();
-        fields
-            .iter()
-            .filter(move |(path, _)| matches(&pattern, path))
-    };
-    let moments: Vec<_> = patterns
-        .iter()
-        .flat_map(of)
-        .filter_map(|(path, text)| Some((path, Moment::read(text)?)))
-        .collect();
+    let mut moments = Vec::new();
+    for pattern in patterns {
+        let fields = fields.iter().filter(|(path, _)| matches(pattern, path));
+        moments.extend(fields.filter_map(|(path, text)| Some((path, Moment::read(text)?))));
+    }
     let Some((_, own)) = moments
         .iter()
         .find(|(_, moment)| moment.form != Form::Local)
@@ -134,7 +128,7 @@ impl Moment {
             10 => Form::Epoch(1_000_000),
             13 => Form::Epoch(1_000),
             16 => Form::Epoch(1),
-            _ => Form::of(text)?,
+            _ => Form::from_text(text)?,
         };
         Some(Self {
             micros: time.as_micros(),
@@ -144,12 +138,12 @@ impl Moment {
 }
 
 impl Form {
-    fn of(text: &str) -> Option<Self> {
+    fn from_text(text: &str) -> Option<Self> {
         let rest = text.get(19..)?;
         if rest.is_empty() {
             return Some(Self::Local);
         }
-        let utc = rest.trim_start_matches(|it: char| it == '.' || it.is_ascii_digit());
+        let utc = rest.trim_start_matches(|char: char| char == '.' || char.is_ascii_digit());
         let decimals = (rest.len() - utc.len()).saturating_sub(1);
         ["Z", "+0000", "+00:00"]
             .contains(&utc)
@@ -207,8 +201,8 @@ pub(crate) fn any_matches(patterns: &[&str], path: &str) -> bool {
 }
 
 fn matches(pattern: &str, path: &str) -> bool {
-    let (mut names, mut pattern) = (path.split('.'), pattern.split('.'));
-    pattern.by_ref().all(|wanted| {
+    let mut names = path.split('.');
+    pattern.split('.').all(|wanted| {
         names
             .next()
             .is_some_and(|name| wanted == "*" || wanted == name)
@@ -218,14 +212,14 @@ fn matches(pattern: &str, path: &str) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use providers::pipedrive::samples::FIELDS;
+    use providers::PIPEDRIVE;
     use serde_json::{Value, json};
 
     fn renewed(value: &Value) -> Value {
         let mut body = Body::read(value.to_string().as_bytes(), "application/json");
         renew(
             &mut body,
-            &FIELDS,
+            PIPEDRIVE.samples,
             &BTreeMap::from([("42".to_owned(), "7".to_owned())]),
         )
         .unwrap();
@@ -235,8 +229,11 @@ mod tests {
     #[test]
     fn equal_ids_stay_equal_and_keep_their_shape() {
         let uuid = "016d44a0-8f07-444c-87e8-b722ef285735";
-        let old = json!({ "data": { "id": 123_456, "stage_id": 123_456 }, "previous": { "id": null },
-            "meta": { "id": uuid, "entity_id": "123456", "company_id": "123456" } });
+        let old = json!({
+            "data": { "id": 123_456, "stage_id": 123_456 },
+            "previous": { "id": null },
+            "meta": { "id": uuid, "entity_id": "123456", "company_id": "123456" },
+        });
         let new = renewed(&old);
         assert_ne!(new["data"]["id"], old["data"]["id"]);
         assert_eq!(new["data"]["id"].to_string().len(), 6);
@@ -302,13 +299,13 @@ mod tests {
     }
 
     #[test]
-    fn a_star_is_one_name() {
+    fn a_star_matches_one_name() {
         assert!(matches("*.*.0.id", "leads.add.0.id") && matches("a", "a"));
         assert!(!matches("*.id", "a.b.id") && !matches("*.id", "id") && !matches("a.*", "a"));
     }
 
     #[test]
-    fn no_moment_is_now_twice() {
+    fn each_call_of_now_returns_a_later_time() {
         let times: Vec<_> = (0..10_000).map(|_| now()).collect();
         assert!(times.windows(2).all(|pair| pair[0] < pair[1]));
     }

@@ -3,9 +3,9 @@
 use super::catalogue::{self, Sample};
 use crate::{
     Failure,
+    filter::selected,
     output::{Output, json_line, say, table},
 };
-use providers::PIPEDRIVE;
 use providers::Provider;
 use serde::Serialize;
 use std::collections::BTreeSet;
@@ -22,16 +22,9 @@ struct Row {
 }
 
 /// Prints the samples of one provider, or of all providers.
-pub(crate) fn print(only: Option<&Provider>, output: Output) -> Result<(), Failure> {
-    let providers = providers::ALL
-        .into_iter()
-        .filter(|it| only.is_none_or(|only| only.name == it.name));
-    let of_one = |provider: Provider| {
-        catalogue::samples(&provider)
-            .into_iter()
-            .map(move |it| row(&provider, it))
-    };
-    let rows: Vec<Row> = providers.flat_map(of_one).collect();
+pub(crate) fn print(only: Option<Provider>, output: Output) -> Result<(), Failure> {
+    let providers = selected(only);
+    let rows: Vec<Row> = providers.clone().flat_map(rows_of).collect();
     if output == Output::Json {
         return rows
             .iter()
@@ -44,10 +37,9 @@ pub(crate) fn print(only: Option<&Provider>, output: Output) -> Result<(), Failu
             &rows.iter().map(cells).collect::<Vec<_>>()
         )
     )?;
-    if rows.iter().any(|row| row.provider == PIPEDRIVE.name) {
-        say!(
-            "\npipedrive also sends any v1_<action>_<object> and v2_<action>_<object>, like v2_delete_person."
-        )?;
+    let generators = providers.filter_map(|provider| provider.samples.generator);
+    for generator in generators {
+        say!("\n{}", generator.description)?;
     }
     Ok(())
 }
@@ -58,6 +50,11 @@ fn cells(row: &Row) -> [String; 3] {
         |reason| format!("quarantined: {reason}"),
     );
     [row.provider.to_owned(), row.name.clone(), told]
+}
+
+fn rows_of(provider: Provider) -> impl Iterator<Item = Row> {
+    let samples = catalogue::samples(&provider).into_iter();
+    samples.map(move |sample| row(&provider, sample))
 }
 
 fn row(provider: &Provider, sample: Sample) -> Row {

@@ -3,13 +3,14 @@
 
 use super::{
     body::Body,
-    catalogue::{Sample, read, sample_fields},
+    catalogue::{Sample, content_type, read},
     fresh::{any_matches, now, renew},
 };
 use models::{Delivery, Event, Reason};
-use providers::AMOCRM;
-use providers::Provider;
-use providers::{samples::Place, samples::SampleFields};
+use providers::{
+    Provider,
+    samples::{Place, form},
+};
 use std::collections::{BTreeMap, BTreeSet};
 use uuid::Uuid;
 
@@ -18,7 +19,6 @@ use uuid::Uuid;
 pub(crate) struct Recipe {
     pub(crate) provider: Provider,
     pub(crate) headers: Vec<(String, String)>,
-    sample_fields: &'static SampleFields,
     body: Body,
     /// New ids that are set, by the ids that they replace.
     ids: BTreeMap<String, String>,
@@ -36,10 +36,8 @@ impl Recipe {
         sample: Sample,
         items: usize,
     ) -> Result<Self, Unmakeable> {
-        let sample_fields =
-            sample_fields(&provider).ok_or("nothing is known of how it makes a delivery")?;
         let Sample { headers, body, .. } = sample;
-        if items > 1 && provider.name != AMOCRM.name {
+        if items > 1 && provider.samples.join.is_none() {
             return Err(format!(
                 "--batch is for amoCRM, and {} sends one event a delivery: give --count",
                 provider.name
@@ -48,7 +46,6 @@ impl Recipe {
         Ok(Self {
             provider,
             headers,
-            sample_fields,
             body,
             ids: BTreeMap::new(),
             values: Vec::new(),
@@ -65,8 +62,8 @@ impl Recipe {
             ));
         }
         let fields = self.body.fields();
-        let places = (self.sample_fields.places)(&fields);
-        let is_there = |path: &String| fields.iter().any(|(it, _)| it == path);
+        let places = (self.provider.samples.places)(&fields);
+        let is_there = |path: &String| fields.iter().any(|(there, _)| there == path);
         let mut paths: Vec<String> = places
             .iter()
             .filter_map(|place| path_in(place, path))
@@ -89,19 +86,18 @@ impl Recipe {
 
     fn set_at(&mut self, path: &str, value: &str) -> Result<(), &'static str> {
         let fields = self.body.fields();
-        let Some((_, old)) = fields.iter().find(|(it, _)| it == path) else {
+        let Some((_, old)) = fields.iter().find(|(there, _)| there == path) else {
             return Ok(());
         };
         self.body.clone().put(path, value)?;
-        if any_matches(self.sample_fields.ids, path) {
+        if any_matches(self.provider.samples.ids, path) {
             self.ids.insert(old.clone(), value.to_owned());
             return Ok(());
         }
         if let Body::Json { value: body, .. } = &mut self.body
-            && self.provider.name == providers::PIPEDRIVE.name
             && old != value
         {
-            providers::pipedrive::samples::remember(body, path);
+            (self.provider.samples.before_change)(body, path);
         }
         self.body.put(path, value)?;
         self.values.push((path.to_owned(), value.to_owned()));
@@ -110,34 +106,35 @@ impl Recipe {
 
     /// Makes a delivery of an event that happens now.
     pub(crate) fn make(&self) -> Result<Delivery, Unmakeable> {
-        let body = match &self.body {
-            Body::Exact(bytes) if self.items == 1 => bytes.clone(),
-            Body::Form(_) if self.items > 1 => {
-                let forms = (0..self.items).filter_map(|_| match self.renewed() {
-                    Ok(Body::Form(fields)) => Some(Ok(fields)),
-                    Ok(_) => None,
-                    Err(error) => Some(Err(error)),
-                });
-                let joined =
-                    providers::amocrm::samples::joined(&forms.collect::<Result<Vec<_>, _>>()?);
-                providers::amocrm::samples::form(&joined.ok_or(
-                    "--batch numbers items, and the one in it has no number: give --count",
-                )?)
-            }
-            _ if self.items > 1 => {
-                return Err("--batch is for forms, and this is none: give --count".to_owned());
-            }
-            _ => self.renewed()?.bytes(),
+        let body = match (&self.body, self.items) {
+            (Body::Exact(bytes), 1) => bytes.clone(),
+            (_, 1) => self.renewed()?.bytes(),
+            (Body::Form(_), _) => self.batch()?,
+            _ => return Err("--batch is for forms, and this is none: give --count".to_owned()),
         };
         let mut delivery = Delivery::new(body, now(), &Uuid::new_v4().to_string());
-        delivery.origin.content_type = self.content_type();
+        delivery.origin.content_type = content_type(&self.headers).map(str::to_owned);
         Ok(delivery)
+    }
+
+    /// Makes a form with several items.
+    fn batch(&self) -> Result<Vec<u8>, Unmakeable> {
+        let mut forms = Vec::new();
+        for _ in 0..self.items {
+            if let Body::Form(fields) = self.renewed()? {
+                forms.push(fields);
+            }
+        }
+        let joined = self.provider.samples.join.and_then(|join| join(&forms));
+        let joined =
+            joined.ok_or("--batch numbers items, and the one in it has no number: give --count")?;
+        Ok(form::write(&joined))
     }
 
     fn renewed(&self) -> Result<Body, Unmakeable> {
         let mut body = self.body.clone();
-        let must_be = |must_be| format!("an id that is set must be {must_be}");
-        renew(&mut body, self.sample_fields, &self.ids).map_err(must_be)?;
+        renew(&mut body, self.provider.samples, &self.ids)
+            .map_err(|must_be| format!("an id that is set must be {must_be}"))?;
         for (path, value) in &self.values {
             body.put(path, value)?;
         }
@@ -155,10 +152,9 @@ impl Recipe {
             delivery.origin.content_type.as_deref().unwrap_or_default(),
         );
         for (path, count) in body.fields() {
-            if let (true, Ok(count)) = (
-                any_matches(self.sample_fields.attempts, &path),
-                count.parse::<u32>(),
-            ) {
+            if any_matches(self.provider.samples.attempts, &path)
+                && let Ok(count) = count.parse::<u32>()
+            {
                 // A field with a number accepts a number.
                 body.put(&path, &(count + 1).to_string()).ok();
             }
@@ -166,13 +162,6 @@ impl Recipe {
         again.body = body.bytes();
         again.origin.arrival = now();
         again
-    }
-
-    fn content_type(&self) -> Option<String> {
-        self.headers
-            .iter()
-            .find(|(name, _)| name == "content-type")
-            .map(|(_, value)| value.clone())
     }
 
     /// Headers of a delivery, with its request id.
@@ -209,22 +198,21 @@ fn path_in(place: &Place, path: &str) -> Option<String> {
 /// Paths that can be set instead of an unknown path: those with the same first word, else all first
 /// words.
 fn there_is(fields: &[(String, String)], places: &[Place], path: &str) -> String {
-    let first = |path: &str| path.split('.').next().unwrap_or_default().to_owned();
     let mut names = Vec::new();
     for place in places {
         let below = fields
             .iter()
-            .filter_map(|(it, _)| it.strip_prefix(&*place.path)?.strip_prefix('.'));
+            .filter_map(|(path, _)| path.strip_prefix(&*place.path)?.strip_prefix('.'));
         names.extend(below.map(|field| format!("{}.{field}", place.object)));
     }
     names.extend(fields.iter().map(|(path, _)| path.clone()));
     let (same, others): (Vec<_>, Vec<_>) = names
         .into_iter()
-        .partition(|name| first(name) == first(path));
+        .partition(|name| first_word(name) == first_word(path));
     let mut shown = if same.is_empty() {
         others
             .iter()
-            .map(|name| format!("{}.…", first(name)))
+            .map(|name| format!("{}.…", first_word(name)))
             .collect()
     } else {
         same
@@ -232,4 +220,8 @@ fn there_is(fields: &[(String, String)], places: &[Place], path: &str) -> String
     let mut seen = BTreeSet::new();
     shown.retain(|name| seen.insert(name.clone()));
     shown.join(", ")
+}
+
+fn first_word(path: &str) -> &str {
+    path.split('.').next().unwrap_or_default()
 }

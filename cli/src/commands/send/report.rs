@@ -130,19 +130,19 @@ pub(crate) fn summary(answers: &[Answer], took: Duration) -> String {
     let mut latencies: Vec<_> = answers.iter().map(|answer| answer.latency).collect();
     latencies.sort_unstable();
     // Nearest-rank percentile.
-    let percentile =
-        |percent: usize| latencies.get((latencies.len() * percent).div_ceil(100).saturating_sub(1));
     let [p50, p99, max] = [50, 99, 100].map(|percent| {
-        percentile(percent)
-            .copied()
-            .map(milliseconds)
-            .unwrap_or_default()
+        let rank = (latencies.len() * percent).div_ceil(100);
+        let latency = latencies.get(rank.saturating_sub(1)).copied();
+        latency.map(milliseconds).unwrap_or_default()
     });
     #[expect(clippy::cast_precision_loss, reason = "nobody sends that many")]
     let rate = answers.len() as f64 / took.as_secs_f64();
-    let (count, took, counts) = (answers.len(), took.as_secs_f64(), counts.join(", "));
     format!(
-        "{count} deliveries in {took:.1} s ({rate:.1} a second): {counts}\nlatency: p50 {p50}, p99 {p99}, max {max}"
+        "{} deliveries in {:.1} s ({rate:.1} a second): {}\n\
+        latency: p50 {p50}, p99 {p99}, max {max}",
+        answers.len(),
+        took.as_secs_f64(),
+        counts.join(", ")
     )
 }
 
@@ -153,10 +153,8 @@ fn milliseconds(duration: Duration) -> String {
 /// Error message with advice, if a delivery was not answered with a 2xx status.
 pub(crate) fn failure(answers: &[Answer], target: &Target) -> Option<String> {
     let failed: Vec<_> = answers.iter().filter(|answer| !answer.is_taken()).collect();
-    let (url, how_many) = (
-        target.shown(),
-        format!("{} of {} deliveries", failed.len(), answers.len()),
-    );
+    let url = target.shown();
+    let how_many = format!("{} of {} deliveries", failed.len(), answers.len());
     Some(match (&failed.first()?.status, target.is_local) {
         (Err(reason), true) => format!("no answer from {url} ({reason}): is `cargo dev` running?"),
         (Err(reason), false) => {

@@ -22,4 +22,6 @@ pub const AMOCRM: Provider = Provider {
     request_id_header: Some("x-amocrm-requestid"),
     user_agents: &["amocrm", "kommo"],
     parse: payload::parse,
+    #[cfg(feature = "samples")]
+    samples: &samples::RULES,
 };

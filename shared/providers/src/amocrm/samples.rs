@@ -1,12 +1,14 @@
-//! Fields that are new in each of amoCRM's deliveries, and a form that is rewritten field by field.
-//! `hookkeeper send` uses them; receivers do not.
+//! How amoCRM's samples become other deliveries. `hookkeeper send` uses this; receivers do not.
 
 use super::{form, payload};
-use crate::samples::{Place, SampleFields};
-use form_urlencoded::byte_serialize;
+use crate::samples::{
+    Place, SampleRules,
+    form::{Field, Form},
+    text,
+};
 
-/// The fields to change so that one of amoCRM's samples becomes another delivery.
-pub const FIELDS: SampleFields = SampleFields {
+/// The rules for amoCRM's samples.
+pub const RULES: SampleRules = SampleRules {
     ids: &[
         "*.*.id",
         "*.*.*.id",
@@ -16,7 +18,6 @@ pub const FIELDS: SampleFields = SampleFields {
         "*.*.*.note.id",
         "*.*.*.note.element_id",
     ],
-    references: &[],
     times: &[
         "*.*.*.updated_at",
         "*.*.*.note.updated_at",
@@ -32,49 +33,45 @@ pub const FIELDS: SampleFields = SampleFields {
     // The request id distinguishes an attempt from another event; the body does not.
     attempts: &[],
     places,
+    join: Some(join),
+    prefixes: &["dp"],
+    // The digital pipeline reports less data than the account's webhooks.
+    is_last_choice: |event| event.channel.as_deref() == Some("digital_pipeline"),
+    example: "leads[status][0][id]=42&leads[status][0][status_id]=143\
+        &leads[status][0][pipeline_id]=7&account[id]=1001",
+    ..SampleRules::NONE
 };
 
 /// The locations of the objects in a form. An item is listed under its object type, and an object
 /// inside the item under its own.
 fn places(fields: &[(String, String)]) -> Vec<Place> {
-    let text = |path: String| {
-        fields
-            .iter()
-            .find(|(it, _)| *it == path)
-            .map(|(_, text)| &**text)
-    };
     let mut items: Vec<_> = fields.iter().filter_map(|(path, _)| item(path)).collect();
     items.dedup();
     let mut places = Vec::new();
     for item in items {
         let object = payload::object_word(item.split('.').next().unwrap_or_default());
-        let place = |object: &str, path: &str, id| Place {
-            object: object.to_owned(),
-            path: path.to_owned(),
-            id,
-        };
         let note = format!("{item}.note");
-        let is_company = text(format!("{item}.type")) == Some("company")
-            || text(format!("{note}.element_type")) == Some("3");
+        let is_company = text(fields, &format!("{item}.type")) == Some("company")
+            || text(fields, &format!("{note}.element_type")) == Some("3");
         let object = if object == "contact" && is_company {
             "company"
         } else {
             object
         };
-        if text(format!("{note}.element_id")).is_some() {
-            places.push(place(object, &note, "element_id"));
-            places.push(place("note", &note, "id"));
+        if text(fields, &format!("{note}.element_id")).is_some() {
+            places.push(Place::new(object, &note, "element_id"));
+            places.push(Place::new("note", &note, "id"));
             continue;
         }
         if let "message" | "outgoing_message" = object {
-            places.push(place("chat", item, "chat_id"));
+            places.push(Place::new("chat", item, "chat_id"));
         }
         let id = match object {
             "talk" => "talk_id",
             "unsorted" => "uid",
             _ => "id",
         };
-        places.push(place(object, item, id));
+        places.push(Place::new(object, item, id));
     }
     places
 }
@@ -92,146 +89,57 @@ fn item(path: &str) -> Option<&str> {
     path.get(..end?)
 }
 
-/// A field of a form. It is written with its original bytes unless it gets another value.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Field {
-    name: Vec<u8>,
-    /// `None` if the body was cut off within the name.
-    value: Option<Vec<u8>>,
-}
-
-/// Splits a form into its fields.
-#[must_use]
-pub fn fields(form: &[u8]) -> Vec<Field> {
-    let field = |pair: &[u8]| {
-        let mut halves = pair.splitn(2, |byte| *byte == b'=').map(<[u8]>::to_vec);
-        Field {
-            name: halves.next().unwrap_or_default(),
-            value: halves.next(),
-        }
-    };
-    form.split(|byte| *byte == b'&').map(field).collect()
-}
-
-/// Joins fields into a form.
-#[must_use]
-pub fn form(fields: &[Field]) -> Vec<u8> {
-    let pair = |field: &Field| match &field.value {
-        Some(value) => [&*field.name, value].join(&b'='),
-        None => field.name.clone(),
-    };
-    fields.iter().map(pair).collect::<Vec<_>>().join(&b'&')
-}
-
 /// Joins the items of several forms into one form, with consecutive numbers. `None` if the items
 /// have no numbers. All other fields are those of the first form.
-#[must_use]
-pub fn joined(forms: &[Vec<Field>]) -> Option<Vec<Field>> {
+fn join(forms: &[Form]) -> Option<Form> {
     let (first, others) = forms.split_first()?;
-    let count = first.iter().filter_map(Field::number).max()? + 1;
-    let last = first.iter().rposition(|field| field.number().is_some())?;
+    let count = first.iter().filter_map(number).max()? + 1;
+    let last = first.iter().rposition(|field| number(field).is_some())?;
     let (items, rest) = first.split_at_checked(last + 1)?;
-    let others = others.iter().zip(1..).flat_map(|(form, nth)| {
-        let of_items = form.iter().filter(|field| field.number().is_some());
-        of_items.map(move |field| field.numbered_on(nth * count))
-    });
-    Some(
-        items
-            .iter()
-            .cloned()
-            .chain(others)
-            .chain(rest.iter().cloned())
-            .collect(),
-    )
+    let mut joined = items.to_vec();
+    for (form, nth) in others.iter().zip(1..) {
+        joined.extend(
+            form.iter()
+                .filter_map(|field| renumbered(field, nth * count)),
+        );
+    }
+    joined.extend_from_slice(rest);
+    Some(joined)
 }
 
-impl Field {
-    /// The path of the field, decoded from its name: `leads.add.0.id`.
-    #[must_use]
-    pub fn path(&self) -> String {
-        form::path(&decoded(&self.name))
-            .collect::<Vec<_>>()
-            .join(".")
-    }
-
-    /// The decoded value of the field.
-    #[must_use]
-    pub fn text(&self) -> String {
-        decoded(self.value.as_deref().unwrap_or_default())
-    }
-
-    /// Sets the value of the field.
-    pub fn set(&mut self, text: &str) {
-        self.value = Some(encoded(text));
-    }
-
-    /// The number of the item that the field belongs to.
-    fn number(&self) -> Option<usize> {
-        form::path(&decoded(&self.name)).nth(2)?.parse().ok()
-    }
-
-    /// A copy of the field whose item number is increased by `numbers`.
-    fn numbered_on(&self, numbers: usize) -> Self {
-        let mut later = self.clone();
-        let (name, number) = (decoded(&self.name), self.number().unwrap_or_default());
-        if let [entity, action, _, rest @ ..] = form::path(&name).collect::<Vec<_>>().as_slice() {
-            let rest = rest
-                .iter()
-                .map(|part| format!("[{part}]"))
-                .collect::<Vec<_>>()
-                .concat();
-            later.name = encoded(&format!("{entity}[{action}][{}]{rest}", number + numbers));
-        }
-        later
-    }
+/// The number of the item that a field belongs to.
+fn number(field: &Field) -> Option<usize> {
+    form::path(&field.name()).nth(2)?.parse().ok()
 }
 
-/// Decodes bytes as a value, because a value may contain `=` and a name may not.
-fn decoded(bytes: &[u8]) -> String {
-    form_urlencoded::parse(&[b"=", bytes].concat())
-        .map(|(_, value)| value.into_owned())
-        .collect()
-}
-
-/// Encodes a text as PHP does.
-fn encoded(text: &str) -> Vec<u8> {
-    byte_serialize(text.as_bytes())
-        .collect::<String>()
-        .replace('*', "%2A")
-        .into_bytes()
+/// A copy of an item's field, with the item's number increased by `increase`.
+fn renumbered(field: &Field, increase: usize) -> Option<Field> {
+    let number = number(field)? + increase;
+    let name = field.name();
+    let parts: Vec<_> = form::path(&name).collect();
+    let [entity, action, _, rest @ ..] = &parts[..] else {
+        return None;
+    };
+    let rest: Vec<_> = rest.iter().map(|part| format!("[{part}]")).collect();
+    Some(field.renamed(&format!("{entity}[{action}][{number}]{}", rest.concat())))
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::samples::form::{split, write};
 
     #[test]
-    fn what_is_not_changed_is_written_as_it_came() {
-        for body in [
-            "",
-            "a",
-            "a=",
-            "a=b=c&&d%5B0%5D=+%2B&[=\u{e9}&leads%5Badd%5D%5B0",
-        ] {
-            assert_eq!(form(&fields(body.as_bytes())), body.as_bytes());
-        }
-        let mut changed = fields(b"a=1&b=2");
-        changed[1].set("\u{e9} *");
-        assert_eq!(form(&changed), b"a=1&b=%C3%A9+%2A");
-    }
-
-    #[test]
-    fn items_are_numbered_on() {
-        let of = |body: &str| fields(body.as_bytes());
-        let one = of("account[id]=1&leads[add][0][id]=1&leads[add][0][tags][0][id]=5&x=y");
-        let two = of("account[id]=1&leads[add][0][id]=2&leads[add][0][tags][0][id]=5&x=y");
-        let both = form(&joined(&[one, two]).unwrap());
+    fn joined_items_have_consecutive_numbers() {
+        let one = split(b"account[id]=1&leads[add][0][id]=1&leads[add][0][tags][0][id]=5&x=y");
+        let two = split(b"account[id]=1&leads[add][0][id]=2&leads[add][0][tags][0][id]=5&x=y");
+        let both = write(&join(&[one, two]).unwrap());
         let both = form_urlencoded::parse(&both)
             .map(|(name, value)| format!("{name}={value}"))
             .collect::<Vec<_>>();
         let expected = "account[id]=1&leads[add][0][id]=1&leads[add][0][tags][0][id]=5\
             &leads[add][1][id]=2&leads[add][1][tags][0][id]=5&x=y";
         assert_eq!(both.join("&"), expected);
-        assert_eq!(joined(&[of("contacts[delete][id]=1")]), None);
+        assert_eq!(join(&[split(b"contacts[delete][id]=1")]), None);
     }
 }

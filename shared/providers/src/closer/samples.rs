@@ -1,10 +1,10 @@
-//! Fields that are new in each of Closer's deliveries. `hookkeeper send` uses them; receivers do
-//! not.
+//! How Closer's samples become other deliveries. `hookkeeper send` uses this; receivers do not.
 
-use crate::samples::SampleFields;
+use crate::samples::SampleRules;
 
-/// The fields to change so that one of Closer's samples becomes another delivery.
-pub const FIELDS: SampleFields = SampleFields {
+/// The rules for Closer's samples. There are no places: an object has the same name in a body as in
+/// a subject, `customer`.
+pub const RULES: SampleRules = SampleRules {
     ids: &[
         "customer.id",
         "message.event.agentId",
@@ -18,7 +18,9 @@ pub const FIELDS: SampleFields = SampleFields {
         "@timestamp",
         "messageHistory.*.timestamp",
     ],
-    attempts: &[],
-    // An object has the same name in a body as in a subject: `customer`.
-    places: |_| Vec::new(),
+    example: concat!(
+        r#"{"eventType":"ThreadCreatedEvent","timestamp":1795255200000,"#,
+        r#""customer":{"id":"c-1","firstName":"Ada"}}"#
+    ),
+    ..SampleRules::NONE
 };

@@ -21,4 +21,6 @@ pub const PIPEDRIVE: Provider = Provider {
     request_id_header: None,
     user_agents: &["pipedrive"],
     parse: payload::parse,
+    #[cfg(feature = "samples")]
+    samples: &samples::RULES,
 };

@@ -1,17 +1,17 @@
-//! Fields that are new in each of Pipedrive's deliveries, and webhooks for events that have no
-//! sample. `hookkeeper send` uses them; receivers do not.
+//! How Pipedrive's samples become other deliveries, and webhooks for events that have no sample.
+//! `hookkeeper send` uses this; receivers do not.
 //!
 //! Sources: <https://pipedrive.readme.io/docs/guide-for-webhooks>,
 //! <https://pipedrive.readme.io/docs/guide-for-webhooks-v2>
 
 mod webhook_kind;
 
-use crate::samples::{Place, SampleFields};
+use crate::samples::{Generated, Generator, Place, SampleRules, text};
 use serde_json::Value;
 pub use webhook_kind::Happening;
 
-/// The fields to change so that one of Pipedrive's samples becomes another delivery.
-pub const FIELDS: SampleFields = SampleFields {
+/// The rules for Pipedrive's samples.
+pub const RULES: SampleRules = SampleRules {
     ids: &[
         "meta.id",
         "meta.entity_id",
@@ -22,7 +22,6 @@ pub const FIELDS: SampleFields = SampleFields {
         "previous.id",
         "previous.0.id",
     ],
-    references: &[],
     times: &[
         "meta.timestamp_micro",
         "meta.timestamp",
@@ -35,40 +34,55 @@ pub const FIELDS: SampleFields = SampleFields {
     ],
     attempts: &["meta.attempt", "retry"],
     places,
+    before_change: remember,
+    prefixes: &["v1", "v2"],
+    is_last_choice: |event| event.apiversion.as_deref() == Some("1"),
+    generator: Some(Generator {
+        description: "pipedrive also sends any v1_<action>_<object> and v2_<action>_<object>, \
+            like v2_delete_person.",
+        names: || Happening::all().map(|happening| happening.name()).collect(),
+        make: |name, samples| {
+            let happening = Happening::named(name)?;
+            Some(Generated {
+                name: happening.name(),
+                body: happening.webhook(samples)?,
+            })
+        },
+    }),
+    example: concat!(
+        r#"{"meta":{"version":"2.0","action":"change","entity":"deal","entity_id":"42","#,
+        r#""company_id":"7","id":"4ad6a8f7-2b5c-4f0e-9a63-5b8a7e1c2d3f","#,
+        r#""timestamp":"2026-11-21T10:00:00.000Z"},"#,
+        r#""data":{"id":42,"stage_id":3},"previous":{"stage_id":2}}"#
+    ),
+    ..SampleRules::NONE
 };
 
 /// The location of the object: `data`, or `current` in version 1. If the object was deleted, it is
 /// `previous`. Version 1 has a user in a list.
 fn places(fields: &[(String, String)]) -> Vec<Place> {
-    let text = |path: &str| {
-        fields
-            .iter()
-            .find(|(it, _)| it == path)
-            .map(|(_, text)| text.clone())
-    };
-    let word = || Some(text("event")?.split_once('.')?.1.to_owned());
-    let object = text("meta.entity")
-        .or_else(|| text("meta.object"))
-        .or_else(word);
-    let parts = ["data", "current.0", "current", "previous.0", "previous"];
-    let is_there = |part: &&str| {
-        fields
-            .iter()
-            .any(|(path, _)| path.starts_with(&format!("{part}.")))
-    };
-    let place = |object| {
-        Some(Place {
-            object,
-            path: (*parts.iter().find(|part| is_there(part))?).to_owned(),
-            id: "id",
-        })
-    };
-    object.and_then(place).into_iter().collect()
+    let mut parts = ["data", "current.0", "current", "previous.0", "previous"].into_iter();
+    let part = parts.find(|part| {
+        let prefix = format!("{part}.");
+        fields.iter().any(|(path, _)| path.starts_with(&prefix))
+    });
+    match (object(fields), part) {
+        (Some(object), Some(part)) => vec![Place::new(object, part, "id")],
+        _ => Vec::new(),
+    }
+}
+
+fn object(fields: &[(String, String)]) -> Option<&str> {
+    let in_meta = text(fields, "meta.entity").or_else(|| text(fields, "meta.object"));
+    in_meta.or_else(|| {
+        let (_, object) = text(fields, "event")?.split_once('.')?;
+        Some(object)
+    })
 }
 
 /// Copies the value of a field to `previous`, before the field is changed. `path` is the path of
 /// the field, or of a value inside it.
-pub fn remember(body: &mut Value, path: &str) {
+fn remember(body: &mut Value, path: &str) {
     let mut names = path.split('.');
     let (Some(part @ ("data" | "current")), Some(field)) = (names.next(), names.next()) else {
         return;

@@ -23,14 +23,14 @@ impl Happening {
                 _ => "",
             };
             let v1 = if word == "created" { "added" } else { word };
-            return Self::told(Version::V2, v2, object)
-                .or_else(|| Self::told(Version::V1, v1, object));
+            return Self::from_words(Version::V2, v2, object)
+                .or_else(|| Self::from_words(Version::V1, v1, object));
         }
         let (version, rest) = name.split_once('_')?;
         let (action, object) = rest.split_once('_')?;
         match version {
-            "v1" => Self::told(Version::V1, action, object),
-            "v2" => Self::told(Version::V2, action, object),
+            "v1" => Self::from_words(Version::V1, action, object),
+            "v2" => Self::from_words(Version::V2, action, object),
             _ => None,
         }
     }
@@ -39,22 +39,20 @@ impl Happening {
     pub fn all() -> impl Iterator<Item = Self> {
         [Version::V1, Version::V2].into_iter().flat_map(|version| {
             let (actions, objects) = version.words();
-            let of_action = move |action| {
+            actions.iter().flat_map(move |action| {
                 objects.iter().map(move |object| Self {
                     version,
                     action,
                     object,
                 })
-            };
-            actions.iter().copied().flat_map(of_action)
+            })
         })
     }
 
-    fn told(version: Version, action: &str, object: &str) -> Option<Self> {
+    fn from_words(version: Version, action: &str, object: &str) -> Option<Self> {
         let (actions, objects) = version.words();
-        let plain = |name: &str| name.replace('_', "").to_ascii_lowercase();
-        let action = actions.iter().find(|it| **it == action)?;
-        let object = objects.iter().find(|it| plain(it) == plain(object))?;
+        let action = actions.iter().find(|known| **known == action)?;
+        let object = objects.iter().find(|known| plain(known) == plain(object))?;
         Some(Self {
             version,
             action,
@@ -80,7 +78,7 @@ impl Happening {
     pub fn webhook(&self, samples: &[Value]) -> Option<Value> {
         let of_version = samples
             .iter()
-            .filter(|sample| Version::of(sample) == self.version);
+            .filter(|sample| Version::from_sample(sample) == self.version);
         let differs = |sample: &&Value, name: &str, word: &str| meta(sample, name) != Some(word);
         let nearest = of_version.min_by_key(|sample| {
             (
@@ -175,7 +173,7 @@ impl Happening {
         let mut of_version = Map::new();
         let mut of_other = Map::new();
         for sample in samples {
-            let version = Version::of(sample);
+            let version = Version::from_sample(sample);
             if meta(sample, version.object()) != Some(self.object) {
                 continue;
             }
@@ -215,7 +213,7 @@ enum Version {
 }
 
 impl Version {
-    fn of(sample: &Value) -> Self {
+    fn from_sample(sample: &Value) -> Self {
         let is_v2 = sample.pointer("/meta/entity").is_some();
         if is_v2 { Self::V2 } else { Self::V1 }
     }
@@ -295,6 +293,10 @@ fn changed(object: &Map<String, Value>) -> Option<(String, Value)> {
 
 fn meta<'a>(sample: &'a Value, name: &str) -> Option<&'a str> {
     sample.get("meta")?.get(name)?.as_str()
+}
+
+fn plain(name: &str) -> String {
+    name.replace('_', "").to_ascii_lowercase()
 }
 
 /// Converts an id to text: version 2 has all ids as text in `meta`.
