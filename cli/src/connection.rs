@@ -70,7 +70,7 @@ enum Unconfigured {
         choose one with --profile or AWS_PROFILE"
     )]
     Profile(String),
-    #[error("the AWS configuration cannot be read ({0}): mend it")]
+    #[error("the AWS configuration cannot be read ({0})")]
     Unreadable(String),
     #[error("no AWS region is set: give --region, or set AWS_REGION")]
     Region,
@@ -188,7 +188,7 @@ impl Connection {
             (Err(error), Some(port)) => {
                 let why = causes(&error);
                 return Err(format!(
-                    "nobody answers on 127.0.0.1:{port}: is `cargo dev` running? ({why})"
+                    "nothing answers on 127.0.0.1:{port}: is `cargo dev` running? ({why})"
                 )
                 .into());
             }
@@ -224,7 +224,7 @@ pub(crate) async fn stack(sdk: &SdkConfig, name: &str) -> Result<Stack, Failure>
     match answer {
         Ok(answer) => {
             let stack = answer.stacks.unwrap_or_default().pop();
-            let why = "CloudFormation knows none of that name";
+            let why = "CloudFormation has no stack of that name";
             stack.ok_or_else(|| no_stack(name, why).into())
         }
         Err(error) => Err(unasked(&error, |why| no_stack(name, why))),
@@ -330,7 +330,7 @@ where
         (Some(code), Some(message), _) => format!("{code}: {message}"),
         (Some(code), None, _) => code.to_owned(),
         (None, _, Some(response)) => format!(
-            "HTTP status {}, and no answer of AWS",
+            "HTTP status {}, and no error of AWS",
             response.status().as_u16()
         ),
         (None, _, None) => innermost(error),

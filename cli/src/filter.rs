@@ -50,7 +50,7 @@ pub(crate) fn provider(name: &str) -> Result<Provider, String> {
     let found = providers.find(|provider| provider.name == name);
     found.ok_or_else(|| {
         let names = providers::ALL.map(|provider| provider.name);
-        format!("it is one of {}", names.join(", "))
+        format!("expected one of {}", names.join(", "))
     })
 }
 

@@ -85,7 +85,7 @@ impl FromStr for Handle {
     type Err = String;
 
     fn from_str(text: &str) -> Result<Self, String> {
-        let wrong = "it is not a handle as the list prints it, like tcxk8q-4ad6a8";
+        let wrong = "expected a handle as the list prints it, like tcxk8q-4ad6a8";
         let (second, id) = text.split_once('-').ok_or(wrong)?;
         Ok(Self {
             second: u64::from_str_radix(second, DIGITS).map_err(|_| wrong)?,

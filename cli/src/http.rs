@@ -56,7 +56,7 @@ impl Credential {
         match (secret.contains(':'), provider.supports(Scheme::UrlKey)) {
             (true, _) => Ok(Self::Basic(secret.to_owned())),
             (false, true) => Ok(Self::Key(secret.to_owned())),
-            (false, false) => Err(format!("{} shows USER:PASSWORD, and no key", provider.name)),
+            (false, false) => Err(format!("{} sends USER:PASSWORD, and no key", provider.name)),
         }
     }
 }

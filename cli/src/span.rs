@@ -61,7 +61,7 @@ impl Moment {
 /// Parses the maximum number of results, which is at least 1.
 pub(crate) fn limit(text: &str) -> Result<usize, String> {
     let limit = text.parse().ok().filter(|limit| *limit > 0);
-    limit.ok_or_else(|| "it is a number from 1 on".to_owned())
+    limit.ok_or_else(|| "expected a whole number, 1 or more".to_owned())
 }
 
 /// Subtracts a duration from a time.
@@ -86,7 +86,8 @@ pub(crate) fn moment(text: &str) -> Result<Moment, String> {
     let time = Timestamp::parse(text);
     let time = time.or_else(|| Timestamp::parse(&format!("{text}T00:00:00Z")));
     time.map(Moment::At).ok_or_else(|| {
-        "it is none of 30s, 15m, 2h, 7d, 2026-11-21, 2026-11-21T10:00:00Z".to_owned()
+        "expected a duration (30s, 15m, 2h, 7d) or a time (2026-11-21, 2026-11-21T10:00:00Z)"
+            .to_owned()
     })
 }
 

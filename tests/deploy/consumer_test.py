@@ -42,7 +42,7 @@ def hookkeeper_dev():
         log = None
         try:
             banner = ""
-            while "Ctrl-C ends it" not in banner:
+            while "Press Ctrl-C to stop" not in banner:
                 line = dev.stdout.readline()
                 assert line, f"hookkeeper dev did not start: {banner}"
                 banner += line

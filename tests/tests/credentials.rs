@@ -139,7 +139,11 @@ fn a_rotation_accepts_both_credentials_and_then_the_new_one_only() {
 fn wrong_arguments_are_rejected_with_the_reason() {
     let one = printed(&["closer", "--label", "one"]).list;
     let table: [(&[&str], i32, &str); 9] = [
-        (&["salesforce"], 2, "it is one of pipedrive, amocrm, closer"),
+        (
+            &["salesforce"],
+            2,
+            "expected one of pipedrive, amocrm, closer",
+        ),
         (
             &["closer", "--add", "--drop", "one"],
             2,
@@ -148,7 +152,7 @@ fn wrong_arguments_are_rejected_with_the_reason() {
         (
             &["closer", "--label", "No Good"],
             2,
-            "invalid value 'No Good' for '--label <LABEL>': it has a-z, 0-9 and - alone",
+            "invalid value 'No Good' for '--label <LABEL>': expected 1 to 32 characters of a-z, 0-9 and -",
         ),
         (&["closer", "--label", ""], 2, "for '--label <LABEL>'"),
         (

@@ -293,7 +293,7 @@ fn a_data_folder_is_used_by_one_process_at_a_time() {
     assert_eq!(
         said,
         format!(
-            "error: another `cargo dev` uses the data in {data}: end that one, or choose another folder with --data\n"
+            "error: another `cargo dev` uses the data in {data}: stop that one, or choose another folder with --data\n"
         )
     );
     drop(first);

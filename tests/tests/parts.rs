@@ -417,7 +417,7 @@ async fn commands_finish_an_interrupted_removal() {
         };
         let printed = site.run(&command);
         assert!(
-            printed.contains("its removal was interrupted, and is finished now"),
+            printed.contains("finished an interrupted removal"),
             "{command:?}: {printed}"
         );
         assert_is_empty(&site, &format!("{command:?}")).await;

@@ -59,20 +59,20 @@ async fn an_event_that_parses_differently_is_changed_in_place() {
         site.run(&["replay", "--dry-run"]),
         str![[r#"
 [..]  customer/1  changed: type
-1 events read again: 1 changed, 0 moved, 0 added, 0 unreadable, and nothing was changed (--dry-run).
+1 events replayed: 1 changed, 0 moved, 0 added, 0 unreadable (dry run: nothing was changed).
 
 "#]]
     );
     assert_eq!(all(&site).await, before);
     assert!(
         site.run(&["replay"])
-            .ends_with("1 events read again: 1 changed, 0 moved, 0 added, 0 unreadable.\n")
+            .ends_with("1 events replayed: 1 changed, 0 moved, 0 added, 0 unreadable.\n")
     );
     assert_eq!(all(&site).await, all_of(&new, Some(EXPIRES)).await);
     assert_data_eq!(
         site.run(&["replay"]),
         str![[r#"
-1 events read again: 0 changed, 0 moved, 0 added, 0 unreadable.
+1 events replayed: 0 changed, 0 moved, 0 added, 0 unreadable.
 
 "#]]
     );
@@ -88,7 +88,7 @@ async fn an_event_whose_key_changes_is_moved() {
         site.run(&["replay"]),
         str![[r#"
 [..]-46e595  thing/1  moved to pipedrive/7#deal/1
-1 events read again: 0 changed, 1 moved, 0 added, 0 unreadable.
+1 events replayed: 0 changed, 1 moved, 0 added, 0 unreadable.
 
 "#]]
     );
@@ -122,7 +122,7 @@ async fn events_of_one_delivery_are_moved_each_to_the_key_of_its_item() {
         let site = Site::start().await;
         site.put(&old, Some(EXPIRES)).await;
         let before = all(&site).await;
-        let counts = format!("3 events read again: 0 changed, {counts}, 0 unreadable");
+        let counts = format!("3 events replayed: 0 changed, {counts}, 0 unreadable");
         let printed = site.run(&["replay", "--dry-run"]);
         assert!(printed.contains(&counts), "{printed}");
         assert_eq!(all(&site).await, before);
@@ -165,11 +165,12 @@ async fn an_event_that_this_version_cannot_find_in_its_delivery_is_unchanged() {
         let before = all(&site).await;
         let printed = site.run(&["replay"]);
         assert!(
-            printed.contains("thing/9  stays: this version reads no such event from it\n"),
+            printed
+                .contains("thing/9  unchanged: this version finds no such event in its delivery\n"),
             "{printed}"
         );
         assert!(
-            printed.ends_with("0 changed, 0 moved, 0 added, 0 unreadable, 1 not read any more.\n"),
+            printed.ends_with("0 changed, 0 moved, 0 added, 0 unreadable, 1 not found any more.\n"),
             "{printed}"
         );
         assert_eq!(all(&site).await, before);
@@ -195,14 +196,14 @@ async fn an_event_without_a_stored_body_is_reported_and_the_others_are_replayed(
             String::from_utf8(output.stdout).unwrap(),
             String::from_utf8(output.stderr).unwrap(),
         );
-        let missing = "stays as it is: the body of its delivery is not in the table\n";
+        let missing = "unchanged: the body of its delivery is not in the table\n";
         assert_eq!(printed.matches(missing).count(), 3, "{printed}");
         assert!(
             printed.contains("customer/1  changed: originaltype\n"),
             "{printed}"
         );
         let counts =
-            "4 events read again: 1 changed, 0 moved, 0 added, 0 unreadable, 3 without a body";
+            "4 events replayed: 1 changed, 0 moved, 0 added, 0 unreadable, 3 without a body";
         assert!(printed.contains(counts), "{printed}");
         assert_eq!(output.status.code(), Some(1));
         assert_eq!(
@@ -222,7 +223,7 @@ async fn an_event_that_an_older_parser_missed_is_added_to_its_delivery() {
     assert_eq!(new.len(), 4, "a body and three events");
     assert!(
         site.run(&["replay"])
-            .ends_with("2 events read again: 0 changed, 0 moved, 1 added, 0 unreadable.\n")
+            .ends_with("2 events replayed: 0 changed, 0 moved, 1 added, 0 unreadable.\n")
     );
     assert_eq!(all(&site).await, all_of(&new, None).await);
 }
@@ -262,7 +263,7 @@ async fn a_retry_stores_the_missing_body_of_a_half_stored_attempt() {
     }
     assert!(
         site.run(&["replay"])
-            .ends_with("3 events read again: 0 changed, 0 moved, 0 added, 0 unreadable.\n")
+            .ends_with("3 events replayed: 0 changed, 0 moved, 0 added, 0 unreadable.\n")
     );
 }
 
@@ -287,8 +288,8 @@ async fn an_event_that_no_longer_parses_is_unchanged() {
     assert_data_eq!(
         site.run(&["replay"]),
         str![[r#"
-[..]  lead/1  stays as it is: the body has none of the shapes that amocrm sends
-1 events read again: 0 changed, 0 moved, 0 added, 1 unreadable.
+[..]  lead/1  unchanged: the body has none of the shapes that amocrm sends
+1 events replayed: 0 changed, 0 moved, 0 added, 1 unreadable.
 
 "#]]
     );
@@ -347,18 +348,18 @@ HANDLE         ARRIVAL               PROVIDER  BYTES  REASON
 [..]  amocrm  com.amocrm.lead.created  lead/2
 [..]  amocrm  com.amocrm.lead.created  lead/3
 [..]  closer  stays: the body is not JSON (line 1, column 2)
-1 deliveries can be read now, 1 stay in the quarantine, and nothing was changed (--dry-run).
+1 deliveries replayed, 1 still in quarantine (dry run: nothing was changed).
 
 "#]]
     );
     assert_eq!(all(&site).await, before);
     let replay = || site.run(&[&["quarantine", "replay"], &SPAN[..]].concat());
-    assert!(replay().ends_with("1 deliveries can be read now, 1 stay in the quarantine.\n"));
+    assert!(replay().ends_with("1 deliveries replayed, 1 still in quarantine.\n"));
     let mut right = records(&providers::AMOCRM, THREE);
     right.push(quarantined("closer", "no json"));
     assert_eq!(all(&site).await, all_of(&right, None).await);
     assert!(
-        replay().ends_with("0 deliveries can be read now, 1 stay in the quarantine.\n"),
+        replay().ends_with("0 deliveries replayed, 1 still in quarantine.\n"),
         "again"
     );
     assert_eq!(all(&site).await, all_of(&right, None).await);
@@ -418,13 +419,13 @@ bytes         11
     assert_eq!(site.run(&["quarantine", "show", bad, "--raw"]), odd);
     assert!(
         site.run(&["quarantine", "replay", good])
-            .ends_with("1 deliveries can be read now, 0 stay in the quarantine.\n")
+            .ends_with("1 deliveries replayed, 0 still in quarantine.\n")
     );
 
     let (code, error) = site.fail(&["quarantine", "drop", bad]);
     assert_eq!(
         (code, &*error),
-        (1, "error: nobody can be asked here: say --yes\n")
+        (1, "error: stdin is not a terminal: pass --yes to confirm\n")
     );
     assert!(
         site.run(&["quarantine", "drop", bad, "--yes"])

@@ -52,7 +52,7 @@ fn label(argument: &str) -> Result<String, String> {
         .bytes()
         .all(|byte| matches!(byte, b'a'..=b'z' | b'0'..=b'9' | b'-'));
     if argument.is_empty() || !is_label {
-        return Err("it has a-z, 0-9 and - alone".to_owned());
+        return Err("expected 1 to 32 characters of a-z, 0-9 and -".to_owned());
     }
     Ok(argument.to_owned())
 }
@@ -78,7 +78,7 @@ impl Credentials {
             .unwrap_or_else(|| unused_label(&accepted));
         if accepted.iter().any(|(taken, _)| *taken == label) {
             return Err(format!(
-                "{label} is the label of one that is accepted now: give another --label"
+                "the label {label} is already in use: choose another one with --label"
             )
             .into());
         }
@@ -97,7 +97,7 @@ impl Credentials {
         accepted.push((label, hex::encode(Sha256::digest(shown))));
         let deploy = self.deploy(&accepted)?;
         println!(
-            "For the settings of {}, shown this once:\n\n  {to_paste}\n",
+            "Credentials for the settings of {} (not shown again):\n\n  {to_paste}\n",
             self.provider.name
         );
         println!("{deploy}");
@@ -159,7 +159,7 @@ impl Credentials {
         let list = parameter::<String>(&stack, &name).filter(|list| !list.is_empty());
         list.ok_or_else(|| {
             format!(
-                "the stack {} has no {name}: there is nothing to add to, or to drop",
+                "the stack {} has no {name}: there are no credentials to add to or to drop",
                 self.stack
             )
             .into()
@@ -177,11 +177,11 @@ fn without(accepted: Accepted, label: &str) -> Result<Accepted, Failure> {
         accepted.into_iter().partition(|(taken, _)| taken == label);
     if dropped.is_empty() {
         return Err(
-            format!("none of those that are accepted now is labelled {label} ({labels})").into(),
+            format!("no accepted credential has the label {label} (labels: {labels})").into(),
         );
     }
     if left.is_empty() {
-        let why = "is the only one: without it the provider would be left out, and refused";
+        let why = "is the only credential: without it, the provider's receiver would be removed";
         return Err(format!("{label} {why}. Add another one first").into());
     }
     Ok(left)
@@ -199,6 +199,6 @@ fn unused_label(accepted: &Accepted) -> String {
 fn random(bytes: usize) -> Result<String, Failure> {
     let mut random = vec![0; bytes];
     getrandom::fill(&mut random)
-        .map_err(|error| format!("the system gives no random bytes ({error})"))?;
+        .map_err(|error| format!("the system has no random bytes ({error})"))?;
     Ok(URL_SAFE_NO_PAD.encode(random))
 }

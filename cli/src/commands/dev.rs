@@ -74,11 +74,11 @@ impl Dev {
             println!("  {:<10} {}", provider.name, gateway.url(provider.name));
         }
         let data = match &self.data {
-            Data::Memory => "in memory, gone when this ends".to_owned(),
+            Data::Memory => "in memory, deleted when this command stops".to_owned(),
             Data::Folder(folder) => format!("in {}", folder.display()),
         };
         println!(
-            "\nand keeps them in the table {TABLE} of the DynamoDB on {} ({data}).",
+            "\nand stores them in the table {TABLE} of the DynamoDB on {} ({data}).",
             dynamodb.endpoint()
         );
         println!("\nSend one from another terminal:\n");
@@ -98,14 +98,14 @@ impl Dev {
             format!(" --user {}", user.shell_word())
         };
         println!(
-            "\nOr let a provider be played, with all that it sends (send --list):\n\n  cargo hookkeeper send pipedrive deal.updated{to}{shown}"
+            "\nOr send any webhook of a provider (send --list):\n\n  cargo hookkeeper send pipedrive deal.updated{to}{shown}"
         );
         let port = match dynamodb.port() {
             8000 => " --local".to_owned(),
             port => format!(" --local={port}"),
         };
         println!(
-            "\nList what was kept:\n\n  cargo hookkeeper events{port}\n\nCtrl-C ends it. One line is logged for each delivery:\n"
+            "\nList the stored events:\n\n  cargo hookkeeper events{port}\n\nPress Ctrl-C to stop. One line is logged for each delivery:\n"
         );
     }
 }

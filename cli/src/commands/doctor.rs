@@ -82,7 +82,7 @@ impl Doctor {
             (Some(_), _) => Ok(TABLE.to_owned()),
             (None, Some(table)) => Ok(table.clone()),
             (None, None) => output(stack.as_ref().map_err(|why| *why)?, "TableName")
-                .ok_or("the stack does not name it"),
+                .ok_or("the stack has no output for it"),
         }
     }
 
@@ -114,7 +114,8 @@ impl Doctor {
             format!("http://127.0.0.1:{}/{}", self.gateway_port, provider.name)
         } else {
             let stack = stack.as_ref().map_err(|why| *why)?;
-            output(stack, &logical_name(provider.name, "Url")).ok_or("the stack leaves it out")?
+            output(stack, &logical_name(provider.name, "Url"))
+                .ok_or("the stack does not have this provider")?
         };
         Ok(Endpoint {
             provider,

@@ -88,7 +88,7 @@ impl List {
     fn print(&self, entries: &[IndexEntry], span: &Range<Timestamp>) -> Result<(), Failure> {
         if entries.is_empty() {
             say!(
-                "Nothing of the kind was kept since {} (look further back with --since).",
+                "No matching events since {} (use --since to look further back).",
                 seconds(span.start)
             )?;
             return Ok(());
@@ -96,7 +96,10 @@ impl List {
         let rows: Vec<_> = entries.iter().map(row).collect();
         say!("{}", table(HEADING, &rows))?;
         if entries.len() == self.limit {
-            say!("\nThese are the newest {}: more with --limit.", self.limit)?;
+            say!(
+                "\nOnly the newest {} are listed: use --limit for more.",
+                self.limit
+            )?;
         }
         Ok(())
     }
@@ -156,8 +159,6 @@ pub(crate) fn found(
 pub(crate) fn json(stored: &Stored) -> Result<String, Failure> {
     match &stored.record {
         Record::Event { event, .. } => Ok(json_line(event)?),
-        Record::Body { .. } | Record::Quarantined { .. } => {
-            Err("what stands there is no event".into())
-        }
+        Record::Body { .. } | Record::Quarantined { .. } => Err("the item is not an event".into()),
     }
 }

@@ -63,7 +63,7 @@ impl Export {
         let mut out = BufWriter::new(temporary.as_file());
         let exported = tokio::select! {
             exported = self.write(&mut out) => exported.map_err(|failure| unwritten(failure, &name))?,
-            () = stop => return Err(format!("interrupted: {name} is not written").into()),
+            () = stop => return Err(format!("interrupted: {name} was not written").into()),
         };
         drop(out);
         temporary
@@ -137,7 +137,7 @@ fn temporary(file: &Path) -> io::Result<NamedTempFile> {
         .tempfile_in(folder.unwrap_or(Path::new(".")))
 }
 
-/// Adds the name of the output to a write error. A closed pipe stays as it is: `main` handles it.
+/// Adds the name of the output to a write error. A closed pipe unchanged: `main` handles it.
 fn unwritten(failure: Failure, name: &str) -> Failure {
     match failure.downcast::<io::Error>() {
         Ok(error) if error.kind() == ErrorKind::BrokenPipe => error,

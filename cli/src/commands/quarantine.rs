@@ -146,7 +146,7 @@ async fn find(table: &Table, handle: &Handle) -> Result<Quarantined, Failure> {
     match (found.pop(), found.is_empty()) {
         (Some(one), true) => Ok(one),
         (Some(one), false) => Err(format!(
-            "several deliveries have the handle {handle}: give more of the id, {}",
+            "several deliveries have the handle {handle}: give more characters of the id, {}",
             id(&one.key)
         )
         .into()),
@@ -175,7 +175,7 @@ async fn finish_removals(
             table.remove(key).await?;
             finished += 1;
             say!(
-                "{}  {}  its removal was interrupted, and is finished now",
+                "{}  {}  finished an interrupted removal",
                 Handle::for_quarantined(key),
                 provider.name
             )?;
@@ -256,7 +256,7 @@ impl List {
                 .iter()
                 .try_for_each(|row| Ok(say!("{}", json_line(row)?)?)),
             Output::Table if rows.is_empty() => Ok(say!(
-                "Nothing was quarantined since {}.",
+                "No quarantined deliveries since {}.",
                 seconds(span.start)
             )?),
             Output::Table => {
@@ -266,7 +266,10 @@ impl List {
                     table(["HANDLE", "ARRIVAL", "PROVIDER", "BYTES", "REASON"], &cells)
                 )?;
                 if rows.len() == self.limit {
-                    say!("\nThese are the newest {}: more with --limit.", self.limit)?;
+                    say!(
+                        "\nOnly the newest {} are listed: use --limit for more.",
+                        self.limit
+                    )?;
                 }
                 Ok(())
             }

@@ -74,7 +74,7 @@ impl Replay {
             }
         }
         let but = if self.dry_run {
-            ", and nothing was changed (--dry-run)"
+            " (dry run: nothing was changed)"
         } else {
             ""
         };
@@ -83,7 +83,7 @@ impl Replay {
             0 => Ok(()),
             events => {
                 let why = "the bodies of their deliveries are not in the table";
-                Err(format!("{events} events cannot be read again: {why}").into())
+                Err(format!("{events} events cannot be replayed: {why}").into())
             }
         }
     }
@@ -127,14 +127,14 @@ impl Replayer<'_> {
             return tell(
                 entry,
                 event,
-                "stays as it is: the body of its delivery is not in the table",
+                "unchanged: the body of its delivery is not in the table",
             );
         };
         let records = match read(&provider, origin, bytes) {
             Ok(records) => records,
             Err(reason) => {
                 self.counts.unreadable += 1;
-                return tell(entry, event, &format!("stays as it is: {}", reason.message));
+                return tell(entry, event, &format!("unchanged: {}", reason.message));
             }
         };
         let added = self.add(&records, stored).await?;
@@ -144,7 +144,7 @@ impl Replayer<'_> {
             return tell(
                 entry,
                 event,
-                "stays: this version reads no such event from it",
+                "unchanged: this version finds no such event in its delivery",
             );
         };
         if Key::from_record(record) != stored.key {
@@ -168,7 +168,7 @@ impl Replayer<'_> {
     async fn finish_removal(&self, entry: &IndexEntry) -> Result<(), Failure> {
         if !self.dry_run && self.table.finish_removal(&entry.key).await? {
             say!(
-                "{}  its removal was interrupted, and is finished now",
+                "{}  finished an interrupted removal",
                 Handle::for_entry(entry)
             )?;
         }
@@ -359,11 +359,11 @@ impl fmt::Display for Counts {
         } = self;
         write!(
             f,
-            "{read} events read again: {changed} changed, {moved} moved, {added} added, \
+            "{read} events replayed: {changed} changed, {moved} moved, {added} added, \
             {unreadable} unreadable"
         )?;
         if *not_read > 0 {
-            write!(f, ", {not_read} not read any more")?;
+            write!(f, ", {not_read} not found any more")?;
         }
         if *without_body > 0 {
             write!(f, ", {without_body} without a body")?;

@@ -114,7 +114,7 @@ pub(crate) struct Send {
 fn setting(text: &str) -> Result<(String, String), String> {
     let (path, value) = text
         .split_once('=')
-        .ok_or("it is PATH=VALUE, like deal.stage_id=3")?;
+        .ok_or("expected PATH=VALUE, like deal.stage_id=3")?;
     Ok((path.to_owned(), value.to_owned()))
 }
 
@@ -123,7 +123,7 @@ fn rate(text: &str) -> Result<f64, String> {
         .parse()
         .ok()
         .filter(|rate: &f64| rate.is_finite() && *rate > 0.0);
-    rate.ok_or_else(|| "it is a number above 0".to_owned())
+    rate.ok_or_else(|| "expected a number above 0".to_owned())
 }
 
 /// Reason why not everything was sent.
@@ -229,7 +229,7 @@ impl Send {
         let may_have_a_key = provider.supports(Scheme::UrlKey);
         if self.key.is_some() && !may_have_a_key {
             return Err(format!(
-                "--key is not for {}, which sends a user name and a password: give --user",
+                "{} sends a user name and a password: use --user instead of --key",
                 provider.name
             ));
         }
@@ -287,10 +287,10 @@ impl Send {
                     && done.answers.len() == 1
                     && is_plain(subject) =>
             {
-                say!("\nSee it: cargo hookkeeper events history {subject} --local")
+                say!("\nShow it: cargo hookkeeper events history {subject} --local")
             }
             Some(_) if is_for_a_person && target.is_local => {
-                say!("\nSee them: cargo hookkeeper events --local")
+                say!("\nShow them: cargo hookkeeper events --local")
             }
             _ => Ok(()),
         }

@@ -16,9 +16,10 @@ use axum::{
 use std::net::IpAddr;
 
 /// Error body in the format of API Gateway.
-const WEB_PAGE: &str = r#"{"message":"Requests of web pages (with an Origin header) are refused"}"#;
+const WEB_PAGE: &str =
+    r#"{"message":"Requests of web pages (with an Origin header) are rejected"}"#;
 /// Error body in the format of DynamoDB.
-const WEB_PAGE_OR_HOST: &str = r#"{"__type":"com.amazonaws.dynamodb.v20120810#AccessDeniedException","message":"Requests of web pages (with an Origin header), and to another host than 127.0.0.1, are refused"}"#;
+const WEB_PAGE_OR_HOST: &str = r#"{"__type":"com.amazonaws.dynamodb.v20120810#AccessDeniedException","message":"Requests of web pages (with an Origin header), and to a host other than 127.0.0.1, are rejected"}"#;
 
 /// Middleware of the receivers. It accepts a foreign `Host`, because a provider may call through a
 /// tunnel.

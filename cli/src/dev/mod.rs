@@ -67,7 +67,7 @@ pub enum LocalError {
     #[error("{0}; {1}")]
     Ports(Box<Self>, Box<Self>),
     /// The data folder cannot be created or written.
-    #[error("cannot keep data in {} ({reason}): choose another folder with --data", folder.display())]
+    #[error("cannot store data in {} ({reason}): choose another folder with --data", folder.display())]
     Folder {
         /// Path of the data folder.
         folder: PathBuf,
@@ -78,13 +78,13 @@ pub enum LocalError {
     #[error("the data in {} is damaged: delete that file, or choose another folder with --data", .0.display())]
     Damaged(PathBuf),
     /// Another process uses the data folder. Contains its path.
-    #[error("another `cargo dev` uses the data in {}: end that one, or choose another folder with --data", .0.display())]
+    #[error("another `cargo dev` uses the data in {}: stop that one, or choose another folder with --data", .0.display())]
     InUse(PathBuf),
     /// The template does not define a usable table.
     #[error(transparent)]
     Template(#[from] TemplateError),
     /// DynamoDB rejects the template's table. Contains its error message.
-    #[error("DynamoDB refuses the template's table: {0}")]
+    #[error("DynamoDB rejects the table of the template: {0}")]
     Refused(String),
     /// The data folder contains a table with another schema. Contains its path.
     #[error("the data in {} is of a table with another schema: move it away, or choose another folder with --data", .0.display())]

@@ -19,7 +19,7 @@ pub struct User {
 #[derive(Debug, PartialEq, Eq, thiserror::Error)]
 pub enum UserError {
     /// The user name or the password is missing.
-    #[error("it is USER:PASSWORD, and neither part is empty")]
+    #[error("expected USER:PASSWORD, with neither part empty")]
     Malformed,
     /// The user name or the password is missing in the environment variable.
     #[error("{VARIABLE} is not USER:PASSWORD, with neither part empty")]

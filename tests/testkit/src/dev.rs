@@ -46,7 +46,7 @@ impl Dev {
                 .unwrap();
         let mut stdout = BufReader::new(process.stdout.take().unwrap());
         let mut greeting = String::new();
-        while !greeting.contains("Ctrl-C ends it") {
+        while !greeting.contains("Press Ctrl-C to stop") {
             assert_ne!(
                 stdout.read_line(&mut greeting).unwrap(),
                 0,

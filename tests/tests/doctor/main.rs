@@ -91,10 +91,10 @@ ok    table         hookkeeper is ACTIVE, with the template's keys and indexes
 ok    expiry        by the attribute expires
 skip  spool         (`cargo dev` has none)
 skip  dead letters  (`cargo dev` has none)
-ok    pipedrive     200 to a signed probe in [..] ms (the first in [..] ms, at most 3333 ms), 401 to a stranger
-ok    amocrm        200 to a signed probe in [..] ms (the first in [..] ms, at most 666 ms), 401 to a stranger
-ok    closer        200 to a signed probe in [..] ms (the first in [..] ms, at most 666 ms), 401 to a stranger
-ok    clock         ours is [..] s ahead
+ok    pipedrive     200 to a signed probe in [..] ms (the first in [..] ms, at most 3333 ms), 401 without credentials
+ok    amocrm        200 to a signed probe in [..] ms (the first in [..] ms, at most 666 ms), 401 without credentials
+ok    closer        200 to a signed probe in [..] ms (the first in [..] ms, at most 666 ms), 401 without credentials
+ok    clock         this machine's clock is [..] s ahead
 
 "]]
     );
@@ -136,7 +136,7 @@ ok    clock         ours is [..] s ahead
         (said.code, &*said.stderr),
         (
             Some(1),
-            "error: 1 of 9 checks fail: what to do stands beside each\n"
+            "error: 1 of 9 checks failed: the advice is in the last column\n"
         )
     );
     assert!(
@@ -152,14 +152,14 @@ async fn a_dev_server_that_is_not_running_fails_with_advice() {
         said.stdout,
         str![[r"
 skip  stack         (`cargo dev` has none)
-FAIL  table         nobody answers on 127.0.0.1:1: start `cargo dev`, or name the port of its DynamoDB with --local=PORT
-skip  expiry        (the table cannot be asked)
+FAIL  table         nothing answers on 127.0.0.1:1: start `cargo dev`, or name the port of its DynamoDB with --local=PORT
+skip  expiry        (the table cannot be described)
 skip  spool         (`cargo dev` has none)
 skip  dead letters  (`cargo dev` has none)
-FAIL  pipedrive     http://127.0.0.1:1/pipedrive gives no answer ([..]): start `cargo dev`, or name the port of its receivers with --gateway-port
-FAIL  amocrm        http://127.0.0.1:1/amocrm gives no answer ([..]): start `cargo dev`, or name the port of its receivers with --gateway-port
-FAIL  closer        http://127.0.0.1:1/closer gives no answer ([..]): start `cargo dev`, or name the port of its receivers with --gateway-port
-skip  clock         (nobody tells the time)
+FAIL  pipedrive     http://127.0.0.1:1/pipedrive does not answer ([..]): start `cargo dev`, or name the port of its receivers with --gateway-port
+FAIL  amocrm        http://127.0.0.1:1/amocrm does not answer ([..]): start `cargo dev`, or name the port of its receivers with --gateway-port
+FAIL  closer        http://127.0.0.1:1/closer does not answer ([..]): start `cargo dev`, or name the port of its receivers with --gateway-port
+skip  clock         (no response has a Date header)
 
 "]]
     );
@@ -167,7 +167,7 @@ skip  clock         (nobody tells the time)
         (said.code, &*said.stderr),
         (
             Some(1),
-            "error: 4 of 9 checks fail: what to do stands beside each\n"
+            "error: 4 of 9 checks failed: the advice is in the last column\n"
         )
     );
 
@@ -184,14 +184,14 @@ skip  clock         (nobody tells the time)
         said.stdout,
         str![[r"
 FAIL  stack         the stack hookkeeper cannot be asked ([..]credential[..]): look at AWS's credentials and region (--profile, --region), or do without with --local or --table
-skip  table         (the stack cannot be asked)
-skip  expiry        (the stack cannot be asked)
-skip  spool         (the stack cannot be asked)
-skip  dead letters  (the stack cannot be asked)
-skip  pipedrive     (the stack cannot be asked)
-skip  amocrm        (the stack cannot be asked)
-skip  closer        (the stack cannot be asked)
-FAIL  clock         ours is [..] s ahead: set it by the network's time: AWS refuses what is signed 5 minutes off
+skip  table         (the stack cannot be described)
+skip  expiry        (the stack cannot be described)
+skip  spool         (the stack cannot be described)
+skip  dead letters  (the stack cannot be described)
+skip  pipedrive     (the stack cannot be described)
+skip  amocrm        (the stack cannot be described)
+skip  closer        (the stack cannot be described)
+FAIL  clock         this machine's clock is [..] s ahead: synchronize the clock: AWS rejects signatures that are 5 minutes off
 
 "]]
     );
@@ -205,15 +205,15 @@ async fn a_healthy_stack_passes() {
         str![[r"
 ok    stack         hookkeeper is UPDATE_COMPLETE
 ok    template      it has the resources of version [..]
-ok    resources     all [..] that its parameters ask for are there
+ok    resources     all [..] that its parameters select exist
 ok    table         hookkeeper-Table is ACTIVE, with the template's keys and indexes
 ok    expiry        by the attribute expires
 ok    spool         empty
 ok    dead letters  empty
-ok    pipedrive     200 to a signed probe in [..] ms (the first in [..] ms, at most 3333 ms), 401 to a stranger
-ok    amocrm        200 to a signed probe in [..] ms (the first in [..] ms, at most 666 ms), 401 to a stranger
-skip  closer        (the stack leaves it out)
-ok    clock         ours is [..] s ahead
+ok    pipedrive     200 to a signed probe in [..] ms (the first in [..] ms, at most 3333 ms), 401 without credentials
+ok    amocrm        200 to a signed probe in [..] ms (the first in [..] ms, at most 666 ms), 401 without credentials
+skip  closer        (the stack does not have this provider)
+ok    clock         this machine's clock is [..] s ahead
 
 "]]
     );
@@ -226,7 +226,7 @@ async fn without_credentials_a_url_is_checked_by_unauthenticated_requests() {
     assert_data_eq!(
         said.stdout.lines().nth(7).unwrap().to_owned(),
         str![
-            "ok    pipedrive     200 to a GET in [..] ms (the first in [..] ms, at most 3333 ms), 401 to a stranger (--credential probes it as the provider does)"
+            "ok    pipedrive     200 to a GET in [..] ms (the first in [..] ms, at most 3333 ms), 401 without credentials (--credential probes it as the provider does)"
         ]
     );
     assert_eq!((said.code, &*said.stderr), (Some(0), ""));
@@ -267,15 +267,15 @@ async fn a_table_can_be_checked_without_a_stack() {
     assert_data_eq!(
         said.stdout.clone(),
         str![[r"
-skip  stack         (--table asks no stack)
+skip  stack         (--table does not use a stack)
 ok    table         hookkeeper-Table is ACTIVE, with the template's keys and indexes
 ok    expiry        by the attribute expires
-skip  spool         (--table asks no stack)
-skip  dead letters  (--table asks no stack)
-skip  pipedrive     (--table asks no stack)
-skip  amocrm        (--table asks no stack)
-skip  closer        (--table asks no stack)
-ok    clock         ours is [..] s ahead
+skip  spool         (--table does not use a stack)
+skip  dead letters  (--table does not use a stack)
+skip  pipedrive     (--table does not use a stack)
+skip  amocrm        (--table does not use a stack)
+skip  closer        (--table does not use a stack)
+ok    clock         this machine's clock is [..] s ahead
 
 "]]
     );
@@ -314,10 +314,12 @@ async fn every_url_that_accepts_unauthenticated_requests_fails() {
         panic!("{said:?}")
     };
     assert!(amocrm.contains(
-        "/amocrm answers 200, and not 401, to a POST without credentials: whoever finds it may deliver there"
+        "/amocrm answers 200, and not 401 to a POST with a body and no credentials: whoever finds it may deliver there"
     ));
     assert!(
-        pipedrive.contains("/pipedrive answers 200, and not 401, to a POST without credentials")
+        pipedrive.contains(
+            "/pipedrive answers 200, and not 401 to a POST with a body and no credentials"
+        )
     );
 }
 
@@ -335,7 +337,7 @@ async fn a_slow_cold_start_passes() {
     assert_data_eq!(
         line.to_owned(),
         str![
-            "ok    amocrm        200 to a signed probe in [..] ms (the first in 7[..] ms, at most 666 ms), 401 to a stranger"
+            "ok    amocrm        200 to a signed probe in [..] ms (the first in 7[..] ms, at most 666 ms), 401 without credentials"
         ]
     );
 }
@@ -346,7 +348,7 @@ async fn a_missing_stack_fails_with_advice() {
     assert_data_eq!(
         said.failing().join("\n"),
         str![
-            "FAIL  stack         there is no stack another: deploy it, or name another with --stack, --profile or --region"
+            "FAIL  stack         there is no stack another: deploy it, or name another one with --stack, --profile or --region"
         ]
     );
 }
@@ -356,11 +358,11 @@ async fn wrong_arguments_are_rejected_with_the_reason() {
     let table: [(&[&str], &str); 4] = [
         (
             &["--credential", "salesforce=a:b"],
-            "it is one of pipedrive, amocrm, closer",
+            "expected one of pipedrive, amocrm, closer",
         ),
         (
             &["--credential", "pipedrive"],
-            "it is PROVIDER=USER:PASSWORD, or PROVIDER=KEY",
+            "expected PROVIDER=USER:PASSWORD or PROVIDER=KEY",
         ),
         (
             &["--credential", "pipedrive=key"],

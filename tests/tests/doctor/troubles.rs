@@ -11,7 +11,7 @@ type Trouble = (fn(&mut Cloud), &'static str);
 pub(crate) const TROUBLES: [Trouble; 20] = [
     (
         |it| it.status = "UPDATE_ROLLBACK_COMPLETE",
-        "FAIL  stack         hookkeeper is UPDATE_ROLLBACK_COMPLETE, its last deployment undone: `aws cloudformation describe-stack-events --stack-name hookkeeper` says why; mend it, and deploy again",
+        "FAIL  stack         hookkeeper is UPDATE_ROLLBACK_COMPLETE, its last deployment undone: `aws cloudformation describe-stack-events --stack-name hookkeeper` shows the cause; fix it, and deploy again",
     ),
     (
         |it| it.status = "ROLLBACK_COMPLETE",
@@ -19,7 +19,7 @@ pub(crate) const TROUBLES: [Trouble; 20] = [
     ),
     (
         |it| it.status = "UPDATE_IN_PROGRESS",
-        "FAIL  stack         hookkeeper is UPDATE_IN_PROGRESS: wait until that has ended, and ask again",
+        "FAIL  stack         hookkeeper is UPDATE_IN_PROGRESS: wait until it has finished, and run doctor again",
     ),
     (
         |it| it.status = "UPDATE_ROLLBACK_FAILED",
@@ -32,7 +32,7 @@ pub(crate) const TROUBLES: [Trouble; 20] = [
                 "  Queue:\n    Type: AWS::SQS::Queue",
             );
         },
-        "FAIL  template      it is not that of version [..] (without Spool; with Queue): deploy this version (`sam build`, `sam deploy`), or use the version that was deployed",
+        "FAIL  template      it differs from version [..] (without Spool; with Queue): deploy this version (`sam build`, `sam deploy`), or use the version that is deployed",
     ),
     (
         |it| it.missing = ["AmocrmFunction", "Table"].into(),
@@ -46,19 +46,19 @@ pub(crate) const TROUBLES: [Trouble; 20] = [
     ),
     (
         |it| it.table["TableStatus"] = json!("UPDATING"),
-        "FAIL  table         hookkeeper-Table is UPDATING: wait until it is ACTIVE, and ask again",
+        "FAIL  table         hookkeeper-Table is UPDATING: wait until it is ACTIVE, and run doctor again",
     ),
     (
         |it| it.table["GlobalSecondaryIndexes"][0]["IndexStatus"] = json!("CREATING"),
-        "FAIL  table         the index kept of hookkeeper-Table is CREATING: wait until it is ACTIVE, and ask again",
+        "FAIL  table         the index kept of hookkeeper-Table is CREATING: wait until it is ACTIVE, and run doctor again",
     ),
     (
         |it| it.table["KeySchema"][1]["AttributeName"] = json!("other"),
-        "FAIL  table         the keys or indexes of hookkeeper-Table are not those of version [..]: deploy this version again",
+        "FAIL  table         the keys or indexes of hookkeeper-Table differ from those of version [..]: deploy this version again",
     ),
     (
         |it| it.table_name = "gone",
-        "FAIL  table         there is no table gone: deploy again, or restore it (README, Runbook), or name another with --table",
+        "FAIL  table         there is no table gone: deploy again, or restore it (docs/operations.md), or name another one with --table",
     ),
     (
         |it| {
@@ -73,7 +73,7 @@ pub(crate) const TROUBLES: [Trouble; 20] = [
     ),
     (
         |it| it.fallback_queue = [2, 1, 0],
-        "FAIL  spool         3 messages wait: the table did not take them. The drain moves them within minutes, or its log says why not; nothing is lost for 14 days",
+        "FAIL  spool         3 messages wait: the table did not take them. The drain moves them within minutes, or its log shows the cause not; nothing is lost for 14 days",
     ),
     (
         |it| it.dead_letters = [0, 0, 1],
@@ -83,13 +83,13 @@ pub(crate) const TROUBLES: [Trouble; 20] = [
         |it| {
             it.status_of.insert("amocrm", 503);
         },
-        "FAIL  amocrm        [..]/amocrm answers 503 to a signed probe: look at the function's log and its alarms (README, Alarms)",
+        "FAIL  amocrm        [..]/amocrm answers 503 to a signed probe: look at the function's log and its alarms (docs/operations.md)",
     ),
     (
         |it| {
             it.status_of.insert("pipedrive", 404);
         },
-        "FAIL  pipedrive     [..]/pipedrive answers 404 to a signed probe: the URL leads to no receiver: deploy again",
+        "FAIL  pipedrive     [..]/pipedrive answers 404 to a signed probe: no receiver has this URL: deploy again",
     ),
     (
         |it| {
@@ -98,7 +98,7 @@ pub(crate) const TROUBLES: [Trouble; 20] = [
                 .unwrap()
                 .insert("amocrm", vec![Duration::ZERO, Duration::from_millis(700)]);
         },
-        "FAIL  amocrm        [..]/amocrm answers a signed probe in 7[..] ms (the first in [..] ms), more than a third of the 2 s that amocrm waits: the dashboard shows whether the table is slow, or functions start too often",
+        "FAIL  amocrm        [..]/amocrm answers a signed probe in 7[..] ms (the first in [..] ms), more than a third of the 2 s that amocrm waits: look at the dashboard: is the table slow, or are there many cold starts?",
     ),
     (
         |it| {
@@ -107,10 +107,10 @@ pub(crate) const TROUBLES: [Trouble; 20] = [
                 .unwrap()
                 .insert("amocrm", vec![Duration::from_mins(1)]);
         },
-        "FAIL  amocrm        [..]/amocrm gives no answer (not within 2 s): look at the URL, its DNS and the network; then at the function's log",
+        "FAIL  amocrm        [..]/amocrm does not answer (not within 2 s): look at the URL, its DNS and the network; then at the function's log",
     ),
     (
         |it| it.behind = -65,
-        "FAIL  clock         ours is [..] s behind: set it by the network's time: AWS refuses what is signed 5 minutes off",
+        "FAIL  clock         this machine's clock is [..] s behind: synchronize the clock: AWS rejects signatures that are 5 minutes off",
     ),
 ];

@@ -63,7 +63,7 @@ async fn an_error_names_the_searched_sources() {
     assert_data_eq!(
         site.fail(&["events", "history", "lead/43"]).1,
         str![[r#"
-error: no events of lead/43 in the 3 sources seen since 20[..]Z: name one with --source
+error: no events of lead/43 in the 3 sources since 20[..]Z: name a source with --source
 
 "#]]
     );
@@ -81,7 +81,7 @@ error: no events of lead/43 in amocrm/1002
             .fail(&["events", "history", "lead/43", "--since", "1h"])
             .1,
         str![[r#"
-error: no events of lead/43 in the 0 sources seen since 20[..]Z: name one with --source
+error: no events of lead/43 in the 0 sources since 20[..]Z: name a source with --source
 
 "#]]
     );

@@ -102,7 +102,7 @@ async fn a_filter_excludes_the_other_events() {
     assert_data_eq!(
         site.run(&["events", "--since", "0s"]),
         str![[r#"
-Nothing of the kind was kept since 20[..]Z (look further back with --since).
+No matching events since 20[..]Z (use --since to look further back).
 
 "#]]
     );
@@ -173,7 +173,7 @@ expires       2100-01-01T00:00:00Z
             1,
             "no event has the handle zzzzzz-0: `hookkeeper events` lists them",
         ),
-        ("nothing", 2, "not a handle as the list prints it"),
+        ("nothing", 2, "expected a handle as the list prints it"),
     ] {
         let (status, error) = site.fail(&["events", "show", handle]);
         assert!(status == code && error.contains(said), "{error}");
@@ -188,7 +188,7 @@ expires       2100-01-01T00:00:00Z
     if alike > 1 {
         let (code, error) = site.fail(&["events", "show", &format!("{second}-")]);
         assert!(
-            code == 1 && error.contains("give more of the id"),
+            code == 1 && error.contains("give more characters of the id"),
             "{error}"
         );
     }
@@ -474,7 +474,7 @@ const WRONG: [(&str, i32, &str); 14] = [
     (
         "events --provider salesforce --local",
         2,
-        "it is one of pipedrive, amocrm, closer",
+        "expected one of pipedrive, amocrm, closer",
     ),
     (
         "events LOCAL --since 1h --until 2h",
@@ -506,8 +506,16 @@ const WRONG: [(&str, i32, &str); 14] = [
         2,
         "--since is later than --until",
     ),
-    ("events LOCAL --limit 0", 2, "it is a number from 1 on"),
-    ("quarantine LOCAL --limit 0", 2, "it is a number from 1 on"),
+    (
+        "events LOCAL --limit 0",
+        2,
+        "expected a whole number, 1 or more",
+    ),
+    (
+        "quarantine LOCAL --limit 0",
+        2,
+        "expected a whole number, 1 or more",
+    ),
 ];
 
 #[test]

@@ -19,12 +19,12 @@ pub(crate) async fn check(http: &Http, sdk: &SdkConfig, ahead: Option<i64>) -> F
         None => asked(http, sdk).await,
     };
     let Some(ahead) = ahead else {
-        return Finding::skip(CHECK, "nobody tells the time");
+        return Finding::skip(CHECK, "no response has a Date header");
     };
     let off = ahead.unsigned_abs();
     let text = match ahead {
-        0.. => format!("ours is {off} s ahead"),
-        _ => format!("ours is {off} s behind"),
+        0.. => format!("this machine's clock is {off} s ahead"),
+        _ => format!("this machine's clock is {off} s behind"),
     };
     if off <= ALLOWED {
         return Finding::ok(CHECK, text);
@@ -32,7 +32,7 @@ pub(crate) async fn check(http: &Http, sdk: &SdkConfig, ahead: Option<i64>) -> F
     Finding::fail(
         CHECK,
         text,
-        "set it by the network's time: AWS refuses what is signed 5 minutes off",
+        "synchronize the clock: AWS rejects signatures that are 5 minutes off",
     )
 }
 

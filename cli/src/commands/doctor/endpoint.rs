@@ -21,7 +21,7 @@ pub(crate) struct Endpoint {
 pub(crate) fn credential(argument: &str) -> Result<(Provider, Credential), String> {
     let (name, secret) = argument
         .split_once('=')
-        .ok_or("it is PROVIDER=USER:PASSWORD, or PROVIDER=KEY")?;
+        .ok_or("expected PROVIDER=USER:PASSWORD or PROVIDER=KEY")?;
     let provider = provider(name)?;
     Ok((provider, Credential::for_provider(&provider, secret)?))
 }
@@ -53,11 +53,10 @@ impl Endpoint {
         );
         if second.latency > timeout / 3 {
             let third = format!(
-                "more than a third of the {} s that {name} waits",
+                "more than a third of the {} s timeout of {name}",
                 timeout.as_secs()
             );
-            let advice =
-                "the dashboard shows whether the table is slow, or functions start too often";
+            let advice = "look at the dashboard: is the table slow, or are there many cold starts?";
             return Err((
                 format!("answers {} {took}), {third}", self.manner()),
                 advice.to_owned(),
@@ -72,7 +71,7 @@ impl Endpoint {
         };
         Ok((
             format!(
-                "200 to {} {took}, at most {most} ms), 401 to a stranger{more}",
+                "200 to {} {took}, at most {most} ms), 401 without credentials{more}",
                 self.manner()
             ),
             second.ahead,
@@ -105,7 +104,7 @@ impl Endpoint {
         let advice = "whoever finds it may deliver there. \
             Look at what stands between the URL and the function, and deploy again";
         Err((
-            format!("answers {status}, and not 401, to a POST without credentials"),
+            format!("answers {status} and not 401 to a POST with a body and no credentials"),
             advice.to_owned(),
         ))
     }
@@ -145,7 +144,7 @@ impl Endpoint {
         } else {
             "look at the URL, its DNS and the network; then at the function's log"
         };
-        (format!("gives no answer ({error})"), advice.to_owned())
+        (format!("does not answer ({error})"), advice.to_owned())
     }
 
     fn refusal(&self, status: u16) -> Trouble {
@@ -155,10 +154,10 @@ impl Endpoint {
                 "give what it accepts with --credential {name}=..., \
                 or make another with `hookkeeper credentials {name} --add`"
             ),
-            404 => "the URL leads to no receiver: deploy again".to_owned(),
-            429 => "raise the account's quotas (README, How far it goes)".to_owned(),
-            500.. => "look at the function's log and its alarms (README, Alarms)".to_owned(),
-            _ => "look at what stands between the URL and the function".to_owned(),
+            404 => "no receiver has this URL: deploy again".to_owned(),
+            429 => "raise the account's quotas (docs/costs-and-limits.md)".to_owned(),
+            500.. => "look at the function's log and its alarms (docs/operations.md)".to_owned(),
+            _ => "look at what is between the URL and the function".to_owned(),
         };
         (format!("answers {status} to {}", self.manner()), advice)
     }

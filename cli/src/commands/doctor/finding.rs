@@ -127,7 +127,7 @@ impl Report {
         match self.failing {
             0 => Ok(()),
             failing => Err(format!(
-                "{failing} of {} checks fail: what to do stands beside each",
+                "{failing} of {} checks failed: the advice is in the last column",
                 self.checks
             )
             .into()),

@@ -11,7 +11,7 @@ const QUEUES: [(&str, &str, &str); 2] = [
         "fallback queue",
         "FallbackQueueUrl",
         "the table did not take them. The drain moves them within minutes, \
-        or its log says why not; they expire after 14 days",
+        or its log shows the cause not; they expire after 14 days",
     ),
     (
         "dead-letter queue",
@@ -34,7 +34,7 @@ pub(crate) async fn check(sdk: &SdkConfig, stack: &Asked) -> Vec<Finding> {
         let url = stack
             .as_ref()
             .map_err(|why| *why)
-            .and_then(|stack| output(stack, name).ok_or("the stack does not name it"));
+            .and_then(|stack| output(stack, name).ok_or("the stack has no output for it"));
         findings.push(match url {
             Ok(url) => queue(&client, check, &url, advice).await,
             Err(why) => Finding::skip(check, why),
@@ -53,11 +53,11 @@ async fn queue(client: &Client, check: &'static str, url: &str, advice: &str) ->
     let counts = match asked {
         Ok(answer) => answer.attributes.unwrap_or_default(),
         Err(error) => {
-            let text = format!("it cannot be asked ({})", causes(&error));
+            let text = format!("it cannot be read ({})", causes(&error));
             return Finding::fail(
                 check,
                 text,
-                "deploy again if it is gone, else allow whoever asks sqs:GetQueueAttributes",
+                "deploy again if it was deleted, or allow your AWS user sqs:GetQueueAttributes",
             );
         }
     };

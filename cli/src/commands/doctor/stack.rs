@@ -18,15 +18,15 @@ use std::{collections::BTreeSet, error::Error};
 
 const CHECK: &str = "stack";
 const AGAIN: &str =
-    "deploy this version (`sam build`, `sam deploy`), or use the version that was deployed";
+    "deploy this version (`sam build`, `sam deploy`), or use the version that is deployed";
 /// Advice for a request that AWS denies.
-const RIGHTS: &str = "allow whoever asks to ask CloudFormation";
+const RIGHTS: &str = "allow your AWS user the CloudFormation actions in docs/policies/cli.json";
 
 /// Describes and checks the stack, if there is one.
 pub(crate) async fn check(sdk: &SdkConfig, connection: &Connection) -> (Asked, Vec<Finding>) {
     let no_stack = match (connection.local, &connection.table) {
         (Some(_), _) => Some("`cargo dev` has none"),
-        (None, Some(_)) => Some("--table asks no stack"),
+        (None, Some(_)) => Some("--table does not use a stack"),
         (None, None) => None,
     };
     if let Some(why) = no_stack {
@@ -38,7 +38,7 @@ pub(crate) async fn check(sdk: &SdkConfig, connection: &Connection) -> (Asked, V
         Ok(answer) => answer.stacks.unwrap_or_default().pop(),
         Err(error) => {
             return (
-                Err("the stack cannot be asked"),
+                Err("the stack cannot be described"),
                 vec![unasked(name, &error)],
             );
         }
@@ -63,7 +63,7 @@ pub(crate) async fn check(sdk: &SdkConfig, connection: &Connection) -> (Asked, V
     }
 }
 
-const DEPLOY: &str = "deploy it, or name another with --stack, --profile or --region";
+const DEPLOY: &str = "deploy it, or name another one with --stack, --profile or --region";
 
 fn unasked<E>(name: &str, error: &SdkError<E>) -> Finding
 where
@@ -79,7 +79,7 @@ where
         or do without with --local or --table";
     Finding::fail(
         CHECK,
-        format!("the stack {name} cannot be asked ({})", causes(error)),
+        format!("the stack {name} cannot be described ({})", causes(error)),
         advice,
     )
 }
@@ -88,7 +88,8 @@ where
 fn status(name: &str, stack: &Stack) -> Finding {
     let status = stack.stack_status().map_or("", |status| status.as_str());
     let text = format!("{name} is {status}");
-    let events = format!("`aws cloudformation describe-stack-events --stack-name {name}` says why");
+    let events =
+        format!("`aws cloudformation describe-stack-events --stack-name {name}` shows the cause");
     match status {
         "CREATE_COMPLETE"
         | "UPDATE_COMPLETE"
@@ -96,17 +97,19 @@ fn status(name: &str, stack: &Stack) -> Finding {
         | "IMPORT_COMPLETE" => Finding::ok(CHECK, text),
         "UPDATE_ROLLBACK_COMPLETE" | "IMPORT_ROLLBACK_COMPLETE" => Finding::fail(
             CHECK,
-            format!("{text}, its last deployment undone"),
-            format!("{events}; mend it, and deploy again"),
+            format!("{text}: its last deployment was rolled back"),
+            format!("{events}; fix it, and deploy again"),
         ),
         "ROLLBACK_COMPLETE" | "ROLLBACK_FAILED" | "CREATE_FAILED" => Finding::fail(
             CHECK,
             format!("{text}, never deployed"),
-            format!("{events}; mend it, `sam delete`, and deploy again"),
+            format!("{events}; fix it, run `sam delete`, and deploy again"),
         ),
-        status if status.ends_with("IN_PROGRESS") => {
-            Finding::fail(CHECK, text, "wait until that has ended, and ask again")
-        }
+        status if status.ends_with("IN_PROGRESS") => Finding::fail(
+            CHECK,
+            text,
+            "wait until it has finished, and run doctor again",
+        ),
         _ => Finding::fail(
             CHECK,
             text,
@@ -129,7 +132,7 @@ async fn template(client: &Client, name: &str) -> Finding {
         Err(error) => {
             return Finding::fail(
                 CHECK,
-                format!("it cannot be asked for ({})", causes(&error)),
+                format!("it cannot be read ({})", causes(&error)),
                 RIGHTS,
             );
         }
@@ -149,7 +152,7 @@ async fn template(client: &Client, name: &str) -> Finding {
         Some(differences) => Finding::fail(
             CHECK,
             format!(
-                "it is not that of version {} ({differences})",
+                "it differs from version {} ({differences})",
                 env!("CARGO_PKG_VERSION")
             ),
             AGAIN,
@@ -172,7 +175,7 @@ async fn resources(client: &Client, stack: &Stack) -> Finding {
         Err(error) => {
             return Finding::fail(
                 CHECK,
-                format!("they cannot be asked for ({})", causes(&error)),
+                format!("they cannot be listed ({})", causes(&error)),
                 RIGHTS,
             );
         }
@@ -194,13 +197,10 @@ async fn resources(client: &Client, stack: &Stack) -> Finding {
     if missing.is_empty() {
         return Finding::ok(
             CHECK,
-            format!(
-                "all {} that its parameters ask for are there",
-                expected.len()
-            ),
+            format!("all {} that its parameters select exist", expected.len()),
         );
     }
-    Finding::fail(CHECK, format!("it lacks {}", some(&missing)), AGAIN)
+    Finding::fail(CHECK, format!("missing: {}", some(&missing)), AGAIN)
 }
 
 fn is_there(resource: &StackResourceSummary) -> bool {

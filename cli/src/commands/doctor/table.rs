@@ -15,7 +15,7 @@ use serde_json::Value;
 const CHECK: &str = "table";
 const EXPIRY: &str = "expiry";
 const AGAIN: &str = "deploy this version again";
-const WAIT: &str = "wait until it is ACTIVE, and ask again";
+const WAIT: &str = "wait until it is ACTIVE, and run doctor again";
 
 /// Checks a table by its name, which may be unknown with a reason. `local` is the port of the
 /// DynamoDB of `cargo dev`.
@@ -47,7 +47,7 @@ pub(crate) async fn check(
         }
         Err(error) => vec![
             unasked(&name, &error, local),
-            Finding::skip(EXPIRY, "the table cannot be asked"),
+            Finding::skip(EXPIRY, "the table cannot be described"),
         ],
     }
 }
@@ -58,12 +58,11 @@ fn unasked(name: &str, error: &SdkError<DescribeTableError>, local: Option<u16>)
         .is_some_and(DescribeTableError::is_resource_not_found_exception);
     match (is_missing, local) {
         (true, _) => {
-            let advice =
-                "deploy again, or restore it (README, Runbook), or name another with --table";
+            let advice = "deploy again, or restore it (docs/operations.md), or name another one with --table";
             Finding::fail(CHECK, format!("there is no table {name}"), advice)
         }
         (false, Some(port)) => {
-            let text = format!("nobody answers on 127.0.0.1:{port}");
+            let text = format!("nothing answers on 127.0.0.1:{port}");
             Finding::fail(
                 CHECK,
                 text,
@@ -71,11 +70,10 @@ fn unasked(name: &str, error: &SdkError<DescribeTableError>, local: Option<u16>)
             )
         }
         (false, None) => {
-            let advice =
-                "look at AWS's credentials, their rights, and the region (--profile, --region)";
+            let advice = "check the AWS credentials, their permissions, and the region (--profile, --region)";
             Finding::fail(
                 CHECK,
-                format!("{name} cannot be asked ({})", causes(error)),
+                format!("{name} cannot be described ({})", causes(error)),
                 advice,
             )
         }
@@ -105,7 +103,7 @@ fn state(name: &str, table: &TableDescription, schema: &TableSchema) -> Finding 
     }
     if !has_keys(&keys(table), &schema.create) {
         let text = format!(
-            "the keys or indexes of {name} are not those of version {}",
+            "the keys or indexes of {name} differ from those of version {}",
             env!("CARGO_PKG_VERSION")
         );
         return Finding::fail(CHECK, text, AGAIN);
@@ -126,11 +124,11 @@ async fn expiry(client: &Client, name: &str, schema: &TableSchema) -> Finding {
     let answer = match client.describe_time_to_live().table_name(name).send().await {
         Ok(answer) => answer.time_to_live_description,
         Err(error) => {
-            let text = format!("it cannot be asked for ({})", causes(&error));
+            let text = format!("it cannot be read ({})", causes(&error));
             return Finding::fail(
                 EXPIRY,
                 text,
-                "allow whoever asks dynamodb:DescribeTimeToLive",
+                "allow your AWS user dynamodb:DescribeTimeToLive",
             );
         }
     };

@@ -127,7 +127,7 @@ impl History {
             more => format!("the {more} sources"),
         };
         format!(
-            "no events of {} in {sources} seen since {}: name one with --source",
+            "no events of {} in {sources} since {}: name a source with --source",
             self.subject,
             seconds(since)
         )

@@ -54,13 +54,13 @@ async fn find(table: &Table, handle: &Handle) -> Result<Stored, Failure> {
     };
     if !found.is_empty() {
         return Err(format!(
-            "several events have the handle {handle}: give more of the id, {}",
+            "several events have the handle {handle}: give more characters of the id, {}",
             entry.id()
         )
         .into());
     }
     let stored = table.get(&entry.key).await?;
-    stored.ok_or_else(|| format!("the event {handle} was removed a moment ago").into())
+    stored.ok_or_else(|| format!("the event {handle} was removed in the meantime").into())
 }
 
 fn print(stored: &Stored) -> Result<(), Failure> {

@@ -61,7 +61,7 @@ impl Drop {
 /// Asks the user for confirmation.
 fn confirmed(deliveries: usize) -> Result<bool, Failure> {
     if !io::stdin().is_terminal() {
-        return Err("nobody can be asked here: say --yes".into());
+        return Err("stdin is not a terminal: pass --yes to confirm".into());
     }
     print!("Drop {deliveries} for good? [y/N] ");
     io::stdout().flush()?;

@@ -58,13 +58,13 @@ impl Replay {
             outcomes.push(self.replay(&table, delivery).await?);
         }
         let but = if self.dry_run {
-            ", and nothing was changed (--dry-run)"
+            " (dry run: nothing was changed)"
         } else {
             ""
         };
         let read = outcomes.iter().filter(|is_read| **is_read).count();
         let stay = outcomes.len() - read;
-        say!("{read} deliveries can be read now, {stay} stay in the quarantine{but}.")?;
+        say!("{read} deliveries replayed, {stay} still in quarantine{but}.")?;
         Ok(())
     }
 

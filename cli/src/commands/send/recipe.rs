@@ -39,7 +39,7 @@ impl Recipe {
         let Sample { headers, body, .. } = sample;
         if items > 1 && provider.samples.join.is_none() {
             return Err(format!(
-                "--batch is for amoCRM, and {} sends one event a delivery: give --count",
+                "{} sends one event per delivery: use --count instead of --batch",
                 provider.name
             ));
         }
@@ -58,7 +58,7 @@ impl Recipe {
     pub(crate) fn set(&mut self, path: &str, value: &str) -> Result<(), Unmakeable> {
         if let Body::Exact(_) = self.body {
             return Err(format!(
-                "{path} cannot be set, since this is sent byte for byte: leave --set out"
+                "{path} cannot be set: these bytes are sent unchanged. Omit --set"
             ));
         }
         let fields = self.body.fields();
@@ -74,7 +74,7 @@ impl Recipe {
         }
         if paths.is_empty() {
             return Err(format!(
-                "there is no {path} in it; there is {}",
+                "it has no {path}; it has {}",
                 there_is(&fields, &places, path)
             ));
         }
@@ -110,7 +110,7 @@ impl Recipe {
             (Body::Exact(bytes), 1) => bytes.clone(),
             (_, 1) => self.renewed()?.bytes(),
             (Body::Form(_), _) => self.batch()?,
-            _ => return Err("--batch is for forms, and this is none: give --count".to_owned()),
+            _ => return Err("this body is not a form: use --count instead of --batch".to_owned()),
         };
         let mut delivery = Delivery::new(body, now(), &Uuid::new_v4().to_string());
         delivery.origin.content_type = content_type(&self.headers).map(str::to_owned);
@@ -126,8 +126,8 @@ impl Recipe {
             }
         }
         let joined = self.provider.samples.join.and_then(|join| join(&forms));
-        let joined =
-            joined.ok_or("--batch numbers items, and the one in it has no number: give --count")?;
+        let joined = joined
+            .ok_or("the items of this body have no numbers: use --count instead of --batch")?;
         Ok(form::write(&joined))
     }
 

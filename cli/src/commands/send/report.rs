@@ -158,19 +158,19 @@ pub(crate) fn failure(answers: &[Answer], target: &Target) -> Option<String> {
     Some(match (&failed.first()?.status, target.is_local) {
         (Err(reason), true) => format!("no answer from {url} ({reason}): is `cargo dev` running?"),
         (Err(reason), false) => {
-            format!("no answer from {url} ({reason}): look at the URL, and at the network")
+            format!("no answer from {url} ({reason}): check the URL and the network")
         }
         (Ok(401), _) => format!(
             "{url} does not accept the credentials (401): give others with --user or --key, or make new ones with \
              `hookkeeper credentials`"
         ),
         (Ok(404), _) => {
-            format!("there is no receiver at {url} (404): the URL ends in the provider's name")
+            format!("no receiver at {url} (404): the URL must end with the provider's name")
         }
-        (Ok(413), _) => format!("{url} takes no body as large as this (413): send a smaller one"),
+        (Ok(413), _) => format!("{url} accepts no body of this size (413): send a smaller one"),
         (Ok(503), _) => {
-            format!("{url} could not keep {how_many} (503): look at its table and its queue")
+            format!("{url} could not store {how_many} (503): check its table and its queue")
         }
-        (Ok(status), _) => format!("{url} answered {status} to {how_many}: look at its log"),
+        (Ok(status), _) => format!("{url} answered {status} to {how_many}: check its log"),
     })
 }

@@ -24,7 +24,7 @@ impl Target {
     ) -> Result<Self, String> {
         let uri = url.parse::<Uri>().ok().filter(|uri| uri.host().is_some());
         let uri = uri.filter(|uri| matches!(uri.scheme_str(), Some("http" | "https")));
-        uri.ok_or_else(|| format!("{url} is no URL (one begins with https://, or http://)"))?;
+        uri.ok_or_else(|| format!("{url} is not a URL (expected https://... or http://...)"))?;
         Ok(Self {
             url: url.to_owned(),
             shown,
