@@ -127,7 +127,7 @@ mod tests {
         }
         let with_credentials = expected(&[("PipedriveCredentials", "a:b")], &[]);
         assert!(with_credentials.contains("PipedriveFunction"));
-        assert!(!with_credentials.contains("PipedriveSilentAlarm"));
+        assert!(!with_credentials.contains("PipedriveNoTrafficAlarm"));
         let with_a_key = expected(&[("AmocrmKeys", "a:b")], &[]);
         assert!(with_a_key.contains("AmocrmFunction") && !with_a_key.contains("CloserFunction"));
         assert_eq!(expected(&[], &["AmocrmLog"]), with_a_key);
@@ -135,6 +135,9 @@ mod tests {
         let types = types(&template);
         let all: Vec<_> = types.keys().map(|id| &**id).collect();
         assert_eq!(expected(&[], &all).len(), all.len());
+        for id in ["PipedriveNoTrafficAlarm", "Domain", "AlarmMail"] {
+            assert!(all.contains(&id), "{id} is not in the template");
+        }
     }
 
     #[test]
