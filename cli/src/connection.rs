@@ -23,31 +23,31 @@ use storage::{Policy, Table};
 /// Where the table and the queues are.
 #[derive(Args, Clone)]
 pub(crate) struct Connection {
-    /// Those of `cargo dev`, whose DynamoDB is on this port of 127.0.0.1 [default: 8000]
+    /// Use the table of `cargo dev`, whose DynamoDB is on this port of 127.0.0.1 [default: 8000]
     #[arg(long, value_name = "PORT", num_args = 0..=1, require_equals = true)]
     #[arg(default_missing_value = "8000")]
     #[arg(conflicts_with_all = ["stack", "table", "profile", "region", "endpoint_url"])]
     pub(crate) local: Option<u16>,
-    /// A table, without asking a stack for it
+    /// Name of the table [default: the output TableName of the stack]
     #[arg(long, conflicts_with = "stack")]
     pub(crate) table: Option<String>,
-    /// The stack that is asked
+    /// Name of the stack
     #[arg(long, default_value = STACK)]
     pub(crate) stack: String,
     #[command(flatten)]
     aws: Aws,
 }
 
-/// Which AWS, by its ordinary configuration.
+/// The AWS account and region, from the usual configuration.
 #[derive(Args, Clone)]
 pub(crate) struct Aws {
-    /// A profile of AWS's configuration [default: AWS_PROFILE, else default]
+    /// Profile of the AWS configuration [default: AWS_PROFILE, else default]
     #[arg(long)]
     profile: Option<String>,
-    /// A region of AWS [default: AWS_REGION, else the profile's]
+    /// AWS region [default: AWS_REGION, else the profile's]
     #[arg(long)]
     region: Option<String>,
-    /// Another endpoint than AWS's [default: AWS_ENDPOINT_URL, else the profile's]
+    /// Endpoint to use instead of AWS [default: AWS_ENDPOINT_URL, else the profile's]
     #[arg(long, value_name = "URL")]
     endpoint_url: Option<String>,
 }
@@ -72,7 +72,7 @@ enum Unconfigured {
     Profile(String),
     #[error("the AWS configuration cannot be read ({0})")]
     Unreadable(String),
-    #[error("no AWS region is set: give --region, or set AWS_REGION")]
+    #[error("no AWS region is set: use --region or AWS_REGION")]
     Region,
     #[error("no AWS credentials were found: run `aws sso login`, or set AWS_PROFILE or --profile")]
     NoCredentials,

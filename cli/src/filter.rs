@@ -14,15 +14,18 @@ use storage::{IndexEntry, Table};
 /// Which events.
 #[derive(Args, Clone)]
 pub(crate) struct Filter {
-    /// Those of one provider
+    /// Only events of this provider
     #[arg(long, value_parser = provider)]
     provider: Option<Provider>,
-    /// Those whose type has these words: deal, deal.updated, com.pipedrive.deal.updated
+    /// Only events whose type has these words: deal, deal.updated, com.pipedrive.deal.updated
     #[arg(long, value_name = "TYPE")]
     r#type: Option<String>,
-    /// Those that happened to one subject, or to all of a kind: deal/42, deal
+    /// Only events of this subject, or of all subjects of a kind: deal/42, deal
     #[arg(long)]
     subject: Option<String>,
+    /// Only events whose delivery was authenticated with the credential of this label
+    #[arg(long, value_name = "LABEL")]
+    credential: Option<String>,
 }
 
 /// Which events of which table.
@@ -78,6 +81,7 @@ impl Filter {
                 .subject
                 .as_ref()
                 .is_none_or(|subject| is_within(entry.subject(), subject))
+            && (self.credential.is_none() || self.credential == entry.credential)
     }
 }
 
@@ -119,6 +123,7 @@ mod tests {
                 provider,
                 r#type: kind.map(Into::into),
                 subject: subject.map(Into::into),
+                credential: None,
             }
             .takes(&entry)
         };

@@ -9,6 +9,7 @@ mod http;
 mod output;
 mod reading;
 mod signal;
+mod skipped;
 mod span;
 
 use clap::{CommandFactory, Parser, Subcommand, error::ErrorKind};
@@ -16,7 +17,7 @@ use commands::{credentials, dev, doctor, events, export, quarantine, replay, sch
 use output::cell;
 use std::{io, process::ExitCode};
 
-/// Receives the webhooks of Pipedrive, amoCRM (Kommo) and Closer, and keeps every one of them.
+/// Receives webhooks of Pipedrive, amoCRM (Kommo) and Closer, and stores every one of them.
 #[derive(Parser)]
 #[command(version, arg_required_else_help = true)]
 struct Cli {

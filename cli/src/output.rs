@@ -21,9 +21,9 @@ pub(crate) use say;
 /// Output format.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 pub(crate) enum Output {
-    /// For people
+    /// Table for people
     Table,
-    /// For programs: one JSON object a line
+    /// One JSON object per line, for programs
     Json,
 }
 

@@ -6,13 +6,13 @@ use models::Timestamp;
 use std::{ops::Range, time::Duration};
 use storage::budget::now;
 
-/// A span of time, by when events were kept or deliveries arrived.
+/// A time range: when events were recorded, or deliveries arrived.
 #[derive(Args, Clone)]
 pub(crate) struct Span {
-    /// From when on: 30s, 15m, 2h, 7d ago, a date, or a time with its zone [default: 24h, in the quarantine 7d]
+    /// Start: 30s, 15m, 2h, 7d ago, a date, or a time with its zone [default: 24h, for the quarantine 7d]
     #[arg(long, value_name = "TIME", value_parser = moment)]
     since: Option<Moment>,
-    /// Until when, likewise [default: now]
+    /// End, in the same form [default: now]
     #[arg(long, value_name = "TIME", value_parser = moment)]
     until: Option<Moment>,
 }

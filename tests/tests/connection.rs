@@ -137,7 +137,7 @@ async fn credentials_that_fail_to_load_are_an_error_with_the_cause() {
 
 #[tokio::test]
 async fn a_missing_region_is_an_error_with_advice() {
-    let expected = "no AWS region is set: give --region, or set AWS_REGION";
+    let expected = "no AWS region is set: use --region or AWS_REGION";
     for (arguments, more) in COMMANDS {
         let said = said(Home::new().command(arguments, &CREDENTIALS)).await;
         assert_eq!(said, format!("{expected}{more}"), "{arguments:?}");

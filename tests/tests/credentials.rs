@@ -163,17 +163,17 @@ fn wrong_arguments_are_rejected_with_the_reason() {
         (
             &["closer", "--add", "--label", "one", "--digests", &one],
             1,
-            "one is the label of one that is accepted now",
+            "the label one is already in use",
         ),
         (
             &["closer", "--drop", "two", "--digests", &one],
             1,
-            "none of those that are accepted now is labelled two (one)",
+            "no accepted credential has the label two (labels: one)",
         ),
         (
             &["closer", "--drop", "one", "--digests", &one],
             1,
-            "one is the only one",
+            "one is the only credential",
         ),
         (
             &["closer", "--add", "--digests", "user"],

@@ -397,7 +397,7 @@ async fn one_delivery_is_shown_replayed_and_dropped_by_its_handle() {
         site.run(&["quarantine", "show", bad]),
         str![[r#"
 provider      closer
-reason        the reader panicked
+reason        the parser panicked
 arrival       2026-11-21T20:43:00.000000Z
 requestid     request
 contenttype   

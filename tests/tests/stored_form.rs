@@ -173,7 +173,7 @@ async fn a_replay_keeps_the_id_and_the_time_of_recording_and_marks_a_moved_event
         let before = site.get(&Key::from_record(&old)).await.unwrap();
         let recorded = before.recorded.unwrap();
         std::thread::sleep(Duration::from_millis(2));
-        site.run(&["replay"]);
+        let _ = site.run(&["replay"]);
         let key = Key::from_record(&new);
         let after = site.get(&key).await.expect("the replayed event");
         assert_eq!(after.recorded, Some(recorded));
@@ -259,7 +259,7 @@ async fn a_quarantined_item_is_replayed_without_its_neighbours() {
         .map(|line| line.split(' ').next().unwrap())
         .collect();
     assert_eq!(handles.len(), 2, "{quarantined}");
-    site.run(&["quarantine", "replay", "--since", "2026-11-01"]);
+    let _ = site.run(&["quarantine", "replay", "--since", "2026-11-01"]);
     let records = site.table.records().await.unwrap();
     let events = records.iter().filter(|record| record.is_event()).count();
     assert_eq!(

@@ -15,32 +15,33 @@ use sha2::{Digest, Sha256};
 use std::iter;
 use storage::budget::now;
 
-/// Makes a user name and a password, or a key for the URL, and the parameter for `sam deploy`.
+/// Generates a user name and a password, or a URL key, and prints the parameter for `sam deploy`.
 ///
-/// They are shown this once. What is deployed are their SHA-256 digests, each with a label that the metrics bear.
+/// They are printed once and stored nowhere. Only their SHA-256 digests are deployed, each with a label that logs and
+/// metrics contain.
 ///
 /// Example: cargo hookkeeper credentials pipedrive
 #[derive(Args)]
 pub(crate) struct Credentials {
-    /// Whose
+    /// Provider that sends the credentials
     #[arg(value_parser = provider)]
     provider: Provider,
-    /// A user name and a password for a provider that would get a key
+    /// Generate a user name and a password for a provider that would get a URL key
     #[arg(long)]
     basic: bool,
-    /// The new one's label, of a-z, 0-9 and - [default: the date]
+    /// Label of the new credential: 1 to 32 characters of a-z, 0-9 and - [default: the date]
     #[arg(long, conflicts_with = "drop", value_parser = label)]
     label: Option<String>,
-    /// Keep those that are accepted now beside the new one
+    /// Add the new credential to the accepted ones, which stay accepted
     #[arg(long, conflicts_with = "drop")]
     add: bool,
-    /// Make no new one, but drop the one of this label from those that are accepted now
+    /// Generate no credential, but remove the accepted one with this label
     #[arg(long, value_name = "LABEL")]
     drop: Option<String>,
-    /// Those that are accepted now, as label:digest[,label:digest] [default: asked of the stack]
+    /// Accepted credentials as label:digest[,label:digest] [default: the parameter of the stack]
     #[arg(long, value_name = "LIST")]
     digests: Option<String>,
-    /// The stack that is asked for them
+    /// Name of the stack
     #[arg(long, default_value = STACK)]
     stack: String,
     #[command(flatten)]

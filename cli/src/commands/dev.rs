@@ -13,20 +13,20 @@ use std::{fs, path::PathBuf};
 /// Example: cargo dev --port 9001 --data memory
 #[derive(Args)]
 pub(crate) struct Dev {
-    /// The port of the receivers, on 127.0.0.1
+    /// Port of the receivers on 127.0.0.1
     #[arg(long, default_value_t = 9000)]
     port: u16,
-    /// The port of the embedded DynamoDB, on 127.0.0.1
+    /// Port of the embedded DynamoDB on 127.0.0.1
     #[arg(long, default_value_t = 8000)]
     dynamodb_port: u16,
-    /// The folder that records are kept in between runs, or `memory`
+    /// Folder in which the table is stored, or `memory`
     #[arg(long, default_value = "target/dev", value_parser = data)]
     data: Data,
-    /// The user name and password that the receivers accept; choose your own before a tunnel makes them public
+    /// User name and password that the receivers accept. Choose your own before you make them public with a tunnel
     /// [env: HOOKKEEPER_USER] [default: local:local]
     #[arg(long, value_name = "USER:PASSWORD")]
     user: Option<User>,
-    /// A SAM template to take the table's schema from, instead of this version's own
+    /// SAM template with the schema of the table [default: the template of this version]
     #[arg(long)]
     template: Option<PathBuf>,
 }

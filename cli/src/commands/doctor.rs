@@ -26,23 +26,23 @@ use hookkeeper::{
 use providers::Provider;
 use std::time::Duration;
 
-/// Checks the stack, the table, the queues, the URLs and the clock, and says what to do for each that is not well.
+/// Checks the stack, the table, the queues, the URLs and the clock, and gives advice for each failed check.
 ///
-/// A URL is asked with a GET and an empty POST without credentials; with --credential, or else an environment variable
-/// like HOOKKEEPER_PIPEDRIVE, by an empty POST that shows it too, as a provider tries a URL. None of them is kept.
+/// A URL gets a GET, and a POST with a body and no credentials. With --credential, or an environment variable like
+/// HOOKKEEPER_PIPEDRIVE, it also gets an empty POST with the credential. None of them is stored.
 ///
 /// Example: cargo hookkeeper doctor --credential closer=<KEY>
 #[derive(Args)]
 pub(crate) struct Doctor {
     #[command(flatten)]
     connection: Connection,
-    /// The port of `cargo dev`'s receivers
+    /// Port of the receivers of `cargo dev`
     #[arg(long, value_name = "PORT", default_value_t = 9000, requires = "local")]
     gateway_port: u16,
-    /// What a provider shows: PROVIDER=USER:PASSWORD, or PROVIDER=KEY; may be given several times
+    /// Credential of a provider: PROVIDER=USER:PASSWORD or PROVIDER=KEY (can be repeated)
     #[arg(long, value_name = "PROVIDER=SECRET", value_parser = endpoint::credential)]
     credential: Vec<(Provider, Credential)>,
-    /// What to print
+    /// Output format
     #[arg(long, value_enum, default_value_t = Output::Table)]
     output: Output,
 }

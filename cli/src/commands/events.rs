@@ -10,6 +10,7 @@ use crate::{
     filter::{Filter, Selection},
     handle::Handle,
     output::{Output, json_line, say, seconds, table},
+    skipped::Skipped,
     span::limit,
 };
 use clap::{Args, Subcommand};
@@ -18,7 +19,7 @@ use models::{Record, Timestamp};
 use std::{future::ready, ops::Range, pin::pin};
 use storage::{IndexEntry, Order, Stored, Table, TableError};
 
-/// Lists the events that were kept, newest first.
+/// Lists the stored events, newest first.
 ///
 /// Example: cargo hookkeeper events --local --since 2h --type deal.updated
 #[derive(Args)]
@@ -41,10 +42,10 @@ enum Command {
 struct List {
     #[command(flatten)]
     selection: Selection,
-    /// How many to list at the most
+    /// Maximum number of events to list
     #[arg(long, default_value_t = 20, value_parser = limit)]
     limit: usize,
-    /// What to print
+    /// Output format
     #[arg(long, value_enum, default_value_t = Output::Table)]
     output: Output,
 }
@@ -66,22 +67,20 @@ impl Events {
 impl List {
     async fn run(self) -> Result<(), Failure> {
         let (table, span) = self.selection.open().await?;
-        let entries = entries(
-            &table,
-            span.clone(),
-            Order::NewestFirst,
-            &self.selection.filter,
-        )
-        .take(self.limit);
+        let skipped = Skipped::default();
+        let filter = &self.selection.filter;
+        let entries = entries(&table, span.clone(), Order::NewestFirst, filter);
+        let entries = skipped.readable(entries).take(self.limit);
         match self.output {
             Output::Json => {
-                let mut events = pin!(events(&table, entries));
+                let mut events = pin!(skipped.readable(events(&table, entries)));
                 while let Some((_, stored)) = events.try_next().await? {
                     say!("{}", json(&stored)?)?;
                 }
             }
             Output::Table => self.print(&entries.try_collect::<Vec<_>>().await?, &span)?,
         }
+        skipped.report();
         Ok(())
     }
 
@@ -105,7 +104,7 @@ impl List {
     }
 }
 
-const HEADING: [&str; 6] = ["HANDLE", "KEPT", "TIME", "TYPE", "SOURCE", "SUBJECT"];
+const HEADING: [&str; 6] = ["HANDLE", "RECORDED", "TIME", "TYPE", "SOURCE", "SUBJECT"];
 
 fn row(entry: &IndexEntry) -> [String; 6] {
     let time = Timestamp::parse(entry.time()).map(seconds);

@@ -21,16 +21,15 @@ use std::{
 use storage::Order;
 use tempfile::{Builder, NamedTempFile};
 
-/// Writes the events that were kept in a span of time as JSON Lines, one CloudEvent a line, in the order of keeping.
+/// Writes the events of a time range as JSON Lines, one CloudEvent per line, in the order of recording.
 ///
-/// FILE is for its owner alone (mode 0600), and is there once it is complete: the lines are written to a temporary file
-/// in the same folder, which takes the place of a file of that name, and is removed when the export fails. A FILE that is
-/// a symbolic link is refused.
+/// Only its owner can read FILE (mode 0600). The lines are written to a temporary file in the same folder, which replaces
+/// FILE when it is complete, and is removed if the export fails. A FILE that is a symbolic link is rejected.
 ///
 /// Example: cargo hookkeeper export --local --since 2026-11-01 --until 2026-12-01 november.jsonl
 #[derive(Args)]
 pub(crate) struct Export {
-    /// A file, see above [default: standard output]
+    /// File to write [default: standard output]
     file: Option<PathBuf>,
     #[command(flatten)]
     selection: Selection,

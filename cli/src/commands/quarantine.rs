@@ -11,6 +11,7 @@ use crate::{
     handle::{Handle, id},
     output::{Output, json_line, say, seconds, table},
     reading::shared_bytes,
+    skipped::Skipped,
     span::{A_WEEK, Span, limit},
 };
 use clap::{Args, Subcommand};
@@ -21,7 +22,7 @@ use serde::Serialize;
 use std::{future::ready, ops::Range};
 use storage::{Key, Order, Stored, Table};
 
-/// Lists the deliveries that could not be read, newest first, with the reasons.
+/// Lists the deliveries that could not be parsed, newest first, with the reasons.
 ///
 /// Example: cargo hookkeeper quarantine --local --since 30d
 #[derive(Args)]
@@ -45,7 +46,7 @@ enum Command {
 struct Which {
     #[command(flatten)]
     connection: Connection,
-    /// Those of one provider
+    /// Only deliveries of this provider
     #[arg(long, value_parser = provider)]
     provider: Option<Provider>,
     #[command(flatten)]
@@ -56,10 +57,10 @@ struct Which {
 struct List {
     #[command(flatten)]
     which: Which,
-    /// How many to list at the most
+    /// Maximum number of deliveries to list
     #[arg(long, default_value_t = 20, value_parser = limit)]
     limit: usize,
-    /// What to print
+    /// Output format
     #[arg(long, value_enum, default_value_t = Output::Table)]
     output: Output,
 }
@@ -84,7 +85,8 @@ struct Quarantined {
     index: usize,
     origin: Origin,
     reason: Reason,
-    bytes: Vec<u8>,
+    /// The exact body. `None` if it is shared and not in the table.
+    bytes: Option<Vec<u8>>,
 }
 
 impl Quarantined {
@@ -105,11 +107,9 @@ impl Quarantined {
             return Ok(None);
         };
         let bytes = match body {
-            Body::Here(bytes) => bytes,
-            Body::Shared(name) => shared_bytes(table, &provider, &name)
-                .await?
-                .ok_or("the body of a quarantined delivery is not in the table")?,
-            Body::Data => Vec::new(),
+            Body::Here(bytes) => Some(bytes),
+            Body::Shared(name) => shared_bytes(table, &provider, &name).await?,
+            Body::Data => None,
         };
         Ok(Some(Self {
             handle: Handle::for_quarantined(&stored.key),
@@ -124,21 +124,28 @@ impl Quarantined {
 }
 
 /// Quarantined deliveries of a time span, one provider after another.
-fn quarantined(
-    table: &Table,
+fn quarantined<'a>(
+    table: &'a Table,
     only: Option<Provider>,
     span: Range<Timestamp>,
     order: Order,
-) -> impl Stream<Item = Result<Quarantined, Failure>> {
-    stream::iter(selected(only))
-        .flat_map(move |provider| table.quarantined(provider.name, span.clone(), order))
+    skipped: &'a Skipped,
+) -> impl Stream<Item = Result<Quarantined, Failure>> + 'a {
+    let all = stream::iter(selected(only))
+        .flat_map(move |provider| table.quarantined(provider.name, span.clone(), order));
+    skipped
+        .readable(all)
         .map_err(Failure::from)
         .try_filter_map(async |stored| Quarantined::load(table, stored).await)
 }
 
+/// Error for a shared body that is not in the table.
+const BODY_MISSING: &str = "the body of the delivery is not in the table";
+
 /// Finds the only delivery with a handle.
 async fn find(table: &Table, handle: &Handle) -> Result<Quarantined, Failure> {
-    let all = quarantined(table, None, handle.span(), Order::OldestFirst);
+    let skipped = Skipped::default();
+    let all = quarantined(table, None, handle.span(), Order::OldestFirst, &skipped);
     let mut found: Vec<_> = all
         .try_filter(|delivery| ready(handle.is_of(id(&delivery.key))))
         .try_collect()
@@ -196,7 +203,7 @@ struct Row {
     handle: String,
     arrival: Timestamp,
     provider: &'static str,
-    bytes: usize,
+    bytes: Option<usize>,
     reason: String,
     #[serde(skip)]
     sk: String,
@@ -208,7 +215,7 @@ impl From<Quarantined> for Row {
             handle: delivery.handle.to_string(),
             arrival: delivery.origin.arrival,
             provider: delivery.provider.name,
-            bytes: delivery.bytes.len(),
+            bytes: delivery.bytes.as_ref().map(Vec::len),
             reason: delivery.reason.message,
             sk: delivery.key.sk,
         }
@@ -229,7 +236,7 @@ impl Row {
             handle.clone(),
             seconds(*arrival),
             (*provider).to_owned(),
-            bytes.to_string(),
+            bytes.map_or_else(|| "?".to_owned(), |bytes| bytes.to_string()),
             reason.clone(),
         ]
     }
@@ -239,14 +246,17 @@ impl List {
     async fn run(self) -> Result<(), Failure> {
         let span = self.which.span.resolve(A_WEEK)?;
         let table = self.which.connection.table().await?;
+        let skipped = Skipped::default();
         let mut rows = Vec::new();
         for provider in selected(self.which.provider) {
-            let all = quarantined(&table, Some(provider), span.clone(), Order::NewestFirst)
-                .take(self.limit);
+            let span = span.clone();
+            let all = quarantined(&table, Some(provider), span, Order::NewestFirst, &skipped);
+            let all = all.take(self.limit);
             rows.extend(all.map_ok(Row::from).try_collect::<Vec<_>>().await?);
         }
         rows.sort_by(|a, b| b.sk.cmp(&a.sk));
         rows.truncate(self.limit);
+        skipped.report();
         self.print(&rows, &span)
     }
 

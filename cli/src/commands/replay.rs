@@ -11,6 +11,7 @@ use crate::{
     handle::Handle,
     output::{cell, say},
     reading::{bytes, read},
+    skipped::Skipped,
 };
 use clap::Args;
 use futures_util::TryStreamExt;
@@ -23,24 +24,24 @@ use std::{
 };
 use storage::{Expiry, IndexEntry, Key, Order, PutOutcome, Stored, Table};
 
-/// Reads events again from the bytes that were kept, and mends those that this version reads differently.
+/// Parses the stored bytes of events again, and updates the events that this version parses differently.
 ///
-/// An event whose key changes is moved. One that this version does not read from its delivery any more stays as it is.
-/// What is mended is kept anew: `events follow` prints it again.
+/// An event keeps its id and the time at which it was recorded. An event whose key changes is moved. An event that this
+/// version does not find in its delivery is unchanged.
 ///
 /// Example: cargo hookkeeper replay --local --provider amocrm --since 7d --dry-run
 #[derive(Args)]
 pub(crate) struct Replay {
     #[command(flatten)]
     selection: Selection,
-    /// Only say what would change
+    /// Print what would change, and change nothing
     #[arg(long)]
     dry_run: bool,
 }
 
-/// Number of deliveries with several events that are remembered, so that the records of each are
-/// added only once.
-const REMEMBERED: usize = 64;
+/// Number of deliveries with several items whose missing records wait to be added. Events of one
+/// delivery are recorded within seconds.
+const MAX_PENDING: usize = 16;
 
 #[derive(Default)]
 struct Counts {
@@ -62,22 +63,26 @@ impl Replay {
         let mut replayer = Replayer {
             table: &table,
             dry_run: self.dry_run,
-            complete: VecDeque::new(),
+            pending: VecDeque::new(),
             counts: Counts::default(),
         };
+        let skipped = Skipped::default();
         let entries = entries(&table, span, Order::OldestFirst, &self.selection.filter);
-        let mut found = pin!(found(&table, entries));
+        let found = found(&table, skipped.readable(entries));
+        let mut found = pin!(skipped.readable(found));
         while let Some((entry, stored)) = found.try_next().await? {
             match stored {
                 Some(stored) => replayer.replay(&entry, &stored).await?,
                 None => replayer.finish_removal(&entry).await?,
             }
         }
+        while replayer.add_oldest().await? {}
         let but = if self.dry_run {
             " (dry run: nothing was changed)"
         } else {
             ""
         };
+        skipped.report();
         say!("{}{but}.", replayer.counts)?;
         match replayer.counts.without_body {
             0 => Ok(()),
@@ -92,16 +97,16 @@ impl Replay {
 struct Replayer<'a> {
     table: &'a Table,
     dry_run: bool,
-    complete: VecDeque<Complete>,
+    pending: VecDeque<Pending>,
     counts: Counts,
 }
 
-/// Delivery with several events that are all in the table.
-struct Complete {
+/// A delivery with several items, and those of its records that no stored event was found for yet.
+struct Pending {
     delivery: String,
     origin: Origin,
-    /// Keys of the events that this run added.
-    added: BTreeSet<Key>,
+    expires: Option<i64>,
+    records: Vec<Record>,
 }
 
 impl Replayer<'_> {
@@ -137,30 +142,49 @@ impl Replayer<'_> {
                 return tell(entry, event, &format!("unchanged: {}", reason.message));
             }
         };
-        let added = self.add(&records, stored).await?;
-        self.counts.added += u64::try_from(added.len())?;
-        let Some(record) = same_event(&records, stored) else {
-            self.counts.not_read += 1;
-            return tell(
-                entry,
-                event,
-                "unchanged: this version finds no such event in its delivery",
-            );
-        };
-        if Key::from_record(record) != stored.key {
-            self.move_to(record, stored, &added).await?;
-            return tell(
-                entry,
-                event,
-                &format!("moved to {}", Key::from_record(record).pk),
-            );
+        let (record, others) = same_event(records, stored);
+        self.add_later(stored, record.as_ref(), others).await?;
+        match record {
+            Some(record) => self.update(entry, stored, event, record).await,
+            None => {
+                self.counts.not_read += 1;
+                tell(
+                    entry,
+                    event,
+                    "unchanged: this version finds no such event in its delivery",
+                )
+            }
         }
-        let changes = changes(&stored.record, record);
+    }
+
+    /// Stores an event as this version parses it, under its old id.
+    async fn update(
+        &mut self,
+        entry: &IndexEntry,
+        stored: &Stored,
+        event: &Event,
+        mut record: Record,
+    ) -> Result<(), Failure> {
+        if let Record::Event { event: parsed, .. } = &mut record {
+            parsed.id = event.id.clone();
+        }
+        let key = Key::from_record(&record);
+        if key != stored.key {
+            self.counts.moved += 1;
+            if !self.dry_run {
+                self.table.put_moved(record, stored).await?;
+                self.table.remove(&stored.key).await?;
+            }
+            return tell(entry, event, &format!("moved to {}", key.pk));
+        }
+        let changes = changes(&stored.record, &record);
         if changes.is_empty() {
             return Ok(());
         }
         self.counts.changed += 1;
-        self.replace(record, stored).await?;
+        if !self.dry_run {
+            self.table.replace(record, stored).await?;
+        }
         tell(entry, event, &format!("changed: {}", changes.join(", ")))
     }
 
@@ -175,74 +199,59 @@ impl Replayer<'_> {
         Ok(())
     }
 
-    /// Stores the records of a delivery that are missing. Returns the keys of those that are
-    /// events.
-    async fn add(&mut self, records: &[Record], stored: &Stored) -> Result<BTreeSet<Key>, Failure> {
-        let shared = shared(stored);
-        if shared.is_some_and(|(delivery, origin)| self.complete(delivery, origin).is_some()) {
-            return Ok(BTreeSet::new());
-        }
-        let mut added = BTreeSet::new();
-        for record in records
-            .iter()
-            .filter(|record| Key::from_record(record) != stored.key)
-        {
-            let is_new = if self.dry_run {
-                self.table.get(&Key::from_record(record)).await?.is_none()
-            } else {
-                self.table
-                    .put_record(record.clone(), Expiry::same(stored.expires))
-                    .await?
-                    == PutOutcome::Inserted
-            };
-            if is_new && matches!(record, Record::Event { .. }) {
-                added.insert(Key::from_record(record));
-            }
-        }
-        if let Some((delivery, origin)) = shared {
-            self.complete.truncate(REMEMBERED - 1);
-            self.complete.push_front(Complete {
-                delivery: delivery.to_owned(),
-                origin: origin.clone(),
-                added: added.clone(),
-            });
-        }
-        Ok(added)
-    }
-
-    fn complete(&mut self, delivery: &str, origin: &Origin) -> Option<&mut Complete> {
-        self.complete
-            .iter_mut()
-            .find(|complete| complete.delivery == delivery && complete.origin == *origin)
-    }
-
-    /// Stores an event with its new key, unless [`Self::add`] did, and removes the old one. It
-    /// counts as moved and not as added.
-    async fn move_to(
+    /// Notes the records of a delivery that may be missing. They are added after its other stored
+    /// events were replayed: one of them may be an event that moves.
+    async fn add_later(
         &mut self,
-        record: &Record,
         stored: &Stored,
-        added: &BTreeSet<Key>,
+        replayed: Option<&Record>,
+        others: Vec<Record>,
     ) -> Result<(), Failure> {
-        let key = Key::from_record(record);
-        let was_added = match shared(stored) {
-            Some((delivery, origin)) => self
-                .complete(delivery, origin)
-                .is_some_and(|complete| complete.added.remove(&key)),
-            None => added.contains(&key),
+        let Some((delivery, origin)) = shared(stored) else {
+            return self.add(others, stored.expires).await;
         };
-        self.counts.moved += 1;
-        self.counts.added -= u64::from(was_added);
-        if !self.dry_run {
-            self.table.put_moved(record.clone(), stored).await?;
-            self.table.remove(&stored.key).await?;
+        let mut pending = self.pending.iter_mut();
+        let known =
+            pending.find(|pending| pending.delivery == delivery && pending.origin == *origin);
+        if let Some(known) = known {
+            let replayed = replayed.map(Key::from_record);
+            known
+                .records
+                .retain(|record| Some(Key::from_record(record)) != replayed);
+            return Ok(());
+        }
+        self.pending.push_front(Pending {
+            delivery: delivery.to_owned(),
+            origin: origin.clone(),
+            expires: stored.expires,
+            records: others,
+        });
+        if self.pending.len() > MAX_PENDING {
+            self.add_oldest().await?;
         }
         Ok(())
     }
 
-    async fn replace(&self, record: &Record, stored: &Stored) -> Result<(), Failure> {
-        if !self.dry_run {
-            self.table.replace(record.clone(), stored).await?;
+    /// Adds the missing records of the delivery that waits longest. Returns whether there was one.
+    async fn add_oldest(&mut self) -> Result<bool, Failure> {
+        let Some(oldest) = self.pending.pop_back() else {
+            return Ok(false);
+        };
+        self.add(oldest.records, oldest.expires).await?;
+        Ok(true)
+    }
+
+    /// Stores records that are missing.
+    async fn add(&mut self, records: Vec<Record>, expires: Option<i64>) -> Result<(), Failure> {
+        for record in records {
+            let is_event = record.is_event();
+            let is_new = if self.dry_run {
+                self.table.get(&Key::from_record(&record)).await?.is_none()
+            } else {
+                let put = self.table.put_record(record, Expiry::same(expires));
+                put.await? == PutOutcome::Inserted
+            };
+            self.counts.added += u64::from(is_new && is_event);
         }
         Ok(())
     }
@@ -265,37 +274,38 @@ fn shared(stored: &Stored) -> Option<(&str, &Origin)> {
     }
 }
 
-/// Record that this version makes from the same item as a stored event, if it can be determined. It
-/// is the first of these that exists:
-/// - the record with the same key,
+/// Splits the records of a delivery: the one that this version makes from the same item as a stored
+/// event, if it can be determined, and all others. It is the first of these that exists:
+/// - the event with the same id,
 /// - the only event of a delivery that had only one event before,
 /// - the only event with the same item and the same original type.
-fn same_event<'a>(records: &'a [Record], stored: &Stored) -> Option<&'a Record> {
+fn same_event(mut records: Vec<Record>, stored: &Stored) -> (Option<Record>, Vec<Record>) {
+    let index = index_of_same_event(&records, stored);
+    (index.map(|index| records.remove(index)), records)
+}
+
+fn index_of_same_event(records: &[Record], stored: &Stored) -> Option<usize> {
     let Record::Event {
         event: old, body, ..
     } = &stored.record
     else {
         return None;
     };
-    if let Some(record) = records
-        .iter()
-        .find(|record| Key::from_record(record) == stored.key)
-    {
-        return Some(record);
+    let has_same_id =
+        |record: &Record| matches!(record, Record::Event { event, .. } if event.id == old.id);
+    if let Some(index) = records.iter().position(has_same_id) {
+        return Some(index);
     }
-    let events: Vec<&Record> = records
-        .iter()
-        .filter(|record| matches!(record, Record::Event { .. }))
-        .collect();
-    if let ([only], Body::Data | Body::Here(_)) = (&events[..], body) {
-        return Some(only);
+    let events = records.iter().enumerate();
+    let events: Vec<(usize, &Record)> = events.filter(|(_, record)| record.is_event()).collect();
+    if let ([(index, _)], Body::Data | Body::Here(_)) = (&events[..], body) {
+        return Some(*index);
     }
-    let same_item: Vec<&Record> = events
+    let mut of_item = events
         .into_iter()
-        .filter(|record| is_of_item(record, old))
-        .collect();
-    match same_item[..] {
-        [only] => Some(only),
+        .filter(|(_, record)| is_of_item(record, old));
+    match (of_item.next(), of_item.next()) {
+        (Some((index, _)), None) => Some(index),
         _ => None,
     }
 }

@@ -39,7 +39,7 @@ use target::Target;
 /// Maximum number of deliveries that have a line each.
 const LINES: u64 = 10;
 
-/// Sends deliveries as a provider would: realistic ones, each a new event, with its headers.
+/// Sends webhooks as a provider does: realistic bodies and headers, each with a new event.
 ///
 /// Example: cargo hookkeeper send pipedrive deal.updated --set deal.stage_id=3
 #[derive(Args)]
@@ -52,28 +52,28 @@ const LINES: u64 = 10;
   cargo hookkeeper send closer created --count 500 --rate 50
   cargo hookkeeper send pipedrive --file body.json --url https://hooks.example.com/pipedrive")]
 pub(crate) struct Send {
-    /// Whose
+    /// Provider to act as
     #[arg(value_parser = provider, required_unless_present = "list")]
     provider: Option<Provider>,
-    /// What: a name or a type of --list
+    /// Name or type of a webhook, as --list prints it
     #[arg(required_unless_present_any = ["list", "file"], conflicts_with = "file")]
     what: Option<String>,
     /// List what can be sent, and send nothing
     #[arg(long, conflicts_with_all = ["what", "file"])]
     list: bool,
-    /// Set a value, like deal.stage_id=3, deal.id=42 or meta.user_id=5; may be given several times
+    /// Set a field, like deal.stage_id=3, deal.id=42 or meta.user_id=5 (can be repeated)
     #[arg(long, value_name = "PATH=VALUE", value_parser = setting, conflicts_with = "file")]
     set: Vec<(String, String)>,
-    /// How many deliveries
+    /// Number of deliveries
     #[arg(long, default_value_t = 1, value_parser = clap::value_parser!(u32).range(1..))]
     count: u32,
-    /// How many a second [default: as fast as they are answered, 16 at a time]
+    /// Deliveries per second [default: as fast as they are answered, 16 at a time]
     #[arg(long, value_parser = rate)]
     rate: Option<f64>,
-    /// Send each once more, as the provider does when it gets no answer
+    /// Send each delivery twice, as a provider does after no answer
     #[arg(long)]
     duplicate: bool,
-    /// How many items in each delivery (amoCRM)
+    /// Number of items in each delivery (amoCRM)
     #[arg(
         long,
         default_value_t = 1,
@@ -82,13 +82,13 @@ pub(crate) struct Send {
     )]
     #[arg(value_parser = clap::value_parser!(u16).range(1..))]
     batch: u16,
-    /// Send exactly the bytes of a file (- is the standard input)
+    /// Send exactly the bytes of a file (-: standard input)
     #[arg(long)]
     file: Option<PathBuf>,
-    /// Their content type [default: the provider's own]
+    /// Content type of --file [default: the provider's]
     #[arg(long, requires = "file", value_name = "TYPE")]
     content_type: Option<String>,
-    /// Send to `cargo dev`, on this port of 127.0.0.1
+    /// Send to `cargo dev` on this port
     #[arg(
         long,
         value_name = "PORT",
@@ -100,13 +100,13 @@ pub(crate) struct Send {
     /// Send to this URL
     #[arg(long, conflicts_with = "local")]
     url: Option<String>,
-    /// The user name and password [env: HOOKKEEPER_USER] [default: none for --url, local:local for `cargo dev`]
+    /// User name and password [env: HOOKKEEPER_USER] [default: none for --url, local:local for `cargo dev`]
     #[arg(long, value_name = "USER:PASSWORD", conflicts_with = "key")]
     user: Option<String>,
-    /// The key for --url, which goes into it (amoCRM, Closer) [env: HOOKKEEPER_KEY]
+    /// Key that is added to --url (amoCRM, Closer) [env: HOOKKEEPER_KEY]
     #[arg(long, requires = "url")]
     key: Option<String>,
-    /// What to print
+    /// Output format
     #[arg(long, value_enum, default_value_t = Output::Table)]
     output: Output,
 }

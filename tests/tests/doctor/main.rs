@@ -86,15 +86,15 @@ async fn a_healthy_dev_server_passes() {
     assert_data_eq!(
         said.stdout,
         str![[r"
-skip  stack         (`cargo dev` has none)
-ok    table         hookkeeper is ACTIVE, with the template's keys and indexes
-ok    expiry        by the attribute expires
-skip  spool         (`cargo dev` has none)
-skip  dead letters  (`cargo dev` has none)
-ok    pipedrive     200 to a signed probe in [..] ms (the first in [..] ms, at most 3333 ms), 401 without credentials
-ok    amocrm        200 to a signed probe in [..] ms (the first in [..] ms, at most 666 ms), 401 without credentials
-ok    closer        200 to a signed probe in [..] ms (the first in [..] ms, at most 666 ms), 401 without credentials
-ok    clock         this machine's clock is [..] s ahead
+skip  stack              (`cargo dev` has none)
+ok    table              hookkeeper is ACTIVE, with the template's keys and indexes
+ok    expiry             by the attribute expires
+skip  fallback queue     (`cargo dev` has none)
+skip  dead-letter queue  (`cargo dev` has none)
+ok    pipedrive          200 to a signed probe in [..] ms (the first in [..] ms, at most 3333 ms), 401 without credentials
+ok    amocrm             200 to a signed probe in [..] ms (the first in [..] ms, at most 666 ms), 401 without credentials
+ok    closer             200 to a signed probe in [..] ms (the first in [..] ms, at most 666 ms), 401 without credentials
+ok    clock              this machine's clock is [..] s ahead
 
 "]]
     );
@@ -136,7 +136,7 @@ ok    clock         this machine's clock is [..] s ahead
         (said.code, &*said.stderr),
         (
             Some(1),
-            "error: 1 of 9 checks failed: the advice is in the last column\n"
+            "error: 1 of 9 checks failed: see the advice after each one\n"
         )
     );
     assert!(
@@ -151,15 +151,15 @@ async fn a_dev_server_that_is_not_running_fails_with_advice() {
     assert_data_eq!(
         said.stdout,
         str![[r"
-skip  stack         (`cargo dev` has none)
-FAIL  table         nothing answers on 127.0.0.1:1: start `cargo dev`, or name the port of its DynamoDB with --local=PORT
-skip  expiry        (the table cannot be described)
-skip  spool         (`cargo dev` has none)
-skip  dead letters  (`cargo dev` has none)
-FAIL  pipedrive     http://127.0.0.1:1/pipedrive does not answer ([..]): start `cargo dev`, or name the port of its receivers with --gateway-port
-FAIL  amocrm        http://127.0.0.1:1/amocrm does not answer ([..]): start `cargo dev`, or name the port of its receivers with --gateway-port
-FAIL  closer        http://127.0.0.1:1/closer does not answer ([..]): start `cargo dev`, or name the port of its receivers with --gateway-port
-skip  clock         (no response has a Date header)
+skip  stack              (`cargo dev` has none)
+FAIL  table              nothing answers on 127.0.0.1:1: start `cargo dev`, or name the port of its DynamoDB with --local=PORT
+skip  expiry             (the table cannot be described)
+skip  fallback queue     (`cargo dev` has none)
+skip  dead-letter queue  (`cargo dev` has none)
+FAIL  pipedrive          http://127.0.0.1:1/pipedrive does not answer ([..]): start `cargo dev`, or name the port of its receivers with --gateway-port
+FAIL  amocrm             http://127.0.0.1:1/amocrm does not answer ([..]): start `cargo dev`, or name the port of its receivers with --gateway-port
+FAIL  closer             http://127.0.0.1:1/closer does not answer ([..]): start `cargo dev`, or name the port of its receivers with --gateway-port
+skip  clock              (no response has a Date header)
 
 "]]
     );
@@ -167,7 +167,7 @@ skip  clock         (no response has a Date header)
         (said.code, &*said.stderr),
         (
             Some(1),
-            "error: 4 of 9 checks failed: the advice is in the last column\n"
+            "error: 4 of 9 checks failed: see the advice after each one\n"
         )
     );
 
@@ -183,15 +183,15 @@ skip  clock         (no response has a Date header)
     assert_data_eq!(
         said.stdout,
         str![[r"
-FAIL  stack         the stack hookkeeper cannot be asked ([..]credential[..]): look at AWS's credentials and region (--profile, --region), or do without with --local or --table
-skip  table         (the stack cannot be described)
-skip  expiry        (the stack cannot be described)
-skip  spool         (the stack cannot be described)
-skip  dead letters  (the stack cannot be described)
-skip  pipedrive     (the stack cannot be described)
-skip  amocrm        (the stack cannot be described)
-skip  closer        (the stack cannot be described)
-FAIL  clock         this machine's clock is [..] s ahead: synchronize the clock: AWS rejects signatures that are 5 minutes off
+FAIL  stack              the stack hookkeeper cannot be described ([..]credential[..]): look at AWS's credentials and region (--profile, --region), or do without with --local or --table
+skip  table              (the stack cannot be described)
+skip  expiry             (the stack cannot be described)
+skip  fallback queue     (the stack cannot be described)
+skip  dead-letter queue  (the stack cannot be described)
+skip  pipedrive          (the stack cannot be described)
+skip  amocrm             (the stack cannot be described)
+skip  closer             (the stack cannot be described)
+FAIL  clock              this machine's clock is [..] s ahead: synchronize the clock: AWS rejects signatures that are 5 minutes off
 
 "]]
     );
@@ -203,17 +203,17 @@ async fn a_healthy_stack_passes() {
     assert_data_eq!(
         said.stdout.clone(),
         str![[r"
-ok    stack         hookkeeper is UPDATE_COMPLETE
-ok    template      it has the resources of version [..]
-ok    resources     all [..] that its parameters select exist
-ok    table         hookkeeper-Table is ACTIVE, with the template's keys and indexes
-ok    expiry        by the attribute expires
-ok    spool         empty
-ok    dead letters  empty
-ok    pipedrive     200 to a signed probe in [..] ms (the first in [..] ms, at most 3333 ms), 401 without credentials
-ok    amocrm        200 to a signed probe in [..] ms (the first in [..] ms, at most 666 ms), 401 without credentials
-skip  closer        (the stack does not have this provider)
-ok    clock         this machine's clock is [..] s ahead
+ok    stack              hookkeeper is UPDATE_COMPLETE
+ok    template           it has the resources of version [..]
+ok    resources          all [..] that its parameters select exist
+ok    table              hookkeeper-Table is ACTIVE, with the template's keys and indexes
+ok    expiry             by the attribute expires
+ok    fallback queue     empty
+ok    dead-letter queue  empty
+ok    pipedrive          200 to a signed probe in [..] ms (the first in [..] ms, at most 3333 ms), 401 without credentials
+ok    amocrm             200 to a signed probe in [..] ms (the first in [..] ms, at most 666 ms), 401 without credentials
+skip  closer             (the stack does not have this provider)
+ok    clock              this machine's clock is [..] s ahead
 
 "]]
     );
@@ -226,7 +226,7 @@ async fn without_credentials_a_url_is_checked_by_unauthenticated_requests() {
     assert_data_eq!(
         said.stdout.lines().nth(7).unwrap().to_owned(),
         str![
-            "ok    pipedrive     200 to a GET in [..] ms (the first in [..] ms, at most 3333 ms), 401 without credentials (--credential probes it as the provider does)"
+            "ok    pipedrive          200 to a GET in [..] ms (the first in [..] ms, at most 3333 ms), 401 without credentials (--credential probes it as the provider does)"
         ]
     );
     assert_eq!((said.code, &*said.stderr), (Some(0), ""));
@@ -267,15 +267,15 @@ async fn a_table_can_be_checked_without_a_stack() {
     assert_data_eq!(
         said.stdout.clone(),
         str![[r"
-skip  stack         (--table does not use a stack)
-ok    table         hookkeeper-Table is ACTIVE, with the template's keys and indexes
-ok    expiry        by the attribute expires
-skip  spool         (--table does not use a stack)
-skip  dead letters  (--table does not use a stack)
-skip  pipedrive     (--table does not use a stack)
-skip  amocrm        (--table does not use a stack)
-skip  closer        (--table does not use a stack)
-ok    clock         this machine's clock is [..] s ahead
+skip  stack              (--table does not use a stack)
+ok    table              hookkeeper-Table is ACTIVE, with the template's keys and indexes
+ok    expiry             by the attribute expires
+skip  fallback queue     (--table does not use a stack)
+skip  dead-letter queue  (--table does not use a stack)
+skip  pipedrive          (--table does not use a stack)
+skip  amocrm             (--table does not use a stack)
+skip  closer             (--table does not use a stack)
+ok    clock              this machine's clock is [..] s ahead
 
 "]]
     );
@@ -314,11 +314,11 @@ async fn every_url_that_accepts_unauthenticated_requests_fails() {
         panic!("{said:?}")
     };
     assert!(amocrm.contains(
-        "/amocrm answers 200, and not 401 to a POST with a body and no credentials: whoever finds it may deliver there"
+        "/amocrm answers 200 and not 401 to a POST with a body and no credentials: anybody who knows the URL can deliver to it"
     ));
     assert!(
         pipedrive.contains(
-            "/pipedrive answers 200, and not 401 to a POST with a body and no credentials"
+            "/pipedrive answers 200 and not 401 to a POST with a body and no credentials"
         )
     );
 }
@@ -337,7 +337,7 @@ async fn a_slow_cold_start_passes() {
     assert_data_eq!(
         line.to_owned(),
         str![
-            "ok    amocrm        200 to a signed probe in [..] ms (the first in 7[..] ms, at most 666 ms), 401 without credentials"
+            "ok    amocrm             200 to a signed probe in [..] ms (the first in 7[..] ms, at most 666 ms), 401 without credentials"
         ]
     );
 }
@@ -348,7 +348,7 @@ async fn a_missing_stack_fails_with_advice() {
     assert_data_eq!(
         said.failing().join("\n"),
         str![
-            "FAIL  stack         there is no stack another: deploy it, or name another one with --stack, --profile or --region"
+            "FAIL  stack              there is no stack another: deploy it, or name another one with --stack, --profile or --region"
         ]
     );
 }
@@ -366,7 +366,7 @@ async fn wrong_arguments_are_rejected_with_the_reason() {
         ),
         (
             &["--credential", "pipedrive=key"],
-            "pipedrive shows USER:PASSWORD, and no key",
+            "pipedrive sends USER:PASSWORD, and no key",
         ),
         (&["--gateway-port", "9000"], "--local"),
     ];

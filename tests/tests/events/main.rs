@@ -63,7 +63,7 @@ async fn the_newest_events_are_listed_first() {
     assert_data_eq!(
         site.run(&["events"]),
         str![[r#"
-HANDLE         KEPT                  TIME                  TYPE                             SOURCE       SUBJECT
+HANDLE         RECORDED              TIME                  TYPE                             SOURCE       SUBJECT
 [..]-[..]  20[..]Z  2026-11-21T10:00:00Z  com.amocrm.lead.note_added       amocrm/1001  lead/42
 [..]-[..]  20[..]Z  2026-11-21T10:00:00Z  app.closer.conversation.created  closer       customer/2
 [..]-46e595  20[..]Z  2026-11-21T10:00:00Z  com.pipedrive.deal.created       pipedrive/7  deal/1
@@ -73,10 +73,10 @@ HANDLE         KEPT                  TIME                  TYPE                 
     assert_data_eq!(
         site.run(&["events", "--limit", "1"]),
         str![[r#"
-HANDLE         KEPT                  TIME                  TYPE                        SOURCE       SUBJECT
+HANDLE         RECORDED              TIME                  TYPE                        SOURCE       SUBJECT
 [..]-[..]  20[..]Z  2026-11-21T10:00:00Z  com.amocrm.lead.note_added  amocrm/1001  lead/42
 
-These are the newest 1: more with --limit.
+Only the newest 1 are listed: use --limit for more.
 
 "#]]
     );
@@ -142,7 +142,7 @@ id            [..]
 originaltype  ThreadCreatedEvent
 arrival       2026-11-21T20:43:00.000000Z
 requestid     request
-kept          20[..]Z
+recordedtime  2026-11-28T13:17:18.034259Z
 expires       2100-01-01T00:00:00Z
 
 {
@@ -420,7 +420,7 @@ async fn control_characters_of_a_sender_are_replaced() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn an_item_of_another_version_is_reported() {
+async fn items_of_another_version_are_skipped_and_counted() {
     let site = Site::start().await;
     let key = Key {
         pk: "closer#customer/1".to_owned(),
@@ -428,22 +428,38 @@ async fn an_item_of_another_version_is_reported() {
     };
     let now = Timestamp::from_unix(SystemTime::now().duration_since(UNIX_EPOCH).unwrap());
     let text = |text: &str| aws_sdk_dynamodb::types::AttributeValue::S(text.to_owned());
+    let hourshard = format!("{}#0", now.hour());
     let item = [
         ("pk", &*key.pk),
         ("sk", &key.sk),
-        ("hour", &format!("{}#0", now.hour())),
-        ("kept", &now.to_string()),
+        ("kind", "event"),
+        ("type", "later"),
+        ("hourshard", &hourshard),
+        ("recordedtime", &now.to_string()),
     ];
     let item = item.map(|(name, value)| (name.to_owned(), text(value)));
     site.put_item(item.into()).await;
-    let (code, error) = site.fail(&["events"]);
-    assert_eq!(
-        (code, &*error),
+    site.put(&records(&providers::CLOSER, &event("closer", 1)), None)
+        .await;
+    for (arguments, lines) in [
+        (&["events", "--output", "json"][..], 1),
         (
-            1,
-            "error: the item was not written by this version of Hookkeeper\n"
-        )
-    );
+            &["events", "history", "customer/1", "--source", "closer"],
+            2,
+        ),
+        (&["replay"], 1),
+    ] {
+        let output = site.output(arguments);
+        assert!(output.status.success(), "{arguments:?}");
+        let stdout = String::from_utf8(output.stdout).unwrap();
+        assert_eq!(stdout.lines().count(), lines, "{arguments:?}: {stdout}");
+        let stderr = String::from_utf8(output.stderr).unwrap();
+        let expected = "1 item was skipped: not readable by this version of Hookkeeper\n";
+        assert_eq!(stderr, expected, "{arguments:?}");
+    }
+    let (code, error) = site.fail(&["export"]);
+    assert_eq!(code, 1, "an export is complete, or fails");
+    assert!(error.contains("the item cannot be read"), "{error}");
 
     let other = DynamoDb::start(&Data::Memory, 0, &TEMPLATE.replace("sk", "other"))
         .await

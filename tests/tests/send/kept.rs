@@ -49,7 +49,7 @@ async fn every_listed_sample_gets_the_verdict_in_its_name() {
             );
             let events = line["events"].as_array().unwrap();
             let ended = match (line["quarantined"].as_str(), events.len()) {
-                (Some(reason), 0) => format!("quarantined.{reason}"),
+                (Some(reason), _) => format!("quarantined.{reason}"),
                 (None, 1) => "stored".to_owned(),
                 (_, count) => format!("stored.{count}"),
             };
@@ -62,7 +62,7 @@ async fn every_listed_sample_gets_the_verdict_in_its_name() {
     let quarantined = records
         .iter()
         .filter_map(Record::reason)
-        .map(|reason| reason.code.to_owned());
+        .map(|reason| reason.code.clone());
     assert_eq!(sorted(quarantined), sorted(reasons));
     assert_are_kept(&told, &events(records));
 }

@@ -81,8 +81,8 @@ impl Endpoint {
     /// Sends a probe: a GET without credentials, or a POST with the credential if it is known.
     async fn knock(&self, http: &Http) -> Result<Answer, Trouble> {
         let answer = match &self.shown {
-            None => self.ask(http, "GET", None).await?,
-            shown => self.ask(http, "POST", shown.as_ref()).await?,
+            None => self.ask(http, "GET", None, b"").await?,
+            shown => self.ask(http, "POST", shown.as_ref(), b"").await?,
         };
         if answer.status == Ok(200) {
             Ok(answer)
@@ -91,37 +91,36 @@ impl Endpoint {
         }
     }
 
-    /// Checks that a POST without credentials is rejected.
+    /// Checks that a delivery without credentials is rejected. An empty POST would not be: providers
+    /// check a URL with it.
     async fn is_shut(&self, http: &Http) -> Result<(), Trouble> {
-        let status = self
-            .ask(http, "POST", None)
-            .await?
-            .status
-            .unwrap_or_default();
+        let answer = self.ask(http, "POST", None, b"{}").await?;
+        let status = answer.status.unwrap_or_default();
         if status == 401 {
             return Ok(());
         }
-        let advice = "whoever finds it may deliver there. \
-            Look at what stands between the URL and the function, and deploy again";
+        let advice = "anybody who knows the URL can deliver to it. \
+            Look at what is between the URL and the function, and deploy again";
         Err((
             format!("answers {status} and not 401 to a POST with a body and no credentials"),
             advice.to_owned(),
         ))
     }
 
-    /// Sends a request without a body. Fails only if there is no response.
+    /// Sends a request. Fails only if there is no response.
     async fn ask(
         &self,
         http: &Http,
         method: &'static str,
         shown: Option<&Credential>,
+        body: &[u8],
     ) -> Result<Answer, Trouble> {
         let request = Request {
             method,
             url: &self.url,
             shown,
             headers: &[],
-            body: &[],
+            body,
         };
         let answer = http.send(request, self.provider.timeout).await;
         match &answer.status {

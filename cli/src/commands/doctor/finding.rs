@@ -77,11 +77,11 @@ impl Finding {
         let text = cell(&self.text);
         let advice = self.advice.as_deref().map(cell);
         match (self.verdict, advice) {
-            (Verdict::Skip, _) => format!("{style}{word:<4}{style:#}  {check:<12}  ({text})"),
+            (Verdict::Skip, _) => format!("{style}{word:<4}{style:#}  {check:<17}  ({text})"),
             (_, Some(advice)) => {
-                format!("{style}{word:<4}{style:#}  {check:<12}  {text}: {advice}")
+                format!("{style}{word:<4}{style:#}  {check:<17}  {text}: {advice}")
             }
-            (_, None) => format!("{style}{word:<4}{style:#}  {check:<12}  {text}"),
+            (_, None) => format!("{style}{word:<4}{style:#}  {check:<17}  {text}"),
         }
     }
 }
@@ -127,7 +127,7 @@ impl Report {
         match self.failing {
             0 => Ok(()),
             failing => Err(format!(
-                "{failing} of {} checks failed: the advice is in the last column",
+                "{failing} of {} checks failed: see the advice after each one",
                 self.checks
             )
             .into()),

@@ -11,7 +11,7 @@ const QUEUES: [(&str, &str, &str); 2] = [
         "fallback queue",
         "FallbackQueueUrl",
         "the table did not take them. The drain moves them within minutes, \
-        or its log shows the cause not; they expire after 14 days",
+        else its log shows the cause; they expire after 14 days",
     ),
     (
         "dead-letter queue",

@@ -7,6 +7,7 @@ use crate::{
     filter::Filter,
     output::{Output, cell, heading, line, say},
     signal::stop,
+    skipped::Skipped,
     span::{after, before},
 };
 use clap::Args;
@@ -15,7 +16,8 @@ use models::Timestamp;
 use std::{collections::HashMap, future::ready, time::Duration};
 use storage::{IndexEntry, Key, Order, Stored, Table, TableError, budget::now};
 
-/// Prints each event as soon as it is kept, until Ctrl-C. What the drain brings late comes late, and comes.
+/// Prints each event as soon as it is stored, until Ctrl-C. Events from the fallback queue are printed when the drain
+/// stores them.
 ///
 /// Example: cargo hookkeeper events follow --local --output json
 #[derive(Args)]
@@ -24,7 +26,7 @@ pub(crate) struct Follow {
     connection: Connection,
     #[command(flatten)]
     filter: Filter,
-    /// What to print
+    /// Output format
     #[arg(long, value_enum, default_value_t = Output::Table)]
     output: Output,
 }
@@ -104,9 +106,9 @@ impl Follower {
     ) -> Result<Vec<(IndexEntry, Stored)>, TableError> {
         let looking = now();
         let unseen = self.unseen(table, filter).await?;
-        let new: Vec<_> = events(table, stream::iter(unseen).map(Ok))
-            .try_collect()
-            .await?;
+        let skipped = Skipped::default();
+        let new = skipped.readable(events(table, stream::iter(unseen).map(Ok)));
+        let new: Vec<_> = new.try_collect().await?;
         self.seen.extend(
             new.iter()
                 .map(|(entry, _)| (entry.key.clone(), entry.recorded)),
@@ -120,8 +122,11 @@ impl Follower {
     async fn unseen(&self, table: &Table, filter: &Filter) -> Result<Vec<IndexEntry>, TableError> {
         // The clock of the machine that stores events may be ahead of ours.
         let span = self.reach()..after(now(), OVERLAP);
-        let kept = entries(table, span, Order::OldestFirst, filter);
-        kept.try_filter(|entry| ready(!self.seen.contains_key(&entry.key)))
+        // A look reaches back a minute, so an item of another version would be reported each time.
+        let skipped = Skipped::default();
+        let recorded = skipped.readable(entries(table, span, Order::OldestFirst, filter));
+        recorded
+            .try_filter(|entry| ready(!self.seen.contains_key(&entry.key)))
             .try_collect()
             .await
     }

@@ -6,6 +6,7 @@ use crate::{
     connection::Connection,
     handle::Handle,
     output::{Output, heading, line, say, seconds},
+    skipped::Skipped,
     span::{A_DAY, Moment, before, moment},
 };
 use clap::Args;
@@ -13,27 +14,27 @@ use futures_util::TryStreamExt;
 use indicatif::{ProgressBar, ProgressStyle};
 use models::{Event, Record, Timestamp};
 use std::{collections::BTreeSet, pin::pin, time::Duration};
-use storage::{Stored, Table, budget::now};
+use storage::{Key, Stored, Table, budget::now};
 
-/// Shows everything that happened to one subject, in the order in which it happened.
+/// Shows all events of one subject, in the order of their times.
 ///
-/// Without --source it is looked up in each source of which an event was kept in the last 24 hours. If there is nothing,
-/// older sources are looked for, day by day, until it is found.
+/// Without --source, the subject is searched in each source that has an event of the last 24 hours. If nothing is found,
+/// older sources are searched, day by day.
 ///
 /// Example: cargo hookkeeper events history deal/42 --local
 #[derive(Args)]
 pub(crate) struct History {
-    /// deal/42
+    /// Subject, like deal/42
     subject: String,
-    /// Whose, like pipedrive/7 [default: each of which an event was kept, see above]
+    /// Source, like pipedrive/7 [default: each source with recent events, see above]
     #[arg(long)]
     source: Option<String>,
-    /// How far back sources are looked for: 30s, 15m, 2h, 7d ago, a date, or a time with its zone [default: 30d]
+    /// How far back sources are searched: 30s, 15m, 2h, 7d, a date, or a time with its zone [default: 30d]
     #[arg(long, value_name = "TIME", value_parser = moment, conflicts_with = "source")]
     since: Option<Moment>,
     #[command(flatten)]
     connection: Connection,
-    /// What to print
+    /// Output format
     #[arg(long, value_enum, default_value_t = Output::Table)]
     output: Output,
 }
@@ -96,11 +97,14 @@ impl History {
         is_first: bool,
     ) -> Result<bool, Failure> {
         let mut is_found = false;
-        let mut history = pin!(table.history(&format!("{source}#{}", self.subject)));
+        let skipped = Skipped::default();
+        let history = table.history(&Key::history_pk(source, &self.subject));
+        let mut history = pin!(skipped.readable(history));
         while let Some(stored) = history.try_next().await? {
             self.print(&stored, is_first && !is_found)?;
             is_found = true;
         }
+        skipped.report();
         Ok(is_found)
     }
 

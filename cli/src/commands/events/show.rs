@@ -19,11 +19,11 @@ use storage::{Order, Stored, Table};
 /// Example: cargo hookkeeper events show tcxk8q-4ad6a8 --local
 #[derive(Args)]
 pub(crate) struct Show {
-    /// As the list prints it
+    /// Handle of the event, as the list prints it
     handle: Handle,
     #[command(flatten)]
     connection: Connection,
-    /// What to print
+    /// Output format
     #[arg(long, value_enum, default_value_t = Output::Table)]
     output: Output,
 }

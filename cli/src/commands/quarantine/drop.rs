@@ -10,19 +10,19 @@ use crate::{
 use clap::Args;
 use std::io::{self, BufRead, IsTerminal, Write};
 
-/// Drops quarantined deliveries for good, after asking.
+/// Deletes quarantined deliveries permanently, after confirmation.
 ///
-/// Interrupt it, and run it again: it finishes what it began.
+/// If it is interrupted, run it again: it finishes what it began.
 ///
 /// Example: cargo hookkeeper quarantine drop tcxk8q-a3f41c --local
 #[derive(Args)]
 pub(super) struct Drop {
-    /// As the list prints them
+    /// Handles of the deliveries, as the list prints them
     #[arg(required = true)]
     handles: Vec<Handle>,
     #[command(flatten)]
     connection: Connection,
-    /// Do not ask
+    /// Do not ask for confirmation
     #[arg(long)]
     yes: bool,
 }
@@ -42,7 +42,7 @@ impl Drop {
                 "{}  {}  {} bytes  {}",
                 delivery.handle,
                 delivery.provider.name,
-                delivery.bytes.len(),
+                delivery.bytes.as_ref().map_or(0, Vec::len),
                 cell(&delivery.reason.message)
             )?;
             found.push(delivery.key);

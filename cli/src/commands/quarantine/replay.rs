@@ -1,32 +1,33 @@
 //! `hookkeeper quarantine replay`: moves the deliveries that this version can parse to the events.
 
-use super::{Quarantined, Which, find, finish_removal, finish_removals, quarantined};
+use super::{BODY_MISSING, Quarantined, Which, find, finish_removal, finish_removals, quarantined};
 use crate::{
     Failure,
     handle::Handle,
     output::{cell, say},
     reading::read,
+    skipped::Skipped,
     span::A_WEEK,
 };
 use clap::Args;
 use futures_util::TryStreamExt;
-use models::{Reason, Record};
+use models::Record;
 use std::pin::pin;
 use storage::{Order, Table};
 
-/// Reads quarantined deliveries again, and moves those that this version can read into the events.
+/// Parses quarantined deliveries again, and stores the events of those that this version can parse.
 ///
-/// What is read is put before the delivery leaves the quarantine, under ids that are the same each time: an interruption
-/// loses nothing and doubles nothing.
+/// Events are stored before the delivery is removed from quarantine, with ids that are the same each time. So an
+/// interruption loses and duplicates nothing.
 ///
 /// Example: cargo hookkeeper quarantine replay --local --provider closer --dry-run
 #[derive(Args)]
 pub(super) struct Replay {
-    /// Only these [default: all of --provider and --since]
+    /// Handles of the deliveries [default: all that --provider and --since select]
     handles: Vec<Handle>,
     #[command(flatten)]
     which: Which,
-    /// Only say what would become of them
+    /// Print what would happen, and change nothing
     #[arg(long)]
     dry_run: bool,
 }
@@ -35,6 +36,7 @@ impl Replay {
     pub(super) async fn run(self) -> Result<(), Failure> {
         let span = self.which.span.resolve(A_WEEK)?;
         let table = self.which.connection.table().await?;
+        let skipped = Skipped::default();
         let mut outcomes = Vec::new();
         if self.handles.is_empty() {
             if !self.dry_run {
@@ -44,7 +46,8 @@ impl Replay {
                 &table,
                 self.which.provider,
                 span,
-                Order::OldestFirst
+                Order::OldestFirst,
+                &skipped,
             ));
             while let Some(delivery) = all.try_next().await? {
                 outcomes.push(self.replay(&table, delivery).await?);
@@ -57,6 +60,7 @@ impl Replay {
             let delivery = find(&table, handle).await?;
             outcomes.push(self.replay(&table, delivery).await?);
         }
+        skipped.report();
         let but = if self.dry_run {
             " (dry run: nothing was changed)"
         } else {
@@ -71,16 +75,19 @@ impl Replay {
     /// Parses one delivery again. Returns whether it, or its quarantined item, could be parsed.
     async fn replay(&self, table: &Table, delivery: Quarantined) -> Result<bool, Failure> {
         let name = format!("{}  {}", delivery.handle, delivery.provider.name);
-        let records = match read(&delivery.provider, &delivery.origin, delivery.bytes) {
+        let Some(bytes) = delivery.bytes else {
+            return stays(&name, BODY_MISSING);
+        };
+        let records = match read(&delivery.provider, &delivery.origin, bytes) {
             Ok(records) => records,
-            Err(reason) => return stays(&name, &reason),
+            Err(reason) => return stays(&name, &reason.message),
         };
         let reason_of_item = records.iter().find_map(|record| match record {
             Record::Quarantined { index, reason, .. } if *index == delivery.index => Some(reason),
             _ => None,
         });
         if let Some(reason) = reason_of_item {
-            return stays(&name, reason);
+            return stays(&name, &reason.message);
         }
         for record in &records {
             if let Record::Event { event, .. } = record {
@@ -102,7 +109,7 @@ impl Replay {
     }
 }
 
-fn stays(name: &str, reason: &Reason) -> Result<bool, Failure> {
-    say!("{name}  stays: {}", cell(&reason.message))?;
+fn stays(name: &str, reason: &str) -> Result<bool, Failure> {
+    say!("{name}  stays: {}", cell(reason))?;
     Ok(false)
 }

@@ -1,6 +1,6 @@
 //! `hookkeeper quarantine show`: shows the exact bytes of one delivery.
 
-use super::find;
+use super::{BODY_MISSING, find};
 use crate::{
     Failure,
     connection::Connection,
@@ -10,19 +10,19 @@ use crate::{
 use clap::Args;
 use std::io::{self, Write};
 
-/// Shows one delivery that could not be read, as exactly as a terminal can.
+/// Shows one delivery that could not be parsed, as exactly as a terminal can.
 ///
 /// Example: cargo hookkeeper quarantine show tcxk8q-a3f41c --local
 #[derive(Args)]
 pub(super) struct Show {
-    /// As the list prints it
+    /// Handle of the delivery, as the list prints it
     handle: Handle,
     #[command(flatten)]
     connection: Connection,
-    /// The body in hexadecimal, as it is when it is not text
+    /// Print the body in hexadecimal (default for a body that is not text)
     #[arg(long)]
     hex: bool,
-    /// The body alone, byte for byte
+    /// Print only the body, byte for byte
     #[arg(long, conflicts_with = "hex")]
     raw: bool,
 }
@@ -30,8 +30,9 @@ pub(super) struct Show {
 impl Show {
     pub(super) async fn run(self) -> Result<(), Failure> {
         let delivery = find(&self.connection.table().await?, &self.handle).await?;
+        let bytes = delivery.bytes.ok_or(BODY_MISSING)?;
         if self.raw {
-            return Ok(io::stdout().write_all(&delivery.bytes)?);
+            return Ok(io::stdout().write_all(&bytes)?);
         }
         say!("{:<12}  {}", "provider", delivery.provider.name)?;
         say!("{:<12}  {}", "reason", cell(&delivery.reason.message))?;
@@ -42,10 +43,16 @@ impl Show {
             "contenttype",
             cell(&delivery.origin.content_type.unwrap_or_default())
         )?;
-        say!("{:<12}  {}\n", "bytes", delivery.bytes.len())?;
-        match str::from_utf8(&delivery.bytes) {
+        if let Some(credential) = delivery.origin.credential {
+            say!("{:<12}  {}", "credential", cell(&credential))?;
+        }
+        if let Some(gateway_id) = delivery.origin.gateway_id {
+            say!("{:<12}  {}", "gatewayid", cell(&gateway_id))?;
+        }
+        say!("{:<12}  {}\n", "bytes", bytes.len())?;
+        match str::from_utf8(&bytes) {
             Ok(text) if !self.hex => say!("{}", printable(text))?,
-            _ => say!("{}", hex_dump(&delivery.bytes))?,
+            _ => say!("{}", hex_dump(&bytes))?,
         }
         Ok(())
     }

@@ -100,24 +100,34 @@ fn is_the_providers(header: &str) -> bool {
         && !header.starts_with("x-amzn-")
 }
 
+/// What the provider's parser makes of a delivery.
+#[derive(Debug, Default)]
+pub(crate) struct Parsed {
+    pub(crate) events: Vec<Event>,
+    /// Why it, or the first of its quarantined items, cannot be parsed.
+    pub(crate) quarantined: Option<Reason>,
+}
+
 /// Parses a delivery with the provider's parser.
-pub(crate) fn read(provider: &Provider, delivery: &Delivery) -> Result<Vec<Event>, Reason> {
-    let mut events = Vec::new();
+pub(crate) fn parse(provider: &Provider, delivery: &Delivery) -> Parsed {
+    let mut parsed = Parsed::default();
     for record in Record::from_delivery(provider.name, delivery, (provider.parse)(delivery)) {
         match record {
-            Record::Event { event, .. } => events.push(event),
-            Record::Quarantined { reason, .. } => return Err(reason),
+            Record::Event { event, .. } => parsed.events.push(event),
+            Record::Quarantined { reason, .. } => {
+                parsed.quarantined.get_or_insert(reason);
+            }
             Record::Body { .. } => {}
         }
     }
-    Ok(events)
+    parsed
 }
 
-/// Events of a sample, as they are in its file.
-pub(crate) fn events(provider: &Provider, sample: &Sample) -> Result<Vec<Event>, Reason> {
+/// What the provider's parser makes of a sample, as it is in its file.
+pub(crate) fn parse_sample(provider: &Provider, sample: &Sample) -> Parsed {
     let mut delivery = Delivery::new(sample.body.bytes(), super::fresh::now(), &sample.name);
     delivery.origin.content_type = content_type(&sample.headers).map(str::to_owned);
-    read(provider, &delivery)
+    parse(provider, &delivery)
 }
 
 /// Event type without the provider's prefix: `deal.updated`, `conversation.closed`.

@@ -64,7 +64,7 @@ async fn attempt(recipe: &Recipe, target: &Target, attempts: u32) -> Result<Vec<
         sent.push(Sent {
             attempt,
             has_an_id: recipe.has_an_id(),
-            read: recipe.read(&delivery),
+            parsed: recipe.parse(&delivery),
             answer,
         });
     }

@@ -3,7 +3,7 @@
 
 use super::{
     body::Body,
-    catalogue::{Sample, events, samples, short},
+    catalogue::{Sample, parse_sample, samples, short},
 };
 use providers::Provider;
 
@@ -62,8 +62,11 @@ impl Plainness {
 }
 
 fn plainness(provider: &Provider, sample: &Sample) -> Option<Plainness> {
-    let events = events(provider, sample).ok()?;
-    let first = events.first()?;
+    let parsed = parse_sample(provider, sample);
+    if parsed.quarantined.is_some() {
+        return None;
+    }
+    let first = parsed.events.first()?;
     let rules = provider.samples;
     let said = words(&format!("{}.{}", first.r#type, first.originaltype));
     let mut more_words = words(&sample.name);
@@ -72,7 +75,11 @@ fn plainness(provider: &Provider, sample: &Sample) -> Option<Plainness> {
         is_last_choice: (rules.is_last_choice)(first),
         more_words: more_words.len(),
         name_len: sample.name.len(),
-        types: events.into_iter().map(|event| event.r#type).collect(),
+        types: parsed
+            .events
+            .into_iter()
+            .map(|event| event.r#type)
+            .collect(),
     })
 }
 

@@ -58,16 +58,16 @@ fn rows_of(provider: Provider) -> impl Iterator<Item = Row> {
 }
 
 fn row(provider: &Provider, sample: Sample) -> Row {
-    let events = catalogue::events(provider, &sample);
-    let types: BTreeSet<_> = events
+    let parsed = catalogue::parse_sample(provider, &sample);
+    let types: BTreeSet<_> = parsed
+        .events
         .iter()
-        .flatten()
         .map(|event| catalogue::short(&event.r#type).to_owned())
         .collect();
     Row {
         provider: provider.name,
         name: sample.name,
         types: types.into_iter().collect(),
-        quarantined: events.err().map(|reason| reason.code),
+        quarantined: parsed.quarantined.map(|reason| reason.code),
     }
 }

@@ -3,10 +3,10 @@
 
 use super::{
     body::Body,
-    catalogue::{Sample, content_type, read},
+    catalogue::{Parsed, Sample, content_type, parse},
     fresh::{any_matches, now, renew},
 };
-use models::{Delivery, Event, Reason};
+use models::Delivery;
 use providers::{
     Provider,
     samples::{Place, form},
@@ -183,8 +183,8 @@ impl Recipe {
     }
 
     /// Parses a delivery with the provider's parser.
-    pub(crate) fn read(&self, delivery: &Delivery) -> Result<Vec<Event>, Reason> {
-        read(&self.provider, delivery)
+    pub(crate) fn parse(&self, delivery: &Delivery) -> Parsed {
+        parse(&self.provider, delivery)
     }
 }
 

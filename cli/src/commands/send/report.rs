@@ -1,9 +1,9 @@
 //! Output of the deliveries: lines, a summary, and error messages.
 
-use super::target::Target;
+use super::{catalogue::Parsed, target::Target};
 use crate::{http::Answer, output::cell};
 use anstyle::{AnsiColor, Style};
-use models::{Event, Reason, Timestamp};
+use models::Timestamp;
 use serde::Serialize;
 use std::{collections::BTreeMap, time::Duration};
 
@@ -16,7 +16,7 @@ pub(crate) struct Sent {
     /// id to each event that has no time of its own.
     pub(crate) has_an_id: bool,
     /// Result of the provider's parser.
-    pub(crate) read: Result<Vec<Event>, Reason>,
+    pub(crate) parsed: Parsed,
     pub(crate) answer: Answer,
 }
 
@@ -40,51 +40,47 @@ impl Sent {
 
     /// Subject of the event, if there is exactly one.
     pub(crate) fn subject(&self) -> Option<String> {
-        let [event] = self.read.as_deref().ok()? else {
+        let [event] = &self.parsed.events[..] else {
             return None;
         };
         Some(event.subject.clone())
     }
 
     fn content(&self) -> String {
-        let events = match &self.read {
-            Err(reason) => return format!("quarantined: {}", reason.code),
-            Ok(events) => events,
-        };
+        let quarantined = self.parsed.quarantined.as_ref();
+        let quarantined = quarantined.map(|reason| format!("quarantined: {}", reason.code));
+        let events = &self.parsed.events;
         let Some(first) = events.first() else {
-            return String::new();
+            return quarantined.unwrap_or_default();
         };
+        let quarantined = quarantined.map_or_else(String::new, |reason| format!("  {reason}"));
         let more = if events.len() > 1 {
             format!("  and {} more", events.len() - 1)
         } else {
             String::new()
         };
         cell(&format!(
-            "{}  {}#{}{more}",
+            "{}  {}#{}{more}{quarantined}",
             first.r#type, first.source, first.subject
         ))
     }
 
     /// Serializable line for programs.
     pub(crate) fn json(&self) -> impl Serialize {
-        let told = self
-            .read
-            .as_deref()
-            .unwrap_or_default()
-            .iter()
-            .map(|event| Told {
-                r#type: &event.r#type,
-                source: &event.source,
-                subject: &event.subject,
-                time: event.timeproblem.is_none().then_some(event.time),
-                id: (self.has_an_id || event.timeproblem.is_none()).then_some(event.id.as_str()),
-            });
+        let events = self.parsed.events.iter();
+        let told = events.map(|event| Told {
+            r#type: &event.r#type,
+            source: &event.source,
+            subject: &event.subject,
+            time: event.timeproblem.is_none().then_some(event.time),
+            id: (self.has_an_id || event.timeproblem.is_none()).then_some(event.id.as_str()),
+        });
         Line {
             status: self.answer.status.as_ref().ok().copied(),
             latency_ms: (self.answer.latency.as_secs_f64() * 1e6).round() / 1e3,
             attempt: self.attempt,
             error: self.answer.status.as_ref().err().map(|reason| &**reason),
-            quarantined: self.read.as_ref().err().map(|reason| &*reason.code),
+            quarantined: self.parsed.quarantined.as_ref().map(|reason| &*reason.code),
             events: told.collect(),
         }
     }

@@ -1,0 +1,39 @@
+//! Items that a command skips because this version cannot read them.
+
+use futures_util::{Stream, StreamExt};
+use std::{
+    future::ready,
+    sync::atomic::{AtomicU64, Ordering},
+};
+use storage::TableError;
+
+/// The number of items that a command skipped.
+#[derive(Debug, Default)]
+pub(crate) struct Skipped(AtomicU64);
+
+impl Skipped {
+    /// Streams the items that this version can read, and counts the others.
+    pub(crate) fn readable<'a, T: 'a>(
+        &'a self,
+        items: impl Stream<Item = Result<T, TableError>> + 'a,
+    ) -> impl Stream<Item = Result<T, TableError>> + 'a {
+        items.filter(|item| ready(!self.is_skipped(item)))
+    }
+
+    fn is_skipped<T>(&self, item: &Result<T, TableError>) -> bool {
+        let is_unreadable = matches!(item, Err(TableError::Item(_)));
+        self.0
+            .fetch_add(u64::from(is_unreadable), Ordering::Relaxed);
+        is_unreadable
+    }
+
+    /// Prints the number of skipped items to standard error, if there are any.
+    pub(crate) fn report(&self) {
+        let items = match self.0.load(Ordering::Relaxed) {
+            0 => return,
+            1 => "1 item was skipped".to_owned(),
+            more => format!("{more} items were skipped"),
+        };
+        eprintln!("{items}: not readable by this version of Hookkeeper");
+    }
+}
