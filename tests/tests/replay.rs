@@ -1,7 +1,7 @@
 //! Runs `hookkeeper replay` and `hookkeeper quarantine` as processes: they correct the events that
 //! an older parser made of a delivery.
 
-use models::{Body, ParseError, Record};
+use models::{Body, EventId, ParseError, Record};
 use snapbox::{assert_data_eq, str};
 use std::{collections::BTreeMap, process::Stdio, time::Duration};
 use storage::{Key, Stored, schema::Item};
@@ -141,6 +141,7 @@ async fn events_of_one_delivery_are_moved_each_to_the_key_of_its_item() {
 async fn an_event_that_this_version_cannot_find_in_its_delivery_is_unchanged() {
     let three = records(&providers::AMOCRM, THREE);
     let overlooked = altered(&three[1], |event| {
+        event.id = EventId::from_stored("another".to_owned());
         event.subject = "thing/9".to_owned();
         event.data = serde_json::value::RawValue::from_string(r#"{"id":"9"}"#.to_owned()).unwrap();
     });
@@ -148,7 +149,10 @@ async fn an_event_that_this_version_cannot_find_in_its_delivery_is_unchanged() {
         &providers::AMOCRM,
         "leads[add][0][id]=1&leads[add][1][id]=1",
     );
-    let one_of_two = altered(&twice[1], |event| event.subject = "thing/9".to_owned());
+    let one_of_two = altered(&twice[1], |event| {
+        event.id = EventId::from_stored("another".to_owned());
+        event.subject = "thing/9".to_owned();
+    });
     let Record::Event { event, origin, .. } = overlooked.clone() else {
         panic!()
     };
@@ -208,7 +212,7 @@ async fn an_event_without_a_stored_body_is_reported_and_the_others_are_replayed(
         assert_eq!(output.status.code(), Some(1));
         assert_eq!(
             error,
-            "error: 3 events cannot be read again: the bodies of their deliveries are not in the table\n"
+            "error: 3 events cannot be replayed: the bodies of their deliveries are not in the table\n"
         );
     }
     let right: Vec<_> = three[1..].iter().chain(&one).cloned().collect();
@@ -314,7 +318,7 @@ async fn a_filter_limits_which_events_are_replayed() {
     ] {
         let printed = site.run(&[&["replay", "--since", "2h"], filter].concat());
         assert!(
-            printed.starts_with("0 events read again"),
+            printed.starts_with("0 events replayed"),
             "{filter:?}: {printed}"
         );
     }

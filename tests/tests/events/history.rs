@@ -46,7 +46,7 @@ async fn an_entity_is_found_whose_source_was_last_seen_days_ago() {
     );
     let (code, error) = site.fail(&["events", "history", "deal/42", "--since", "2d"]);
     assert!(
-        code == 1 && error.contains("in the 3 sources seen since"),
+        code == 1 && error.contains("in the 3 sources since"),
         "{error}"
     );
 }

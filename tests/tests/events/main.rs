@@ -142,7 +142,7 @@ id            [..]
 originaltype  ThreadCreatedEvent
 arrival       2026-11-21T20:43:00.000000Z
 requestid     request
-recordedtime  2026-11-28T13:17:18.034259Z
+recordedtime  20[..]Z
 expires       2100-01-01T00:00:00Z
 
 {
@@ -485,7 +485,7 @@ const WRONG: [(&str, i32, &str); 14] = [
     (
         "events --since yesterday --local",
         2,
-        "it is none of 30s, 15m, 2h, 7d",
+        "expected a duration (30s, 15m, 2h, 7d) or a time",
     ),
     (
         "events --provider salesforce --local",

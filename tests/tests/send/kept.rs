@@ -28,7 +28,8 @@ fn the_list_has_every_sample() {
 }
 
 fn is_told(row: &Value) -> bool {
-    row["types"].as_array().unwrap().is_empty() == row["quarantined"].is_string()
+    // A delivery of which only some items can be parsed has both.
+    !row["types"].as_array().unwrap().is_empty() || row["quarantined"].is_string()
 }
 
 #[tokio::test]
