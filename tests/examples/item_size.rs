@@ -28,18 +28,21 @@ fn main() {
         for compress_above in [4096, 1024] {
             let items = items(&body, compress_above);
             let size: usize = items.iter().map(size).sum();
-            let units: usize = items.iter().map(|item| size_in_units(item)).sum();
-            #[expect(clippy::cast_precision_loss, reason = "small numbers")]
-            let (dynamodb, kilobyte) = (units as f64 * WRITE_UNIT, 1_000.0);
+            let units: usize = items.iter().map(write_units).sum();
+            let dynamodb = f64::from(u32::try_from(units).expect("few units")) * WRITE_UNIT;
             println!(
                 "| {version} | {:.1} KB | {compress_above} | {:.1} KB | {} + 1 | ${dynamodb:.2} | **${:.2}** |",
-                body.len() as f64 / kilobyte,
-                size as f64 / kilobyte,
+                kilobytes(body.len()),
+                kilobytes(size),
                 units - 1,
                 dynamodb + THE_REST
             );
         }
     }
+}
+
+fn kilobytes(bytes: usize) -> f64 {
+    f64::from(u32::try_from(bytes).expect("a few bytes")) / 1_000.0
 }
 
 fn items(body: &str, compress_above: usize) -> Vec<Item> {
@@ -78,6 +81,6 @@ fn size(item: &Item) -> usize {
 }
 
 /// One write unit for each KB begun of an item, and one for an event's entry in the index.
-fn size_in_units(item: &Item) -> usize {
+fn write_units(item: &Item) -> usize {
     size(item).div_ceil(1024) + usize::from(item.contains_key("hourshard"))
 }

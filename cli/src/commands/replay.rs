@@ -144,17 +144,15 @@ impl Replayer<'_> {
         };
         let (record, others) = same_event(records, stored);
         self.add_later(stored, record.as_ref(), others).await?;
-        match record {
-            Some(record) => self.update(entry, stored, event, record).await,
-            None => {
-                self.counts.not_read += 1;
-                tell(
-                    entry,
-                    event,
-                    "unchanged: this version finds no such event in its delivery",
-                )
-            }
+        if let Some(record) = record {
+            return self.update(entry, stored, event, record).await;
         }
+        self.counts.not_read += 1;
+        tell(
+            entry,
+            event,
+            "unchanged: this version finds no such event in its delivery",
+        )
     }
 
     /// Stores an event as this version parses it, under its old id.
