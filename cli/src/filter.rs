@@ -72,7 +72,7 @@ impl Filter {
     /// Whether the filter selects an event.
     pub(crate) fn takes(&self, entry: &IndexEntry) -> bool {
         self.provider
-            .is_none_or(|provider| is_of_provider(entry.source(), provider))
+            .is_none_or(|provider| is_of_provider(&entry.event.source, provider))
             && self
                 .r#type
                 .as_ref()
@@ -80,7 +80,7 @@ impl Filter {
             && self
                 .subject
                 .as_ref()
-                .is_none_or(|subject| is_within(entry.subject(), subject))
+                .is_none_or(|subject| is_within(&entry.event.subject, subject))
             && (self.credential.is_none() || self.credential == entry.credential)
     }
 }
@@ -102,15 +102,19 @@ fn is_within(subject: &str, kind: &str) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use storage::Key;
+    use storage::EventKey;
 
     #[test]
     fn a_filter_takes_whole_words() {
+        let event = EventKey {
+            source: "pipedrive/7".to_owned(),
+            subject: "deal/42".to_owned(),
+            time: Timestamp::from_epoch(1_795_255_200).unwrap(),
+            id: "id".to_owned(),
+        };
         let entry = IndexEntry {
-            key: Key {
-                pk: "pipedrive/7#deal/42".to_owned(),
-                sk: "2026-11-21T10:00:00.000000Z#id".to_owned(),
-            },
+            key: (&event).into(),
+            event,
             r#type: "com.pipedrive.deal.updated".to_owned(),
             recorded: Timestamp::from_epoch(1_795_255_200).unwrap(),
             credential: None,

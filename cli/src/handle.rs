@@ -28,7 +28,7 @@ impl Handle {
 
     /// Handle of an event in the index.
     pub(crate) fn for_entry(entry: &IndexEntry) -> Self {
-        Self::new(entry.recorded, entry.id())
+        Self::new(entry.recorded, &entry.event.id)
     }
 
     /// Handle of a stored event.

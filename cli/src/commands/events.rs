@@ -107,14 +107,13 @@ impl List {
 const HEADING: [&str; 6] = ["HANDLE", "RECORDED", "TIME", "TYPE", "SOURCE", "SUBJECT"];
 
 fn row(entry: &IndexEntry) -> [String; 6] {
-    let time = Timestamp::parse(entry.time()).map(seconds);
     [
         Handle::for_entry(entry).to_string(),
         seconds(entry.recorded),
-        time.unwrap_or_default(),
+        seconds(entry.event.time),
         entry.r#type.clone(),
-        entry.source().to_owned(),
-        entry.subject().to_owned(),
+        entry.event.source.clone(),
+        entry.event.subject.clone(),
     ]
 }
 

@@ -4,7 +4,7 @@
 
 use crate::{
     Stored, Table, TableError,
-    schema::{self, Item, ItemError, Key, quarantine_pk},
+    schema::{self, EventKey, Item, ItemError, Key, quarantine_pk},
 };
 use aws_sdk_dynamodb::{operation::query::builders::QueryFluentBuilder, types::AttributeValue};
 use futures_util::{
@@ -38,6 +38,8 @@ pub enum Order {
 pub struct IndexEntry {
     /// The key of the event's item.
     pub key: Key,
+    /// The parts of the key.
+    pub event: EventKey,
     /// The event's `type`.
     pub r#type: String,
     /// When it was recorded.
@@ -51,43 +53,12 @@ pub struct IndexEntry {
 }
 
 impl IndexEntry {
-    /// The event's `source`: the provider and the account, like `pipedrive/7`.
-    #[must_use]
-    pub fn source(&self) -> &str {
-        self.key
-            .pk
-            .split_once('#')
-            .map_or(&*self.key.pk, |(source, _)| source)
-    }
-
-    /// The event's `subject`: the changed object, like `deal/42`.
-    #[must_use]
-    pub fn subject(&self) -> &str {
-        self.key
-            .pk
-            .split_once('#')
-            .map_or("", |(_, subject)| subject)
-    }
-
-    /// The event's `time`, as RFC 3339.
-    #[must_use]
-    pub fn time(&self) -> &str {
-        self.key
-            .sk
-            .split_once('#')
-            .map_or(&*self.key.sk, |(time, _)| time)
-    }
-
-    /// The event's `id`.
-    #[must_use]
-    pub fn id(&self) -> &str {
-        self.key.sk.split_once('#').map_or("", |(_, id)| id)
-    }
-
     fn from_item(item: &Item) -> Result<Self, ItemError> {
         let text = |name| schema::attribute(item, name).map(str::to_owned);
+        let key = schema::key(item);
         Ok(Self {
-            key: schema::key(item),
+            event: EventKey::parse(&key).ok_or(ItemError::Malformed)?,
+            key,
             r#type: text("type").ok_or(ItemError::Malformed)?,
             recorded: schema::recorded(item).ok_or(ItemError::Malformed)?,
             credential: text("credential"),
@@ -139,8 +110,8 @@ impl Table {
         let mut sources = BTreeSet::new();
         while let Some(entry) = entries.next().await {
             let entry = entry?;
-            if !sources.contains(entry.source()) {
-                sources.insert(entry.source().to_owned());
+            if !sources.contains(&entry.event.source) {
+                sources.insert(entry.event.source);
             }
         }
         Ok(sources)

@@ -44,7 +44,7 @@ impl Show {
 async fn find(table: &Table, handle: &Handle) -> Result<Stored, Failure> {
     let recorded = table.recorded(handle.span(), Order::OldestFirst);
     let mut found: Vec<_> = recorded
-        .try_filter(|entry| ready(handle.is_of(entry.id())))
+        .try_filter(|entry| ready(handle.is_of(&entry.event.id)))
         .try_collect()
         .await?;
     let Some(entry) = found.pop() else {
@@ -55,7 +55,7 @@ async fn find(table: &Table, handle: &Handle) -> Result<Stored, Failure> {
     if !found.is_empty() {
         return Err(format!(
             "several events have the handle {handle}: give more characters of the id, {}",
-            entry.id()
+            entry.event.id
         )
         .into());
     }
