@@ -83,8 +83,9 @@ impl Authenticator {
     /// # Errors
     /// See [`CredentialsError`].
     pub fn from_env(provider: &Provider) -> Result<Self, CredentialsError> {
-        let list = |scheme| env::var(variable(provider, scheme)).unwrap_or_default();
-        Self::new(provider, &list(Scheme::Basic), &list(Scheme::UrlKey))
+        let credentials = env::var(variable(provider, Scheme::Basic)).unwrap_or_default();
+        let keys = env::var(variable(provider, Scheme::UrlKey)).unwrap_or_default();
+        Self::new(provider, &credentials, &keys)
     }
 
     /// Creates an authenticator from the values of these two variables.

@@ -140,9 +140,12 @@ impl<E: ProvideErrorMetadata> From<&SdkError<E>> for Failure {
 /// Returns an error code if it has the form of one. Any server can respond in place of AWS, and its
 /// text must not reach the log.
 fn checked_code(code: &str) -> Option<String> {
-    let is_allowed = |byte: u8| byte.is_ascii_alphanumeric() || b"._-".contains(&byte);
-    let is_code = (1..=MAX_CODE_BYTES).contains(&code.len()) && code.bytes().all(is_allowed);
+    let is_code = (1..=MAX_CODE_BYTES).contains(&code.len()) && code.bytes().all(is_code_byte);
     is_code.then(|| code.to_owned())
+}
+
+fn is_code_byte(byte: u8) -> bool {
+    byte.is_ascii_alphanumeric() || b"._-".contains(&byte)
 }
 
 #[cfg(test)]

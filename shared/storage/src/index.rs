@@ -138,16 +138,15 @@ impl Table {
         span: &Range<Timestamp>,
         order: Order,
     ) -> BoxStream<'static, Result<IndexEntry, TableError>> {
-        let text = |text: String| AttributeValue::S(text);
         let query = self
             .query(
                 "hourshard = :hourshard AND recordedtime BETWEEN :since AND :until",
                 order,
             )
             .index_name("by_recordedtime")
-            .expression_attribute_values(":hourshard", text(format!("{hour}#{shard}")))
-            .expression_attribute_values(":since", text(span.start.to_string()))
-            .expression_attribute_values(":until", text(span.end.to_string()));
+            .expression_attribute_values(":hourshard", AttributeValue::S(format!("{hour}#{shard}")))
+            .expression_attribute_values(":since", AttributeValue::S(span.start.to_string()))
+            .expression_attribute_values(":until", AttributeValue::S(span.end.to_string()));
         let entries = items(query).map(|item| Ok(IndexEntry::from_item(&item?)?));
         // BETWEEN includes both ends.
         let until = span.end;
@@ -284,9 +283,14 @@ fn days(span: &Range<Timestamp>) -> Vec<String> {
 
 /// Returns the starts of all intervals of `seconds` that a time range overlaps.
 fn touched(span: &Range<Timestamp>, seconds: u64) -> impl Iterator<Item = Timestamp> {
-    let of = |time: Timestamp| u64::try_from(time.as_seconds()).unwrap_or_default() / seconds;
-    (of(span.start)..=of(span.end))
-        .map(move |number| Timestamp::from_unix(Duration::from_secs(number * seconds)))
+    let first = number_of_interval(span.start, seconds);
+    let last = number_of_interval(span.end, seconds);
+    (first..=last).map(move |number| Timestamp::from_unix(Duration::from_secs(number * seconds)))
+}
+
+/// The number of the interval of `seconds` that a time is in, counted from 1970.
+fn number_of_interval(time: Timestamp, seconds: u64) -> u64 {
+    u64::try_from(time.as_seconds()).unwrap_or_default() / seconds
 }
 
 fn in_order<T>(mut items: Vec<T>, order: Order) -> Vec<T> {

@@ -91,10 +91,9 @@ impl Expiry {
     /// The expiry of records that are stored now.
     #[must_use]
     pub fn at(now: Timestamp, policy: &Policy) -> Self {
-        let after = |age: Duration| now.as_seconds().saturating_add_unsigned(age.as_secs());
         Self {
-            event: policy.retention.map(after),
-            quarantine: policy.quarantine.map(after),
+            event: policy.retention.map(|age| seconds_after(now, age)),
+            quarantine: policy.quarantine.map(|age| seconds_after(now, age)),
         }
     }
 
@@ -115,6 +114,10 @@ impl Expiry {
             Record::Body { .. } => Some(self.event?.max(self.quarantine?)),
         }
     }
+}
+
+fn seconds_after(now: Timestamp, age: Duration) -> i64 {
+    now.as_seconds().saturating_add_unsigned(age.as_secs())
 }
 
 /// The kind of an item.
@@ -396,11 +399,10 @@ fn decode_event(item: EventItem, chunks: Vec<Item>) -> Result<Record, ItemError>
 
 fn decode_body(item: BodyItem, chunks: Vec<Item>) -> Result<Record, ItemError> {
     let (provider, name) = key::of_body(&item.head.pk).ok_or(ItemError::Malformed)?;
-    let (provider, name) = (provider.to_owned(), name.to_owned());
     let texts = item.content.into_texts(chunks)?;
     Ok(Record::Body {
-        provider,
-        name,
+        provider: provider.to_owned(),
+        name: name.to_owned(),
         origin: item.origin.into(),
         bytes: texts.body.unwrap_or_default(),
     })
@@ -409,15 +411,14 @@ fn decode_body(item: BodyItem, chunks: Vec<Item>) -> Result<Record, ItemError> {
 fn decode_quarantined(item: QuarantineItem, chunks: Vec<Item>) -> Result<Record, ItemError> {
     let provider = key::provider_of_quarantine(&item.head.pk).ok_or(ItemError::Malformed)?;
     let (name, index) = key::of_quarantined(&item.head.sk).ok_or(ItemError::Malformed)?;
-    let (provider, name) = (provider.to_owned(), name.to_owned());
     let texts = item.content.into_texts(chunks)?;
     let body = match item.delivery {
         Some(delivery) => Body::Shared(delivery),
         None => Body::Here(texts.body.unwrap_or_default()),
     };
     Ok(Record::Quarantined {
-        provider,
-        name,
+        provider: provider.to_owned(),
+        name: name.to_owned(),
         index,
         origin: item.origin.into(),
         reason: Reason {

@@ -113,7 +113,8 @@ struct Connector {
 
 impl HttpConnector for Connector {
     fn call(&self, request: HttpRequest) -> HttpConnectorFuture {
-        let (call, needs_systems) = (self.amazons.call(request), self.needs_systems.clone());
+        let call = self.amazons.call(request);
+        let needs_systems = self.needs_systems.clone();
         HttpConnectorFuture::new(async move {
             call.await.map_err(|error| {
                 if !is_of_unknown_issuer(&error) {

@@ -119,10 +119,9 @@ pub fn key_attributes(key: &Key) -> Item {
 
 /// Returns the key of an item.
 pub(super) fn of(item: &Item) -> Key {
-    let text = |name| attribute(item, name).unwrap_or_default().to_owned();
     Key {
-        pk: text("pk"),
-        sk: text("sk"),
+        pk: attribute(item, "pk").unwrap_or_default().to_owned(),
+        sk: attribute(item, "sk").unwrap_or_default().to_owned(),
     }
 }
 
