@@ -9,6 +9,7 @@ pub mod kept;
 pub mod proxy;
 pub mod request;
 pub mod runtime_api;
+mod sdk;
 pub mod simulation;
 pub mod sink;
 pub mod site;

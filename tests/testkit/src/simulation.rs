@@ -18,6 +18,7 @@ mod scenarios;
 mod sqs;
 mod world;
 
+use crate::sqs::Queue;
 use aws::{Aws, Connections};
 use base64::{Engine, engine::general_purpose::STANDARD};
 use company::Company;
@@ -109,7 +110,7 @@ async fn live(scenario: &Scenario, kind: Kind, seed: u64) -> Figures {
     } else {
         dynamodb::Table::default()
     };
-    let (world, queue) = (Arc::new(World::new(seed)), sqs::Queue::default());
+    let (world, queue) = (Arc::new(World::new(seed)), Queue::default());
     let aws = Arc::new(Aws {
         world,
         table,
@@ -134,7 +135,7 @@ async fn live(scenario: &Scenario, kind: Kind, seed: u64) -> Figures {
     let happenings = crm::happenings(scenario, seed);
     let company = Arc::new(Company::of(scenario));
     company.report(&internet, &happenings, scenario).await;
-    while !aws.queue.is_empty() && aws.world.now() < scenario.lasts + hours(24) {
+    while !aws.queue.messages().is_empty() && aws.world.now() < scenario.lasts + hours(24) {
         tokio::time::sleep(minutes(1)).await;
     }
     figures(

@@ -4,11 +4,11 @@ use super::{
     aws::{
         Failure::{Hangs, Refuses, Slow},
         Fault,
-        Service::{FallbackQueue, Table},
     },
     crm::Channel::{self, AmocrmAccount, AmocrmPipeline, Closer, PipedriveV1, PipedriveV2},
     world::{hours, minutes, seconds},
 };
+use crate::sdk::Service::{Queue, Table};
 use std::time::Duration;
 
 /// A stretch of time in which events happen and something may go wrong.
@@ -135,7 +135,7 @@ pub const SCENARIOS: [Scenario; 10] = [
                 failure: Hangs,
             },
             Fault {
-                service: FallbackQueue,
+                service: Queue,
                 during: minutes(30)..minutes(40),
                 failure: Refuses,
             },
