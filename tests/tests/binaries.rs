@@ -2,72 +2,57 @@
 //! ends the process.
 
 use axum::body::Bytes;
-use hookkeeper::{
-    dev::{Data, DynamoDb},
-    template::TEMPLATE,
-};
 use models::{Body, Record};
-use providers::Scheme;
+use providers::{CLOSER, PIPEDRIVE, Provider, Scheme};
 use serde_json::{Value, json};
 use std::{
     net::{Ipv4Addr, TcpListener},
     time::{Duration, Instant},
 };
-use storage::{Client, Table};
 use testkit::{
-    kept::bodies,
+    deployment::{Deployment, Place, delivery},
+    provider as provider_of,
     proxy::Fault,
     request::{CREDENTIALS, KEY, Request, accepted, basic, event},
     runtime_api::{Answer, Environment, Function, binary},
-    world::{Place, World, delivery},
+    site::Site,
 };
 
-/// A function with a table of its own.
+/// A function with its own table.
 struct Subject {
     function: Function,
-    table: Table,
-    _dynamodb: DynamoDb,
+    site: Site,
 }
 
 impl Subject {
-    async fn start(name: &str, environment: impl FnOnce(Environment) -> Environment) -> Self {
-        let binary = binary(name);
-        let dynamodb = DynamoDb::start(&Data::Memory, 0, TEMPLATE).await.unwrap();
-        let environment = environment(Environment::of(name, &dynamodb.endpoint()));
-        let function = Function::spawn(binary, &environment).await;
-        Self {
-            function,
-            table: Table::new(&Client::new(), &dynamodb.settings()),
-            _dynamodb: dynamodb,
-        }
+    async fn start(provider: &Provider) -> Self {
+        Self::start_with(provider, provider.name, |environment| environment).await
+    }
+
+    /// Starts a binary as a provider's function with a changed environment.
+    async fn start_with(
+        provider: &Provider,
+        name: &str,
+        change: impl FnOnce(Environment) -> Environment,
+    ) -> Self {
+        let site = Site::start().await;
+        let environment = change(site.environment(provider));
+        let function = Function::spawn(binary(name), &environment).await;
+        Self { function, site }
     }
 
     /// Sends an event, and returns the status of the response and the log line.
     async fn send(&mut self, event: impl Into<Bytes>) -> (u64, Value) {
         let answer = self.function.invoke(event).await;
-        let (Answer::Response(_), Some(line)) = (
-            &answer,
-            self.function.stdout().lines().last().map(str::to_owned),
-        ) else {
+        let (Answer::Response(_), Some(line)) = (&answer, self.function.log().pop()) else {
             panic!("{answer:?} {}", self.function.stderr());
         };
-        (answer.status(), serde_json::from_str(&line).unwrap())
+        (answer.status(), line)
     }
 }
 
 fn variable(provider: &str, list: &str) -> String {
     format!("{}_{list}", provider.to_uppercase())
-}
-
-/// The environment of a provider that accepts [`CREDENTIALS`] and an older password.
-fn open(provider: &str) -> impl FnOnce(Environment) -> Environment {
-    let credentials = format!(
-        "old:{},{}",
-        &accepted("", "user:old")[1..],
-        accepted("new", CREDENTIALS)
-    );
-    let name = variable(provider, "CREDENTIALS");
-    move |environment| environment.with(&name, credentials)
 }
 
 /// A description, an event, its verdict, and the stored body.
@@ -315,8 +300,9 @@ fn told(line: &Value) -> &str {
 
 #[tokio::test]
 async fn every_case_gets_its_verdict_and_the_process_survives() {
-    for provider in providers::ALL.map(|provider| provider.name) {
-        let mut subject = Subject::start(provider, open(provider)).await;
+    for provider in providers::ALL {
+        let mut subject = Subject::start(&provider).await;
+        let provider = provider.name;
         let pid = subject.function.pid();
         let mut expected = Vec::new();
         for (number, (what, event_sent, verdict, kept)) in (1_000..).zip(cases(provider)) {
@@ -338,7 +324,7 @@ async fn every_case_gets_its_verdict_and_the_process_survives() {
             );
             expected.push(good.into_bytes());
         }
-        let mut found = bodies(&subject.table).await;
+        let mut found = subject.site.deliveries().await;
         expected.sort();
         found.sort();
         assert_eq!(found, expected, "{provider}");
@@ -349,7 +335,7 @@ async fn every_case_gets_its_verdict_and_the_process_survives() {
 
 #[tokio::test]
 async fn an_unauthorized_response_asks_for_basic_authentication() {
-    let mut subject = Subject::start("closer", open("closer")).await;
+    let mut subject = Subject::start(&CLOSER).await;
     let Answer::Response(stranger) = subject
         .function
         .invoke(Request::post("closer", "x").unauthorized())
@@ -377,7 +363,7 @@ async fn an_unauthorized_response_asks_for_basic_authentication() {
 
 #[tokio::test]
 async fn the_log_line_counts_the_bytes_of_unauthorized_requests_too() {
-    let mut subject = Subject::start("closer", open("closer")).await;
+    let mut subject = Subject::start(&CLOSER).await;
     let body = event("closer", 1);
     for request in [
         Request::post("closer", &body),
@@ -395,7 +381,13 @@ async fn the_log_line_counts_the_bytes_of_unauthorized_requests_too() {
 
 #[tokio::test]
 async fn the_log_line_names_the_credential_that_matched() {
-    let mut subject = Subject::start("pipedrive", open("pipedrive")).await;
+    let list = format!(
+        "{},{}",
+        accepted("old", "user:old"),
+        accepted("new", CREDENTIALS)
+    );
+    let both = |it: Environment| it.with("PIPEDRIVE_CREDENTIALS", list);
+    let mut subject = Subject::start_with(&PIPEDRIVE, "pipedrive", both).await;
     for (number, (credentials, label)) in (1..).zip([("user:old", "old"), (CREDENTIALS, "new")]) {
         let request = Request::post("pipedrive", &event("pipedrive", number))
             .authorization(&basic(credentials));
@@ -410,12 +402,13 @@ async fn a_key_in_the_url_authenticates_where_the_provider_allows_keys() {
         let keys = variable(provider.name, "KEYS");
         let with_key = |environment: Environment| environment.with(&keys, accepted("url", KEY));
         if !provider.supports(Scheme::UrlKey) {
-            let mut subject =
-                Subject::start(provider.name, |it| with_key(open(provider.name)(it))).await;
+            let mut subject = Subject::start_with(&provider, provider.name, with_key).await;
             assert!(!subject.function.ended().await.success());
             continue;
         }
-        let mut subject = Subject::start(provider.name, with_key).await;
+        let credentials = variable(provider.name, "CREDENTIALS");
+        let with_key_only = |environment| with_key(environment).without(&credentials);
+        let mut subject = Subject::start_with(&provider, provider.name, with_key_only).await;
         let request = Request::post(provider.name, &event(provider.name, 1)).unauthorized();
         let (status, line) = subject
             .send(request.clone().query(&format!("key={KEY}")))
@@ -426,7 +419,7 @@ async fn a_key_in_the_url_authenticates_where_the_provider_allows_keys() {
         );
         assert_eq!(subject.send(request.query("key=wrong")).await.0, 401);
         assert_eq!(
-            bodies(&subject.table).await,
+            subject.site.deliveries().await,
             [event(provider.name, 1).into_bytes()]
         );
     }
@@ -434,7 +427,7 @@ async fn a_key_in_the_url_authenticates_where_the_provider_allows_keys() {
 
 #[tokio::test]
 async fn a_panic_in_the_parser_quarantines_only_its_own_delivery() {
-    let mut subject = Subject::start("panicking", open("pipedrive")).await;
+    let mut subject = Subject::start_with(&PIPEDRIVE, "panicking", |it| it).await;
     let pid = subject.function.pid();
     for number in 1..4 {
         let body = format!("panic! {number}");
@@ -448,7 +441,7 @@ async fn a_panic_in_the_parser_quarantines_only_its_own_delivery() {
             .await;
         assert_eq!((status, &line["verdict"]), (200, &json!("stored")));
     }
-    let records = subject.table.records().await.unwrap();
+    let records = subject.site.table.records().await.unwrap();
     let panicked = records.iter().filter_map(|record| match record {
         Record::Quarantined {
             reason,
@@ -475,7 +468,7 @@ async fn a_missing_setting_ends_the_start_with_one_sentence() {
         ),
         (
             "closer",
-            |it| it.without("CLOSER_CREDENTIALS"),
+            |it| it.without("CLOSER_CREDENTIALS").without("CLOSER_KEYS"),
             "no credential is configured: set CLOSER_CREDENTIALS or CLOSER_KEYS to label:digest[,label:digest], as `hookkeeper credentials` prints it",
         ),
         (
@@ -525,7 +518,7 @@ async fn a_missing_setting_ends_the_start_with_one_sentence() {
         ),
     ];
     for (provider, change, sentence) in table {
-        let mut subject = Subject::start(provider, |it| change(open(provider)(it))).await;
+        let mut subject = Subject::start_with(&provider_of(provider), provider, change).await;
         let status = subject.function.ended().await;
         assert_eq!(status.code(), Some(1), "{sentence}");
         assert_eq!(
@@ -546,12 +539,11 @@ async fn an_unavailable_table_is_a_503_within_a_second() {
         .local_addr()
         .unwrap();
     for (address, reason) in [(refusing, "unreachable"), (silent, "timeout")] {
-        for provider in providers::ALL.map(|provider| provider.name) {
+        for provider in providers::ALL {
             let endpoint = format!("http://{address}");
-            let mut subject = Subject::start(provider, |environment| {
-                open(provider)(environment).with("AWS_ENDPOINT_URL_DYNAMODB", endpoint)
-            })
-            .await;
+            let unavailable = |it: Environment| it.with("AWS_ENDPOINT_URL_DYNAMODB", endpoint);
+            let mut subject = Subject::start_with(&provider, provider.name, unavailable).await;
+            let provider = provider.name;
             assert_eq!(
                 subject.send(Request::with_method("GET", provider)).await.0,
                 200
@@ -578,17 +570,19 @@ async fn an_unavailable_table_is_a_503_within_a_second() {
 }
 
 /// Sends a delivery, and returns the status of the response and the log line.
-async fn delivered(world: &World, function: &mut Function, body: &str) -> (u64, Value) {
+async fn delivered(deployment: &Deployment, function: &mut Function, body: &str) -> (u64, Value) {
     let answer = function
-        .invoke(Request::post_bytes(world.provider.name, body.as_bytes()))
+        .invoke(Request::post_bytes(
+            deployment.provider.name,
+            body.as_bytes(),
+        ))
         .await;
-    let line = function.stdout().lines().last().unwrap().to_owned();
-    (answer.status(), serde_json::from_str(&line).unwrap())
+    (answer.status(), function.log().pop().unwrap())
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_503_is_logged_with_the_failure_of_each_store() {
-    let world = World::of(providers::CLOSER).await;
+    let deployment = Deployment::start(providers::CLOSER).await;
     let throttled = [
         "ProvisionedThroughputExceededException",
         "ThrottlingException",
@@ -600,12 +594,12 @@ async fn a_503_is_logged_with_the_failure_of_each_store() {
         (Fault::NotJson, ["bad_answer"; 2], "bad_answer"),
         (Fault::Throttling, throttled, "RequestThrottled"),
     ] {
-        let mut function = Function::spawn(binary("closer"), &world.environment()).await;
-        world.set(Place::Both, fault).await;
+        let mut function = Function::spawn(binary("closer"), &deployment.environment()).await;
+        deployment.set(Place::Both, fault).await;
         // On a busy machine a failure can arrive too late; then the next delivery gets it.
         let mut seen = Vec::new();
         while seen.len() < 5 {
-            let (status, line) = delivered(&world, &mut function, &event("closer", 1)).await;
+            let (status, line) = delivered(&deployment, &mut function, &event("closer", 1)).await;
             assert_eq!(
                 (status, &line["verdict"]),
                 (503, &json!("unavailable")),
@@ -625,18 +619,21 @@ async fn a_503_is_logged_with_the_failure_of_each_store() {
             "{fault:?}: {table_failure}"
         );
         assert_eq!(queue_failure, queue, "{fault:?}");
-        world.set(Place::Both, Fault::None).await;
+        deployment.set(Place::Both, Fault::None).await;
     }
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_queued_delivery_is_logged_with_its_duplicates_in_the_table() {
-    let world = World::of(providers::AMOCRM).await;
-    let mut function = Function::spawn(binary("amocrm"), &world.environment()).await;
-    let body = delivery(&world.provider, 1, 20);
-    assert_eq!(delivered(&world, &mut function, &body).await.0, 200);
-    world.table.set_after(15, Fault::Throttling).await;
-    let (status, line) = delivered(&world, &mut function, &body).await;
+    let deployment = Deployment::start(providers::AMOCRM).await;
+    let mut function = Function::spawn(binary("amocrm"), &deployment.environment()).await;
+    let body = delivery(&deployment.provider, 1, 20);
+    assert_eq!(delivered(&deployment, &mut function, &body).await.0, 200);
+    deployment
+        .table_proxy
+        .set_after(15, Fault::Throttling)
+        .await;
+    let (status, line) = delivered(&deployment, &mut function, &body).await;
     assert_eq!(
         (status, &line["verdict"], &line["events"]),
         (200, &json!("queued"), &json!(20)),

@@ -4,7 +4,7 @@ use ingest::{Authenticator, Request};
 use lambda_http::aws_lambda_events::apigw::ApiGatewayV2httpRequest;
 use providers::Scheme;
 use std::process::{Command, Output};
-use testkit::{house::provider as provider_of, request::basic, runtime_api::binary};
+use testkit::{provider as provider_of, request::basic, runtime_api::binary};
 
 fn run(arguments: &[&str]) -> Output {
     Command::new(binary("hookkeeper"))

@@ -7,17 +7,12 @@ use sha2::{Digest, Sha256};
 use std::fs::File;
 use storage::{Key, Message, schema::MAX_CHUNK_BYTES};
 use testkit::{
+    deployment::Deployment,
+    noise,
     proxy::Fault,
     runtime_api::{Answer, Function, binary},
     site::encoded,
-    world::World,
 };
-
-/// Bytes that zlib cannot compress.
-fn noise(bytes: usize) -> Vec<u8> {
-    let mut random = fastrand::Rng::with_seed(1);
-    (0..bytes).map(|_| random.u8(..)).collect()
-}
 
 fn record(body: Vec<u8>) -> Record {
     let delivery =
@@ -56,14 +51,6 @@ fn reported(answer: &Answer) -> Vec<String> {
         .collect()
 }
 
-fn logged(function: &Function) -> Vec<Value> {
-    function
-        .stdout()
-        .lines()
-        .map(|line| serde_json::from_str(line).unwrap())
-        .collect()
-}
-
 /// The hash of a key, as in a shell: `printf %s "$pk#$sk" | sha256sum | cut -c1-16`.
 fn hash(key: &Key) -> String {
     let digest = Sha256::digest(format!("{}#{}", key.pk, key.sk));
@@ -72,8 +59,8 @@ fn hash(key: &Key) -> String {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn each_message_left_in_the_queue_is_logged_with_its_cause() {
-    let world = World::of(providers::CLOSER).await;
-    let mut function = Function::spawn(binary("drain"), &world.environment()).await;
+    let deployment = Deployment::start(providers::CLOSER).await;
+    let mut function = Function::spawn(binary("drain"), &deployment.environment()).await;
     let (small, large) = (
         record(b"small".to_vec()),
         record(noise(3 * MAX_CHUNK_BYTES)),
@@ -90,7 +77,7 @@ async fn each_message_left_in_the_queue_is_logged_with_its_cause() {
         json!({ "message_id": "m-1", "key": large_key, "cause": "chunk_missing" }),
         json!({ "drained": 1, "left": 2 }),
     ];
-    assert_eq!(logged(&function), lines);
+    assert_eq!(function.log(), lines);
 
     let mut before = lines.len();
     let small_key = hash(&Key::from_record(&small));
@@ -99,12 +86,12 @@ async fn each_message_left_in_the_queue_is_logged_with_its_cause() {
         (Fault::InternalError, "http_500"),
         (Fault::Throttling, "Exception"),
     ] {
-        world.table.set(fault).await;
+        deployment.table_proxy.set(fault).await;
         let answer = function
             .invoke(batch(&[small_message.text()]).to_string())
             .await;
         assert_eq!(reported(&answer), ["m-0"], "{fault:?}");
-        let lines = logged(&function);
+        let lines = function.log();
         let [line, total] = &lines[before..] else {
             panic!("{fault:?}: {lines:?}")
         };
@@ -124,10 +111,10 @@ async fn each_message_left_in_the_queue_is_logged_with_its_cause() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn the_drain_continues_when_the_log_cannot_be_written() {
-    let world = World::of(providers::CLOSER).await;
+    let deployment = Deployment::start(providers::CLOSER).await;
     let full = File::options().write(true).open("/dev/full").unwrap();
     let mut function =
-        Function::spawn_printing_to(full, binary("drain"), &world.environment()).await;
+        Function::spawn_printing_to(full, binary("drain"), &deployment.environment()).await;
     let small = head(&record(b"small".to_vec()));
     for _ in 0..2 {
         let answer = function

@@ -6,10 +6,10 @@ use models::{Delivery, Event, ParseError, Record, Timestamp};
 use std::collections::BTreeSet;
 use storage::{Client, Expiry, Key, Settings, Table, schema::Item};
 use testkit::{
-    kept,
+    noise_text,
     proxy::{Fault, Proxy},
     request::event,
-    site::{ARRIVAL, Site, altered, encoded, records},
+    site::{ARRIVAL, Site, altered, encoded, exact_bytes, records},
 };
 
 /// The days around the arrival of all deliveries here.
@@ -18,24 +18,29 @@ const SPAN: [&str; 4] = ["--since", "2026-11-20", "--until", "2026-11-23"];
 const EARLY: i64 = 4_102_444_800;
 const LATE: i64 = EARLY + 82_800;
 
-/// Text that compresses to three quarters and needs more than one chunk.
-fn noise() -> String {
-    let mut random = fastrand::Rng::with_seed(1);
-    (0..700_000).map(|_| random.alphanumeric()).collect()
-}
+/// Length of a text that needs more than one chunk.
+const LENGTH: usize = 700_000;
 
 /// A Closer event with several chunks, and with spaces that do not belong to its content.
 fn large_event(spaces: usize) -> Record {
     let body = event("closer", 1);
     let body = body.strip_suffix('}').unwrap();
-    let body = format!(r#"{body},{}"name":"{}"}}"#, " ".repeat(spaces), noise());
+    let body = format!(
+        r#"{body},{}"name":"{}"}}"#,
+        " ".repeat(spaces),
+        noise_text(LENGTH)
+    );
     records(&providers::CLOSER, &body).remove(0)
 }
 
 /// An amoCRM event of one request, with several chunks and without a time of its own.
 fn large_timeless_event(request_id: &str) -> Record {
     let delivery = Delivery::new(
-        format!("leads[add][0][id]=1&leads[add][0][name]={}", noise()).into_bytes(),
+        format!(
+            "leads[add][0][id]=1&leads[add][0][name]={}",
+            noise_text(LENGTH)
+        )
+        .into_bytes(),
         Timestamp::parse(ARRIVAL).unwrap(),
         request_id,
     );
@@ -46,10 +51,6 @@ fn large_timeless_event(request_id: &str) -> Record {
 fn large_quarantined(body: &str) -> Record {
     let delivery = testkit::site::delivery(body);
     Record::from_delivery("closer", &delivery, Err(ParseError::Panicked)).remove(0)
-}
-
-fn bytes(record: &Record) -> Vec<u8> {
-    kept::bytes(record).expect("it came alone")
 }
 
 /// All items of the table, as they are stored.
@@ -149,7 +150,7 @@ async fn two_writers_never_mix_their_chunks_and_a_removal_removes_both_sets() {
                 let Some(first) = first else { continue };
                 let stored = site.get(&key).await.expect("a finished record is there");
                 assert!(
-                    bytes(&stored.record) == bytes(&records[first]),
+                    exact_bytes(&stored.record, &[]) == exact_bytes(&records[first], &[]),
                     "{order:?} mixes the parts"
                 );
             }
@@ -163,7 +164,7 @@ async fn two_writers_never_mix_their_chunks_and_a_removal_removes_both_sets() {
 async fn equal_chunks_of_two_records_expire_with_their_own_record() {
     let site = Site::start().await;
     let [first, second] = ["one", "two"].map(large_timeless_event);
-    assert_eq!(bytes(&first), bytes(&second));
+    assert_eq!(exact_bytes(&first, &[]), exact_bytes(&second, &[]));
     site.put(std::slice::from_ref(&first), Some(EARLY)).await;
     site.put(std::slice::from_ref(&second), Some(LATE)).await;
     expire(&site, EARLY).await;
@@ -172,7 +173,7 @@ async fn equal_chunks_of_two_records_expire_with_their_own_record() {
         .get(&Key::from_record(&second))
         .await
         .expect("the second record is there until it expires");
-    assert_eq!(bytes(&stored.record), bytes(&second));
+    assert_eq!(exact_bytes(&stored.record, &[]), exact_bytes(&second, &[]));
     expire(&site, LATE).await;
     assert_is_empty(&site, "the expiry of both records").await;
 }
@@ -210,7 +211,8 @@ async fn chunks_expire_with_their_record() {
     assert_eq!(times, [Some(EARLY); 3]);
 
     let site = Site::start().await;
-    site.put(&[large_quarantined(&noise())], Some(EARLY)).await;
+    site.put(&[large_quarantined(&noise_text(LENGTH))], Some(EARLY))
+        .await;
     let times: Vec<_> = items(&site).await.iter().map(expires).collect();
     assert_eq!(times, [Some(EARLY); 3]);
 }
@@ -224,8 +226,11 @@ async fn replacing_a_record_removes_the_chunks_of_the_old_one() {
     site.table.replace(new.clone(), &stored).await.unwrap();
     assert_eq!(items(&site).await.len(), encoded(&new).len());
     assert_eq!(
-        bytes(&site.get(&Key::from_record(&new)).await.unwrap().record),
-        bytes(&new)
+        exact_bytes(
+            &site.get(&Key::from_record(&new)).await.unwrap().record,
+            &[]
+        ),
+        exact_bytes(&new, &[])
     );
     let small = records(&providers::CLOSER, &event("closer", 1)).remove(0);
     site.table.replace(small, &stored).await.unwrap();
@@ -263,7 +268,8 @@ async fn a_subject_that_looks_like_a_chunk_key_is_still_an_event() {
 #[tokio::test(flavor = "multi_thread")]
 async fn dropping_a_large_delivery_removes_all_its_items() {
     let site = Site::start().await;
-    site.put(&[large_quarantined(&noise())], None).await;
+    site.put(&[large_quarantined(&noise_text(LENGTH))], None)
+        .await;
     assert!(
         site.run(&["quarantine", "drop", &handle(&site), "--yes"])
             .ends_with("Dropped 1.\n")
@@ -277,7 +283,7 @@ async fn replaying_a_large_delivery_removes_all_its_items_from_the_quarantine() 
     let readable = large_event(0);
     site.put(
         &[large_quarantined(
-            str::from_utf8(&bytes(&readable)).unwrap(),
+            str::from_utf8(exact_bytes(&readable, &[])).unwrap(),
         )],
         None,
     )
@@ -351,8 +357,8 @@ async fn an_interrupted_removal_is_not_a_broken_record_and_the_next_one_finishes
         interrupted += usize::from(removed.is_err());
         if let Some(stored) = site.table.get(&key).await.expect("no reader fails") {
             assert_eq!(
-                bytes(&stored.record),
-                bytes(&record),
+                exact_bytes(&stored.record, &[]),
+                exact_bytes(&record, &[]),
                 "after {requests} requests"
             );
         }
@@ -395,7 +401,7 @@ async fn begin_removal(site: &Site, key: &Key) {
 async fn commands_finish_an_interrupted_removal() {
     let site = Site::start().await;
     let event = large_event(0);
-    let delivery = large_quarantined(&noise());
+    let delivery = large_quarantined(&noise_text(LENGTH));
     for (record, command) in [
         (&event, vec!["replay"]),
         (&delivery, [&["quarantine", "replay"], &SPAN[..]].concat()),

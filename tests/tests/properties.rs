@@ -3,11 +3,7 @@
 //! identity.
 
 use axum::body::Bytes;
-use hookkeeper::{
-    dev::gateway,
-    dev::{Data, DynamoDb},
-    template::TEMPLATE,
-};
+use hookkeeper::dev::gateway;
 use ingest::Verdict;
 use lambda_http::{
     aws_lambda_events::apigw::ApiGatewayV2httpRequest,
@@ -25,10 +21,12 @@ use std::{
     sync::LazyLock,
     time::{Duration, Instant},
 };
+use storage::Client;
 use testkit::{
-    house::{House, bytes},
-    request::{self, CREDENTIALS, Request, accepted},
-    runtime_api::{Answer, Environment, Function, binary},
+    deployment::Deployment,
+    request::{self, Request},
+    runtime_api::Answer,
+    site::{Site, exact_bytes},
 };
 use tokio::runtime::Runtime;
 
@@ -52,20 +50,21 @@ proptest! {
         headers in headers(),
     ) {
         RUNTIME.block_on(async {
-            let house = House::of(provider).await;
+            let builder = Deployment::builder(provider).client(Client::background());
+            let deployment = builder.start().await;
             let mut authenticated = headers.clone();
             authenticated.insert(AUTHORIZATION, HeaderValue::from_str(&request::basic("local:local")).unwrap());
 
-            prop_assert_eq!(house.receive(event(&headers, &body)).await, Verdict::Unauthorized);
-            prop_assert!(house.records().await.is_empty());
+            prop_assert_eq!(deployment.receive(event(&headers, &body)).await, Verdict::Unauthorized);
+            prop_assert!(deployment.site.stored().await.is_empty());
 
             let asked = Instant::now();
-            let verdict = house.receive(event(&authenticated, &body)).await;
+            let verdict = deployment.receive(event(&authenticated, &body)).await;
             prop_assert!(asked.elapsed() < provider.timeout);
             prop_assert_eq!(verdict.status(), StatusCode::OK);
-            let kept = bytes(&house.records().await);
-            prop_assert_eq!(kept.is_empty(), body.is_empty());
-            prop_assert!(kept.iter().all(|kept| *kept == body));
+            let records = deployment.site.table.records().await.unwrap();
+            prop_assert_eq!(records.is_empty(), body.is_empty());
+            prop_assert!(records.iter().all(|record| exact_bytes(record, &records) == body));
             Ok(())
         })?;
     }
@@ -277,14 +276,8 @@ fn through_real_binaries<S: Strategy<Value = String>>(
     law: impl Fn(&Answer) -> bool,
 ) {
     for provider in providers::ALL {
-        let dynamodb = RUNTIME
-            .block_on(DynamoDb::start(&Data::Memory, 0, TEMPLATE))
-            .unwrap();
-        let list = format!("{}_CREDENTIALS", provider.name.to_uppercase());
-        let environment = Environment::of(provider.name, &dynamodb.endpoint())
-            .with(&list, accepted("a", CREDENTIALS));
-        let function =
-            RefCell::new(RUNTIME.block_on(Function::spawn(binary(provider.name), &environment)));
+        let site = RUNTIME.block_on(Site::start());
+        let function = RefCell::new(RUNTIME.block_on(site.spawn(&provider)));
         let tested = TestRunner::new(cases(100)).run(&events(provider), |event| {
             let answer = RUNTIME.block_on(function.borrow_mut().invoke(event));
             prop_assert!(law(&answer), "{answer:?}");

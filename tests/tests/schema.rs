@@ -6,7 +6,12 @@ use models::Record;
 use providers::Provider;
 use serde_json::{Value, json};
 use std::{fs, process::Command, slice};
-use testkit::{house::deliver, runtime_api::binary, workspace};
+use testkit::{
+    deployment::deliver,
+    runtime_api::binary,
+    samples::{Sample, samples},
+    workspace,
+};
 
 /// A validator of a schema in a file, which checks the formats too (`date-time`, `uri-reference`).
 fn validator(path: &str) -> Validator {
@@ -65,14 +70,11 @@ async fn every_sample_event_is_valid_by_our_schema_and_by_cloudevents() {
 /// The events of all stored samples, as JSON, with the names of the samples.
 async fn events(provider: Provider) -> Vec<(String, Value)> {
     let mut events = Vec::new();
-    for file in fs::read_dir(workspace("events").join(provider.name)).unwrap() {
-        let path = file.unwrap().path();
-        let name = path.file_stem().unwrap().to_string_lossy().into_owned();
+    for Sample { name, event, .. } in samples(&provider) {
         if !name.split('.').any(|word| word == "stored") {
             continue;
         }
-        let request = serde_json::from_str(&fs::read_to_string(&path).unwrap()).unwrap();
-        let (_, stored) = deliver(provider, slice::from_ref(&request)).await;
+        let (_, stored) = deliver(provider, slice::from_ref(&event)).await;
         let of_sample = stored.iter().filter_map(|stored| match &stored.record {
             Record::Event { event, .. } => {
                 Some((name.clone(), serde_json::to_value(event).unwrap()))

@@ -5,15 +5,13 @@
 
 use axum::body::Bytes;
 use base64::{Engine, engine::general_purpose::STANDARD};
-use hookkeeper::{
-    dev::{Data, DynamoDb},
-    template::TEMPLATE,
-};
 use serde_json::{Value, json};
 use std::net::{Ipv4Addr, TcpListener};
 use testkit::{
+    provider as provider_of,
     request::{Request, accepted, basic, event},
     runtime_api::{Answer, Environment, Function, binary},
+    site::Site,
 };
 
 /// Lowercase, like header names.
@@ -157,9 +155,7 @@ fn deliveries(provider: &str) -> Vec<(Request, &'static str)> {
 
 /// Whether a provider may send a key in the URL.
 fn takes_keys(name: &str) -> bool {
-    let is_it = |provider: &providers::Provider| provider.name == name;
-    let provider = providers::ALL.into_iter().find(is_it).unwrap();
-    provider.supports(providers::Scheme::UrlKey)
+    provider_of(name).supports(providers::Scheme::UrlKey)
 }
 
 /// Payloads that are not an API Gateway event, or not JSON.
@@ -184,16 +180,12 @@ fn garbage() -> Vec<Bytes> {
         .collect()
 }
 
-async fn dynamodb() -> DynamoDb {
-    DynamoDb::start(&Data::Memory, 0, TEMPLATE).await.unwrap()
-}
-
 #[tokio::test]
 async fn payloads_and_credentials_are_never_logged_or_returned() {
     for provider in providers::ALL.map(|provider| provider.name) {
-        let dynamodb = dynamodb().await;
+        let site = Site::start().await;
         let mut function =
-            Function::spawn(binary(provider), &talkative(provider, &dynamodb.endpoint())).await;
+            Function::spawn(binary(provider), &talkative(provider, &site.endpoint())).await;
         let mut verdicts = Vec::new();
         for (request, verdict) in deliveries(provider) {
             assert!(matches!(
@@ -244,10 +236,10 @@ async fn a_failing_store_reveals_no_payload() {
 
 #[tokio::test]
 async fn a_panic_reveals_only_its_source_location() {
-    let dynamodb = dynamodb().await;
+    let site = Site::start().await;
     let mut function = Function::spawn(
         binary("panicking"),
-        &talkative("pipedrive", &dynamodb.endpoint()),
+        &talkative("pipedrive", &site.endpoint()),
     )
     .await;
     let request = Request::post("pipedrive", &format!("panic! {MARKER}"));
@@ -259,7 +251,7 @@ async fn a_panic_reveals_only_its_source_location() {
         200
     );
     assert_eq!(logged(&function), ["quarantined"]);
-    let first: Value = serde_json::from_str(function.stdout().lines().next().unwrap()).unwrap();
+    let first = &function.log()[0];
     assert!(
         first["panic"]
             .as_str()
@@ -271,11 +263,7 @@ async fn a_panic_reveals_only_its_source_location() {
 
 /// The verdicts in the log of a function. Each line has a verdict or the location of a panic.
 fn logged(function: &Function) -> Vec<String> {
-    let lines: Vec<Value> = function
-        .stdout()
-        .lines()
-        .map(|line| serde_json::from_str(line).unwrap())
-        .collect();
+    let lines = function.log();
     let (panics, deliveries): (Vec<_>, Vec<_>) =
         lines.iter().partition(|line| line.get("panic").is_some());
     assert!(

@@ -12,10 +12,10 @@ use std::{
 };
 use storage::{Key, Message, Stored, schema::Item};
 use testkit::{
+    deployment::Deployment,
     request::{Request, event},
     runtime_api::{Answer, Function, binary},
     site::{ARRIVAL, Site, altered, encoded, records},
-    world::World,
 };
 
 fn closer_event(number: u32) -> Record {
@@ -60,19 +60,19 @@ fn later(seconds: u64) -> Duration {
 }
 
 /// The only event of a table.
-async fn only(world: &World) -> Stored {
-    let records = world.kept.records().await.unwrap();
+async fn only(deployment: &Deployment) -> Stored {
+    let records = deployment.site.table.records().await.unwrap();
     let [record] = &records[..] else {
         panic!("{records:?}")
     };
-    let stored = world.kept.get(&Key::from_record(record)).await;
+    let stored = deployment.site.table.get(&Key::from_record(record)).await;
     stored.unwrap().unwrap()
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_drain_leaves_what_a_newer_receiver_sent() {
-    let world = World::of(providers::CLOSER).await;
-    let mut drain = Function::spawn(binary("drain"), &world.environment()).await;
+    let deployment = Deployment::start(providers::CLOSER).await;
+    let mut drain = Function::spawn(binary("drain"), &deployment.environment()).await;
     let known = envelope(&closer_event(1));
     let changes = [
         ("/v", json!(2)),
@@ -90,14 +90,17 @@ async fn a_drain_leaves_what_a_newer_receiver_sent() {
             cause.contains(r#""cause":"other_version""#),
             "{place}: {cause}"
         );
-        assert!(world.kept.records().await.unwrap().is_empty(), "{place}");
+        assert!(
+            deployment.site.table.records().await.unwrap().is_empty(),
+            "{place}"
+        );
     }
     let mut larger = known;
     larger["later"] = json!("an unknown member");
     larger["item"]["later"] = json!({ "S": "an unknown attribute" });
     let answer = drain.invoke(batch(&message(&larger), &json!({}))).await;
     assert_eq!(failures(&answer), 0);
-    only(&world).await;
+    only(&deployment).await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -120,14 +123,14 @@ async fn the_drain_records_events_at_the_latest_time_that_it_knows() {
             40,
         ),
     ] {
-        let world = World::of(providers::CLOSER).await;
-        let mut drain = Function::spawn(binary("drain"), &world.environment()).await;
+        let deployment = Deployment::start(providers::CLOSER).await;
+        let mut drain = Function::spawn(binary("drain"), &deployment.environment()).await;
         let message = message(&envelope(&closer_event(1)));
         assert_eq!(
             failures(&drain.invoke(batch(&message, &attributes)).await),
             0
         );
-        let recorded = only(&world).await.recorded.unwrap();
+        let recorded = only(&deployment).await.recorded.unwrap();
         let ahead = recorded.as_seconds() - now().as_seconds();
         assert!((ahead - seconds).abs() < 4, "{attributes}: {ahead} s ahead");
     }
@@ -135,13 +138,13 @@ async fn the_drain_records_events_at_the_latest_time_that_it_knows() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_receiver_records_events_no_earlier_than_they_arrived() {
-    let world = World::of(providers::CLOSER).await;
+    let deployment = Deployment::start(providers::CLOSER).await;
     let arrival = u64::try_from(later(20).as_millis()).unwrap();
     let request = Request::post("closer", &event("closer", 1))
         .with("/requestContext/timeEpoch", json!(arrival));
-    let mut receiver = Function::spawn(binary("closer"), &world.environment()).await;
+    let mut receiver = Function::spawn(binary("closer"), &deployment.environment()).await;
     assert_eq!(receiver.invoke(request).await.status(), 200);
-    let recorded = only(&world).await.recorded.unwrap();
+    let recorded = only(&deployment).await.recorded.unwrap();
     assert_eq!(
         Some(recorded),
         Timestamp::from_epoch(i64::try_from(arrival).unwrap())
@@ -191,8 +194,8 @@ const ONE_OF_THREE: &str = "leads[add][0][id]=1&leads[add][0][created_at]=179529
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn an_item_that_cannot_be_parsed_is_quarantined_by_itself() {
-    let world = World::of(AMOCRM).await;
-    let mut receiver = Function::spawn(binary("amocrm"), &world.environment()).await;
+    let deployment = Deployment::start(AMOCRM).await;
+    let mut receiver = Function::spawn(binary("amocrm"), &deployment.environment()).await;
     let request = Request::post("amocrm", ONE_OF_THREE);
     assert_eq!(receiver.invoke(request).await.status(), 200);
     let line: Value = serde_json::from_str(receiver.stdout().lines().last().unwrap()).unwrap();
@@ -206,7 +209,7 @@ async fn an_item_that_cannot_be_parsed_is_quarantined_by_itself() {
             &json!(1)
         ]
     );
-    let records = world.kept.records().await.unwrap();
+    let records = deployment.site.table.records().await.unwrap();
     let bodies: Vec<_> = records
         .iter()
         .filter_map(|record| match record {
@@ -267,8 +270,8 @@ async fn a_quarantined_item_is_replayed_without_its_neighbours() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn an_empty_request_with_a_wrong_credential_is_unauthorized() {
-    let world = World::of(AMOCRM).await;
-    let mut receiver = Function::spawn(binary("amocrm"), &world.environment()).await;
+    let deployment = Deployment::start(AMOCRM).await;
+    let mut receiver = Function::spawn(binary("amocrm"), &deployment.environment()).await;
     let empty = || Request::post("amocrm", "").unauthorized();
     for (request, status) in [
         (empty(), 200),
@@ -281,5 +284,5 @@ async fn an_empty_request_with_a_wrong_credential_is_unauthorized() {
         let shown = request.0.to_string();
         assert_eq!(receiver.invoke(request).await.status(), status, "{shown}");
     }
-    assert!(world.kept.records().await.unwrap().is_empty());
+    assert!(deployment.site.table.records().await.unwrap().is_empty());
 }

@@ -1,10 +1,7 @@
 //! Compares the template with the code: the functions log the metrics of the alarms, they read the
 //! environment variables that the template sets, and their roles have least privilege.
 
-use hookkeeper::{
-    dev::{Data, DynamoDb},
-    template::{TEMPLATE, parse},
-};
+use hookkeeper::template::{TEMPLATE, parse};
 use providers::Provider;
 use serde_json::Value;
 use std::{
@@ -13,9 +10,9 @@ use std::{
     path::Path,
 };
 use testkit::{
-    house,
-    request::{CREDENTIALS, Request, accepted, event},
-    runtime_api::{Environment, Function, binary},
+    provider as provider_of,
+    request::{Request, event},
+    site::Site,
     workspace,
 };
 
@@ -37,12 +34,10 @@ type Metric = (String, BTreeSet<String>);
 
 /// The metrics of everything that a function can log, with the value of `provider`.
 async fn logged(provider: &str) -> BTreeSet<Metric> {
-    let dynamodb = DynamoDb::start(&Data::Memory, 0, TEMPLATE).await.unwrap();
-    let variable = format!("{}_CREDENTIALS", provider.to_uppercase());
-    let environment = Environment::of(provider, &dynamodb.endpoint())
-        .with(&variable, accepted("main", CREDENTIALS));
-    let mut function = Function::spawn(binary(provider), &environment).await;
-    let agent = house::provider(provider).user_agents[0];
+    let site = Site::start().await;
+    let of_name = provider_of(provider);
+    let mut function = site.spawn(&of_name).await;
+    let agent = of_name.user_agents[0];
     let kept = Request::post(provider, &event(provider, 1));
     let refused = Request::post(provider, "{}")
         .unauthorized()
@@ -50,13 +45,12 @@ async fn logged(provider: &str) -> BTreeSet<Metric> {
     for request in [kept.clone(), kept, Request::post(provider, "?"), refused] {
         function.invoke(request).await;
     }
-    dynamodb.stop().await;
+    site.stop().await;
     function
         .invoke(Request::post(provider, &event(provider, 2)))
         .await;
     let mut metrics = BTreeSet::new();
-    for line in function.stdout().lines() {
-        let line: Value = serde_json::from_str(line).unwrap();
+    for line in function.log() {
         assert_eq!(line["provider"], provider);
         for directive in line["_aws"]["CloudWatchMetrics"].as_array().unwrap() {
             for dimensions in directive["Dimensions"].as_array().unwrap() {

@@ -13,6 +13,7 @@ use storage::{
     budget::{ATTEMPT, ATTEMPTS, FIRST_WAIT, LONGEST_WAIT, QUEUE_FIRST, TIME_BUDGET},
 };
 use testkit::{
+    noise,
     site::encoded,
     stores::{ANSWERED, Call, Fate, Service, Stores},
 };
@@ -70,12 +71,6 @@ fn record(body: Vec<u8>) -> Record {
     Record::from_delivery("closer", &delivery, Err(ParseError::Panicked))
         .pop()
         .unwrap()
-}
-
-/// Bytes that zlib cannot compress.
-fn noise(bytes: usize) -> Vec<u8> {
-    let mut random = fastrand::Rng::with_seed(1);
-    (0..bytes).map(|_| random.u8(..)).collect()
 }
 
 /// Stores one record, and returns the elapsed time too.

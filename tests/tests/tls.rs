@@ -1,20 +1,16 @@
 //! A function and a table behind TLS: the trusted root certificates, and the time of the connect.
 
-use hookkeeper::{
-    dev::{Data, DynamoDb},
-    template::TEMPLATE,
-};
 use serde_json::{Value, json};
-use storage::{Client, Table};
 use testkit::{
     benchmark::Terminator,
-    request::{CREDENTIALS, Request, accepted, event},
+    request::{Request, event},
     runtime_api::{Environment, Function, binary},
+    site::Site,
 };
 
 /// A table behind TLS, and the environment of a function that uses it.
 struct Subject {
-    dynamodb: DynamoDb,
+    site: Site,
     terminator: Terminator,
     /// Has another certificate authority, which is the only root certificate of the system here.
     _other: Terminator,
@@ -23,14 +19,14 @@ struct Subject {
 
 impl Subject {
     async fn start() -> Self {
-        let dynamodb = DynamoDb::start(&Data::Memory, 0, TEMPLATE).await.unwrap();
-        let terminator = Terminator::start(dynamodb.port()).await;
+        let site = Site::start().await;
+        let terminator = Terminator::start(site.port()).await;
         let other = Terminator::start(0).await;
         let environment = Environment::of("closer", terminator.endpoint())
-            .with("CLOSER_CREDENTIALS", accepted("main", CREDENTIALS))
+            .accepting(&providers::CLOSER)
             .with("SSL_CERT_FILE", other.authority().to_string_lossy());
         Self {
-            dynamodb,
+            site,
             terminator,
             _other: other,
             environment,
@@ -55,10 +51,7 @@ async fn send(function: &mut Function, number: u32) -> (u64, Value) {
         .invoke(Request::post("closer", &event("closer", number)))
         .await
         .status();
-    (
-        status,
-        serde_json::from_str(function.stdout().lines().last().unwrap()).unwrap(),
-    )
+    (status, function.log().pop().unwrap())
 }
 
 #[tokio::test]
@@ -66,15 +59,14 @@ async fn a_function_connects_before_its_first_event_and_stores_nothing() {
     let subject = Subject::start().await;
     let mut function = subject.spawn("AWS_CA_BUNDLE").await;
     assert_eq!(subject.terminator.connections(), 1);
-    let table = Table::new(&Client::new(), &subject.dynamodb.settings());
-    assert!(table.records().await.unwrap().is_empty());
+    assert!(subject.site.table.records().await.unwrap().is_empty());
     assert_eq!(send(&mut function, 1).await.0, 200);
     assert_eq!(
         subject.terminator.connections(),
         1,
         "the first delivery opens another connection"
     );
-    assert_eq!(table.records().await.unwrap().len(), 1);
+    assert_eq!(subject.site.table.records().await.unwrap().len(), 1);
 }
 
 #[tokio::test]
@@ -106,8 +98,7 @@ async fn an_unknown_certificate_authority_is_not_trusted() {
         (503, &json!("unreachable")),
         "{line}"
     );
-    let table = Table::new(&Client::new(), &subject.dynamodb.settings());
-    assert!(table.records().await.unwrap().is_empty());
+    assert!(subject.site.table.records().await.unwrap().is_empty());
 }
 
 #[tokio::test]

@@ -6,7 +6,7 @@
 //! `action` have the words of the provider. Without the variable, a test that needs the corpus
 //! prints a message and checks nothing. With it, a missing file fails the test.
 
-use crate::{house::provider, workspace};
+use crate::{provider, workspace};
 use models::{Delivery, Event, ParseError, Timestamp};
 use std::{env, fs};
 

@@ -5,7 +5,7 @@
 //!
 //! Source: <https://docs.aws.amazon.com/lambda/latest/dg/runtimes-api.html>
 
-use crate::workspace;
+use crate::{request, workspace};
 use axum::{
     Router,
     body::Bytes,
@@ -13,6 +13,7 @@ use axum::{
     http::{HeaderMap, StatusCode},
     routing::{get, post},
 };
+use providers::Provider;
 use serde_json::Value;
 use std::{
     collections::{BTreeMap, HashMap},
@@ -198,6 +199,14 @@ impl Function {
     #[must_use]
     pub fn stdout(&self) -> String {
         text(&self.stdout)
+    }
+
+    /// The lines of its log so far.
+    #[must_use]
+    pub fn log(&self) -> Vec<Value> {
+        let stdout = self.stdout();
+        let lines = stdout.lines().map(serde_json::from_str);
+        lines.collect::<Result<_, _>>().unwrap()
     }
 
     /// What it wrote to standard error so far.
@@ -407,14 +416,25 @@ impl Environment {
         )
     }
 
-    /// The same with one more, or another value of one.
+    /// The same with the lists of accepted credentials of the harness.
+    #[must_use]
+    pub fn accepting(self, provider: &Provider) -> Self {
+        let prefix = provider.name.to_uppercase();
+        self.with(
+            &format!("{prefix}_CREDENTIALS"),
+            request::accepted_credentials(),
+        )
+        .with(&format!("{prefix}_KEYS"), request::accepted_keys(provider))
+    }
+
+    /// The same with one more variable, or with another value of a variable.
     #[must_use]
     pub fn with(mut self, name: &str, value: impl Into<String>) -> Self {
         self.0.insert(name.to_owned(), value.into());
         self
     }
 
-    /// The same without one.
+    /// The same without a variable.
     #[must_use]
     pub fn without(mut self, name: &str) -> Self {
         self.0.remove(name);

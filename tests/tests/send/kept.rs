@@ -1,6 +1,6 @@
 //! Sent samples are stored with the verdict in their name.
 
-use super::{samples, sent, sorted};
+use super::{sendable, sent, sorted};
 use models::{Event, Record};
 use serde_json::{Value, json};
 use std::collections::BTreeSet;
@@ -14,7 +14,7 @@ fn the_list_has_every_sample() {
             .iter()
             .map(|row| row["name"].as_str().unwrap().to_owned())
             .collect();
-        let expected: Vec<_> = samples(provider.name)
+        let expected: Vec<_> = sendable(&provider)
             .into_iter()
             .map(|(name, ..)| name)
             .collect();
@@ -38,7 +38,7 @@ async fn every_listed_sample_gets_the_verdict_in_its_name() {
     let local = format!("--local={}", dev.port());
     let (mut told, mut reasons) = (Vec::new(), Vec::new());
     for provider in providers::ALL {
-        for (name, verdict, _) in samples(provider.name) {
+        for (name, verdict, _) in sendable(&provider) {
             let lines = sent(&[provider.name, &name, &local]);
             let [line] = &lines[..] else {
                 panic!("{name}: {lines:?}")

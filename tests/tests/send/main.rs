@@ -6,15 +6,15 @@ mod said;
 mod shape;
 mod wire;
 
-use base64::{Engine, engine::general_purpose::STANDARD};
 use models::{Delivery, Event, Timestamp};
-use serde_json::{Value, json};
-use std::{fs, process::Output, time::Duration};
+use providers::Provider;
+use serde_json::Value;
+use std::{process::Output, time::Duration};
 use testkit::{
     dev::hookkeeper,
-    house::provider as provider_of,
+    provider as provider_of,
+    samples::{Sample, samples},
     sink::{Sink, Taken},
-    workspace,
 };
 
 fn send(arguments: &[&str]) -> Output {
@@ -55,22 +55,21 @@ fn over_the_wire(sink: &Sink, arguments: &[&str]) -> Vec<Taken> {
     sink.taken()
 }
 
-/// The samples of a provider that can be sent: name, verdict, and the API Gateway event.
-fn samples(provider: &str) -> Vec<(String, String, Value)> {
-    let mut samples = Vec::new();
-    for file in fs::read_dir(workspace("events").join(provider)).unwrap() {
-        let path = file.unwrap().path();
-        let stem = path.file_stem().unwrap().to_str().unwrap().to_owned();
-        let (name, verdict) = stem.split_once('.').unwrap();
-        let event: Value = serde_json::from_slice(&fs::read(&path).unwrap()).unwrap();
-        let is_sent = ["stored", "quarantined"].contains(&verdict.split('.').next().unwrap());
+/// The samples of a provider that can be sent: their names without the verdict, their verdicts, and
+/// the samples.
+fn sendable(provider: &Provider) -> Vec<(String, String, Sample)> {
+    let mut sendable = Vec::new();
+    for sample in samples(provider) {
+        let (name, verdict) = sample.name.split_once('.').unwrap();
+        let (name, verdict) = (name.to_owned(), verdict.to_owned());
+        let is_sent = verdict.starts_with("stored") || verdict.starts_with("quarantined");
         // No sender can make API Gateway mark a body as base64 that it did not encode.
         if is_sent && verdict != "quarantined.not_base64" {
-            samples.push((name.to_owned(), verdict.to_owned(), event));
+            sendable.push((name, verdict, sample));
         }
     }
-    samples.sort_by(|a, b| a.0.cmp(&b.0));
-    samples
+    sendable.sort_by(|a, b| a.0.cmp(&b.0));
+    sendable
 }
 
 /// The events that a provider's parser returns for a body.
@@ -79,16 +78,6 @@ fn read(provider: &str, body: &[u8]) -> Vec<Event> {
     let delivery = Delivery::new(body.to_vec(), arrival, "r");
     let items = (provider_of(provider).parse)(&delivery).unwrap();
     items.into_iter().map(Result::unwrap).collect()
-}
-
-/// The body of a sample.
-fn body_of(event: &Value) -> Vec<u8> {
-    let body = event["body"].as_str().unwrap();
-    if event["isBase64Encoded"] == json!(true) {
-        STANDARD.decode(body).unwrap()
-    } else {
-        body.into()
-    }
 }
 
 fn sorted<T: Ord>(items: impl IntoIterator<Item = T>) -> Vec<T> {
