@@ -1,6 +1,7 @@
 //! Chunks of records that are too large for one item: they belong to one record and one set of
 //! bytes, and are removed with it.
 
+use super::SPAN;
 use aws_sdk_dynamodb::types::AttributeValue;
 use models::{Delivery, Event, ParseError, Record, Timestamp};
 use std::collections::BTreeSet;
@@ -12,8 +13,6 @@ use testkit::{
     site::{ARRIVAL, Site, altered, encoded, exact_bytes, records},
 };
 
-/// The days around the arrival of all deliveries here.
-const SPAN: [&str; 4] = ["--since", "2026-11-20", "--until", "2026-11-23"];
 /// Two times at which items expire.
 const EARLY: i64 = 4_102_444_800;
 const LATE: i64 = EARLY + 82_800;

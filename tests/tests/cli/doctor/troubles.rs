@@ -1,6 +1,6 @@
 //! Problems of a stack, one at a time, with the output of the command.
 
-use crate::cloud::Cloud;
+use super::cloud::Cloud;
 use hookkeeper::template::TEMPLATE;
 use serde_json::json;
 use std::time::Duration;

@@ -1,6 +1,7 @@
 //! Runs `hookkeeper replay` and `hookkeeper quarantine` as processes: they correct the events that
 //! an older parser made of a delivery.
 
+use super::SPAN;
 use models::{Body, EventId, ParseError, Record};
 use snapbox::{assert_data_eq, str};
 use std::{collections::BTreeMap, process::Stdio, time::Duration};
@@ -12,8 +13,6 @@ use testkit::{
 use tokio::task::block_in_place;
 
 const EXPIRES: i64 = 4_102_444_800;
-/// The days around the arrival of all deliveries here.
-const SPAN: [&str; 4] = ["--since", "2026-11-20", "--until", "2026-11-23"];
 
 /// A delivery of three leads.
 const THREE: &str = "leads[add][0][id]=1&leads[add][0][updated_at]=1795255200&leads[add][1][id]=2&leads[add][1][updated_at]=\

@@ -1,5 +1,5 @@
 //! Compares the output of the command with `tests/snapshots/send/`.
-//! `SNAPSHOTS=overwrite cargo test --test send` overwrites these files.
+//! `SNAPSHOTS=overwrite cargo test --test cli send::` overwrites these files.
 
 use super::text;
 use snapbox::{Assert, Data};
