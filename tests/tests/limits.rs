@@ -20,11 +20,12 @@ use storage::{
 };
 use testkit::{
     deployment::{Deployment, delivery},
+    exact::exact_bytes,
     noise_text,
     proxy::Fault,
     request::{Request, event},
     runtime_api::{Function, binary},
-    site::{encoded, exact_bytes},
+    site::encoded,
 };
 use tokio::sync::Mutex;
 

@@ -13,8 +13,8 @@ use std::{collections::BTreeMap, env, fs, path::Path, process::Command, slice};
 use storage::Stored;
 use testkit::{
     deployment::deliver,
+    exact::exact_bytes,
     samples::{Sample, samples},
-    site::exact_bytes,
     workspace,
 };
 

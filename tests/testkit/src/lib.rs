@@ -5,6 +5,7 @@ pub mod corpus;
 pub mod deal;
 pub mod deployment;
 pub mod dev;
+pub mod exact;
 pub mod proxy;
 pub mod request;
 pub mod runtime_api;

@@ -2,13 +2,14 @@
 
 use crate::{
     dev::hookkeeper,
+    exact::deliveries,
     runtime_api::{Environment, Function, binary},
 };
 use hookkeeper::{
     dev::{Data, DynamoDb, TABLE},
     template::TEMPLATE,
 };
-use models::{Body, Delivery, Event, Record, Timestamp};
+use models::{Delivery, Event, Record, Timestamp};
 use providers::Provider;
 use std::{
     process::{Command, Output},
@@ -33,7 +34,7 @@ pub struct Site {
 pub const ARRIVAL: &str = "2026-11-21T20:43:00.000000Z";
 
 impl Site {
-    /// Starts a DynamoDB with an empty table. Its clients are background ones: their timeouts are long.
+    /// Starts a DynamoDB with an empty table.
     pub async fn start() -> Self {
         let dynamodb = DynamoDb::start(&Data::Memory, 0, TEMPLATE).await.unwrap();
         let table = Table::new(&BACKGROUND, &dynamodb.settings());
@@ -113,11 +114,7 @@ impl Site {
 
     /// The exact bytes of every stored delivery, in no order.
     pub async fn deliveries(&self) -> Vec<Vec<u8>> {
-        let records = self.table.records().await.unwrap();
-        let bytes = records.iter().map(|record| exact_bytes(record, &records));
-        let is_own = records.iter().map(|record| !shares_body(record));
-        let own = bytes.zip(is_own).filter(|(_, is_own)| *is_own);
-        own.map(|(bytes, _)| bytes.to_vec()).collect()
+        deliveries(&self.table.records().await.unwrap())
     }
 
     /// The command with `--local` for this table.
@@ -167,41 +164,6 @@ pub fn delivery(body: &str) -> Delivery {
 pub fn records(provider: &Provider, body: &str) -> Vec<Record> {
     let delivery = delivery(body);
     Record::from_delivery(provider.name, &delivery, (provider.parse)(&delivery))
-}
-
-/// The exact bytes of the delivery of a record. A shared body is one of the other records.
-#[must_use]
-pub fn exact_bytes<'a>(record: &'a Record, others: &'a [Record]) -> &'a [u8] {
-    match record {
-        Record::Body { bytes, .. } => bytes,
-        Record::Event { event, body, .. } if *body == Body::Data => event.data.get().as_bytes(),
-        Record::Event { body, .. } | Record::Quarantined { body, .. } => match body {
-            Body::Here(bytes) => bytes,
-            Body::Shared(name) => shared_body(others, name),
-            Body::Data => panic!("a quarantined delivery has no data"),
-        },
-    }
-}
-
-fn shared_body<'a>(records: &'a [Record], shared: &str) -> &'a [u8] {
-    let found = records.iter().find_map(|record| match record {
-        Record::Body { name, bytes, .. } if name == shared => Some(bytes),
-        _ => None,
-    });
-    found.expect("the shared body of the delivery")
-}
-
-fn shares_body(record: &Record) -> bool {
-    matches!(
-        record,
-        Record::Event {
-            body: Body::Shared(_),
-            ..
-        } | Record::Quarantined {
-            body: Body::Shared(_),
-            ..
-        }
-    )
 }
 
 /// The items of a record that never expires: its chunks, and after them the item itself.

@@ -7,10 +7,11 @@ use models::{Delivery, Event, ParseError, Record, Timestamp};
 use std::collections::BTreeSet;
 use storage::{Client, Expiry, Key, Settings, Table, schema::Item};
 use testkit::{
+    exact::exact_bytes,
     noise_text,
     proxy::{Fault, Proxy},
     request::event,
-    site::{ARRIVAL, Site, altered, encoded, exact_bytes, records},
+    site::{ARRIVAL, Site, altered, encoded, records},
 };
 
 /// Two times at which items expire.

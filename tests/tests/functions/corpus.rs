@@ -13,8 +13,8 @@ use std::collections::BTreeMap;
 use testkit::{
     corpus::{self, Row},
     deployment::deliver,
+    exact::exact_bytes,
     provider,
-    site::exact_bytes,
 };
 
 #[test]

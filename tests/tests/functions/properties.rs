@@ -24,9 +24,10 @@ use std::{
 use storage::Client;
 use testkit::{
     deployment::Deployment,
+    exact::exact_bytes,
     request::{self, Request},
     runtime_api::Answer,
-    site::{Site, exact_bytes},
+    site::Site,
 };
 use tokio::runtime::Runtime;
 
