@@ -484,7 +484,7 @@ async fn a_missing_setting_ends_the_start_with_one_sentence() {
         (
             "pipedrive",
             |it| it.with("PIPEDRIVE_KEYS", accepted("a", KEY)),
-            "PIPEDRIVE_KEYS is set, but this provider sends a user name and a password: use those",
+            "PIPEDRIVE_KEYS is set, but this provider's webhooks send a user name and a password, and no key",
         ),
         (
             "closer",
