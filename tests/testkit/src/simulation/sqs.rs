@@ -33,7 +33,8 @@ pub(crate) fn map_to_drain(aws: &Arc<Aws>, account: &Arc<Account>, settings: &Se
             &Client::background_with_transport(Connections::new(aws).client()),
             settings,
         );
-        let (aws, account) = (aws.clone(), account.clone());
+        let aws = aws.clone();
+        let account = account.clone();
         tokio::spawn(async move {
             let mut wait = Duration::ZERO;
             loop {
