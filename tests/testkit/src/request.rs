@@ -44,14 +44,21 @@ impl Request {
             "routeKey": format!("ANY {path}"),
             "rawPath": path,
             "rawQueryString": "",
-            "headers": { "host": "id.execute-api.us-east-1.amazonaws.com", "x-forwarded-proto": "https" },
+            "headers": {
+                "host": "id.execute-api.us-east-1.amazonaws.com",
+                "x-forwarded-proto": "https",
+            },
             "requestContext": {
                 "accountId": "123456789012",
                 "apiId": "id",
                 "domainName": "id.execute-api.us-east-1.amazonaws.com",
                 "domainPrefix": "id",
                 "http": {
-                    "method": method, "path": path, "protocol": "HTTP/1.1", "sourceIp": "192.0.2.1", "userAgent": "tests",
+                    "method": method,
+                    "path": path,
+                    "protocol": "HTTP/1.1",
+                    "sourceIp": "192.0.2.1",
+                    "userAgent": "tests",
                 },
                 "requestId": "JKJaXmPLvHcESHA=",
                 "routeKey": format!("ANY {path}"),
@@ -93,10 +100,8 @@ impl Request {
     /// The same without credentials.
     #[must_use]
     pub fn unauthorized(mut self) -> Self {
-        self.0["headers"]
-            .as_object_mut()
-            .unwrap()
-            .remove("authorization");
+        let headers = self.0["headers"].as_object_mut().unwrap();
+        headers.remove("authorization");
         self
     }
 
@@ -144,7 +149,7 @@ pub fn accepted_keys(provider: &Provider) -> String {
     }
 }
 
-/// The body of a delivery of one event, another one for each number.
+/// The body of a delivery of one event, a different one for each number.
 #[must_use]
 pub fn event(provider: &str, number: u32) -> String {
     match provider {
