@@ -55,27 +55,43 @@ fn variable(provider: &str, list: &str) -> String {
     format!("{}_{list}", provider.to_uppercase())
 }
 
+fn post(provider: &str, number: u32) -> Request {
+    Request::post(provider, &event(provider, number))
+}
+
+fn empty(provider: &str, method: &str) -> Request {
+    Request::with_method(method, provider)
+}
+
+/// A request with an invalid base64 body.
+fn garbled(provider: &str) -> Request {
+    Request::post(provider, "no base64!").with("/isBase64Encoded", true)
+}
+
+/// The same request with a lone surrogate in each place with the text `SURROGATE`.
+fn surrogate(request: &Request) -> Bytes {
+    request.0.to_string().replace("SURROGATE", "\\ud800").into()
+}
+
 /// A description, an event, its verdict, and the stored body.
 type Case = (&'static str, Bytes, &'static str, Option<Vec<u8>>);
 
 /// Requests to a URL, some of them unauthorized.
 #[expect(clippy::too_many_lines, reason = "a table of cases")]
 fn cases(provider: &str) -> Vec<Case> {
-    let body = |number| event(provider, number);
-    let post = |number| Request::post(provider, &body(number));
-    let kept = |number| Some(body(number).into_bytes());
-    let empty = |method| Request::with_method(method, provider);
-    let garbled = || Request::post(provider, "no base64!").with("/isBase64Encoded", true);
-    let surrogate =
-        |request: Request| Bytes::from(request.0.to_string().replace("SURROGATE", "\\ud800"));
     vec![
-        ("a delivery", post(1).into(), "stored", kept(1)),
-        ("the same again", post(1).into(), "stored", None),
+        (
+            "a delivery",
+            post(provider, 1).into(),
+            "stored",
+            Some(event(provider, 1).into_bytes()),
+        ),
+        ("the same again", post(provider, 1).into(), "stored", None),
         (
             "in base64",
-            Request::post_bytes(provider, body(2).as_bytes()).into(),
+            Request::post_bytes(provider, event(provider, 2).as_bytes()).into(),
             "stored",
-            kept(2),
+            Some(event(provider, 2).into_bytes()),
         ),
         (
             "unreadable",
@@ -89,17 +105,19 @@ fn cases(provider: &str) -> Vec<Case> {
             "quarantined",
             Some(b"\0\xff".into()),
         ),
-        ("GET", empty("GET").into(), "url_check", None),
-        ("HEAD", empty("HEAD").into(), "url_check", None),
+        ("GET", empty(provider, "GET").into(), "url_check", None),
+        ("HEAD", empty(provider, "HEAD").into(), "url_check", None),
         (
             "GET with a body",
-            empty("GET").body(&body(3)).into(),
+            empty(provider, "GET").body(&event(provider, 3)).into(),
             "url_check",
             None,
         ),
         (
             "empty",
-            empty("POST").authorization(&basic(CREDENTIALS)).into(),
+            empty(provider, "POST")
+                .authorization(&basic(CREDENTIALS))
+                .into(),
             "probe",
             None,
         ),
@@ -111,150 +129,161 @@ fn cases(provider: &str) -> Vec<Case> {
         ),
         (
             "PUT",
-            empty("PUT")
-                .body(&body(4))
+            empty(provider, "PUT")
+                .body(&event(provider, 4))
                 .authorization(&basic(CREDENTIALS))
                 .into(),
             "stored",
-            kept(4),
+            Some(event(provider, 4).into_bytes()),
         ),
         (
             "empty, without credentials",
-            empty("POST").into(),
+            empty(provider, "POST").into(),
             "url_check",
             None,
         ),
         (
             "no credentials",
-            post(5).unauthorized().into(),
+            post(provider, 5).unauthorized().into(),
             "unauthorized",
             None,
         ),
         (
             "wrong credentials",
-            post(5).authorization(&basic("user:wrong")).into(),
+            post(provider, 5).authorization(&basic("user:wrong")).into(),
             "unauthorized",
             None,
         ),
         (
-            "a key nobody gave out",
-            post(5).unauthorized().query("key=wrong").into(),
+            "an unknown key",
+            post(provider, 5).unauthorized().query("key=wrong").into(),
             "unauthorized",
             None,
         ),
         (
             "not base64",
-            garbled().into(),
+            garbled(provider).into(),
             "quarantined",
             Some(b"no base64!".into()),
         ),
         (
-            "a stranger's not base64",
-            garbled().unauthorized().into(),
+            "an unauthorized not base64",
+            garbled(provider).unauthorized().into(),
             "unauthorized",
             None,
         ),
         (
             "a query of no URL",
-            post(6).query("a=<b>\"c d\u{1}%zz").into(),
+            post(provider, 6).query("a=<b>\"c d\u{1}%zz").into(),
             "stored",
-            kept(6),
+            Some(event(provider, 6).into_bytes()),
         ),
         (
             "a bad host",
-            post(7).header("host", "ho st/<>:x").into(),
+            post(provider, 7).header("host", "ho st/<>:x").into(),
             "stored",
-            kept(7),
+            Some(event(provider, 7).into_bytes()),
         ),
         (
             "a bad protocol",
-            post(8).header("x-forwarded-proto", "ht tp:").into(),
+            post(provider, 8)
+                .header("x-forwarded-proto", "ht tp:")
+                .into(),
             "stored",
-            kept(8),
+            Some(event(provider, 8).into_bytes()),
         ),
         (
             "a control character",
-            post(9).header("x-a", "a\u{1}\r\nb").into(),
+            post(provider, 9).header("x-a", "a\u{1}\r\nb").into(),
             "stored",
-            kept(9),
+            Some(event(provider, 9).into_bytes()),
         ),
         (
             "a header of no name",
-            post(10).header("bad name\n", "x").header("", "").into(),
+            post(provider, 10)
+                .header("bad name\n", "x")
+                .header("", "")
+                .into(),
             "stored",
-            kept(10),
+            Some(event(provider, 10).into_bytes()),
         ),
         (
             "headers that are none",
-            post(11)
+            post(provider, 11)
                 .with("/headers/x", 1)
                 .with("/headers/y", json!([]))
                 .into(),
             "stored",
-            kept(11),
+            Some(event(provider, 11).into_bytes()),
         ),
         (
             "no header at all",
-            post(12).with("/headers", Value::Null).into(),
+            post(provider, 12).with("/headers", Value::Null).into(),
             "unauthorized",
             None,
         ),
         (
-            "a stranger's control character",
-            post(13).authorization("Basic \u{1}").into(),
+            "an unauthorized control character",
+            post(provider, 13).authorization("Basic \u{1}").into(),
             "unauthorized",
             None,
         ),
         (
             "half a character in a header",
-            surrogate(post(14).header("x-SURROGATE", "SURROGATE")),
+            surrogate(&post(provider, 14).header("x-SURROGATE", "SURROGATE")),
             "stored",
-            kept(14),
+            Some(event(provider, 14).into_bytes()),
         ),
         (
             "half a character in the query",
-            surrogate(post(15).query("SURROGATE")),
+            surrogate(&post(provider, 15).query("SURROGATE")),
             "stored",
-            kept(15),
+            Some(event(provider, 15).into_bytes()),
         ),
         (
             "half a character in the body",
-            surrogate(Request::post(provider, "SURROGATE")),
+            surrogate(&Request::post(provider, "SURROGATE")),
             "quarantined",
             Some(b"\xed\xa0\x80".into()),
         ),
         (
             "members of other types",
-            post(16)
+            post(provider, 16)
                 .with("/cookies", 1)
                 .with("/requestContext/time", 1)
                 .into(),
             "stored",
-            kept(16),
+            Some(event(provider, 16).into_bytes()),
         ),
         (
             "a method that is none",
-            post(17).with("/requestContext/http/method", "P OST").into(),
+            post(provider, 17)
+                .with("/requestContext/http/method", "P OST")
+                .into(),
             "stored",
-            kept(17),
+            Some(event(provider, 17).into_bytes()),
         ),
         (
             "a body that is none",
-            post(18).with("/body", json!({ "a": 1 })).into(),
+            post(provider, 18).with("/body", json!({ "a": 1 })).into(),
             "probe",
             None,
         ),
         (
             "an arrival that is none",
-            post(19).with("/requestContext/timeEpoch", "x").into(),
+            post(provider, 19)
+                .with("/requestContext/timeEpoch", "x")
+                .into(),
             "stored",
-            kept(19),
+            Some(event(provider, 19).into_bytes()),
         ),
         (
             "no context",
-            post(20).with("/requestContext", Value::Null).into(),
+            post(provider, 20)
+                .with("/requestContext", Value::Null)
+                .into(),
             "stored",
-            kept(20),
+            Some(event(provider, 20).into_bytes()),
         ),
         ("an object", "{}".into(), "url_check", None),
         ("a list", "[]".into(), "url_check", None),
@@ -291,7 +320,7 @@ fn cases(provider: &str) -> Vec<Case> {
 
 /// The verdict of a log line. On a busy machine, an attempt can time out and still take effect, and
 /// the next attempt then finds a duplicate. The final content of the table shows the result.
-fn told(line: &Value) -> &str {
+fn verdict_in(line: &Value) -> &str {
     match line["verdict"].as_str().unwrap() {
         "duplicate" => "stored",
         verdict => verdict,
@@ -305,22 +334,22 @@ async fn every_case_gets_its_verdict_and_the_process_survives() {
         let provider = provider.name;
         let pid = subject.function.pid();
         let mut expected = Vec::new();
-        for (number, (what, event_sent, verdict, kept)) in (1_000..).zip(cases(provider)) {
-            let (status, line) = subject.send(event_sent).await;
-            assert_eq!(told(&line), verdict, "{provider}: {what}");
+        for (number, (case, request, verdict, body)) in (1_000..).zip(cases(provider)) {
+            let (status, line) = subject.send(request).await;
+            assert_eq!(verdict_in(&line), verdict, "{provider}: {case}");
             assert_eq!(
                 status,
                 if verdict == "unauthorized" { 401 } else { 200 },
-                "{provider}: {what}"
+                "{provider}: {case}"
             );
-            expected.extend(kept);
+            expected.extend(body);
 
             let good = event(provider, number);
             let (status, line) = subject.send(Request::post(provider, &good)).await;
             assert_eq!(
-                (status, told(&line)),
+                (status, verdict_in(&line)),
                 (200, "stored"),
-                "{provider}: after {what}"
+                "{provider}: after {case}"
             );
             expected.push(good.into_bytes());
         }
@@ -374,7 +403,10 @@ async fn the_log_line_counts_the_bytes_of_unauthorized_requests_too() {
             (request.unauthorized(), "unauthorized"),
         ] {
             let (_, line) = subject.send(request).await;
-            assert_eq!((told(&line), &line["bytes"]), (verdict, &json!(body.len())));
+            assert_eq!(
+                (verdict_in(&line), &line["bytes"]),
+                (verdict, &json!(body.len()))
+            );
         }
     }
 }
@@ -386,7 +418,7 @@ async fn the_log_line_names_the_credential_that_matched() {
         accepted("old", "user:old"),
         accepted("new", CREDENTIALS)
     );
-    let both = |it: Environment| it.with("PIPEDRIVE_CREDENTIALS", list);
+    let both = |env: Environment| env.with("PIPEDRIVE_CREDENTIALS", list);
     let mut subject = Subject::start_with(&PIPEDRIVE, "pipedrive", both).await;
     for (number, (credentials, label)) in (1..).zip([("user:old", "old"), (CREDENTIALS, "new")]) {
         let request = Request::post("pipedrive", &event("pipedrive", number))
@@ -427,7 +459,7 @@ async fn a_key_in_the_url_authenticates_where_the_provider_allows_keys() {
 
 #[tokio::test]
 async fn a_panic_in_the_parser_quarantines_only_its_own_delivery() {
-    let mut subject = Subject::start_with(&PIPEDRIVE, "panicking", |it| it).await;
+    let mut subject = Subject::start_with(&PIPEDRIVE, "panicking", |env| env).await;
     let pid = subject.function.pid();
     for number in 1..4 {
         let body = format!("panic! {number}");
@@ -463,57 +495,57 @@ async fn a_missing_setting_ends_the_start_with_one_sentence() {
     let table: [(&str, Change, &str); 11] = [
         (
             "pipedrive",
-            |it| it.with("PIPEDRIVE_CREDENTIALS", ""),
+            |env| env.with("PIPEDRIVE_CREDENTIALS", ""),
             "no credential is configured: set PIPEDRIVE_CREDENTIALS to label:digest[,label:digest], as `hookkeeper credentials` prints it",
         ),
         (
             "closer",
-            |it| it.without("CLOSER_CREDENTIALS").without("CLOSER_KEYS"),
+            |env| env.without("CLOSER_CREDENTIALS").without("CLOSER_KEYS"),
             "no credential is configured: set CLOSER_CREDENTIALS or CLOSER_KEYS to label:digest[,label:digest], as `hookkeeper credentials` prints it",
         ),
         (
             "amocrm",
-            |it| it.with("AMOCRM_CREDENTIALS", "user:password"),
+            |env| env.with("AMOCRM_CREDENTIALS", "user:password"),
             "entry 1 of AMOCRM_CREDENTIALS is not label:digest (a label of 1 to 32 characters a-z, 0-9 and -, and 64 hexadecimal digits)",
         ),
         (
             "amocrm",
-            |it| it.with("AMOCRM_KEYS", format!("{},x", accepted("a", KEY))),
+            |env| env.with("AMOCRM_KEYS", format!("{},x", accepted("a", KEY))),
             "entry 2 of AMOCRM_KEYS is not label:digest (a label of 1 to 32 characters a-z, 0-9 and -, and 64 hexadecimal digits)",
         ),
         (
             "pipedrive",
-            |it| it.with("PIPEDRIVE_KEYS", accepted("a", KEY)),
+            |env| env.with("PIPEDRIVE_KEYS", accepted("a", KEY)),
             "PIPEDRIVE_KEYS is set, but this provider's webhooks send a user name and a password, and no key",
         ),
         (
             "closer",
-            |it| it.without("HOOKKEEPER_TABLE"),
+            |env| env.without("HOOKKEEPER_TABLE"),
             "the environment variable HOOKKEEPER_TABLE is not set",
         ),
         (
             "closer",
-            |it| it.with("HOOKKEEPER_TABLE", ""),
+            |env| env.with("HOOKKEEPER_TABLE", ""),
             "the environment variable HOOKKEEPER_TABLE is not set",
         ),
         (
             "closer",
-            |it| it.without("AWS_REGION"),
+            |env| env.without("AWS_REGION"),
             "the environment variable AWS_REGION is not set",
         ),
         (
             "closer",
-            |it| it.without("AWS_ACCESS_KEY_ID"),
+            |env| env.without("AWS_ACCESS_KEY_ID"),
             "the environment variable AWS_ACCESS_KEY_ID is not set",
         ),
         (
             "closer",
-            |it| it.without("AWS_SECRET_ACCESS_KEY"),
+            |env| env.without("AWS_SECRET_ACCESS_KEY"),
             "the environment variable AWS_SECRET_ACCESS_KEY is not set",
         ),
         (
             "closer",
-            |it| it.with("HOOKKEEPER_RETENTION_DAYS", "-1"),
+            |env| env.with("HOOKKEEPER_RETENTION_DAYS", "-1"),
             "the environment variable HOOKKEEPER_RETENTION_DAYS is not a whole number",
         ),
     ];
@@ -541,7 +573,7 @@ async fn an_unavailable_table_is_a_503_within_a_second() {
     for (address, reason) in [(refusing, "unreachable"), (silent, "timeout")] {
         for provider in providers::ALL {
             let endpoint = format!("http://{address}");
-            let unavailable = |it: Environment| it.with("AWS_ENDPOINT_URL_DYNAMODB", endpoint);
+            let unavailable = |env: Environment| env.with("AWS_ENDPOINT_URL_DYNAMODB", endpoint);
             let mut subject = Subject::start_with(&provider, provider.name, unavailable).await;
             let provider = provider.name;
             assert_eq!(

@@ -123,7 +123,7 @@ async fn broken(fault: Fault, place: Place, provider: Provider, events: u32) -> 
     }
 }
 
-/// Prints the matrix in the format of the README.
+/// Prints the matrix as the table in `docs/reliability.md`.
 fn print(matrix: &BTreeMap<(usize, Place), Vec<Cell>>) {
     let mut table =
         "| fault | of the table | of the queue | of both |\n|---|---|---|---|\n".to_owned();
@@ -131,14 +131,10 @@ fn print(matrix: &BTreeMap<(usize, Place), Vec<Cell>>) {
         write!(table, "| {} ", name(fault)).unwrap();
         for place in [Place::Table, Place::FallbackQueue, Place::Both] {
             let cells = &matrix[&(row, place)];
-            let slowest = cells
-                .iter()
-                .map(|cell| cell.slowest.as_millis())
-                .max()
-                .unwrap_or_default();
-            let (kept, sent) = cells.iter().fold((0, 0), |(kept, sent), cell| {
-                (kept + cell.kept, sent + cell.sent)
-            });
+            let slowest = cells.iter().map(|cell| cell.slowest).max();
+            let slowest = slowest.unwrap_or_default().as_millis();
+            let kept: usize = cells.iter().map(|cell| cell.kept).sum();
+            let sent: usize = cells.iter().map(|cell| cell.sent).sum();
             write!(
                 table,
                 "| {} in {slowest} ms, {kept}/{sent} kept ",
@@ -174,7 +170,8 @@ async fn after_a_table_failure_the_fallback_queue_comes_first_for_a_while() {
     deployment.table_proxy.set(Fault::Hang).await;
     let first = deployment.send(&event("closer", 0)).await;
     assert!(first.after >= ATTEMPT * ATTEMPTS, "{first:?}");
-    let (failed, tried) = (Instant::now(), deployment.table_proxy.requests());
+    let failed = Instant::now();
+    let tried = deployment.table_proxy.requests();
     assert_eq!(tried, ATTEMPTS as usize);
 
     deployment.table_proxy.set(Fault::None).await;

@@ -16,7 +16,7 @@ use std::{
 };
 use storage::{
     Client, Key, Message, Policy, PutOutcome,
-    schema::{MAX_CHUNK_BYTES, expiry},
+    schema::{Item, MAX_CHUNK_BYTES, expiry},
 };
 use testkit::{
     deployment::{Deployment, delivery},
@@ -110,6 +110,12 @@ async fn a_body_of_any_size_that_lambda_accepts_is_restored_byte_for_byte() {
     }
 }
 
+/// The item of a message.
+fn decoded(body: &str) -> Item {
+    let message = Message::from_body(body.to_owned());
+    message.decode().unwrap().item
+}
+
 /// A record with several chunks.
 fn large() -> Record {
     let arrival = Timestamp::from_epoch(1_795_255_200).unwrap();
@@ -140,7 +146,8 @@ async fn a_half_written_record_is_not_visible_and_a_missing_chunk_is_an_error() 
                 PutOutcome::Inserted
             );
         }
-        let (one, all) = (table.get(&key).await, table.records().await);
+        let one = table.get(&key).await;
+        let all = table.records().await;
         if missing == items.len() - 1 {
             assert!(
                 one.unwrap().is_none() && all.unwrap().is_empty(),
@@ -184,7 +191,7 @@ async fn an_item_is_put_after_its_chunks() {
             .queue
             .messages()
             .into_iter()
-            .map(|message| Message::from_body(message.body).decode().unwrap().item);
+            .map(|message| decoded(&message.body));
         let head = queued
             .into_iter()
             .find(|item| item.contains_key("chunks"))
@@ -224,7 +231,7 @@ async fn all_items_of_a_record_expire_at_the_time_set_on_arrival() {
         .queue
         .messages()
         .into_iter()
-        .map(|message| Message::from_body(message.body).decode().unwrap().item);
+        .map(|message| decoded(&message.body));
     let times: Vec<_> = queued.map(|item| expiry(&item)).collect();
     assert!(times.len() > 2 && times[0].is_some(), "{times:?}");
     assert!(times.iter().all(|time| *time == times[0]), "{times:?}");
@@ -235,19 +242,13 @@ async fn the_drain_puts_an_item_after_its_chunks_and_leaves_malformed_messages()
     let broken = Deployment::start(providers::CLOSER).await;
     broken.table_proxy.set(Fault::Refused).await;
     assert_eq!(broken.send(exact_bytes(&large(), &[])).await.status, 200);
-    let is_head = |body: &String| {
-        Message::from_body(body.clone())
-            .decode()
-            .unwrap()
-            .item
-            .contains_key("chunks")
-    };
     let queued = broken
         .queue
         .messages()
         .into_iter()
         .map(|message| message.body);
-    let (heads, parts): (Vec<_>, Vec<_>) = queued.partition(is_head);
+    let (heads, parts): (Vec<_>, Vec<_>) =
+        queued.partition(|body| decoded(body).contains_key("chunks"));
 
     let deployment = Deployment::start(providers::CLOSER).await;
     let Deployment { queue, site, .. } = &deployment;
@@ -429,10 +430,8 @@ async fn a_body_above_a_limit_is_quarantined_with_the_reason_of_that_limit() {
     for (provider, limit, make, reason) in LIMITS {
         for amount in [limit - 1, limit, limit + 1] {
             let deployment = Deployment::start(provider).await;
-            let (case, body) = (
-                format!("{reason} of {}, {amount} of {limit}", provider.name),
-                make(&provider, amount),
-            );
+            let case = format!("{reason} of {}, {amount} of {limit}", provider.name);
+            let body = make(&provider, amount);
             let answer = deployment.send_until_stored(&body).await;
             assert!(
                 amount <= limit || answer.after <= provider.timeout,
@@ -539,7 +538,7 @@ async fn the_maximum_of_events_is_answered_in_time_whatever_the_table_does() {
         deployment.table_proxy.set(fault).await;
         let answer = deployment.send(&body).await;
         println!(
-            "{MAX_EVENTS} events, table with fault {fault:?}: {answer:?}, {} spooled",
+            "{MAX_EVENTS} events, table with fault {fault:?}: {answer:?}, {} queued",
             deployment.queue.messages().len()
         );
         assert!(
@@ -639,7 +638,8 @@ async fn memory_stays_a_small_multiple_of_the_body() {
             attempts += 1;
             assert!(attempts <= 5, "{} bytes of {}", body.len(), provider.name);
         }
-        let (grown, length) = (function.peak_memory() - before, body.len());
+        let grown = function.peak_memory() - before;
+        let length = body.len();
         println!(
             "{length} bytes of {}: {grown} more at the peak",
             provider.name

@@ -29,7 +29,7 @@ use testkit::{
     workspace,
 };
 
-/// The stack of one provider: the real binary of its function with a table in memory.
+/// The real binary of one provider's function with a table in memory.
 struct Observed {
     function: Function,
     lines: usize,
@@ -92,7 +92,7 @@ fn log_line(line: &str) -> Value {
 
 /// An item as JSON without the time of the put: bytes as base64.
 fn plain(item: &HashMap<String, AttributeValue>) -> Value {
-    let value = |(name, value): (&String, &AttributeValue)| {
+    let values = item.iter().map(|(name, value)| {
         let value = match (&**name, value) {
             ("recordedtime", AttributeValue::S(_)) => Value::Null,
             // The shard depends only on the id.
@@ -103,8 +103,8 @@ fn plain(item: &HashMap<String, AttributeValue>) -> Value {
             (_, other) => panic!("{name} is {other:?}"),
         };
         (name.clone(), value)
-    };
-    sorted(item.iter().map(value).collect::<Map<_, _>>().into())
+    });
+    sorted(values.collect::<Map<_, _>>().into())
 }
 
 fn sorted(mut value: Value) -> Value {
@@ -132,15 +132,15 @@ fn compare(file: &str, observed: &str) {
 #[tokio::test]
 async fn every_sample_is_stored_answered_and_logged_as_before() {
     for provider in providers::ALL {
-        let mut stack = Observed::start(&provider).await;
+        let mut observed = Observed::start(&provider).await;
         let mut golden = String::new();
         for sample in samples(&provider) {
-            let observed = stack.observe(sample.json).await;
+            let result = observed.observe(sample.json).await;
             writeln!(golden, "{}", sample.name).unwrap();
             for part in ["status", "log", "items"] {
-                for line in observed[part]
+                for line in result[part]
                     .as_array()
-                    .unwrap_or(&vec![observed[part].clone()])
+                    .unwrap_or(&vec![result[part].clone()])
                 {
                     writeln!(golden, "  {part} {line}").unwrap();
                 }
@@ -155,13 +155,13 @@ async fn every_corpus_body_is_stored_answered_and_logged_as_before() {
     let Some(rows) = corpus::rows() else { return };
     let mut golden = String::new();
     for provider in providers::ALL {
-        let mut stack = Observed::start(&provider).await;
+        let mut observed = Observed::start(&provider).await;
         for row in rows.iter().filter(|row| row.provider == provider.name) {
             let request = Request::post_bytes(provider.name, &row.body)
                 .authorization("Basic bG9jYWw6bG9jYWw=")
                 .header("content-type", row.content_type());
-            let observed = stack.observe(request.0.to_string().into_bytes()).await;
-            writeln!(golden, "{} {}", digest(&observed.to_string()), row.file).unwrap();
+            let result = observed.observe(request.0.to_string().into_bytes()).await;
+            writeln!(golden, "{} {}", digest(&result.to_string()), row.file).unwrap();
         }
     }
     compare("observed/corpus.txt", &golden);

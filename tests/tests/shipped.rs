@@ -39,13 +39,9 @@ async fn shipped_binaries_store_every_sample_under_its_golden_key() {
 fn golden(provider: &str) -> BTreeSet<Key> {
     let golden = fs::read_to_string(workspace(format!("tests/golden/{provider}.json"))).unwrap();
     let golden: BTreeMap<String, Vec<Value>> = serde_json::from_str(&golden).unwrap();
-    let text = |record: &Value, name| record[name].as_str().unwrap().to_owned();
-    golden
-        .values()
-        .flatten()
-        .map(|record| Key {
-            pk: text(record, "pk"),
-            sk: text(record, "sk"),
-        })
-        .collect()
+    let keys = golden.values().flatten().map(|record| {
+        let [pk, sk] = ["pk", "sk"].map(|name| record[name].as_str().unwrap().to_owned());
+        Key { pk, sk }
+    });
+    keys.collect()
 }

@@ -33,7 +33,7 @@ fn batch(bodies: &[&str]) -> Value {
         json!({
             "messageId": format!("m-{number}"), "receiptHandle": "h", "body": body, "attributes": {},
             "messageAttributes": {}, "md5OfBody": "", "eventSource": "aws:sqs",
-            "eventSourceARN": "arn:aws:sqs:us-east-1:123456789012:spool", "awsRegion": "us-east-1",
+            "eventSourceARN": "arn:aws:sqs:us-east-1:123456789012:queue", "awsRegion": "us-east-1",
         })
     });
     json!({ "Records": records.collect::<Vec<_>>() })
@@ -61,11 +61,10 @@ fn hash(key: &Key) -> String {
 async fn each_message_left_in_the_queue_is_logged_with_its_cause() {
     let deployment = Deployment::start(providers::CLOSER).await;
     let mut function = Function::spawn(binary("drain"), &deployment.environment()).await;
-    let (small, large) = (
-        record(b"small".to_vec()),
-        record(noise(3 * MAX_CHUNK_BYTES)),
-    );
-    let (small_message, large_message) = (head(&small), head(&large));
+    let small = record(b"small".to_vec());
+    let large = record(noise(3 * MAX_CHUNK_BYTES));
+    let small_message = head(&small);
+    let large_message = head(&large);
 
     let answer = function
         .invoke(batch(&["garbage", large_message.text(), small_message.text()]).to_string())

@@ -202,31 +202,35 @@ fn the_maximum_of_unnumbered_items_is_decoded_in_time() {
 #[test]
 fn nested_containers_count_as_fields() {
     let too_many = Err(ParseError::TooManyFields { limit: MAX_FIELDS });
-    let fields = |number: usize| {
-        (0..number).fold(String::new(), |form, number| {
-            form + &format!("{number}[a]=&")
-        })
-    };
-    assert!(decode(fields(MAX_FIELDS / 2).as_bytes()).is_ok());
-    assert_eq!(decode(fields(MAX_FIELDS / 2 + 1).as_bytes()), too_many);
+    assert!(decode(form_of(MAX_FIELDS / 2).as_bytes()).is_ok());
+    assert_eq!(decode(form_of(MAX_FIELDS / 2 + 1).as_bytes()), too_many);
     // A body of 3 MB that would need half a gigabyte of memory.
     let nested = format!("a{}=&", "[]".repeat(MAX_DEPTH));
     assert_eq!(decode(nested.repeat(45_000).as_bytes()), too_many);
 
-    let json = |number: usize| {
-        serde_json::to_string(&serde_json::json!({ "a": vec![0; number] })).unwrap()
-    };
-    assert!(read(json(MAX_FIELDS - 1).as_bytes()).is_ok());
-    assert_eq!(read(json(MAX_FIELDS).as_bytes()), too_many);
+    assert!(read(json_of(MAX_FIELDS - 1).as_bytes()).is_ok());
+    assert_eq!(read(json_of(MAX_FIELDS).as_bytes()), too_many);
+}
+
+/// A form of this number of parts, each of two fields.
+fn form_of(parts: usize) -> String {
+    let parts = (0..parts).map(|number| format!("{number}[a]=&"));
+    parts.collect::<Vec<_>>().concat()
+}
+
+/// JSON with a list of this length.
+fn json_of(items: usize) -> String {
+    serde_json::json!({ "a": vec![0; items] }).to_string()
 }
 
 #[test]
 fn a_form_and_its_json_have_the_same_depth_limit() {
-    let form = |brackets: usize| decode(format!("a{}=1", "[b]".repeat(brackets)).as_bytes());
-    let deepest = form(MAX_DEPTH).unwrap();
+    let [deepest, deeper] = [MAX_DEPTH, MAX_DEPTH + 1]
+        .map(|brackets| decode(format!("a{}=1", "[b]".repeat(brackets)).as_bytes()));
+    let deepest = deepest.unwrap();
     let json = serde_json::to_string(&deepest).unwrap();
     assert_eq!(read(json.as_bytes()), Ok(deepest));
     let too_deep = Err(ParseError::TooDeep { limit: MAX_DEPTH });
-    assert_eq!(form(MAX_DEPTH + 1), too_deep);
+    assert_eq!(deeper, too_deep);
     assert_eq!(read(format!(r#"{{"a":{json}}}"#).as_bytes()), too_deep);
 }

@@ -41,21 +41,21 @@ fn ids(provider: &Provider, body: &[u8]) -> Vec<String> {
 
 #[track_caller]
 fn assert_different(provider: &Provider, one: &[u8], other: &[u8]) {
-    let (one_text, other_text) = (String::from_utf8_lossy(one), String::from_utf8_lossy(other));
+    let texts = [one, other].map(String::from_utf8_lossy);
     assert_ne!(
         ids(provider, one),
         ids(provider, other),
-        "{one_text} and {other_text} differ"
+        "{texts:?} are different events"
     );
 }
 
 #[track_caller]
 fn assert_same(provider: &Provider, one: &[u8], other: &[u8]) {
-    let (one_text, other_text) = (String::from_utf8_lossy(one), String::from_utf8_lossy(other));
+    let texts = [one, other].map(String::from_utf8_lossy);
     assert_eq!(
         ids(provider, one),
         ids(provider, other),
-        "{one_text} and {other_text} are one event"
+        "{texts:?} are one event"
     );
 }
 
@@ -95,7 +95,7 @@ fn a_pipedrive_event_id_with_other_content_is_another_event() {
         ("/data", Value::Null),
         ("/previous/title", json!("Another title")),
         ("/previous", Value::Null),
-        ("/more", json!("a member that nobody knows")),
+        ("/more", json!("an unknown member")),
         ("/meta/action", json!("updated")),
         ("/meta/entity", json!("person")),
         ("/meta/entity_id", json!("43")),
@@ -114,11 +114,11 @@ fn a_pipedrive_event_id_with_other_content_is_another_event() {
 
 #[test]
 fn pipedrive_entities_and_ids_that_join_to_the_same_text_differ() {
-    let named = |entity: &str, id: &str| {
+    let [one, other] = [("deal", "1/2"), ("deal/1", "2")].map(|(entity, id)| {
         let body = with(&pipedrive_v2(), "/meta/entity", entity.into());
         bytes(&with(&body, "/meta/entity_id", id.into()))
-    };
-    assert_different(&PIPEDRIVE, &named("deal", "1/2"), &named("deal/1", "2"));
+    });
+    assert_different(&PIPEDRIVE, &one, &other);
 }
 
 #[test]

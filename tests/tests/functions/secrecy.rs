@@ -1,4 +1,4 @@
-//! No content of a request is logged, printed or returned, whoever sends it. A marker is put in
+//! No content of a request is logged, printed or returned, whether or not it is authorized. A marker is put in
 //! every place that a sender controls and goes through every verdict of the real binaries with the
 //! most verbose logging. It must not appear in any output. The log has one line in CloudWatch's
 //! embedded metric format for each delivery.
@@ -36,15 +36,18 @@ fn wrong() -> String {
 
 /// The environment of a provider's function with a DynamoDB endpoint and the most verbose logging.
 fn talkative(provider: &str, dynamodb: &str) -> Environment {
-    let list = |name| format!("{}_{name}", provider.to_uppercase());
-    let environment =
-        Environment::of(provider, dynamodb).with(&list("CREDENTIALS"), accepted("right", &right()));
-    let environment = if takes_keys(provider) {
-        environment.with(&list("KEYS"), accepted("key", MARKER))
+    let prefix = provider.to_uppercase();
+    let keys = if takes_keys(provider) {
+        accepted("key", MARKER)
     } else {
-        environment
+        String::new()
     };
-    environment
+    Environment::of(provider, dynamodb)
+        .with(
+            &format!("{prefix}_CREDENTIALS"),
+            accepted("right", &right()),
+        )
+        .with(&format!("{prefix}_KEYS"), keys)
         .with("AWS_LAMBDA_LOG_FORMAT", "JSON")
         .with("AWS_LAMBDA_LOG_LEVEL", "TRACE")
         .with("LOG_LEVEL", "trace")
@@ -222,7 +225,7 @@ async fn a_failing_store_reveals_no_payload() {
             .with("AWS_ENDPOINT_URL_SQS", format!("http://{closed}"))
             .with(
                 "HOOKKEEPER_FALLBACK_QUEUE_URL",
-                format!("http://{closed}/spool"),
+                format!("http://{closed}/queue"),
             );
         let mut function = Function::spawn(binary(provider), &environment).await;
         for body in [&*valid(provider), MARKER] {
@@ -282,7 +285,7 @@ fn verdict(line: &Value) -> String {
     if line.get("_aws").is_none() {
         assert!(
             ["probe", "url_check"].contains(&&*verdict),
-            "no metric tells of {line}"
+            "no metric counts {line}"
         );
         return verdict;
     }
@@ -320,10 +323,10 @@ fn verdict(line: &Value) -> String {
 /// Asserts that a function printed and posted no secret.
 fn assert_silent(function: &Function) {
     assert!(!function.posts().is_empty());
-    let told = [vec![function.stdout(), function.stderr()], function.posts()].concat();
-    for text in told {
+    let output = [vec![function.stdout(), function.stderr()], function.posts()].concat();
+    for text in output {
         for secret in secrets() {
-            assert!(!text.contains(&secret), "{secret} is told in {text}");
+            assert!(!text.contains(&secret), "{secret} is in {text}");
         }
     }
 }

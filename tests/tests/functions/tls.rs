@@ -84,7 +84,7 @@ async fn a_certificate_authority_of_the_system_is_trusted_too() {
     assert_eq!(
         subject.terminator.connections(),
         connections,
-        "the system's roots are asked each time"
+        "the root certificates of the system are read again"
     );
 }
 

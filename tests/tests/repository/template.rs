@@ -3,7 +3,7 @@
 
 use hookkeeper::template::{TEMPLATE, parse};
 use providers::Provider;
-use serde_json::Value;
+use serde_json::{Map, Value};
 use std::{
     collections::{BTreeMap, BTreeSet},
     fs,
@@ -24,8 +24,8 @@ fn template() -> Value {
 fn resources<'a>(template: &'a Value, kind: &str) -> BTreeMap<&'a str, &'a Value> {
     let resources = template["Resources"].as_object().unwrap().iter();
     resources
-        .filter(|(_, it)| it["Type"] == kind)
-        .map(|(name, it)| (&**name, &it["Properties"]))
+        .filter(|(_, resource)| resource["Type"] == kind)
+        .map(|(name, resource)| (&**name, &resource["Properties"]))
         .collect()
 }
 
@@ -58,13 +58,13 @@ async fn logged(provider: &str) -> BTreeSet<Metric> {
                     .as_array()
                     .unwrap()
                     .iter()
-                    .map(|it| it.as_str().unwrap().to_owned());
+                    .map(|name| name.as_str().unwrap().to_owned());
                 let dimensions: BTreeSet<_> = dimensions.collect();
                 let names = directive["Metrics"]
                     .as_array()
                     .unwrap()
                     .iter()
-                    .map(|it| it["Name"].as_str().unwrap());
+                    .map(|metric| metric["Name"].as_str().unwrap());
                 metrics.extend(names.map(|name| (name.to_owned(), dimensions.clone())));
             }
         }
@@ -95,14 +95,14 @@ fn watched(alarm: &Value) -> Vec<Watched> {
 impl Watched {
     fn from_template(metric: &Value) -> Self {
         let dimensions = metric["Dimensions"].as_array().into_iter().flatten();
-        let dimension = |dimension: &Value| {
+        let dimensions = dimensions.map(|dimension| {
             let name = dimension["Name"].as_str().unwrap().to_owned();
             (name, dimension["Value"].clone())
-        };
+        });
         Self {
             namespace: metric["Namespace"].as_str().unwrap().to_owned(),
             metric: metric["MetricName"].as_str().unwrap().to_owned(),
-            dimensions: dimensions.map(dimension).collect(),
+            dimensions: dimensions.collect(),
         }
     }
 
@@ -362,8 +362,13 @@ fn the_resources_of_all_providers_are_the_same_but_for_names() {
     assert!(expected.len() > 10, "{expected:?}");
     for provider in others {
         let block = block(&template, provider);
-        let names = |block: &BTreeMap<String, Value>| block.keys().cloned().collect::<Vec<_>>();
-        assert_eq!(names(&block), names(&expected), "{}", provider.name);
+        let names: Vec<_> = block.keys().collect();
+        assert_eq!(
+            names,
+            expected.keys().collect::<Vec<_>>(),
+            "{}",
+            provider.name
+        );
         for (name, resource) in &block {
             assert_eq!(resource, &expected[name], "{name} of {}", provider.name);
         }
@@ -417,12 +422,6 @@ fn the_docs_have_a_row_for_each_alarm_and_parameter() {
 fn the_template_sets_the_environment_variables_that_the_functions_read() {
     let template = template();
     let mut told: BTreeSet<String> = BTreeSet::new();
-    let variables = |it: &Value| {
-        it["Environment"]["Variables"]
-            .as_object()
-            .cloned()
-            .unwrap_or_default()
-    };
     told.extend(
         variables(&template["Globals"]["Function"])
             .into_iter()
@@ -475,14 +474,6 @@ fn literals(folder: &Path, prefix: &str, found: &mut BTreeSet<String>) {
 #[test]
 fn a_role_allows_what_its_function_needs_and_no_more() {
     let template = template();
-    let log = |name: &str| format!("logs:CreateLogStream logs:PutLogEvents on {name}Log.Arn");
-    let receiver = |name: &str| {
-        vec![
-            "dynamodb:PutItem on Table.Arn".to_owned(),
-            "sqs:SendMessage on FallbackQueue.Arn".to_owned(),
-            log(name),
-        ]
-    };
     let drain = [
         "dynamodb:PutItem dynamodb:GetItem on Table.Arn",
         "sqs:ReceiveMessage sqs:DeleteMessage sqs:GetQueueAttributes on FallbackQueue.Arn",
@@ -555,7 +546,6 @@ fn the_fallback_queue_outlives_an_outage() {
     let template = template();
     let drain = resources(&template, "AWS::Serverless::Function")["DrainFunction"];
     let queues = resources(&template, "AWS::SQS::Queue");
-    let number = |it: &Value| it.as_u64().unwrap();
     assert_eq!(
         number(&queues["FallbackQueue"]["VisibilityTimeout"]),
         6 * number(&drain["Timeout"])
@@ -624,4 +614,27 @@ fn the_stream_of_new_items_is_an_output() {
         template["Outputs"]["StreamArn"]["Value"]["GetAtt"],
         "Table.StreamArn"
     );
+}
+
+fn number(value: &Value) -> u64 {
+    value.as_u64().unwrap()
+}
+
+fn log(function: &str) -> String {
+    format!("logs:CreateLogStream logs:PutLogEvents on {function}Log.Arn")
+}
+
+/// The rights of a provider's function.
+fn receiver(function: &str) -> Vec<String> {
+    vec![
+        "dynamodb:PutItem on Table.Arn".to_owned(),
+        "sqs:SendMessage on FallbackQueue.Arn".to_owned(),
+        log(function),
+    ]
+}
+
+/// The environment variables of a function.
+fn variables(function: &Value) -> Map<String, Value> {
+    let variables = function["Environment"]["Variables"].as_object();
+    variables.cloned().unwrap_or_default()
 }

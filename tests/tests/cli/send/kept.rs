@@ -166,9 +166,9 @@ async fn a_batch_is_several_items_in_one_delivery() {
 }
 
 fn events(records: Vec<Record>) -> Vec<Event> {
-    let event = |record| match record {
+    let events = records.into_iter().filter_map(|record| match record {
         Record::Event { event, .. } => Some(event),
         Record::Body { .. } | Record::Quarantined { .. } => None,
-    };
-    records.into_iter().filter_map(event).collect()
+    });
+    events.collect()
 }

@@ -27,9 +27,9 @@ async fn json_bodies_have_the_members_and_types_of_the_corpus() {
             .copied()
             .filter(|it| family(it) == family(row))
             .collect();
-        let envelopes: Vec<Types> = of_version.iter().map(|it| types_in(it)).collect();
-        let objects = of_version.iter().filter(|it| it.entity == row.entity);
-        let objects: Vec<Types> = objects.map(|it| types_in(it)).collect();
+        let envelopes: Vec<Types> = of_version.iter().map(|row| types_in(row)).collect();
+        let objects = of_version.iter().filter(|other| other.entity == row.entity);
+        let objects: Vec<Types> = objects.map(|row| types_in(row)).collect();
         wrong.extend(
             missing(&ours, &envelopes).map(|path| format!("{} has no {path}", name_of(row))),
         );
@@ -210,22 +210,21 @@ const OF_ONE_ACCOUNT: [&str; 7] = [
 
 /// The names of the fields, whatever the numbers in them are.
 fn fields_of(form: &[u8]) -> BTreeSet<String> {
-    let is_number = |part: &str| part.bytes().all(|byte| byte.is_ascii_digit());
-    let unnumbered = |name: &str| {
-        let name = name.replace(']', "");
-        let parts: Vec<_> = name
-            .split('[')
-            .map(|part| if is_number(part) { "0" } else { part })
-            .collect();
-        parts.join("[")
-    };
-    let is_everybodys = |name: &String| {
-        !OF_ONE_ACCOUNT
-            .iter()
-            .any(|part| name.split('[').any(|it| it == *part))
-    };
-    form_urlencoded::parse(form)
-        .map(|(name, _)| unnumbered(&name))
-        .filter(is_everybodys)
-        .collect()
+    let fields = form_urlencoded::parse(form);
+    let names = fields.map(|(name, _)| unnumbered(&name));
+    names.filter(|name| !is_of_one_account(name)).collect()
+}
+
+/// The name of a field with 0 in place of each number.
+fn unnumbered(name: &str) -> String {
+    let name = name.replace(']', "");
+    let parts = name.split('[').map(|part| {
+        let is_number = part.bytes().all(|byte| byte.is_ascii_digit());
+        if is_number { "0" } else { part }
+    });
+    parts.collect::<Vec<_>>().join("[")
+}
+
+fn is_of_one_account(name: &str) -> bool {
+    name.split('[').any(|part| OF_ONE_ACCOUNT.contains(&part))
 }

@@ -59,18 +59,36 @@ async fn a_delivery_is_the_sample_with_new_ids_and_times() {
     }
 }
 
+/// Whether HTTP needs a header.
+fn is_of_http(name: &str) -> bool {
+    ["host", "content-length"].contains(&name)
+}
+
+/// Whether API Gateway adds a header, or the credentials do.
+fn is_added(name: &str) -> bool {
+    name == "authorization" || name.starts_with("x-forwarded") || name.starts_with("x-amzn")
+}
+
+/// The action of an event type, from the word of Pipedrive.
+fn word(action: &str) -> String {
+    let word = match action {
+        "added" | "create" => "created",
+        "change" => "updated",
+        "delete" => "deleted",
+        own => own,
+    };
+    word.to_owned()
+}
+
 /// Checks that a request has only the headers of the provider and those that HTTP needs.
 fn check_headers(provider: &str, sample: &Value, taken: &Taken) {
-    let added = |name: &str| ["host", "content-length"].contains(&name);
-    let hidden = |name: &str| {
-        name == "authorization" || name.starts_with("x-forwarded") || name.starts_with("x-amzn")
-    };
     let mut expected: BTreeMap<String, String> = serde_json::from_value(sample.clone()).unwrap();
-    expected.retain(|name, _| !added(name) && !hidden(name));
+    expected.retain(|name, _| !is_of_http(name) && !is_added(name));
     let mut headers = taken.headers.clone();
-    headers.retain(|name, _| !added(name));
+    headers.retain(|name, _| !is_of_http(name));
     if let Some(id) = provider_of(provider).request_id_header {
-        let (old, new) = (expected.remove(id), headers.remove(id));
+        let old = expected.remove(id);
+        let new = headers.remove(id);
         assert!(
             old.is_some() == new.is_some() && (old.is_none() || old != new),
             "{old:?} {new:?}"
@@ -104,12 +122,6 @@ fn check_events(name: &str, provider: &str, bodies: [&[u8]; 2]) {
 #[tokio::test(flavor = "multi_thread")]
 async fn pipedrive_events_can_have_any_object_and_action() {
     let sink = sink().await;
-    let word = |action: &str| match action {
-        "added" | "create" => "created".to_owned(),
-        "change" => "updated".to_owned(),
-        "delete" => "deleted".to_owned(),
-        own => own.to_owned(),
-    };
     for happening in Happening::all() {
         let name = happening.name();
         let parts: Vec<_> = name.splitn(3, '_').collect();
