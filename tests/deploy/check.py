@@ -24,11 +24,11 @@ STACK = "hookkeeper"
 PORT = os.environ.get("GATEWAY_PORT", "4566")
 ENDPOINT = f"http://127.0.0.1:{PORT}"
 LOG = Path("target/deploy/ministack.log")
-SAMPLES = {
-    "pipedrive": "events/pipedrive/v2_change_deal.stored.json",
-    "amocrm": "events/amocrm/leads_status.stored.json",
-    "closer": "events/closer/created.stored.json",
-}
+# Each provider has a folder of samples. The first one that is stored as one event is sent.
+PROVIDERS = sorted(path.name for path in Path("events").iterdir() if path.is_dir())
+SAMPLES = {provider: min(Path("events", provider).glob("*.stored.json")) for provider in PROVIDERS}
+# Beginnings of the logical ids of the functions, and of the names of their parameters and outputs.
+PREFIXES = {provider: provider.capitalize() for provider in PROVIDERS}
 os.environ |= {
     "AWS_ENDPOINT_URL": ENDPOINT,
     "AWS_REGION": "us-east-1",
@@ -115,7 +115,7 @@ def send(url, shown=None, body=None, content_type=None, path=""):
 
 def sample(provider):
     """A sample's body, as it is on the wire, and its content type."""
-    event = json.loads(Path(SAMPLES[provider]).read_text())
+    event = json.loads(SAMPLES[provider].read_text())
     body = event["body"].encode()
     return base64.b64decode(body) if event.get("isBase64Encoded") else body, event["headers"]["content-type"]
 
@@ -200,18 +200,18 @@ def check():
         shown[provider], parameter = credentials(provider, "--label", "old")
         parameters |= parameter
 
-    succeeded, printed = deploy(PipedriveCredentials="user:password")
+    first, *others = PREFIXES.values()
+    succeeded, printed = deploy(**{f"{first}Credentials": "user:password"})
     assert not succeeded and "must be label:digest" in printed, printed
     print("a password instead of a digest is refused")
 
-    first = {name: value for name, value in parameters.items() if name.startswith("Pipedrive")}
-    outputs = deployed(**first)
-    assert functions() == ["DrainFunction", "PipedriveFunction"], functions()
-    assert "AmocrmUrl" not in outputs and "CloserUrl" not in outputs, outputs
+    outputs = deployed(**{name: value for name, value in parameters.items() if name.startswith(first)})
+    assert functions() == sorted(["DrainFunction", f"{first}Function"]), functions()
+    assert not [prefix for prefix in others if f"{prefix}Url" in outputs], outputs
     print("a provider with no credentials is left out")
 
     outputs = deployed(**parameters)
-    urls = {provider: outputs[f"{provider.capitalize()}Url"] for provider in SAMPLES}
+    urls = {provider: outputs[f"{prefix}Url"] for provider, prefix in PREFIXES.items()}
     table, spool, dead = outputs["TableName"], outputs["SpoolUrl"], outputs["DeadLettersUrl"]
     assert outputs["StreamArn"] == boto3.client("dynamodb").describe_table(TableName=table)["Table"]["LatestStreamArn"]
     assert "No changes to deploy" in deploy(**parameters)[1]
@@ -230,7 +230,7 @@ def check():
         print(f"{provider}: kept, {url}")
     kept = sks(table)
     succeeded, printed = run("hookkeeper", "events", "--output", "json")
-    assert succeeded and len(printed.splitlines()) == 3, printed
+    assert succeeded and len(printed.splitlines()) == len(PROVIDERS), printed
     assert consumed(table) == sorted(json.loads(line)["type"] for line in printed.splitlines())
     print("hookkeeper events and the consumer in Python see what was kept")
     assert depth(spool) == 0
@@ -244,9 +244,9 @@ def check():
     boto3.client("dynamodb").delete_table(TableName=table)
     for provider, url in urls.items():
         assert send(url, shown[provider], *sample(provider)) == 200, f"{provider} with no table"
-    assert depth(spool) == 3, depth(spool)
+    assert depth(spool) == len(PROVIDERS), depth(spool)
     assert failing() == ["table", "spool"], failing()
-    wait_for("the third receive", lambda: sum(line.get("left", 0) for line in logged("Drain")) >= 3 * 3)
+    wait_for("the third receive", lambda: sum(line.get("left", 0) for line in logged("Drain")) >= 3 * len(PROVIDERS))
     indexes = [{key: index[key] for key in ("IndexName", "KeySchema", "Projection")} for index in schema["GlobalSecondaryIndexes"]]
     boto3.client("dynamodb").create_table(
         TableName=table,
@@ -272,7 +272,7 @@ def check():
     print("a password is rotated without a refused delivery")
 
     secrets = [part for secret in [*shown.values(), new] for part in secret]
-    told = json.dumps([logged(name) for name in ("Pipedrive", "Amocrm", "Closer", "Drain")]) + json.dumps(outputs)
+    told = json.dumps([logged(name) for name in (*PREFIXES.values(), "Drain")]) + json.dumps(outputs)
     assert not [secret for secret in secrets if secret in told], "a secret is told"
 
     # What still waits when the stack is deleted was answered 200.
@@ -298,7 +298,7 @@ def check():
 
 def tell():
     """What the functions logged last."""
-    for function in ("Pipedrive", "Amocrm", "Closer", "Drain"):
+    for function in (*PREFIXES.values(), "Drain"):
         logs = boto3.client("logs")
         for group in logs.describe_log_groups()["logGroups"]:
             if f"{function}Log" in group["logGroupName"]:

@@ -2,56 +2,52 @@
 //! ends the process.
 
 use axum::body::Bytes;
-use hookkeeper::{
-    dev::{Data, DynamoDb},
-    template::TEMPLATE,
-};
 use models::{Body, Record};
-use providers::Scheme;
+use providers::{CLOSER, PIPEDRIVE, Provider, Scheme};
 use serde_json::{Value, json};
 use std::{
     net::{Ipv4Addr, TcpListener},
     time::{Duration, Instant},
 };
-use storage::{Client, Table};
 use testkit::{
-    kept::bodies,
+    deployment::{Deployment, Place, delivery},
+    provider as provider_of,
     proxy::Fault,
     request::{CREDENTIALS, KEY, Request, accepted, basic, event},
     runtime_api::{Answer, Environment, Function, binary},
-    world::{Place, World, delivery},
+    site::Site,
 };
 
-/// A function with a table of its own.
+/// A function with its own table.
 struct Subject {
     function: Function,
-    table: Table,
-    _dynamodb: DynamoDb,
+    site: Site,
 }
 
 impl Subject {
-    async fn start(name: &str, environment: impl FnOnce(Environment) -> Environment) -> Self {
-        let binary = binary(name);
-        let dynamodb = DynamoDb::start(&Data::Memory, 0, TEMPLATE).await.unwrap();
-        let environment = environment(Environment::of(name, &dynamodb.endpoint()));
-        let function = Function::spawn(binary, &environment).await;
-        Self {
-            function,
-            table: Table::new(&Client::new(), &dynamodb.settings()),
-            _dynamodb: dynamodb,
-        }
+    async fn start(provider: &Provider) -> Self {
+        Self::start_with(provider, provider.name, |environment| environment).await
+    }
+
+    /// Starts a binary as a provider's function with a changed environment.
+    async fn start_with(
+        provider: &Provider,
+        name: &str,
+        change: impl FnOnce(Environment) -> Environment,
+    ) -> Self {
+        let site = Site::start().await;
+        let environment = change(site.environment(provider));
+        let function = Function::spawn(binary(name), &environment).await;
+        Self { function, site }
     }
 
     /// Sends an event, and returns the status of the response and the log line.
     async fn send(&mut self, event: impl Into<Bytes>) -> (u64, Value) {
         let answer = self.function.invoke(event).await;
-        let (Answer::Response(_), Some(line)) = (
-            &answer,
-            self.function.stdout().lines().last().map(str::to_owned),
-        ) else {
+        let (Answer::Response(_), Some(line)) = (&answer, self.function.log().pop()) else {
             panic!("{answer:?} {}", self.function.stderr());
         };
-        (answer.status(), serde_json::from_str(&line).unwrap())
+        (answer.status(), line)
     }
 }
 
@@ -59,15 +55,22 @@ fn variable(provider: &str, list: &str) -> String {
     format!("{}_{list}", provider.to_uppercase())
 }
 
-/// The environment of a provider that accepts [`CREDENTIALS`] and an older password.
-fn open(provider: &str) -> impl FnOnce(Environment) -> Environment {
-    let credentials = format!(
-        "old:{},{}",
-        &accepted("", "user:old")[1..],
-        accepted("new", CREDENTIALS)
-    );
-    let name = variable(provider, "CREDENTIALS");
-    move |environment| environment.with(&name, credentials)
+fn post(provider: &str, number: u32) -> Request {
+    Request::post(provider, &event(provider, number))
+}
+
+fn empty(provider: &str, method: &str) -> Request {
+    Request::with_method(method, provider)
+}
+
+/// A request with an invalid base64 body.
+fn garbled(provider: &str) -> Request {
+    Request::post(provider, "no base64!").with("/isBase64Encoded", true)
+}
+
+/// The same request with a lone surrogate in each place with the text `SURROGATE`.
+fn surrogate(request: &Request) -> Bytes {
+    request.0.to_string().replace("SURROGATE", "\\ud800").into()
 }
 
 /// A description, an event, its verdict, and the stored body.
@@ -76,21 +79,19 @@ type Case = (&'static str, Bytes, &'static str, Option<Vec<u8>>);
 /// Requests to a URL, some of them unauthorized.
 #[expect(clippy::too_many_lines, reason = "a table of cases")]
 fn cases(provider: &str) -> Vec<Case> {
-    let body = |number| event(provider, number);
-    let post = |number| Request::post(provider, &body(number));
-    let kept = |number| Some(body(number).into_bytes());
-    let empty = |method| Request::with_method(method, provider);
-    let garbled = || Request::post(provider, "no base64!").with("/isBase64Encoded", true);
-    let surrogate =
-        |request: Request| Bytes::from(request.0.to_string().replace("SURROGATE", "\\ud800"));
     vec![
-        ("a delivery", post(1).into(), "stored", kept(1)),
-        ("the same again", post(1).into(), "stored", None),
+        (
+            "a delivery",
+            post(provider, 1).into(),
+            "stored",
+            Some(event(provider, 1).into_bytes()),
+        ),
+        ("the same again", post(provider, 1).into(), "stored", None),
         (
             "in base64",
-            Request::post_bytes(provider, body(2).as_bytes()).into(),
+            Request::post_bytes(provider, event(provider, 2).as_bytes()).into(),
             "stored",
-            kept(2),
+            Some(event(provider, 2).into_bytes()),
         ),
         (
             "unreadable",
@@ -104,17 +105,19 @@ fn cases(provider: &str) -> Vec<Case> {
             "quarantined",
             Some(b"\0\xff".into()),
         ),
-        ("GET", empty("GET").into(), "url_check", None),
-        ("HEAD", empty("HEAD").into(), "url_check", None),
+        ("GET", empty(provider, "GET").into(), "url_check", None),
+        ("HEAD", empty(provider, "HEAD").into(), "url_check", None),
         (
             "GET with a body",
-            empty("GET").body(&body(3)).into(),
+            empty(provider, "GET").body(&event(provider, 3)).into(),
             "url_check",
             None,
         ),
         (
             "empty",
-            empty("POST").authorization(&basic(CREDENTIALS)).into(),
+            empty(provider, "POST")
+                .authorization(&basic(CREDENTIALS))
+                .into(),
             "probe",
             None,
         ),
@@ -126,150 +129,161 @@ fn cases(provider: &str) -> Vec<Case> {
         ),
         (
             "PUT",
-            empty("PUT")
-                .body(&body(4))
+            empty(provider, "PUT")
+                .body(&event(provider, 4))
                 .authorization(&basic(CREDENTIALS))
                 .into(),
             "stored",
-            kept(4),
+            Some(event(provider, 4).into_bytes()),
         ),
         (
             "empty, without credentials",
-            empty("POST").into(),
+            empty(provider, "POST").into(),
             "url_check",
             None,
         ),
         (
             "no credentials",
-            post(5).unauthorized().into(),
+            post(provider, 5).unauthorized().into(),
             "unauthorized",
             None,
         ),
         (
             "wrong credentials",
-            post(5).authorization(&basic("user:wrong")).into(),
+            post(provider, 5).authorization(&basic("user:wrong")).into(),
             "unauthorized",
             None,
         ),
         (
-            "a key nobody gave out",
-            post(5).unauthorized().query("key=wrong").into(),
+            "an unknown key",
+            post(provider, 5).unauthorized().query("key=wrong").into(),
             "unauthorized",
             None,
         ),
         (
             "not base64",
-            garbled().into(),
+            garbled(provider).into(),
             "quarantined",
             Some(b"no base64!".into()),
         ),
         (
-            "a stranger's not base64",
-            garbled().unauthorized().into(),
+            "an unauthorized not base64",
+            garbled(provider).unauthorized().into(),
             "unauthorized",
             None,
         ),
         (
             "a query of no URL",
-            post(6).query("a=<b>\"c d\u{1}%zz").into(),
+            post(provider, 6).query("a=<b>\"c d\u{1}%zz").into(),
             "stored",
-            kept(6),
+            Some(event(provider, 6).into_bytes()),
         ),
         (
             "a bad host",
-            post(7).header("host", "ho st/<>:x").into(),
+            post(provider, 7).header("host", "ho st/<>:x").into(),
             "stored",
-            kept(7),
+            Some(event(provider, 7).into_bytes()),
         ),
         (
             "a bad protocol",
-            post(8).header("x-forwarded-proto", "ht tp:").into(),
+            post(provider, 8)
+                .header("x-forwarded-proto", "ht tp:")
+                .into(),
             "stored",
-            kept(8),
+            Some(event(provider, 8).into_bytes()),
         ),
         (
             "a control character",
-            post(9).header("x-a", "a\u{1}\r\nb").into(),
+            post(provider, 9).header("x-a", "a\u{1}\r\nb").into(),
             "stored",
-            kept(9),
+            Some(event(provider, 9).into_bytes()),
         ),
         (
             "a header of no name",
-            post(10).header("bad name\n", "x").header("", "").into(),
+            post(provider, 10)
+                .header("bad name\n", "x")
+                .header("", "")
+                .into(),
             "stored",
-            kept(10),
+            Some(event(provider, 10).into_bytes()),
         ),
         (
             "headers that are none",
-            post(11)
+            post(provider, 11)
                 .with("/headers/x", 1)
                 .with("/headers/y", json!([]))
                 .into(),
             "stored",
-            kept(11),
+            Some(event(provider, 11).into_bytes()),
         ),
         (
             "no header at all",
-            post(12).with("/headers", Value::Null).into(),
+            post(provider, 12).with("/headers", Value::Null).into(),
             "unauthorized",
             None,
         ),
         (
-            "a stranger's control character",
-            post(13).authorization("Basic \u{1}").into(),
+            "an unauthorized control character",
+            post(provider, 13).authorization("Basic \u{1}").into(),
             "unauthorized",
             None,
         ),
         (
             "half a character in a header",
-            surrogate(post(14).header("x-SURROGATE", "SURROGATE")),
+            surrogate(&post(provider, 14).header("x-SURROGATE", "SURROGATE")),
             "stored",
-            kept(14),
+            Some(event(provider, 14).into_bytes()),
         ),
         (
             "half a character in the query",
-            surrogate(post(15).query("SURROGATE")),
+            surrogate(&post(provider, 15).query("SURROGATE")),
             "stored",
-            kept(15),
+            Some(event(provider, 15).into_bytes()),
         ),
         (
             "half a character in the body",
-            surrogate(Request::post(provider, "SURROGATE")),
+            surrogate(&Request::post(provider, "SURROGATE")),
             "quarantined",
             Some(b"\xed\xa0\x80".into()),
         ),
         (
             "members of other types",
-            post(16)
+            post(provider, 16)
                 .with("/cookies", 1)
                 .with("/requestContext/time", 1)
                 .into(),
             "stored",
-            kept(16),
+            Some(event(provider, 16).into_bytes()),
         ),
         (
             "a method that is none",
-            post(17).with("/requestContext/http/method", "P OST").into(),
+            post(provider, 17)
+                .with("/requestContext/http/method", "P OST")
+                .into(),
             "stored",
-            kept(17),
+            Some(event(provider, 17).into_bytes()),
         ),
         (
             "a body that is none",
-            post(18).with("/body", json!({ "a": 1 })).into(),
+            post(provider, 18).with("/body", json!({ "a": 1 })).into(),
             "probe",
             None,
         ),
         (
             "an arrival that is none",
-            post(19).with("/requestContext/timeEpoch", "x").into(),
+            post(provider, 19)
+                .with("/requestContext/timeEpoch", "x")
+                .into(),
             "stored",
-            kept(19),
+            Some(event(provider, 19).into_bytes()),
         ),
         (
             "no context",
-            post(20).with("/requestContext", Value::Null).into(),
+            post(provider, 20)
+                .with("/requestContext", Value::Null)
+                .into(),
             "stored",
-            kept(20),
+            Some(event(provider, 20).into_bytes()),
         ),
         ("an object", "{}".into(), "url_check", None),
         ("a list", "[]".into(), "url_check", None),
@@ -306,7 +320,7 @@ fn cases(provider: &str) -> Vec<Case> {
 
 /// The verdict of a log line. On a busy machine, an attempt can time out and still take effect, and
 /// the next attempt then finds a duplicate. The final content of the table shows the result.
-fn told(line: &Value) -> &str {
+fn verdict_in(line: &Value) -> &str {
     match line["verdict"].as_str().unwrap() {
         "duplicate" => "stored",
         verdict => verdict,
@@ -315,30 +329,31 @@ fn told(line: &Value) -> &str {
 
 #[tokio::test]
 async fn every_case_gets_its_verdict_and_the_process_survives() {
-    for provider in providers::ALL.map(|provider| provider.name) {
-        let mut subject = Subject::start(provider, open(provider)).await;
+    for provider in providers::ALL {
+        let mut subject = Subject::start(&provider).await;
+        let provider = provider.name;
         let pid = subject.function.pid();
         let mut expected = Vec::new();
-        for (number, (what, event_sent, verdict, kept)) in (1_000..).zip(cases(provider)) {
-            let (status, line) = subject.send(event_sent).await;
-            assert_eq!(told(&line), verdict, "{provider}: {what}");
+        for (number, (case, request, verdict, body)) in (1_000..).zip(cases(provider)) {
+            let (status, line) = subject.send(request).await;
+            assert_eq!(verdict_in(&line), verdict, "{provider}: {case}");
             assert_eq!(
                 status,
                 if verdict == "unauthorized" { 401 } else { 200 },
-                "{provider}: {what}"
+                "{provider}: {case}"
             );
-            expected.extend(kept);
+            expected.extend(body);
 
             let good = event(provider, number);
             let (status, line) = subject.send(Request::post(provider, &good)).await;
             assert_eq!(
-                (status, told(&line)),
+                (status, verdict_in(&line)),
                 (200, "stored"),
-                "{provider}: after {what}"
+                "{provider}: after {case}"
             );
             expected.push(good.into_bytes());
         }
-        let mut found = bodies(&subject.table).await;
+        let mut found = subject.site.deliveries().await;
         expected.sort();
         found.sort();
         assert_eq!(found, expected, "{provider}");
@@ -349,7 +364,7 @@ async fn every_case_gets_its_verdict_and_the_process_survives() {
 
 #[tokio::test]
 async fn an_unauthorized_response_asks_for_basic_authentication() {
-    let mut subject = Subject::start("closer", open("closer")).await;
+    let mut subject = Subject::start(&CLOSER).await;
     let Answer::Response(stranger) = subject
         .function
         .invoke(Request::post("closer", "x").unauthorized())
@@ -377,7 +392,7 @@ async fn an_unauthorized_response_asks_for_basic_authentication() {
 
 #[tokio::test]
 async fn the_log_line_counts_the_bytes_of_unauthorized_requests_too() {
-    let mut subject = Subject::start("closer", open("closer")).await;
+    let mut subject = Subject::start(&CLOSER).await;
     let body = event("closer", 1);
     for request in [
         Request::post("closer", &body),
@@ -388,14 +403,23 @@ async fn the_log_line_counts_the_bytes_of_unauthorized_requests_too() {
             (request.unauthorized(), "unauthorized"),
         ] {
             let (_, line) = subject.send(request).await;
-            assert_eq!((told(&line), &line["bytes"]), (verdict, &json!(body.len())));
+            assert_eq!(
+                (verdict_in(&line), &line["bytes"]),
+                (verdict, &json!(body.len()))
+            );
         }
     }
 }
 
 #[tokio::test]
 async fn the_log_line_names_the_credential_that_matched() {
-    let mut subject = Subject::start("pipedrive", open("pipedrive")).await;
+    let list = format!(
+        "{},{}",
+        accepted("old", "user:old"),
+        accepted("new", CREDENTIALS)
+    );
+    let both = |env: Environment| env.with("PIPEDRIVE_CREDENTIALS", list);
+    let mut subject = Subject::start_with(&PIPEDRIVE, "pipedrive", both).await;
     for (number, (credentials, label)) in (1..).zip([("user:old", "old"), (CREDENTIALS, "new")]) {
         let request = Request::post("pipedrive", &event("pipedrive", number))
             .authorization(&basic(credentials));
@@ -410,12 +434,13 @@ async fn a_key_in_the_url_authenticates_where_the_provider_allows_keys() {
         let keys = variable(provider.name, "KEYS");
         let with_key = |environment: Environment| environment.with(&keys, accepted("url", KEY));
         if !provider.supports(Scheme::UrlKey) {
-            let mut subject =
-                Subject::start(provider.name, |it| with_key(open(provider.name)(it))).await;
+            let mut subject = Subject::start_with(&provider, provider.name, with_key).await;
             assert!(!subject.function.ended().await.success());
             continue;
         }
-        let mut subject = Subject::start(provider.name, with_key).await;
+        let credentials = variable(provider.name, "CREDENTIALS");
+        let with_key_only = |environment| with_key(environment).without(&credentials);
+        let mut subject = Subject::start_with(&provider, provider.name, with_key_only).await;
         let request = Request::post(provider.name, &event(provider.name, 1)).unauthorized();
         let (status, line) = subject
             .send(request.clone().query(&format!("key={KEY}")))
@@ -426,7 +451,7 @@ async fn a_key_in_the_url_authenticates_where_the_provider_allows_keys() {
         );
         assert_eq!(subject.send(request.query("key=wrong")).await.0, 401);
         assert_eq!(
-            bodies(&subject.table).await,
+            subject.site.deliveries().await,
             [event(provider.name, 1).into_bytes()]
         );
     }
@@ -434,7 +459,7 @@ async fn a_key_in_the_url_authenticates_where_the_provider_allows_keys() {
 
 #[tokio::test]
 async fn a_panic_in_the_parser_quarantines_only_its_own_delivery() {
-    let mut subject = Subject::start("panicking", open("pipedrive")).await;
+    let mut subject = Subject::start_with(&PIPEDRIVE, "panicking", |env| env).await;
     let pid = subject.function.pid();
     for number in 1..4 {
         let body = format!("panic! {number}");
@@ -448,7 +473,7 @@ async fn a_panic_in_the_parser_quarantines_only_its_own_delivery() {
             .await;
         assert_eq!((status, &line["verdict"]), (200, &json!("stored")));
     }
-    let records = subject.table.records().await.unwrap();
+    let records = subject.site.table.records().await.unwrap();
     let panicked = records.iter().filter_map(|record| match record {
         Record::Quarantined {
             reason,
@@ -470,62 +495,62 @@ async fn a_missing_setting_ends_the_start_with_one_sentence() {
     let table: [(&str, Change, &str); 11] = [
         (
             "pipedrive",
-            |it| it.with("PIPEDRIVE_CREDENTIALS", ""),
+            |env| env.with("PIPEDRIVE_CREDENTIALS", ""),
             "no credential is configured: set PIPEDRIVE_CREDENTIALS to label:digest[,label:digest], as `hookkeeper credentials` prints it",
         ),
         (
             "closer",
-            |it| it.without("CLOSER_CREDENTIALS"),
+            |env| env.without("CLOSER_CREDENTIALS").without("CLOSER_KEYS"),
             "no credential is configured: set CLOSER_CREDENTIALS or CLOSER_KEYS to label:digest[,label:digest], as `hookkeeper credentials` prints it",
         ),
         (
             "amocrm",
-            |it| it.with("AMOCRM_CREDENTIALS", "user:password"),
+            |env| env.with("AMOCRM_CREDENTIALS", "user:password"),
             "entry 1 of AMOCRM_CREDENTIALS is not label:digest (a label of 1 to 32 characters a-z, 0-9 and -, and 64 hexadecimal digits)",
         ),
         (
             "amocrm",
-            |it| it.with("AMOCRM_KEYS", format!("{},x", accepted("a", KEY))),
+            |env| env.with("AMOCRM_KEYS", format!("{},x", accepted("a", KEY))),
             "entry 2 of AMOCRM_KEYS is not label:digest (a label of 1 to 32 characters a-z, 0-9 and -, and 64 hexadecimal digits)",
         ),
         (
             "pipedrive",
-            |it| it.with("PIPEDRIVE_KEYS", accepted("a", KEY)),
-            "PIPEDRIVE_KEYS is set, but this provider sends a user name and a password: use those",
+            |env| env.with("PIPEDRIVE_KEYS", accepted("a", KEY)),
+            "PIPEDRIVE_KEYS is set, but this provider's webhooks send a user name and a password, and no key",
         ),
         (
             "closer",
-            |it| it.without("HOOKKEEPER_TABLE"),
+            |env| env.without("HOOKKEEPER_TABLE"),
             "the environment variable HOOKKEEPER_TABLE is not set",
         ),
         (
             "closer",
-            |it| it.with("HOOKKEEPER_TABLE", ""),
+            |env| env.with("HOOKKEEPER_TABLE", ""),
             "the environment variable HOOKKEEPER_TABLE is not set",
         ),
         (
             "closer",
-            |it| it.without("AWS_REGION"),
+            |env| env.without("AWS_REGION"),
             "the environment variable AWS_REGION is not set",
         ),
         (
             "closer",
-            |it| it.without("AWS_ACCESS_KEY_ID"),
+            |env| env.without("AWS_ACCESS_KEY_ID"),
             "the environment variable AWS_ACCESS_KEY_ID is not set",
         ),
         (
             "closer",
-            |it| it.without("AWS_SECRET_ACCESS_KEY"),
+            |env| env.without("AWS_SECRET_ACCESS_KEY"),
             "the environment variable AWS_SECRET_ACCESS_KEY is not set",
         ),
         (
             "closer",
-            |it| it.with("HOOKKEEPER_RETENTION_DAYS", "-1"),
+            |env| env.with("HOOKKEEPER_RETENTION_DAYS", "-1"),
             "the environment variable HOOKKEEPER_RETENTION_DAYS is not a whole number",
         ),
     ];
     for (provider, change, sentence) in table {
-        let mut subject = Subject::start(provider, |it| change(open(provider)(it))).await;
+        let mut subject = Subject::start_with(&provider_of(provider), provider, change).await;
         let status = subject.function.ended().await;
         assert_eq!(status.code(), Some(1), "{sentence}");
         assert_eq!(
@@ -546,12 +571,11 @@ async fn an_unavailable_table_is_a_503_within_a_second() {
         .local_addr()
         .unwrap();
     for (address, reason) in [(refusing, "unreachable"), (silent, "timeout")] {
-        for provider in providers::ALL.map(|provider| provider.name) {
+        for provider in providers::ALL {
             let endpoint = format!("http://{address}");
-            let mut subject = Subject::start(provider, |environment| {
-                open(provider)(environment).with("AWS_ENDPOINT_URL_DYNAMODB", endpoint)
-            })
-            .await;
+            let unavailable = |env: Environment| env.with("AWS_ENDPOINT_URL_DYNAMODB", endpoint);
+            let mut subject = Subject::start_with(&provider, provider.name, unavailable).await;
+            let provider = provider.name;
             assert_eq!(
                 subject.send(Request::with_method("GET", provider)).await.0,
                 200
@@ -578,17 +602,19 @@ async fn an_unavailable_table_is_a_503_within_a_second() {
 }
 
 /// Sends a delivery, and returns the status of the response and the log line.
-async fn delivered(world: &World, function: &mut Function, body: &str) -> (u64, Value) {
+async fn delivered(deployment: &Deployment, function: &mut Function, body: &str) -> (u64, Value) {
     let answer = function
-        .invoke(Request::post_bytes(world.provider.name, body.as_bytes()))
+        .invoke(Request::post_bytes(
+            deployment.provider.name,
+            body.as_bytes(),
+        ))
         .await;
-    let line = function.stdout().lines().last().unwrap().to_owned();
-    (answer.status(), serde_json::from_str(&line).unwrap())
+    (answer.status(), function.log().pop().unwrap())
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_503_is_logged_with_the_failure_of_each_store() {
-    let world = World::of(providers::CLOSER).await;
+    let deployment = Deployment::start(providers::CLOSER).await;
     let throttled = [
         "ProvisionedThroughputExceededException",
         "ThrottlingException",
@@ -600,12 +626,12 @@ async fn a_503_is_logged_with_the_failure_of_each_store() {
         (Fault::NotJson, ["bad_answer"; 2], "bad_answer"),
         (Fault::Throttling, throttled, "RequestThrottled"),
     ] {
-        let mut function = Function::spawn(binary("closer"), &world.environment()).await;
-        world.set(Place::Both, fault).await;
+        let mut function = Function::spawn(binary("closer"), &deployment.environment()).await;
+        deployment.set(Place::Both, fault).await;
         // On a busy machine a failure can arrive too late; then the next delivery gets it.
         let mut seen = Vec::new();
         while seen.len() < 5 {
-            let (status, line) = delivered(&world, &mut function, &event("closer", 1)).await;
+            let (status, line) = delivered(&deployment, &mut function, &event("closer", 1)).await;
             assert_eq!(
                 (status, &line["verdict"]),
                 (503, &json!("unavailable")),
@@ -625,18 +651,21 @@ async fn a_503_is_logged_with_the_failure_of_each_store() {
             "{fault:?}: {table_failure}"
         );
         assert_eq!(queue_failure, queue, "{fault:?}");
-        world.set(Place::Both, Fault::None).await;
+        deployment.set(Place::Both, Fault::None).await;
     }
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_queued_delivery_is_logged_with_its_duplicates_in_the_table() {
-    let world = World::of(providers::AMOCRM).await;
-    let mut function = Function::spawn(binary("amocrm"), &world.environment()).await;
-    let body = delivery(&world.provider, 1, 20);
-    assert_eq!(delivered(&world, &mut function, &body).await.0, 200);
-    world.table.set_after(15, Fault::Throttling).await;
-    let (status, line) = delivered(&world, &mut function, &body).await;
+    let deployment = Deployment::start(providers::AMOCRM).await;
+    let mut function = Function::spawn(binary("amocrm"), &deployment.environment()).await;
+    let body = delivery(&deployment.provider, 1, 20);
+    assert_eq!(delivered(&deployment, &mut function, &body).await.0, 200);
+    deployment
+        .table_proxy
+        .set_after(15, Fault::Throttling)
+        .await;
+    let (status, line) = delivered(&deployment, &mut function, &body).await;
     assert_eq!(
         (status, &line["verdict"], &line["events"]),
         (200, &json!("queued"), &json!(20)),

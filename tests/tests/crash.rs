@@ -1,13 +1,13 @@
 //! Runs `kill -9` on the real binaries at random moments: deliveries answered 2xx are stored.
 
+use fastrand::Rng;
 use models::Record;
 use std::time::{Duration, Instant};
 use testkit::{
-    kept::bodies,
+    deployment::Deployment,
     proxy::Fault,
     request::{Request, event},
     runtime_api::{Answer, Function, binary},
-    world::World,
 };
 use tokio::{process::Command, time::sleep};
 
@@ -22,27 +22,28 @@ const SEED: u64 = 20_261_121;
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn deliveries_answered_2xx_survive_a_killed_process() {
-    let (started, mut random) = (Instant::now(), Random(SEED));
+    let started = Instant::now();
+    let mut random = Rng::with_seed(SEED);
     for provider in providers::ALL {
-        let (world, binary) = (World::of(provider).await, binary(provider.name));
-        let mut function = Function::spawn(binary, &world.environment()).await;
-        let (mut answered, mut killed) = (Vec::new(), 0);
+        let deployment = Deployment::start(provider).await;
+        let binary = binary(provider.name);
+        let mut function = Function::spawn(binary, &deployment.environment()).await;
+        let mut answered = Vec::new();
+        let mut killed = 0;
         for number in 0..DELIVERIES {
             if number == DELIVERIES / 2 {
-                world.table.set(Fault::Refused).await;
+                deployment.table_proxy.set(Fault::Refused).await;
             }
             let body = event(provider.name, number);
             let request = Request::post_bytes(provider.name, body.as_bytes());
-            if random.below(KILLED) == 0 {
-                tokio::spawn(kill(
-                    function.pid().unwrap(),
-                    Duration::from_micros(random.below(LONGEST_WAIT_MICROS)),
-                ));
+            if random.u64(..KILLED) == 0 {
+                let after = Duration::from_micros(random.u64(..LONGEST_WAIT_MICROS));
+                tokio::spawn(kill(function.pid().unwrap(), after));
             }
             match function.invoke(request).await {
                 Answer::Ended(_) => {
                     killed += 1;
-                    function = Function::spawn(binary, &world.environment()).await;
+                    function = Function::spawn(binary, &deployment.environment()).await;
                 }
                 answer => {
                     assert_eq!(answer.status(), 200, "{answer:?}");
@@ -50,27 +51,19 @@ async fn deliveries_answered_2xx_survive_a_killed_process() {
                 }
             }
         }
-        world.table.set(Fault::None).await;
-        world.drain().await;
-        let (records, kept) = (
-            world.kept.records().await.unwrap(),
-            bodies(&world.kept).await,
-        );
-        let lost = answered
-            .iter()
-            .filter(|body| !kept.iter().any(|kept| kept == body.as_bytes()))
-            .count();
+        deployment.table_proxy.set(Fault::None).await;
+        deployment.drain().await;
+        let records = deployment.site.table.records().await.unwrap();
+        let stored = deployment.site.deliveries().await;
+        let is_lost = |body: &&String| !stored.iter().any(|stored| stored == body.as_bytes());
+        let lost = answered.iter().filter(is_lost).count();
         println!(
             "{}: killed {killed} times, {} answered 2xx, {lost} lost",
             provider.name,
             answered.len()
         );
         assert_eq!(lost, 0, "{} of seed {SEED}", provider.name);
-        assert!(
-            records
-                .iter()
-                .all(|record| matches!(record, Record::Event { .. }))
-        );
+        assert!(records.iter().all(Record::is_event));
         assert!(
             killed > 0 && answered.len() > DELIVERIES as usize / 2,
             "{killed} kills of {}",
@@ -92,17 +85,4 @@ async fn kill(process: u32, after: Duration) {
         .status()
         .await
         .unwrap();
-}
-
-/// A linear congruential generator: the same numbers in every run.
-struct Random(u64);
-
-impl Random {
-    fn below(&mut self, limit: u64) -> u64 {
-        self.0 = self
-            .0
-            .wrapping_mul(6_364_136_223_846_793_005)
-            .wrapping_add(1_442_695_040_888_963_407);
-        (self.0 >> 33) % limit
-    }
 }

@@ -10,9 +10,9 @@ use std::{
 };
 use storage::budget::{ATTEMPT, ATTEMPTS, QUEUE_FIRST, TIME_BUDGET};
 use testkit::{
+    deployment::{Deployment, Place, delivery},
     proxy::Fault,
     request::event,
-    world::{Place, World, delivery},
 };
 use tokio::sync::Mutex;
 
@@ -24,7 +24,7 @@ const AT_ONCE: Duration = Duration::from_millis(200);
 /// Held by each test, so that no test disturbs the measurement of another one.
 static ALONE: Mutex<()> = Mutex::const_new(());
 
-/// Shapes of deliveries, and the number of worlds that run at the same time. A delivery of one
+/// Shapes of deliveries, and the number of deployments that run at the same time. A delivery of one
 /// event waits more than it computes.
 fn shapes() -> [(Vec<(Provider, u32)>, usize); 2] {
     [
@@ -33,7 +33,7 @@ fn shapes() -> [(Vec<(Provider, u32)>, usize); 2] {
     ]
 }
 
-/// Result of a world under a fault.
+/// Result of a deployment under a fault.
 #[derive(Debug)]
 struct Cell {
     status: i64,
@@ -70,16 +70,20 @@ async fn deliveries_answered_2xx_are_stored_and_storable_ones_are_answered_2xx()
 /// Sends deliveries before, during and after a fault. A delivery that is not answered 2xx is sent
 /// again, as providers do.
 async fn broken(fault: Fault, place: Place, provider: Provider, events: u32) -> Cell {
-    let world = World::of(provider).await;
+    let deployment = Deployment::start(provider).await;
     let case = format!("{fault:?} of {place:?}, {events} of {}", provider.name);
     let deliveries = [0, 1, 2].map(|number| delivery(&provider, number, events));
     let [before, during, next] = &deliveries;
 
-    assert_eq!(world.send(before).await.status, 200, "{case}");
-    world.set(place, fault).await;
-    let first = world.send(during).await;
-    let tried = world.table.requests();
-    let answers = [first, world.send(during).await, world.send(next).await];
+    assert_eq!(deployment.send(before).await.status, 200, "{case}");
+    deployment.set(place, fault).await;
+    let first = deployment.send(during).await;
+    let tried = deployment.table_proxy.requests();
+    let answers = [
+        first,
+        deployment.send(during).await,
+        deployment.send(next).await,
+    ];
     let expected = if place == Place::Both { 503 } else { 200 };
     for answer in answers {
         assert_eq!(answer.status, expected, "{case}");
@@ -93,20 +97,20 @@ async fn broken(fault: Fault, place: Place, provider: Provider, events: u32) -> 
             .iter()
             .all(|answer| answer.after <= AT_ONCE * events.div_ceil(10));
         assert!(
-            at_once && world.table.requests() == tried,
+            at_once && deployment.table_proxy.requests() == tried,
             "{case}: {answers:?}"
         );
     }
 
-    world.set(place, Fault::None).await;
+    deployment.set(place, Fault::None).await;
     if expected != 200 {
         for body in [during, next] {
-            assert_eq!(world.send(body).await.status, 200, "{case}");
+            assert_eq!(deployment.send(body).await.status, 200, "{case}");
         }
     }
-    world.drain().await;
+    deployment.drain().await;
     let events = events as usize * deliveries.len();
-    world.assert_kept(&deliveries, events).await;
+    deployment.assert_stored(&deliveries, events).await;
     Cell {
         status: expected,
         slowest: answers
@@ -119,22 +123,18 @@ async fn broken(fault: Fault, place: Place, provider: Provider, events: u32) -> 
     }
 }
 
-/// Prints the matrix in the format of the README.
+/// Prints the matrix as the table in `docs/reliability.md`.
 fn print(matrix: &BTreeMap<(usize, Place), Vec<Cell>>) {
     let mut table =
-        "| fault | of the table | of the spool | of both |\n|---|---|---|---|\n".to_owned();
+        "| fault | of the table | of the queue | of both |\n|---|---|---|---|\n".to_owned();
     for (row, fault) in Fault::OF_STORE.into_iter().enumerate() {
         write!(table, "| {} ", name(fault)).unwrap();
         for place in [Place::Table, Place::FallbackQueue, Place::Both] {
             let cells = &matrix[&(row, place)];
-            let slowest = cells
-                .iter()
-                .map(|cell| cell.slowest.as_millis())
-                .max()
-                .unwrap_or_default();
-            let (kept, sent) = cells.iter().fold((0, 0), |(kept, sent), cell| {
-                (kept + cell.kept, sent + cell.sent)
-            });
+            let slowest = cells.iter().map(|cell| cell.slowest).max();
+            let slowest = slowest.unwrap_or_default().as_millis();
+            let kept: usize = cells.iter().map(|cell| cell.kept).sum();
+            let sent: usize = cells.iter().map(|cell| cell.sent).sum();
             write!(
                 table,
                 "| {} in {slowest} ms, {kept}/{sent} kept ",
@@ -166,17 +166,18 @@ fn name(fault: Fault) -> &'static str {
 #[tokio::test]
 async fn after_a_table_failure_the_fallback_queue_comes_first_for_a_while() {
     let _alone = ALONE.lock().await;
-    let world = World::of(providers::CLOSER).await;
-    world.table.set(Fault::Hang).await;
-    let first = world.send(&event("closer", 0)).await;
+    let deployment = Deployment::start(providers::CLOSER).await;
+    deployment.table_proxy.set(Fault::Hang).await;
+    let first = deployment.send(&event("closer", 0)).await;
     assert!(first.after >= ATTEMPT * ATTEMPTS, "{first:?}");
-    let (failed, tried) = (Instant::now(), world.table.requests());
+    let failed = Instant::now();
+    let tried = deployment.table_proxy.requests();
     assert_eq!(tried, ATTEMPTS as usize);
 
-    world.table.set(Fault::None).await;
+    deployment.table_proxy.set(Fault::None).await;
     let mut sent = 1;
-    while world.table.requests() == tried {
-        let answer = world.send(&event("closer", sent)).await;
+    while deployment.table_proxy.requests() == tried {
+        let answer = deployment.send(&event("closer", sent)).await;
         assert!(
             answer.status == 200 && answer.after <= AT_ONCE,
             "{answer:?}"
@@ -193,87 +194,98 @@ async fn after_a_table_failure_the_fallback_queue_comes_first_for_a_while() {
         "{:?}",
         failed.elapsed()
     );
-    let queued = world.sqs.messages().len();
+    let queued = deployment.queue.messages().len();
     assert_eq!(queued, sent as usize - 1);
-    world.drain().await;
-    assert_eq!(world.kept.records().await.unwrap().len(), sent as usize);
+    deployment.drain().await;
+    assert_eq!(
+        deployment.site.table.records().await.unwrap().len(),
+        sent as usize
+    );
 }
 
 #[tokio::test]
 async fn a_half_stored_delivery_is_completed_without_duplicates() {
     let _alone = ALONE.lock().await;
-    let world = World::of(providers::AMOCRM).await;
-    let body = delivery(&world.provider, 1, 20);
+    let deployment = Deployment::start(providers::AMOCRM).await;
+    let body = delivery(&deployment.provider, 1, 20);
     for (put, fault) in [
         (1, Fault::Hang),
         (8, Fault::ResetAfter),
         (17, Fault::ResetBefore),
     ] {
-        let world = World::of(providers::AMOCRM).await;
-        world.table.set_after(put, fault).await;
-        assert_eq!(world.send(&body).await.status, 200);
-        let waiting = world.sqs.messages().len();
+        let deployment = Deployment::start(providers::AMOCRM).await;
+        deployment.table_proxy.set_after(put, fault).await;
+        assert_eq!(deployment.send(&body).await.status, 200);
+        let waiting = deployment.queue.messages().len();
         assert!(
             waiting > 0 && waiting < 21,
             "{waiting} of 21 wait after {put} puts"
         );
-        world.table.set(Fault::None).await;
-        world.drain().await;
-        world.assert_kept(std::slice::from_ref(&body), 20).await;
+        deployment.table_proxy.set(Fault::None).await;
+        deployment.drain().await;
+        deployment
+            .assert_stored(std::slice::from_ref(&body), 20)
+            .await;
     }
     // Neither store has all of it: the provider sends it again.
-    world.table.set_after(8, Fault::Hang).await;
-    world.fallback_queue.set_after(1, Fault::Hang).await;
-    assert_eq!(world.send(&body).await.status, 503);
-    world.set(Place::Both, Fault::None).await;
-    assert_eq!(world.send(&body).await.status, 200);
-    world.drain().await;
-    world.assert_kept(&[body], 20).await;
+    deployment.table_proxy.set_after(8, Fault::Hang).await;
+    deployment.queue_proxy.set_after(1, Fault::Hang).await;
+    assert_eq!(deployment.send(&body).await.status, 503);
+    deployment.set(Place::Both, Fault::None).await;
+    assert_eq!(deployment.send(&body).await.status, 200);
+    deployment.drain().await;
+    deployment.assert_stored(&[body], 20).await;
 }
 
 #[tokio::test]
 async fn messages_that_fail_within_a_batch_are_sent_again() {
     let _alone = ALONE.lock().await;
-    let world = World::of(providers::AMOCRM).await;
-    let body = delivery(&world.provider, 1, 40);
-    world.table.set(Fault::Refused).await;
-    world.sqs.fail_one_of(7);
-    assert_eq!(world.send(&body).await.status, 200);
-    world.drain().await;
-    world.assert_kept(&[body], 40).await;
+    let deployment = Deployment::start(providers::AMOCRM).await;
+    let body = delivery(&deployment.provider, 1, 40);
+    deployment.table_proxy.set(Fault::Refused).await;
+    deployment.queue.fail_one_of(7);
+    assert_eq!(deployment.send(&body).await.status, 200);
+    deployment.drain().await;
+    deployment.assert_stored(&[body], 40).await;
 }
 
 #[tokio::test]
 async fn dead_connections_after_a_freeze_cost_neither_the_delivery_nor_a_time_budget() {
     let _alone = ALONE.lock().await;
     for (fault, at_most) in [(Fault::Stale, AT_ONCE), (Fault::Silent, TIME_BUDGET)] {
-        let world = World::of(providers::AMOCRM).await;
+        let deployment = Deployment::start(providers::AMOCRM).await;
         assert_eq!(
-            world.send(&delivery(&world.provider, 1, 8)).await.status,
+            deployment
+                .send(&delivery(&deployment.provider, 1, 8))
+                .await
+                .status,
             200
         );
-        world.table.set(fault).await;
-        let answer = world.send(&event("amocrm", 1)).await;
+        deployment.table_proxy.set(fault).await;
+        let answer = deployment.send(&event("amocrm", 1)).await;
         assert!(
             answer.status == 200 && answer.after < at_most,
             "{fault:?} of the table's: {answer:?}"
         );
         assert!(
-            world.sqs.messages().is_empty(),
+            deployment.queue.messages().is_empty(),
             "{fault:?}: the table's share was not enough"
         );
 
-        let world = World::of(providers::AMOCRM).await;
-        world.table.set(Fault::Refused).await;
+        let deployment = Deployment::start(providers::AMOCRM).await;
+        deployment.table_proxy.set(Fault::Refused).await;
         assert_eq!(
-            world.send(&delivery(&world.provider, 1, 80)).await.status,
+            deployment
+                .send(&delivery(&deployment.provider, 1, 80))
+                .await
+                .status,
             200
         );
-        world.fallback_queue.set(fault).await;
-        let answer = world.send(&event("amocrm", 1)).await;
+        deployment.queue_proxy.set(fault).await;
+        let answer = deployment.send(&event("amocrm", 1)).await;
         assert!(
             answer.status == 200 && answer.after < at_most,
-            "{fault:?} of the spool's: {answer:?}"
+            "{fault:?} of the queue's: {answer:?}"
         );
     }
 }

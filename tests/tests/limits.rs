@@ -15,16 +15,17 @@ use std::{
     time::Duration,
 };
 use storage::{
-    Client, Key, Message, Policy, PutOutcome, Settings,
-    schema::{MAX_CHUNK_BYTES, expiry},
+    Client, Key, Message, Policy, PutOutcome,
+    schema::{Item, MAX_CHUNK_BYTES, expiry},
 };
 use testkit::{
-    kept,
+    deployment::{Deployment, delivery},
+    exact::exact_bytes,
+    noise_text,
     proxy::Fault,
     request::{Request, event},
     runtime_api::{Function, binary},
     site::encoded,
-    world::{CLIENT, World, delivery},
 };
 use tokio::sync::Mutex;
 
@@ -32,19 +33,6 @@ use tokio::sync::Mutex;
 static ALONE: Mutex<()> = Mutex::const_new(());
 
 const MEGABYTE: usize = 1_000_000;
-
-/// Text of digits and letters that compresses to three quarters.
-fn noise(length: usize) -> String {
-    const ALPHABET: &[u8; 64] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_";
-    let mut state = 1_u64;
-    let mut next = || {
-        state = state
-            .wrapping_mul(6_364_136_223_846_793_005)
-            .wrapping_add(1_442_695_040_888_963_407);
-        char::from(ALPHABET[usize::try_from(state >> 58).unwrap()])
-    };
-    (0..length).map(|_| next()).collect()
-}
 
 /// Text of words.
 fn prose(length: usize) -> String {
@@ -60,11 +48,6 @@ fn with_text(provider: &str, text: &str) -> String {
     }
 }
 
-/// The exact bytes of the delivery of a record.
-fn bytes(record: &Record) -> Vec<u8> {
-    kept::bytes(record).expect("it came alone")
-}
-
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_body_of_any_size_that_lambda_accepts_is_restored_byte_for_byte() {
     let _alone = ALONE.lock().await;
@@ -76,11 +59,15 @@ async fn a_body_of_any_size_that_lambda_accepts_is_restored_byte_for_byte() {
         ),
         (
             providers::PIPEDRIVE,
-            with_text("pipedrive", &noise(59 * MEGABYTE / 10)),
+            with_text("pipedrive", &noise_text(59 * MEGABYTE / 10)),
             12,
         ),
-        (providers::CLOSER, with_text("closer", &noise(MEGABYTE)), 3),
-        (providers::CLOSER, noise(59 * MEGABYTE / 10), 12),
+        (
+            providers::CLOSER,
+            with_text("closer", &noise_text(MEGABYTE)),
+            3,
+        ),
+        (providers::CLOSER, noise_text(59 * MEGABYTE / 10), 12),
         (
             providers::AMOCRM,
             with_text("amocrm", &prose(45 * MEGABYTE / 10)),
@@ -88,15 +75,15 @@ async fn a_body_of_any_size_that_lambda_accepts_is_restored_byte_for_byte() {
         ),
         (
             providers::AMOCRM,
-            with_text("amocrm", &noise(45 * MEGABYTE / 10)),
+            with_text("amocrm", &noise_text(45 * MEGABYTE / 10)),
             18,
         ),
     ];
     for (provider, body, least_items) in bodies {
-        let world = World::of(provider).await;
-        world.send_until_kept(&body).await;
-        world.drain().await;
-        let records = world.kept.records().await.unwrap();
+        let deployment = Deployment::start(provider).await;
+        deployment.send_until_stored(&body).await;
+        deployment.drain().await;
+        let records = deployment.site.table.records().await.unwrap();
         let [record] = &*records else {
             panic!("{} records of {}", records.len(), provider.name)
         };
@@ -106,20 +93,27 @@ async fn a_body_of_any_size_that_lambda_accepts_is_restored_byte_for_byte() {
             provider.name,
             encoded(record).len()
         );
-        let record = world
-            .kept
+        let record = deployment
+            .site
+            .table
             .get(&Key::from_record(record))
             .await
             .unwrap()
             .unwrap()
             .record;
         assert!(
-            bytes(&record) == body.as_bytes(),
+            exact_bytes(&record, &[]) == body.as_bytes(),
             "{} bytes of {}",
             body.len(),
             provider.name
         );
     }
+}
+
+/// The item of a message.
+fn decoded(body: &str) -> Item {
+    let message = Message::from_body(body.to_owned());
+    message.decode().unwrap().item
 }
 
 /// A record with several chunks.
@@ -131,7 +125,7 @@ fn large() -> Record {
         index: 0,
         origin: Delivery::new(Vec::new(), arrival, "r").origin,
         reason: Reason::from(&ParseError::NoEvent),
-        body: Body::Here(noise(3 * MAX_CHUNK_BYTES).into_bytes()),
+        body: Body::Here(noise_text(3 * MAX_CHUNK_BYTES).into_bytes()),
     }
 }
 
@@ -140,8 +134,8 @@ async fn a_half_written_record_is_not_visible_and_a_missing_chunk_is_an_error() 
     let items = encoded(&large());
     let key = Key::from_record(&large());
     for missing in 0..items.len() {
-        let world = World::of(providers::CLOSER).await;
-        let table = &world.kept;
+        let deployment = Deployment::start(providers::CLOSER).await;
+        let table = &deployment.site.table;
         for (_, item) in items
             .iter()
             .enumerate()
@@ -152,7 +146,8 @@ async fn a_half_written_record_is_not_visible_and_a_missing_chunk_is_an_error() 
                 PutOutcome::Inserted
             );
         }
-        let (one, all) = (table.get(&key).await, table.records().await);
+        let one = table.get(&key).await;
+        let all = table.records().await;
         if missing == items.len() - 1 {
             assert!(
                 one.unwrap().is_none() && all.unwrap().is_empty(),
@@ -173,8 +168,8 @@ async fn a_half_written_record_is_not_visible_and_a_missing_chunk_is_an_error() 
             .await
             .unwrap();
         assert_eq!(
-            bytes(&table.get(&key).await.unwrap().unwrap().record),
-            bytes(&large())
+            exact_bytes(&table.get(&key).await.unwrap().unwrap().record, &[]),
+            exact_bytes(&large(), &[])
         );
     }
 }
@@ -183,20 +178,31 @@ async fn a_half_written_record_is_not_visible_and_a_missing_chunk_is_an_error() 
 async fn an_item_is_put_after_its_chunks() {
     let parts = encoded(&large()).len() - 1;
     for put in 0..parts {
-        let world = World::of(providers::CLOSER).await;
-        world.table.set_after(put, Fault::ResetBefore).await;
-        assert_eq!(world.send(bytes(&large())).await.status, 200);
-        let queued = world
-            .sqs
+        let deployment = Deployment::start(providers::CLOSER).await;
+        deployment
+            .table_proxy
+            .set_after(put, Fault::ResetBefore)
+            .await;
+        assert_eq!(
+            deployment.send(exact_bytes(&large(), &[])).await.status,
+            200
+        );
+        let queued = deployment
+            .queue
             .messages()
             .into_iter()
-            .map(|message| Message::from_body(message.body).decode().unwrap().item);
+            .map(|message| decoded(&message.body));
         let head = queued
             .into_iter()
             .find(|item| item.contains_key("chunks"))
             .unwrap();
         assert_eq!(
-            world.kept.put(head, world.kept.now()).await.unwrap(),
+            deployment
+                .site
+                .table
+                .put(head, deployment.site.table.now())
+                .await
+                .unwrap(),
             PutOutcome::Inserted,
             "after {put} of {parts} parts"
         );
@@ -211,24 +217,21 @@ async fn all_items_of_a_record_expire_at_the_time_set_on_arrival() {
         retention: Some(Duration::from_hours(24)),
         ..Policy::default()
     };
-    let world = World::with(providers::CLOSER, &CLIENT, |settings| Settings {
-        policy,
-        ..settings
-    })
-    .await;
-    world.table.set(Fault::Refused).await;
+    let builder = Deployment::builder(providers::CLOSER).policy(policy);
+    let deployment = builder.start().await;
+    deployment.table_proxy.set(Fault::Refused).await;
     assert_eq!(
-        world
-            .send(with_text("closer", &noise(MEGABYTE)))
+        deployment
+            .send(with_text("closer", &noise_text(MEGABYTE)))
             .await
             .status,
         200
     );
-    let queued = world
-        .sqs
+    let queued = deployment
+        .queue
         .messages()
         .into_iter()
-        .map(|message| Message::from_body(message.body).decode().unwrap().item);
+        .map(|message| decoded(&message.body));
     let times: Vec<_> = queued.map(|item| expiry(&item)).collect();
     assert!(times.len() > 2 && times[0].is_some(), "{times:?}");
     assert!(times.iter().all(|time| *time == times[0]), "{times:?}");
@@ -236,34 +239,24 @@ async fn all_items_of_a_record_expire_at_the_time_set_on_arrival() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn the_drain_puts_an_item_after_its_chunks_and_leaves_malformed_messages() {
-    let broken = World::of(providers::CLOSER).await;
-    broken.table.set(Fault::Refused).await;
-    assert_eq!(broken.send(bytes(&large())).await.status, 200);
-    let is_head = |body: &String| {
-        Message::from_body(body.clone())
-            .decode()
-            .unwrap()
-            .item
-            .contains_key("chunks")
-    };
+    let broken = Deployment::start(providers::CLOSER).await;
+    broken.table_proxy.set(Fault::Refused).await;
+    assert_eq!(broken.send(exact_bytes(&large(), &[])).await.status, 200);
     let queued = broken
-        .sqs
+        .queue
         .messages()
         .into_iter()
         .map(|message| message.body);
-    let (heads, parts): (Vec<_>, Vec<_>) = queued.partition(is_head);
+    let (heads, parts): (Vec<_>, Vec<_>) =
+        queued.partition(|body| decoded(body).contains_key("chunks"));
 
-    let world = World::of(providers::CLOSER).await;
-    let World { sqs, kept, .. } = &world;
-    let drain_all = async || {
-        sqs.deliver(10, async |event| drain::drain(kept, event).await)
-            .await;
-    };
+    let deployment = Deployment::start(providers::CLOSER).await;
+    let Deployment { queue, site, .. } = &deployment;
     for body in [&heads[0], "garbage", "", &parts[0]] {
-        sqs.push(body);
+        queue.push(body);
     }
-    drain_all().await;
-    let left: Vec<_> = sqs
+    deployment.drain_batch().await;
+    let left: Vec<_> = queue
         .messages()
         .into_iter()
         .map(|message| (message.body, message.receives))
@@ -276,19 +269,22 @@ async fn the_drain_puts_an_item_after_its_chunks_and_leaves_malformed_messages()
             (String::new(), 1)
         ]
     );
-    assert!(kept.records().await.unwrap().is_empty());
+    assert!(site.table.records().await.unwrap().is_empty());
 
     for part in &parts {
-        sqs.push(part);
+        queue.push(part);
     }
-    drain_all().await;
-    drain_all().await;
+    deployment.drain_batch().await;
+    deployment.drain_batch().await;
     assert_eq!(
-        sqs.messages().len(),
+        queue.messages().len(),
         2,
         "the garbage is not ours to throw away"
     );
-    assert_eq!(bytes(&kept.records().await.unwrap()[0]), bytes(&large()));
+    assert_eq!(
+        exact_bytes(&site.table.records().await.unwrap()[0], &[]),
+        exact_bytes(&large(), &[])
+    );
 }
 
 /// Makes a body with a given amount of something.
@@ -433,25 +429,23 @@ async fn a_body_above_a_limit_is_quarantined_with_the_reason_of_that_limit() {
     let _alone = ALONE.lock().await;
     for (provider, limit, make, reason) in LIMITS {
         for amount in [limit - 1, limit, limit + 1] {
-            let world = World::of(provider).await;
-            let (case, body) = (
-                format!("{reason} of {}, {amount} of {limit}", provider.name),
-                make(&provider, amount),
-            );
-            let answer = world.send_until_kept(&body).await;
+            let deployment = Deployment::start(provider).await;
+            let case = format!("{reason} of {}, {amount} of {limit}", provider.name);
+            let body = make(&provider, amount);
+            let answer = deployment.send_until_stored(&body).await;
             assert!(
                 amount <= limit || answer.after <= provider.timeout,
                 "{case}: {answer:?}"
             );
-            world.drain().await;
-            let records = world.kept.records().await.unwrap();
+            deployment.drain().await;
+            let records = deployment.site.table.records().await.unwrap();
             let quarantined = records
                 .iter()
                 .find_map(Record::reason)
                 .map(|reason| reason.code.as_str());
             assert_eq!(quarantined, (amount > limit).then_some(reason), "{case}");
             if quarantined.is_some() {
-                assert_eq!(bytes(&records[0]), body.as_bytes(), "{case}");
+                assert_eq!(exact_bytes(&records[0], &[]), body.as_bytes(), "{case}");
             }
         }
     }
@@ -516,10 +510,13 @@ async fn a_body_without_a_valid_key_is_quarantined_and_odd_values_are_stored() {
         ),
     ];
     for (provider, body, reason) in cases {
-        let world = World::of(provider).await;
-        assert_eq!(world.send(&body).await.status, 200, "{body}");
-        assert!(world.sqs.messages().is_empty(), "the table refuses {body}");
-        let records = world.kept.records().await.unwrap();
+        let deployment = Deployment::start(provider).await;
+        assert_eq!(deployment.send(&body).await.status, 200, "{body}");
+        assert!(
+            deployment.queue.messages().is_empty(),
+            "the table refuses {body}"
+        );
+        let records = deployment.site.table.records().await.unwrap();
         assert_eq!(
             records
                 .iter()
@@ -537,21 +534,21 @@ async fn the_maximum_of_events_is_answered_in_time_whatever_the_table_does() {
     let provider = providers::AMOCRM;
     let body = form_of(&provider, MAX_EVENTS);
     for fault in [Fault::None, Fault::Refused, Fault::Hang, Fault::Throttling] {
-        let world = World::of(provider).await;
-        world.table.set(fault).await;
-        let answer = world.send(&body).await;
+        let deployment = Deployment::start(provider).await;
+        deployment.table_proxy.set(fault).await;
+        let answer = deployment.send(&body).await;
         println!(
-            "{MAX_EVENTS} events, table with fault {fault:?}: {answer:?}, {} spooled",
-            world.sqs.messages().len()
+            "{MAX_EVENTS} events, table with fault {fault:?}: {answer:?}, {} queued",
+            deployment.queue.messages().len()
         );
         assert!(
             answer.status == 200 && answer.after <= provider.timeout,
             "{fault:?}: {answer:?}"
         );
-        world.table.set(Fault::None).await;
-        world.drain().await;
-        world
-            .assert_kept(std::slice::from_ref(&body), MAX_EVENTS)
+        deployment.table_proxy.set(Fault::None).await;
+        deployment.drain().await;
+        deployment
+            .assert_stored(std::slice::from_ref(&body), MAX_EVENTS)
             .await;
     }
 }
@@ -587,15 +584,16 @@ async fn a_panic_in_the_transport_quarantines_the_delivery_or_is_a_503() {
             then: aws_smithy_http_client::Builder::new().build_http(),
         };
         let client = Client::with_transport(SharedHttpClient::new(http));
-        let world = World::with(providers::CLOSER, &client, |settings| settings).await;
-        assert_eq!(world.send(event("closer", 1)).await.status, status);
-        let records = world.kept.records().await.unwrap();
+        let builder = Deployment::builder(providers::CLOSER).client(client);
+        let deployment = builder.start().await;
+        assert_eq!(deployment.send(event("closer", 1)).await.status, status);
+        let records = deployment.site.table.records().await.unwrap();
         let reason = records.iter().find_map(Record::reason);
         assert_eq!(
             reason,
             (status == 200).then_some(&Reason::from(&ParseError::Panicked))
         );
-        let next = world.send(event("closer", 2)).await;
+        let next = deployment.send(event("closer", 2)).await;
         assert!(
             next.status == 200 && next.after < Duration::from_millis(200),
             "{next:?}"
@@ -609,11 +607,11 @@ async fn memory_stays_a_small_multiple_of_the_body() {
     for (provider, body) in [
         (
             providers::PIPEDRIVE,
-            with_text("pipedrive", &noise(59 * MEGABYTE / 10)),
+            with_text("pipedrive", &noise_text(59 * MEGABYTE / 10)),
         ),
         (
             providers::AMOCRM,
-            with_text("amocrm", &noise(45 * MEGABYTE / 10)),
+            with_text("amocrm", &noise_text(45 * MEGABYTE / 10)),
         ),
         (providers::AMOCRM, "&a".repeat(22 * MEGABYTE / 10)),
         (
@@ -621,8 +619,8 @@ async fn memory_stays_a_small_multiple_of_the_body() {
             format!("[{}0]", "0,".repeat(29 * MEGABYTE / 10)),
         ),
     ] {
-        let world = World::of(provider).await;
-        let mut function = Function::spawn(binary(provider.name), &world.environment()).await;
+        let deployment = Deployment::start(provider).await;
+        let mut function = Function::spawn(binary(provider.name), &deployment.environment()).await;
         assert_eq!(
             function
                 .invoke(Request::post(provider.name, &event(provider.name, 1)))
@@ -640,7 +638,8 @@ async fn memory_stays_a_small_multiple_of_the_body() {
             attempts += 1;
             assert!(attempts <= 5, "{} bytes of {}", body.len(), provider.name);
         }
-        let (grown, length) = (function.peak_memory() - before, body.len());
+        let grown = function.peak_memory() - before;
+        let length = body.len();
         println!(
             "{length} bytes of {}: {grown} more at the peak",
             provider.name

@@ -8,13 +8,13 @@
 //!
 //! For a corpus body, the golden file contains only a digest of the result.
 
-use aws_sdk_dynamodb::{Client, types::AttributeValue};
+use aws_sdk_dynamodb::types::AttributeValue;
 use base64::{Engine, engine::general_purpose::STANDARD};
 use hookkeeper::{
-    dev::{Data, DynamoDb, TABLE},
+    dev::TABLE,
     template::{TEMPLATE, parse},
 };
-use providers::Scheme;
+use providers::Provider;
 use serde_json::{Map, Value, json};
 use sha2::{Digest, Sha256};
 use std::{
@@ -25,40 +25,24 @@ use std::{
     path::Path,
 };
 use testkit::{
-    corpus,
-    dev::hookkeeper,
-    house::KEY,
-    request::{Request, accepted},
-    runtime_api::{Environment, Function, binary},
-    site::client,
+    corpus, dev::hookkeeper, request::Request, runtime_api::Function, samples::samples, site::Site,
     workspace,
 };
 
-/// The stack of one provider: the real binary of its function with a table in memory.
+/// The real binary of one provider's function with a table in memory.
 struct Observed {
     function: Function,
-    client: Client,
     lines: usize,
-    _dynamodb: DynamoDb,
+    site: Site,
 }
 
 impl Observed {
-    async fn start(name: &str, takes_keys: bool) -> Self {
-        let dynamodb = DynamoDb::start(&Data::Memory, 0, TEMPLATE).await.unwrap();
-        let prefix = name.to_uppercase();
-        let mut environment = Environment::of(name, &dynamodb.endpoint()).with(
-            &format!("{prefix}_CREDENTIALS"),
-            accepted("local", "local:local"),
-        );
-        if takes_keys {
-            environment = environment.with(&format!("{prefix}_KEYS"), accepted("url", KEY));
-        }
-        let function = Function::spawn(binary(name), &environment).await;
+    async fn start(provider: &Provider) -> Self {
+        let site = Site::start().await;
         Self {
-            function,
-            client: client(&dynamodb.endpoint()),
+            function: site.spawn(provider).await,
             lines: 0,
-            _dynamodb: dynamodb,
+            site,
         }
     }
 
@@ -73,7 +57,8 @@ impl Observed {
     }
 
     async fn take_items(&self) -> Vec<Value> {
-        let scanned = self.client.scan().table_name(TABLE).consistent_read(true);
+        let client = self.site.client();
+        let scanned = client.scan().table_name(TABLE).consistent_read(true);
         let scanned = scanned
             .into_paginator()
             .items()
@@ -84,8 +69,7 @@ impl Observed {
         let mut items = BTreeMap::new();
         for item in scanned {
             let key = ["pk", "sk"].map(|name| item[name].clone());
-            let delete = self
-                .client
+            let delete = client
                 .delete_item()
                 .table_name(TABLE)
                 .key("pk", key[0].clone());
@@ -108,7 +92,7 @@ fn log_line(line: &str) -> Value {
 
 /// An item as JSON without the time of the put: bytes as base64.
 fn plain(item: &HashMap<String, AttributeValue>) -> Value {
-    let value = |(name, value): (&String, &AttributeValue)| {
+    let values = item.iter().map(|(name, value)| {
         let value = match (&**name, value) {
             ("recordedtime", AttributeValue::S(_)) => Value::Null,
             // The shard depends only on the id.
@@ -119,8 +103,8 @@ fn plain(item: &HashMap<String, AttributeValue>) -> Value {
             (_, other) => panic!("{name} is {other:?}"),
         };
         (name.clone(), value)
-    };
-    sorted(item.iter().map(value).collect::<Map<_, _>>().into())
+    });
+    sorted(values.collect::<Map<_, _>>().into())
 }
 
 fn sorted(mut value: Value) -> Value {
@@ -148,19 +132,15 @@ fn compare(file: &str, observed: &str) {
 #[tokio::test]
 async fn every_sample_is_stored_answered_and_logged_as_before() {
     for provider in providers::ALL {
-        let mut stack = Observed::start(provider.name, provider.supports(Scheme::UrlKey)).await;
+        let mut observed = Observed::start(&provider).await;
         let mut golden = String::new();
-        let files = fs::read_dir(workspace("events").join(provider.name)).unwrap();
-        let mut paths: Vec<_> = files.map(|file| file.unwrap().path()).collect();
-        paths.sort();
-        for path in paths {
-            let observed = stack.observe(fs::read(&path).unwrap()).await;
-            let name = path.file_stem().unwrap().to_string_lossy();
-            writeln!(golden, "{name}").unwrap();
+        for sample in samples(&provider) {
+            let result = observed.observe(sample.json).await;
+            writeln!(golden, "{}", sample.name).unwrap();
             for part in ["status", "log", "items"] {
-                for line in observed[part]
+                for line in result[part]
                     .as_array()
-                    .unwrap_or(&vec![observed[part].clone()])
+                    .unwrap_or(&vec![result[part].clone()])
                 {
                     writeln!(golden, "  {part} {line}").unwrap();
                 }
@@ -175,13 +155,13 @@ async fn every_corpus_body_is_stored_answered_and_logged_as_before() {
     let Some(rows) = corpus::rows() else { return };
     let mut golden = String::new();
     for provider in providers::ALL {
-        let mut stack = Observed::start(provider.name, provider.supports(Scheme::UrlKey)).await;
+        let mut observed = Observed::start(&provider).await;
         for row in rows.iter().filter(|row| row.provider == provider.name) {
             let request = Request::post_bytes(provider.name, &row.body)
                 .authorization("Basic bG9jYWw6bG9jYWw=")
                 .header("content-type", row.content_type());
-            let observed = stack.observe(request.0.to_string().into_bytes()).await;
-            writeln!(golden, "{} {}", digest(&observed.to_string()), row.file).unwrap();
+            let result = observed.observe(request.0.to_string().into_bytes()).await;
+            writeln!(golden, "{} {}", digest(&result.to_string()), row.file).unwrap();
         }
     }
     compare("observed/corpus.txt", &golden);

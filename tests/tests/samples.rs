@@ -4,73 +4,29 @@
 //! After an intended change, `UPDATE_GOLDEN=1 cargo test` overwrites the golden files. Read their
 //! diff: an event whose `id` changed will be stored twice.
 
-use base64::{Engine, engine::general_purpose::STANDARD};
 use ingest::Verdict;
 use lambda_http::{aws_lambda_events::apigw::ApiGatewayV2httpRequest, http::HeaderValue};
 use models::{Body, Record};
 use providers::Provider;
 use serde_json::{Value, json};
 use std::{collections::BTreeMap, env, fs, path::Path, process::Command, slice};
+use storage::Stored;
 use testkit::{
-    house::{Stored, bytes, deliver},
+    deployment::deliver,
+    exact::exact_bytes,
+    samples::{Sample, samples},
     workspace,
 };
 
-struct Sample {
-    /// The file name without the extension.
-    name: String,
-    event: ApiGatewayV2httpRequest,
-}
-
-impl Sample {
-    /// The expected verdict: its name after the first dot.
-    fn expected(&self) -> &str {
-        self.name
-            .split_once('.')
-            .unwrap_or_else(|| panic!("{} says no verdict", self.name))
-            .1
+/// The same delivery, sent again five minutes later.
+fn sent_again(sample: &Sample) -> ApiGatewayV2httpRequest {
+    let mut event = sample.event.clone();
+    event.request_context.time_epoch += 300_000;
+    event.request_context.request_id = Some("another".to_owned());
+    if let Some(id) = event.headers.get_mut("x-amocrm-requestid") {
+        *id = HeaderValue::from_static("another");
     }
-
-    /// The body that the provider sent.
-    fn body(&self) -> Vec<u8> {
-        let text = self.event.body.clone().unwrap_or_default();
-        let decoded = self
-            .event
-            .is_base64_encoded
-            .then(|| STANDARD.decode(&text).ok())
-            .flatten();
-        decoded.unwrap_or(text.into_bytes())
-    }
-
-    /// The same, sent again five minutes later.
-    fn again(&self) -> ApiGatewayV2httpRequest {
-        let mut event = self.event.clone();
-        event.request_context.time_epoch += 300_000;
-        event.request_context.request_id = Some("another".to_owned());
-        if let Some(id) = event.headers.get_mut("x-amocrm-requestid") {
-            *id = HeaderValue::from_static("another");
-        }
-        event
-    }
-}
-
-fn samples(provider: Provider) -> Vec<Sample> {
-    let folder = workspace("events").join(provider.name);
-    let files =
-        fs::read_dir(&folder).unwrap_or_else(|error| panic!("{}: {error}", folder.display()));
-    let mut samples: Vec<_> = files
-        .map(|file| {
-            let path = file.unwrap().path();
-            let event = serde_json::from_str(&fs::read_to_string(&path).unwrap());
-            let event = event.unwrap_or_else(|error| panic!("{}: {error}", path.display()));
-            Sample {
-                name: path.file_stem().unwrap().to_string_lossy().into_owned(),
-                event,
-            }
-        })
-        .collect();
-    samples.sort_by(|a, b| a.name.cmp(&b.name));
-    samples
+    event
 }
 
 /// A verdict in the words of the samples' names.
@@ -93,7 +49,7 @@ fn words(verdict: &Verdict) -> String {
 async fn every_sample_ends_as_its_name_says_and_is_stored_as_the_golden_file_says() {
     for provider in providers::ALL {
         let mut golden = BTreeMap::new();
-        for sample in samples(provider) {
+        for sample in samples(&provider) {
             let name = format!("{}/{}", provider.name, sample.name);
             let (verdicts, stored) = deliver(provider, slice::from_ref(&sample.event)).await;
             assert_eq!(words(&verdicts[0]), sample.expected(), "{name}");
@@ -103,7 +59,9 @@ async fn every_sample_ends_as_its_name_says_and_is_stored_as_the_golden_file_say
                 200
             };
             assert_eq!(verdicts[0].response().status_code, status, "{name}");
-            for bytes in bytes(&stored) {
+            let records: Vec<_> = stored.iter().map(|stored| stored.record.clone()).collect();
+            for record in &records {
+                let bytes = exact_bytes(record, &records);
                 assert_eq!(bytes, sample.body(), "{name}: not the bytes that were sent");
             }
             golden.insert(sample.name, stored.iter().map(snapshot).collect());
@@ -115,12 +73,13 @@ async fn every_sample_ends_as_its_name_says_and_is_stored_as_the_golden_file_say
 #[tokio::test]
 async fn a_repeated_event_is_stored_again_only_if_it_has_no_time_of_its_own() {
     for provider in providers::ALL {
-        for sample in samples(provider) {
+        for sample in samples(&provider) {
             let name = format!("{}/{}", provider.name, sample.name);
             // The same request twice is one delivery.
             let (_, stored) =
                 deliver(provider, &[sample.event.clone(), sample.event.clone()]).await;
-            let (verdicts, both) = deliver(provider, &[sample.event.clone(), sample.again()]).await;
+            let (verdicts, both) =
+                deliver(provider, &[sample.event.clone(), sent_again(&sample)]).await;
             let folding = stored.iter().filter(|stored| folds(&stored.record)).count();
             // Events with a time or without one share the same body.
             let bodies = stored
@@ -166,8 +125,8 @@ fn snapshot(stored: &Stored) -> Value {
             "message": reason.message,
         }),
     };
-    snapshot["pk"] = stored.pk.clone().into();
-    snapshot["sk"] = stored.sk.clone().into();
+    snapshot["pk"] = stored.key.pk.clone().into();
+    snapshot["sk"] = stored.key.sk.clone().into();
     // The features of a build determine whether a map keeps the order of its keys.
     snapshot.sort_all_objects();
     snapshot

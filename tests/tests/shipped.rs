@@ -2,49 +2,36 @@
 //! deduplicates a retry, must not depend on the features that tests and commands enable in the
 //! crates that they share with the functions.
 
-use hookkeeper::{
-    dev::{Data, DynamoDb},
-    template::TEMPLATE,
-};
-use providers::Scheme;
 use serde_json::Value;
 use std::{
     collections::{BTreeMap, BTreeSet},
     fs,
 };
-use storage::{Client, Key, Table};
+use storage::Key;
 use testkit::{
-    house::{KEY, key},
-    request::accepted,
-    runtime_api::{Answer, Environment, Function, shipped},
+    runtime_api::{Answer, Function, shipped},
+    samples::samples,
+    site::Site,
     workspace,
 };
 
 #[tokio::test]
 async fn shipped_binaries_store_every_sample_under_its_golden_key() {
     for provider in providers::ALL {
-        let dynamodb = DynamoDb::start(&Data::Memory, 0, TEMPLATE).await.unwrap();
-        let prefix = provider.name.to_uppercase();
-        let mut environment = Environment::of(provider.name, &dynamodb.endpoint()).with(
-            &format!("{prefix}_CREDENTIALS"),
-            accepted("local", "local:local"),
-        );
-        if provider.supports(Scheme::UrlKey) {
-            environment = environment.with(&format!("{prefix}_KEYS"), accepted("url", KEY));
-        }
+        let site = Site::start().await;
+        let environment = site.environment(&provider);
         let mut function = Function::spawn(shipped(provider.name), &environment).await;
-        for file in fs::read_dir(workspace("events").join(provider.name)).unwrap() {
-            let path = file.unwrap().path();
-            let answer = function.invoke(fs::read(&path).unwrap()).await;
+        for sample in samples(&provider) {
+            let answer = function.invoke(sample.json).await;
             assert!(
                 matches!(answer, Answer::Response(_)),
                 "{}: {answer:?}",
-                path.display()
+                sample.name
             );
         }
-        let table = Table::new(&Client::background(), &dynamodb.settings());
-        let kept: BTreeSet<_> = table.records().await.unwrap().iter().map(key).collect();
-        assert_eq!(kept, golden(provider.name), "{}", provider.name);
+        let stored = site.stored().await.into_iter();
+        let keys: BTreeSet<_> = stored.map(|stored| stored.key).collect();
+        assert_eq!(keys, golden(provider.name), "{}", provider.name);
     }
 }
 
@@ -52,13 +39,9 @@ async fn shipped_binaries_store_every_sample_under_its_golden_key() {
 fn golden(provider: &str) -> BTreeSet<Key> {
     let golden = fs::read_to_string(workspace(format!("tests/golden/{provider}.json"))).unwrap();
     let golden: BTreeMap<String, Vec<Value>> = serde_json::from_str(&golden).unwrap();
-    let text = |record: &Value, name| record[name].as_str().unwrap().to_owned();
-    golden
-        .values()
-        .flatten()
-        .map(|record| Key {
-            pk: text(record, "pk"),
-            sk: text(record, "sk"),
-        })
-        .collect()
+    let keys = golden.values().flatten().map(|record| {
+        let [pk, sk] = ["pk", "sk"].map(|name| record[name].as_str().unwrap().to_owned());
+        Key { pk, sk }
+    });
+    keys.collect()
 }

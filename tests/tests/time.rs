@@ -13,6 +13,7 @@ use storage::{
     budget::{ATTEMPT, ATTEMPTS, FIRST_WAIT, LONGEST_WAIT, QUEUE_FIRST, TIME_BUDGET},
 };
 use testkit::{
+    noise,
     site::encoded,
     stores::{ANSWERED, Call, Fate, Service, Stores},
 };
@@ -72,12 +73,6 @@ fn record(body: Vec<u8>) -> Record {
         .unwrap()
 }
 
-/// Bytes that zlib cannot compress.
-fn noise(bytes: usize) -> Vec<u8> {
-    let mut random = fastrand::Rng::with_seed(1);
-    (0..bytes).map(|_| random.u8(..)).collect()
-}
-
 /// Stores one record, and returns the elapsed time too.
 async fn keep(store: &Store) -> (Outcome, Duration) {
     keep_body(store, b"?".to_vec()).await
@@ -102,7 +97,7 @@ async fn a_hanging_table_costs_a_time_budget_then_nothing_then_one_attempt() {
     assert_eq!((outcome.queued, outcome.lost), (1, 0));
     assert!(
         waited < INSTANT,
-        "with the spool first it waited for {waited:?}"
+        "with the queue first it waited for {waited:?}"
     );
     tokio::time::sleep(QUEUE_FIRST).await;
     let (outcome, waited) = keep(&store).await;
@@ -311,14 +306,8 @@ async fn the_queue_takes_the_chunks_of_an_item_before_the_item() {
         };
         let stores = Stores::new(decide);
         let (outcome, _) = keep_body(&stores.store(), body.clone()).await;
-        let is_head = |message: String| {
-            Message::from_body(message)
-                .decode()
-                .unwrap()
-                .item
-                .contains_key("chunks")
-        };
-        let messages: Vec<_> = stores.messages().into_iter().map(is_head).collect();
+        let messages = stores.messages().into_iter();
+        let messages: Vec<_> = messages.map(is_head).collect();
         let heads = messages.iter().filter(|is_head| **is_head).count();
         assert_eq!(
             heads, outcome.queued,
@@ -331,6 +320,12 @@ async fn the_queue_takes_the_chunks_of_an_item_before_the_item() {
         );
         assert!(heads == 0 || messages.last() == Some(&true), "{messages:?}");
     }
+}
+
+/// Whether a message is an item with chunks.
+fn is_head(message: String) -> bool {
+    let decoded = Message::from_body(message).decode().unwrap();
+    decoded.item.contains_key("chunks")
 }
 
 /// A batch of two messages: the item of the largest record, without its chunks, and a small one.

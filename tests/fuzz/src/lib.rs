@@ -1,8 +1,10 @@
 //! Shared code of the fuzz targets: properties that hold for any untrusted bytes. A violated
 //! property is a panic.
 
+#[path = "../../testkit/src/exact.rs"]
+pub mod exact;
 pub mod memory;
-pub mod reading;
+pub mod parser;
 
 use libfuzzer_sys::Corpus;
 
@@ -11,18 +13,19 @@ pub const SECRET: &str = "hook:s3cr\u{e9}t:7";
 /// See [`SECRET`].
 pub const KEY: &str = "Zm9yZ2V0LW1lLW5vdA";
 
-/// How long [`stretch`] makes a body: more than one item of DynamoDB takes.
+/// Maximum length of a body from [`stretch`]. It is longer than one item of DynamoDB.
 const MAX_BODY_BYTES: usize = 500_000;
 
-/// The body that an input stands for: itself, unless it begins with `\xff`, which no text does. Then each further `\xff`
-/// and the two bytes behind it, `n` and `k`, stand for `2^k` copies of the `n + 1` bytes before it, so that a short input
-/// reaches what only a long body does.
+/// The body of an input, so that a short input reaches code that only a long body reaches. An input
+/// that does not start with `\xff` is its own body. In other inputs, each further `\xff` and the
+/// bytes `n` and `k` after it are replaced by `2^k` copies of the `n + 1` bytes before it.
 #[must_use]
 pub fn stretch(input: &[u8]) -> Vec<u8> {
     let [0xff, rest @ ..] = input else {
         return input.to_vec();
     };
-    let (mut body, mut rest) = (Vec::new(), rest);
+    let mut body = Vec::new();
+    let mut rest = rest;
     while let [byte, after @ ..] = rest {
         rest = after;
         if let (0xff, [n, k, after @ ..]) = (byte, after) {
@@ -37,7 +40,8 @@ pub fn stretch(input: &[u8]) -> Vec<u8> {
     body
 }
 
-/// Whether libFuzzer may go on from a body: from a long one it would do nothing else, at a hundredth of the speed.
+/// Whether libFuzzer adds an input to its corpus. Inputs with long bodies are a hundred times
+/// slower and would take all its time.
 #[must_use]
 pub fn corpus(body: &[u8]) -> Corpus {
     if body.len() > 20_000 {

@@ -1,7 +1,7 @@
 //! Table in memory, behind the SDK: a conditional `PutItem` that rejects the items that DynamoDB
 //! rejects.
 
-use crate::reading::fits;
+use crate::{exact::deliveries, parser::assert_fits};
 use aws_sdk_dynamodb::{
     config::http::{HttpRequest, HttpResponse},
     primitives::Blob,
@@ -12,7 +12,6 @@ use aws_smithy_runtime_api::{
     http::StatusCode,
 };
 use base64::{Engine, engine::general_purpose::STANDARD};
-use models::{Body, Record};
 use serde::Deserialize;
 use std::{
     collections::{BTreeMap, HashMap},
@@ -33,13 +32,11 @@ impl Memory {
     pub fn store(&self) -> Store {
         let connector = SharedHttpConnector::new(self.clone());
         let client = Client::with_transport(http_client_fn(move |_, _| connector.clone()));
-        Store::new(
-            &client,
-            &Settings::local("fuzz", "http://table.invalid".to_owned()),
-        )
+        let settings = Settings::local("fuzz", "http://table.invalid".to_owned());
+        Store::new(&client, &settings)
     }
 
-    /// Forgets everything.
+    /// Removes all items.
     pub fn clear(&self) {
         self.items().clear();
     }
@@ -50,25 +47,20 @@ impl Memory {
         self.items().keys().cloned().collect()
     }
 
-    /// The exact bytes of every delivery that is kept whole.
+    /// The exact bytes of every stored delivery.
     ///
     /// # Panics
-    /// When an item is none of ours.
+    /// If an item cannot be decoded.
     #[must_use]
-    pub fn bodies(&self) -> Vec<Vec<u8>> {
+    pub fn deliveries(&self) -> Vec<Vec<u8>> {
         let items = self.items();
         let heads = items.values().filter(|item| !schema::is_chunk(item));
         let records = heads.map(|head| {
             let keys = schema::chunk_keys(head).into_iter();
-            let parts = keys
-                .map(|Key { pk, sk }| items[&[pk, sk]].clone())
-                .collect();
-            let mut head = head.clone();
-            schema::decompress(&mut head, parts)
-                .and_then(|()| schema::decode(head))
-                .expect("an item of ours")
+            let chunks = keys.map(|Key { pk, sk }| items[&[pk, sk]].clone());
+            schema::decode(head.clone(), chunks.collect()).expect("an item of this version")
         });
-        records.filter_map(bytes).collect()
+        deliveries(&records.collect::<Vec<_>>())
     }
 
     fn items(&self) -> std::sync::MutexGuard<'_, BTreeMap<[String; 2], Item>> {
@@ -82,15 +74,14 @@ impl Memory {
             .into_iter()
             .map(|(name, value)| (name, value.into()))
             .collect();
-        // Nothing here expires.
-        let names_its_bytes = schema::is_chunk(&item) || schema::is_shared_body(&item);
-        let condition = if names_its_bytes {
+        // No item expires here.
+        let condition = if schema::is_chunk(&item) || schema::is_shared_body(&item) {
             "attribute_not_exists(pk) OR attribute_exists(expires)"
         } else {
             "attribute_not_exists(pk)"
         };
         assert_eq!(put.condition_expression, condition);
-        fits(item.clone());
+        assert_fits(item.clone());
         let key = ["pk", "sk"].map(|name| item[name].as_s().expect("a text").clone());
         let mut items = self.items();
         if items.contains_key(&key) {
@@ -98,26 +89,6 @@ impl Memory {
         }
         items.insert(key, item);
         Ok(())
-    }
-}
-
-fn bytes(record: Record) -> Option<Vec<u8>> {
-    match record {
-        Record::Event {
-            event,
-            body: Body::Data,
-            ..
-        } => Some(event.data.get().as_bytes().to_vec()),
-        Record::Event {
-            body: Body::Shared(_),
-            ..
-        } => None,
-        Record::Event {
-            body: Body::Here(bytes),
-            ..
-        }
-        | Record::Body { bytes, .. }
-        | Record::Quarantined { bytes, .. } => Some(bytes),
     }
 }
 

@@ -11,25 +11,24 @@ use providers::amocrm::form::{self, Decoded, Form};
 fuzz_target!(|input: &[u8]| -> Corpus {
     let body = stretch(input);
     if let Ok(Decoded { form, .. }) = form::decode(&body) {
-        is_had_back(&form);
+        assert_restored(&form);
     }
     if let Ok(Decoded { form, .. }) = form::read(&body) {
         let json = serde_json::to_vec(&form).expect("a form is JSON");
         let read = form::read(&json).map(|decoded| decoded.form);
-        assert_eq!(read, Ok(form), "its JSON reads as the form");
+        assert_eq!(read, Ok(form), "JSON changes the form");
     }
     corpus(&body)
 });
 
-fn is_had_back(form: &Form) {
-    let written = form::encode(form);
-    match form::decode(written.as_bytes()) {
-        // A bracket that never closes is one more when it is written.
+/// Asserts that a form can be encoded and decoded again.
+fn assert_restored(form: &Form) {
+    match form::decode(form::encode(form).as_bytes()) {
+        // An unclosed bracket is one more level when it is encoded.
         Err(ParseError::TooDeep { .. }) => {}
-        read => assert_eq!(
-            read.map(|decoded| decoded.form).as_ref(),
-            Ok(form),
-            "what is written reads as the form"
-        ),
+        decoded => {
+            let decoded = decoded.map(|decoded| decoded.form);
+            assert_eq!(decoded.as_ref(), Ok(form), "encoding changes the form");
+        }
     }
 }

@@ -9,10 +9,9 @@ pub use share::Share;
 pub use subject::{Subject, build};
 pub use tls::Terminator;
 
-use crate::runtime_api::{Environment, Function};
-use hookkeeper::{
-    dev::{Data, DynamoDb},
-    template::TEMPLATE,
+use crate::{
+    runtime_api::{Answer, Environment, Function},
+    site::Site,
 };
 use serde::Serialize;
 use share::Limit;
@@ -31,27 +30,24 @@ pub enum Endpoint {
     Tls,
 }
 
-/// The embedded DynamoDB, in the clear and behind TLS.
+/// The embedded DynamoDB, with and without TLS.
 #[derive(Debug)]
 pub struct Store {
-    dynamodb: DynamoDb,
+    site: Site,
     terminator: Terminator,
 }
 
 impl Store {
-    /// Starts one, with an empty table.
+    /// Starts a DynamoDB with an empty table.
     pub async fn start() -> Self {
-        let dynamodb = DynamoDb::start(&Data::Memory, 0, TEMPLATE).await.unwrap();
-        let terminator = Terminator::start(dynamodb.port()).await;
-        Self {
-            dynamodb,
-            terminator,
-        }
+        let site = Site::start().await;
+        let terminator = Terminator::start(site.port()).await;
+        Self { site, terminator }
     }
 
-    /// The environment of a function that is to use it.
+    /// The environment of a function that uses this DynamoDB.
     fn environment(&self, subject: &Subject, endpoint: Endpoint) -> Environment {
-        let environment = subject.environment(&self.dynamodb.endpoint());
+        let environment = subject.environment(&self.site.endpoint());
         match endpoint {
             Endpoint::Http => environment,
             Endpoint::Tls => self.terminator.trusted_by(environment),
@@ -69,7 +65,7 @@ pub struct Cold {
     pub handler: Duration,
 }
 
-/// Starts a fresh process, lets it finish its Init at full speed as Lambda does, and gives it its first event.
+/// Starts a process, waits for its Init at full speed, as on Lambda, and passes its first event.
 pub async fn cold(
     subject: &Subject,
     store: &Store,
@@ -85,13 +81,7 @@ pub async fn cold(
     let asked = Instant::now();
     let answer = function.invoke(subject.event(number)).await;
     let handler = asked.elapsed();
-    assert_eq!(
-        answer.status(),
-        200,
-        "{}: {answer:?} {}",
-        subject.name,
-        function.stderr()
-    );
+    assert_stored(subject, &answer, &function);
     drop(limit);
     Cold {
         whole: init + handler,
@@ -99,7 +89,7 @@ pub async fn cold(
     }
 }
 
-/// A process that is called again and again, over a store of its own.
+/// A warm process with its own store.
 #[derive(Debug)]
 pub struct Warm {
     subject: Subject,
@@ -107,7 +97,7 @@ pub struct Warm {
     calls: u32,
     latencies: Vec<Duration>,
     cpu: Duration,
-    /// Held for as long as the function runs.
+    /// Dropped after the function.
     _limit: Limit,
     _store: Store,
 }
@@ -121,7 +111,7 @@ pub struct Calls {
     pub p99: Duration,
     /// CPU time of each call.
     pub cpu: Duration,
-    /// The most memory that the process held, in bytes.
+    /// Peak memory of the process, in bytes.
     pub peak_memory: usize,
 }
 
@@ -129,17 +119,16 @@ impl Warm {
     /// Starts a process, and calls it until it is warm.
     pub async fn start(subject: &Subject, endpoint: Endpoint, share: Share) -> Self {
         let store = Store::start().await;
-        let mut function =
-            Function::spawn(&subject.program, &store.environment(subject, endpoint)).await;
+        let environment = store.environment(subject, endpoint);
+        let mut function = Function::spawn(&subject.program, &environment).await;
         function.polled().await;
         let limit = share.limit(function.pid().unwrap());
-        let (subject, latencies, cpu) = (subject.clone(), Vec::new(), Duration::ZERO);
         let mut warm = Self {
-            subject,
+            subject: subject.clone(),
             function,
             calls: 0,
-            latencies,
-            cpu,
+            latencies: Vec::new(),
+            cpu: Duration::ZERO,
             _limit: limit,
             _store: store,
         };
@@ -159,7 +148,7 @@ impl Warm {
             let asked = Instant::now();
             let answer = self.function.invoke(event).await;
             self.latencies.push(asked.elapsed());
-            assert_eq!(answer.status(), 200, "{}", self.subject.name);
+            assert_stored(&self.subject, &answer, &self.function);
         }
         self.cpu += cpu_time(pid) - before;
     }
@@ -168,12 +157,11 @@ impl Warm {
     #[must_use]
     pub fn cost(mut self) -> Calls {
         self.latencies.sort_unstable();
-        let at = |percent: usize| self.latencies[(self.latencies.len() - 1) * percent / 100];
-        let cpu = self.cpu / u32::try_from(self.latencies.len()).unwrap();
+        let last = self.latencies.len() - 1;
         Calls {
-            p50: at(50),
-            p99: at(99),
-            cpu,
+            p50: self.latencies[last / 2],
+            p99: self.latencies[last * 99 / 100],
+            cpu: self.cpu / u32::try_from(self.latencies.len()).unwrap(),
             peak_memory: self.function.peak_memory(),
         }
     }
@@ -186,31 +174,22 @@ pub struct Size {
     pub bytes: usize,
     /// The median latency.
     pub p50: Duration,
-    /// The most memory that the process held, in bytes.
+    /// Peak memory of the process, in bytes.
     pub peak_memory: usize,
 }
 
-/// Starts a process and sends it a number of bodies, which differ only by their number.
+/// Starts a process and sends it this number of bodies. They differ only by their number.
 pub async fn sized(subject: &Subject, calls: u32, body: impl Fn(u32) -> String) -> Size {
     let store = Store::start().await;
-    let mut function = Function::spawn(
-        &subject.program,
-        &store.environment(subject, Endpoint::Http),
-    )
-    .await;
+    let environment = store.environment(subject, Endpoint::Http);
+    let mut function = Function::spawn(&subject.program, &environment).await;
     let mut latencies = Vec::new();
     for number in 0..calls {
         let event = subject.delivery(number, &body(number));
         let asked = Instant::now();
         let answer = function.invoke(event).await;
         latencies.push(asked.elapsed());
-        assert_eq!(
-            answer.status(),
-            200,
-            "{}: {}",
-            subject.name,
-            function.stdout()
-        );
+        assert_stored(subject, &answer, &function);
     }
     Size {
         bytes: body(0).len(),
@@ -219,13 +198,21 @@ pub async fn sized(subject: &Subject, calls: u32, body: impl Fn(u32) -> String) 
     }
 }
 
-/// The processor time that a process has used, of all its threads.
+fn assert_stored(subject: &Subject, answer: &Answer, function: &Function) {
+    let output = [function.stdout(), function.stderr()];
+    assert_eq!(
+        answer.status(),
+        200,
+        "{}: {answer:?} {output:?}",
+        subject.name
+    );
+}
+
+/// CPU time of all threads of a process.
 fn cpu_time(pid: u32) -> Duration {
-    let threads = fs::read_dir(format!("/proc/{pid}/task"))
-        .unwrap()
-        .map(|entry| entry.unwrap().path());
+    let threads = fs::read_dir(format!("/proc/{pid}/task")).unwrap();
     let nanos = threads.filter_map(|thread| {
-        let schedstat = fs::read_to_string(thread.join("schedstat")).ok()?;
+        let schedstat = fs::read_to_string(thread.unwrap().path().join("schedstat")).ok()?;
         schedstat.split_whitespace().next()?.parse::<u64>().ok()
     });
     Duration::from_nanos(nanos.sum())

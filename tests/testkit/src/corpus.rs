@@ -6,9 +6,9 @@
 //! `action` have the words of the provider. Without the variable, a test that needs the corpus
 //! prints a message and checks nothing. With it, a missing file fails the test.
 
-use crate::{house::provider, workspace};
+use crate::{provider, workspace};
 use models::{Delivery, Event, ParseError, Timestamp};
-use std::{env, fs};
+use std::{collections::HashMap, env, fs, path::Path};
 
 /// A body and its row of the index.
 #[derive(Debug, Clone)]
@@ -35,38 +35,40 @@ pub fn rows() -> Option<Vec<Row>> {
         println!("WEBHOOK_CORPUS is not set: nothing is checked here");
         return None;
     };
-    let read = |file: &str| {
-        let path = folder.join(file);
-        fs::read(&path).unwrap_or_else(|error| panic!("{}: {error}", path.display()))
-    };
-    let index = String::from_utf8(read("INDEX.tsv")).expect("INDEX.tsv is UTF-8");
-    let mut lines = index
-        .lines()
-        .map(|line| line.split('\t').collect::<Vec<_>>());
+    let index = String::from_utf8(read(&folder.join("INDEX.tsv"))).expect("INDEX.tsv is UTF-8");
+    let mut lines = index.lines();
     let columns = lines.next().expect("INDEX.tsv has a heading");
-    let rows = lines.map(|row| {
-        let value = |name: &str| {
-            let at = columns.iter().position(|column| *column == name);
-            row[at.unwrap_or_else(|| panic!("INDEX.tsv has no column {name}"))].to_owned()
+    let columns: Vec<_> = columns.split('\t').collect();
+    let mut rows = Vec::new();
+    for line in lines {
+        let mut values: HashMap<_, _> = columns.iter().copied().zip(line.split('\t')).collect();
+        let mut take = |name| {
+            values
+                .remove(name)
+                .expect("INDEX.tsv has the column")
+                .to_owned()
         };
-        let file = value("file");
-        Row {
-            body: read(&file),
-            provider: value("provider"),
-            version: value("version"),
-            entity: value("entity"),
-            action: value("action"),
-            fidelity: value("fidelity"),
+        let file = take("file");
+        rows.push(Row {
+            body: read(&folder.join(&file)),
+            provider: take("provider"),
+            version: take("version"),
+            entity: take("entity"),
+            action: take("action"),
+            fidelity: take("fidelity"),
             file,
-        }
-    });
-    let rows: Vec<Row> = rows.collect();
+        });
+    }
     assert!(!rows.is_empty(), "INDEX.tsv lists nothing");
     Some(rows)
 }
 
+fn read(path: &Path) -> Vec<u8> {
+    fs::read(path).unwrap_or_else(|error| panic!("{}: {error}", path.display()))
+}
+
 impl Row {
-    /// Whether a documentation prints it and no sender can have sent it.
+    /// Whether it is from a documentation and cannot have been sent.
     #[must_use]
     pub fn is_malformed(&self) -> bool {
         self.file.rsplit('.').next() == Some("txt")
@@ -80,7 +82,7 @@ impl Row {
         !self.is_malformed() && !changed.iter().any(|word| self.fidelity.contains(word))
     }
 
-    /// The type of its events, and how many they are: `status x2` are two.
+    /// The type of its events, and their number: `status x2` are two.
     #[must_use]
     pub fn expected(&self) -> (String, usize) {
         let action = self.action.split([' ', '(']).next().unwrap_or_default();
@@ -118,27 +120,15 @@ impl Row {
         )
     }
 
-    /// Whether it says when it happened, on a clock that can be known. Of amoCRM the digital pipeline and a thin delete do
-    /// not, nor do notes of 2017, whose time names no zone.
+    /// Whether its events carry a time in a known time zone. These of amoCRM do not: the digital
+    /// pipeline, a delete without fields, and notes of 2017.
     #[must_use]
     pub fn has_a_time(&self) -> bool {
         let body = String::from_utf8_lossy(&self.body)
             .replace("%5B", "[")
             .replace("%5D", "");
-        let is_time = |(name, value): (&str, &str)| {
-            let path: Vec<_> = name.split('[').collect();
-            let ([_, _, _, field] | [_, _, _, "note", field]) = path[..] else {
-                return false;
-            };
-            ["updated_at", "last_modified", "created_at"].contains(&field)
-                && value.len() == 10
-                && value.bytes().all(|byte| byte.is_ascii_digit())
-        };
-        self.provider != "amocrm"
-            || body
-                .split('&')
-                .filter_map(|pair| pair.split_once('='))
-                .any(is_time)
+        let mut fields = body.split('&').filter_map(|pair| pair.split_once('='));
+        self.provider != "amocrm" || fields.any(|(name, value)| is_time(name, value))
     }
 
     fn delivery(&self, body: &[u8]) -> Delivery {
@@ -148,7 +138,7 @@ impl Row {
         delivery
     }
 
-    /// Which its provider sends.
+    /// The content type that its provider sends.
     #[must_use]
     pub fn content_type(&self) -> &'static str {
         if self.provider == "amocrm" {
@@ -166,4 +156,15 @@ impl Row {
         let items = (provider(&self.provider).parse)(&self.delivery(body))?;
         items.into_iter().collect()
     }
+}
+
+/// Whether a field of a form is the time of an event.
+fn is_time(name: &str, value: &str) -> bool {
+    let path: Vec<_> = name.split('[').collect();
+    let ([_, _, _, field] | [_, _, _, "note", field]) = path[..] else {
+        return false;
+    };
+    ["updated_at", "last_modified", "created_at"].contains(&field)
+        && value.len() == 10
+        && value.bytes().all(|byte| byte.is_ascii_digit())
 }

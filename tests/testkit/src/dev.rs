@@ -21,9 +21,9 @@ pub fn hookkeeper(arguments: &[&str]) -> Command {
 #[derive(Debug)]
 pub struct Dev {
     process: Child,
-    /// The rest of what it prints. A thread reads it, because a full pipe would stop it.
+    /// The rest of its output. A thread reads it, because a full pipe would stop the process.
     log: Option<JoinHandle<String>>,
-    /// What it printed when it was ready.
+    /// Its output until it was ready.
     greeting: String,
 }
 
@@ -92,7 +92,7 @@ impl Dev {
             .greeting
             .split_once(text)
             .unwrap_or_else(|| panic!("{}", self.greeting));
-        rest.split(|it: char| !it.is_ascii_digit())
+        rest.split(|character: char| !character.is_ascii_digit())
             .next()
             .unwrap()
             .parse()
@@ -106,7 +106,8 @@ impl Dev {
         Table::new(&Client::background(), &Settings::local(TABLE, endpoint))
     }
 
-    /// What the command prints that it printed: `send`, to play a provider, or `events`, to list what was kept.
+    /// Output of one of the commands in its greeting: `send`, which acts as a provider, or `events`,
+    /// which lists the stored events.
     #[must_use]
     pub fn paste(&self, command: &str) -> String {
         let mut lines = self
@@ -124,7 +125,8 @@ impl Dev {
         String::from_utf8(output.stdout).unwrap()
     }
 
-    /// Ctrl-C, and how it ended. The rest of what it printed is one JSON line for each delivery.
+    /// Sends Ctrl-C, and returns the exit status and the number of log lines. The rest of its output
+    /// is one JSON line for each delivery.
     #[must_use]
     pub fn interrupt(mut self) -> (ExitStatus, usize) {
         send_signal(&self.process, "-INT");

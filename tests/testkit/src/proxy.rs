@@ -77,11 +77,11 @@ const DYNAMODB_THROTTLES: [&str; 2] = [
 /// Source: <https://docs.aws.amazon.com/AWSSimpleQueueService/latest/APIReference/API_SendMessageBatch.html>
 const SQS_THROTTLES: &str = "com.amazonaws.sqs#RequestThrottled";
 
-/// A proxy on 127.0.0.1. Ends when it is dropped.
+/// A proxy on 127.0.0.1. Dropping it ends the proxy.
 #[derive(Debug)]
 pub struct Proxy {
     address: SocketAddr,
-    /// Keeps the port while nobody listens on it.
+    /// Keeps the port while there is no listener.
     _port: TcpSocket,
     requests: Arc<AtomicUsize>,
     state: watch::Sender<State>,
@@ -159,7 +159,7 @@ impl Drop for Proxy {
     }
 }
 
-/// A port of our own, which nobody listens on yet.
+/// A reserved port without a listener.
 fn bind(port: u16) -> io::Result<TcpSocket> {
     let socket = TcpSocket::new_v4()?;
     socket.set_reuseport(true)?;
@@ -195,7 +195,8 @@ async fn accept(
 ) {
     loop {
         let (stream, _) = listener.accept().await.unwrap();
-        let (state, requests) = (state.clone(), Arc::clone(requests));
+        let state = state.clone();
+        let requests = Arc::clone(requests);
         tokio::spawn(async move {
             tokio::select! {
                 // The cause of the end of a connection does not matter.
@@ -283,7 +284,8 @@ async fn pass(request: &[u8], store: &mut BufReader<TcpStream>) -> io::Result<Ve
 
 /// The next message of a connection: its head, and its body of the declared length.
 async fn message(stream: &mut BufReader<TcpStream>) -> io::Result<Vec<u8>> {
-    let (mut message, mut body) = (Vec::new(), 0);
+    let mut message = Vec::new();
+    let mut body = 0;
     loop {
         let start = message.len();
         stream.read_until(b'\n', &mut message).await?;

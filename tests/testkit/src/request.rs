@@ -4,6 +4,8 @@
 
 use axum::body::Bytes;
 use base64::{Engine, engine::general_purpose::STANDARD};
+use hookkeeper::dev::CREDENTIAL;
+use providers::{Provider, Scheme};
 use serde_json::{Value, json};
 use sha2::{Digest, Sha256};
 
@@ -11,6 +13,8 @@ use sha2::{Digest, Sha256};
 pub const CREDENTIALS: &str = "user:pass:wörd";
 /// URL key that the tests authenticate with.
 pub const KEY: &str = "Zm9y-dGhl_dGVzdHM";
+/// URL key of the samples in `events/`. Their user name and password are both [`CREDENTIAL`].
+const SAMPLES_KEY: &str = "local-key";
 
 /// Request in payload format 2.0. Its members may have values that API Gateway never sends.
 #[derive(Debug, Clone)]
@@ -40,14 +44,21 @@ impl Request {
             "routeKey": format!("ANY {path}"),
             "rawPath": path,
             "rawQueryString": "",
-            "headers": { "host": "id.execute-api.us-east-1.amazonaws.com", "x-forwarded-proto": "https" },
+            "headers": {
+                "host": "id.execute-api.us-east-1.amazonaws.com",
+                "x-forwarded-proto": "https",
+            },
             "requestContext": {
                 "accountId": "123456789012",
                 "apiId": "id",
                 "domainName": "id.execute-api.us-east-1.amazonaws.com",
                 "domainPrefix": "id",
                 "http": {
-                    "method": method, "path": path, "protocol": "HTTP/1.1", "sourceIp": "192.0.2.1", "userAgent": "tests",
+                    "method": method,
+                    "path": path,
+                    "protocol": "HTTP/1.1",
+                    "sourceIp": "192.0.2.1",
+                    "userAgent": "tests",
                 },
                 "requestId": "JKJaXmPLvHcESHA=",
                 "routeKey": format!("ANY {path}"),
@@ -89,10 +100,8 @@ impl Request {
     /// The same without credentials.
     #[must_use]
     pub fn unauthorized(mut self) -> Self {
-        self.0["headers"]
-            .as_object_mut()
-            .unwrap()
-            .remove("authorization");
+        let headers = self.0["headers"].as_object_mut().unwrap();
+        headers.remove("authorization");
         self
     }
 
@@ -121,7 +130,26 @@ pub fn accepted(label: &str, secret: &str) -> String {
     format!("{label}:{}", hex::encode(Sha256::digest(secret)))
 }
 
-/// The body of a delivery of one event, another one for each number.
+/// The list of accepted credentials: those of the samples, with the label `local`, and
+/// [`CREDENTIALS`].
+#[must_use]
+pub fn accepted_credentials() -> String {
+    let local = accepted("local", &format!("{CREDENTIAL}:{CREDENTIAL}"));
+    format!("{local},{}", accepted("test", CREDENTIALS))
+}
+
+/// The list of accepted URL keys: that of the samples, with the label `url`, and [`KEY`]. Empty if
+/// the provider does not support keys.
+#[must_use]
+pub fn accepted_keys(provider: &Provider) -> String {
+    if provider.supports(Scheme::UrlKey) {
+        format!("{},{}", accepted("url", SAMPLES_KEY), accepted("test", KEY))
+    } else {
+        String::new()
+    }
+}
+
+/// The body of a delivery of one event, a different one for each number.
 #[must_use]
 pub fn event(provider: &str, number: u32) -> String {
     match provider {
@@ -134,6 +162,6 @@ pub fn event(provider: &str, number: u32) -> String {
         "closer" => format!(
             r#"{{"eventType":"ThreadCreatedEvent","timestamp":1795255200000,"customer":{{"id":"{number}","firstName":"Ada"}}}}"#
         ),
-        other => panic!("no event of {other} is known"),
+        other => panic!("{other} has no test event"),
     }
 }

@@ -5,7 +5,7 @@
 //!
 //! Source: <https://docs.aws.amazon.com/lambda/latest/dg/runtimes-api.html>
 
-use crate::workspace;
+use crate::{request, workspace};
 use axum::{
     Router,
     body::Bytes,
@@ -13,6 +13,7 @@ use axum::{
     http::{HeaderMap, StatusCode},
     routing::{get, post},
 };
+use providers::Provider;
 use serde_json::Value;
 use std::{
     collections::{BTreeMap, HashMap},
@@ -154,34 +155,28 @@ impl Function {
         answer.await.unwrap_or(Answer::TimedOut)
     }
 
-    /// The id of its process; none once that has ended.
+    /// The id of its process. `None` if it has ended.
     #[must_use]
     pub fn pid(&self) -> Option<u32> {
         self.process.id()
     }
 
-    /// The most memory that its process held so far, in bytes.
+    /// Peak memory of its process so far, in bytes.
     #[must_use]
     pub fn peak_memory(&self) -> usize {
         let status = fs::read_to_string(format!("/proc/{}/status", self.pid().unwrap())).unwrap();
-        let line = status
-            .lines()
-            .find_map(|line| line.strip_prefix("VmHWM:"))
-            .unwrap();
-        line.trim()
-            .strip_suffix(" kB")
-            .unwrap()
-            .parse::<usize>()
-            .unwrap()
-            * 1024
+        let mut lines = status.lines();
+        let peak = lines.find_map(|line| line.strip_prefix("VmHWM:")).unwrap();
+        let kilobytes: usize = peak.trim().strip_suffix(" kB").unwrap().parse().unwrap();
+        kilobytes * 1024
     }
 
-    /// Whether its process runs.
+    /// Whether its process is running.
     pub fn is_alive(&mut self) -> bool {
         self.process.try_wait().unwrap().is_none()
     }
 
-    /// Ends it as `kill -9` does.
+    /// Ends its process with `kill -9`.
     pub async fn kill(&mut self) {
         self.process.kill().await.unwrap();
     }
@@ -194,19 +189,27 @@ impl Function {
             .unwrap()
     }
 
-    /// What it wrote to standard output so far.
+    /// Its standard output so far.
     #[must_use]
     pub fn stdout(&self) -> String {
         text(&self.stdout)
     }
 
-    /// What it wrote to standard error so far.
+    /// The lines of its log so far.
+    #[must_use]
+    pub fn log(&self) -> Vec<Value> {
+        let stdout = self.stdout();
+        let lines = stdout.lines().map(serde_json::from_str);
+        lines.collect::<Result<_, _>>().unwrap()
+    }
+
+    /// Its standard error so far.
     #[must_use]
     pub fn stderr(&self) -> String {
         text(&self.stderr)
     }
 
-    /// All that it posted to the Runtime API so far: paths, headers and bodies.
+    /// All posts to the Runtime API so far: paths, headers and bodies.
     #[must_use]
     pub fn posts(&self) -> Vec<String> {
         self.api.state.posts.lock().unwrap().clone()
@@ -235,7 +238,7 @@ struct ApiState {
     /// Events in progress, by request id.
     taken: Mutex<HashMap<String, oneshot::Sender<Answer>>>,
     posts: Mutex<Vec<String>>,
-    /// That the function has asked for an event.
+    /// Notified when the function asks for an event.
     polled: Notify,
 }
 
@@ -287,11 +290,11 @@ impl Drop for Api {
     }
 }
 
-/// Hands out the next event, as soon as there is one.
+/// Returns the next event, as soon as there is one.
 async fn next(State(state): State<Arc<ApiState>>) -> ([(&'static str, String); 5], Bytes) {
     state.polled.notify_one();
     let Some(Invocation { event, answer }) = state.queued.lock().await.recv().await else {
-        // The function outlives its test by a moment.
+        // The function can outlive its test for a moment.
         return pending().await;
     };
     let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap();
@@ -407,14 +410,25 @@ impl Environment {
         )
     }
 
-    /// The same with one more, or another value of one.
+    /// The same with the lists of accepted credentials of the harness.
+    #[must_use]
+    pub fn accepting(self, provider: &Provider) -> Self {
+        let prefix = provider.name.to_uppercase();
+        self.with(
+            &format!("{prefix}_CREDENTIALS"),
+            request::accepted_credentials(),
+        )
+        .with(&format!("{prefix}_KEYS"), request::accepted_keys(provider))
+    }
+
+    /// The same with one more variable, or with another value of a variable.
     #[must_use]
     pub fn with(mut self, name: &str, value: impl Into<String>) -> Self {
         self.0.insert(name.to_owned(), value.into());
         self
     }
 
-    /// The same without one.
+    /// The same without a variable.
     #[must_use]
     pub fn without(mut self, name: &str) -> Self {
         self.0.remove(name);
@@ -445,8 +459,9 @@ pub fn shipped(name: &str) -> &'static Path {
         .unwrap_or_else(|| panic!("no function {name} is shipped"))
 }
 
-fn build(what: &[&str]) -> HashMap<String, PathBuf> {
-    cargo(&[&["build"], what].concat(), &workspace("")).unwrap_or_else(|error| panic!("{error}"))
+fn build(packages: &[&str]) -> HashMap<String, PathBuf> {
+    cargo(&[&["build"], packages].concat(), &workspace(""))
+        .unwrap_or_else(|error| panic!("{error}"))
 }
 
 /// Runs `cargo build ...` in a folder and returns the executables by their names.
@@ -456,10 +471,10 @@ fn build(what: &[&str]) -> HashMap<String, PathBuf> {
 pub fn cargo(arguments: &[&str], folder: &Path) -> Result<HashMap<String, PathBuf>, String> {
     // The variables that cargo sets for a test would cause the build scripts of the dependencies
     // to run again, and so a rebuild of the dependencies.
-    let cargos = |name: &str| {
-        name.starts_with("CARGO_") && !["CARGO_HOME", "CARGO_TARGET_DIR"].contains(&name)
-    };
-    let inherited = env::vars_os().filter(|(name, _)| !name.to_str().is_some_and(cargos));
+    let inherited = env::vars_os().filter(|(name, _)| {
+        let is_cargos = name.to_string_lossy().starts_with("CARGO_");
+        !is_cargos || name == "CARGO_HOME" || name == "CARGO_TARGET_DIR"
+    });
     let built = Command::new(env::var_os("CARGO").unwrap_or_else(|| "cargo".into()))
         .args(arguments)
         .arg("--message-format=json")

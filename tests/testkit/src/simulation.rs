@@ -18,6 +18,7 @@ mod scenarios;
 mod sqs;
 mod world;
 
+use crate::{request, sqs::Queue};
 use aws::{Aws, Connections};
 use base64::{Engine, engine::general_purpose::STANDARD};
 use company::Company;
@@ -30,8 +31,7 @@ use providers::Provider;
 use scenarios::{NEW_PASSWORD, Twist};
 use serde::Serialize;
 use serde_json::Value;
-use sha2::{Digest, Sha256};
-use std::{collections::BTreeMap, fmt::Write, io::Read, sync::Arc, thread, time::Duration};
+use std::{collections::BTreeMap, io::Read, sync::Arc, thread, time::Duration};
 use storage::{Client, Settings, Store};
 use tokio::runtime::Builder;
 use world::{World, hours, minutes};
@@ -74,19 +74,15 @@ pub struct Figures {
 /// Runs scenarios with receivers, each in its own thread.
 #[must_use]
 pub fn run_all(scenarios: &[Scenario], kinds: &[Kind], seed: u64) -> Vec<Figures> {
-    let each = || {
-        scenarios
-            .iter()
-            .flat_map(|scenario| kinds.iter().map(move |kind| (scenario, *kind)))
-    };
     thread::scope(|scope| {
-        let threads: Vec<_> = each()
-            .map(|(scenario, kind)| scope.spawn(move || run(scenario, kind, seed)))
-            .collect();
-        threads
-            .into_iter()
-            .map(|thread| thread.join().unwrap())
-            .collect()
+        let mut threads = Vec::new();
+        for scenario in scenarios {
+            for &kind in kinds {
+                threads.push(scope.spawn(move || run(scenario, kind, seed)));
+            }
+        }
+        let threads = threads.into_iter();
+        threads.map(|thread| thread.join().unwrap()).collect()
     })
 }
 
@@ -109,24 +105,20 @@ async fn live(scenario: &Scenario, kind: Kind, seed: u64) -> Figures {
     } else {
         dynamodb::Table::default()
     };
-    let (world, queue) = (Arc::new(World::new(seed)), sqs::Queue::default());
     let aws = Arc::new(Aws {
-        world,
+        world: Arc::new(World::new(seed)),
         table,
-        queue,
+        queue: Queue::default(),
         faults: scenario.faults,
     });
     let account = Arc::new(Account::new(scenario.concurrency));
-    let function = |provider: Provider| {
-        (
-            provider.name,
-            Arc::new(function(provider, kind, scenario, &aws, &account)),
-        )
-    };
-    let functions = providers::ALL.map(function).into_iter().collect();
+    let functions = providers::ALL.map(|provider| {
+        let function = function(provider, kind, scenario, &aws, &account);
+        (provider.name, Arc::new(function))
+    });
     let internet = Arc::new(Internet {
         aws: aws.clone(),
-        functions,
+        functions: functions.into(),
         requests: 0.into(),
     });
     sqs::map_to_drain(&aws, &account, &settings());
@@ -134,7 +126,7 @@ async fn live(scenario: &Scenario, kind: Kind, seed: u64) -> Figures {
     let happenings = crm::happenings(scenario, seed);
     let company = Arc::new(Company::of(scenario));
     company.report(&internet, &happenings, scenario).await;
-    while !aws.queue.is_empty() && aws.world.now() < scenario.lasts + hours(24) {
+    while !aws.queue.messages().is_empty() && aws.world.now() < scenario.lasts + hours(24) {
         tokio::time::sleep(minutes(1)).await;
     }
     figures(
@@ -153,17 +145,15 @@ fn function(
     aws: &Arc<Aws>,
     account: &Arc<Account>,
 ) -> Function {
-    let (world, rotates) = (
-        aws.world.clone(),
-        scenario.twist == Some(Twist::Rotation) && provider.name == "pipedrive",
-    );
-    let gate = Authenticator::new(&provider, &["old", "new"].map(accepted).join(","), "").unwrap();
+    let world = aws.world.clone();
+    let rotates = scenario.twist == Some(Twist::Rotation) && provider.name == "pipedrive";
+    let credentials = ["old", "new"].map(accepted).join(",");
+    let authenticator = Authenticator::new(&provider, &credentials, "").unwrap();
     Function::new(aws, account, move |connections: &Connections| match kind {
         Kind::Hookkeeper => {
             let store = Store::new(&Client::with_transport(connections.client()), &settings());
-            Handler::Hookkeeper(Box::new(
-                Receiver::new(provider, gate.clone(), store).silent(),
-            ))
+            let receiver = Receiver::new(provider, authenticator.clone(), store).silent();
+            Handler::Hookkeeper(Box::new(receiver))
         }
         Kind::Naive => {
             let world = world.clone();
@@ -180,24 +170,16 @@ fn function(
 }
 
 fn settings() -> Settings {
-    let endpoint = Some("http://sqs.simulation".to_owned());
-    let fallback_queue = Some("http://sqs.simulation/spool".to_owned());
     Settings {
-        fallback_queue,
-        sqs_endpoint: endpoint,
+        fallback_queue: Some("http://sqs.simulation/fallback".to_owned()),
+        sqs_endpoint: Some("http://sqs.simulation".to_owned()),
         ..Settings::local("webhooks", "http://dynamodb.simulation".to_owned())
     }
 }
 
 /// An entry of a list of accepted credentials.
 fn accepted(password: &str) -> String {
-    let digest = Sha256::digest(format!("hookkeeper:{password}"));
-    digest
-        .iter()
-        .fold(format!("{password}:"), |mut entry, byte| {
-            write!(entry, "{byte:02x}").unwrap();
-            entry
-        })
+    request::accepted(password, &format!("hookkeeper:{password}"))
 }
 
 /// How often each event is in the table: as an event, or in a body that could not be parsed.
@@ -239,27 +221,26 @@ fn figures(
     kept: &BTreeMap<Mark, usize>,
     bans: usize,
 ) -> Figures {
-    let stored = |mark: &Mark| kept.get(mark).copied().unwrap_or_default();
-    let sent = events.values().map(|event| event.at.len()).sum();
-    let lost = |(mark, event): (&Mark, &Event)| event.at.len().saturating_sub(stored(mark));
-    let lost_events = events
-        .iter()
-        .filter(|it| lost(*it) > 0)
-        .map(|(_, event)| (event.channel, event.at.clone()));
-    let lost_events = lost_events.collect();
-    let lost = events.iter().map(lost).sum();
-    let doubled = events
-        .iter()
-        .filter(|(mark, event)| event.has_own_time && stored(mark) > event.at.len())
-        .count();
-    Figures {
+    let mut figures = Figures {
         scenario: scenario.name,
         receiver,
-        sent,
-        kept: sent - lost,
-        lost,
-        doubled,
+        sent: 0,
+        kept: 0,
+        lost: 0,
+        doubled: 0,
         bans,
-        lost_events,
+        lost_events: Vec::new(),
+    };
+    for (mark, event) in events {
+        let sent = event.at.len();
+        let stored = kept.get(mark).copied().unwrap_or_default();
+        figures.sent += sent;
+        figures.kept += sent.min(stored);
+        figures.lost += sent.saturating_sub(stored);
+        figures.doubled += usize::from(event.has_own_time && stored > sent);
+        if stored < sent {
+            figures.lost_events.push((event.channel, event.at.clone()));
+        }
     }
+    figures
 }

@@ -17,7 +17,7 @@ use std::{
 };
 use tokio::{net::TcpListener, task::JoinHandle, time::sleep};
 
-/// Server that gives the same response to every request. Ends when it is dropped.
+/// Server that gives the same response to every request. Dropping it ends the server.
 #[derive(Debug)]
 pub struct Sink {
     port: u16,
@@ -51,14 +51,13 @@ impl Sink {
     pub async fn start(status: u16, after: Duration) -> Self {
         let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await.unwrap();
         let port = listener.local_addr().unwrap().port();
-        let (here, most) = (AtomicUsize::new(0), AtomicUsize::new(0));
         let status = StatusCode::from_u16(status).unwrap();
         let state = Arc::new(Shared {
             status,
             after,
             taken: Mutex::default(),
-            here,
-            most,
+            here: AtomicUsize::new(0),
+            most: AtomicUsize::new(0),
         });
         let app = Router::new().fallback(take).with_state(Arc::clone(&state));
         let server = tokio::spawn(async { axum::serve(listener, app).await.unwrap() });

@@ -1,15 +1,26 @@
-//! Table for tests that run the `hookkeeper` command as a process.
+//! A table on this machine, its records, and the `hookkeeper` command as a process that uses it.
 
-use crate::dev::hookkeeper;
+use crate::{
+    dev::hookkeeper,
+    exact::deliveries,
+    runtime_api::{Environment, Function, binary},
+};
 use hookkeeper::{
     dev::{Data, DynamoDb, TABLE},
     template::TEMPLATE,
 };
 use models::{Delivery, Event, Record, Timestamp};
 use providers::Provider;
-use std::process::{Command, Output};
-use storage::{Client, Expiry, Key, Policy, Stored, Table, schema::Item};
+use std::{
+    process::{Command, Output},
+    sync::LazyLock,
+};
+use storage::{Client, Expiry, Key, Policy, Settings, Stored, Table, schema::Item};
 use tokio::task::block_in_place;
+
+/// Client of the tables. It is shared, because a new client reads the system's certificates, which
+/// is slow.
+static BACKGROUND: LazyLock<Client> = LazyLock::new(Client::background);
 
 /// Table in memory, which is deleted on drop.
 #[derive(Debug)]
@@ -26,7 +37,7 @@ impl Site {
     /// Starts a DynamoDB with an empty table.
     pub async fn start() -> Self {
         let dynamodb = DynamoDb::start(&Data::Memory, 0, TEMPLATE).await.unwrap();
-        let table = Table::new(&Client::background(), &dynamodb.settings());
+        let table = Table::new(&BACKGROUND, &dynamodb.settings());
         Self { dynamodb, table }
     }
 
@@ -42,13 +53,35 @@ impl Site {
         self.dynamodb.endpoint()
     }
 
+    /// Settings of a store with this table.
+    #[must_use]
+    pub fn settings(&self) -> Settings {
+        self.dynamodb.settings()
+    }
+
+    /// Stops the DynamoDB. Its port refuses connections afterwards.
+    pub async fn stop(self) {
+        self.dynamodb.stop().await;
+    }
+
     /// A client of its DynamoDB.
     #[must_use]
     pub fn client(&self) -> aws_sdk_dynamodb::Client {
         client(&self.dynamodb.endpoint())
     }
 
-    /// Puts an item as it is, in the place of what has its key.
+    /// Environment of a provider's function with this table.
+    #[must_use]
+    pub fn environment(&self, provider: &Provider) -> Environment {
+        Environment::of(provider.name, &self.endpoint()).accepting(provider)
+    }
+
+    /// Starts the real binary of a provider's function with this table.
+    pub async fn spawn(&self, provider: &Provider) -> Function {
+        Function::spawn(binary(provider.name), &self.environment(provider)).await
+    }
+
+    /// Puts an item as it is, and replaces an item with the same key.
     pub async fn put_item(&self, item: Item) {
         let put = self.client().put_item().table_name(TABLE);
         put.set_item(Some(item)).send().await.unwrap();
@@ -65,6 +98,23 @@ impl Site {
     /// The record with a key.
     pub async fn get(&self, key: &Key) -> Option<Stored> {
         self.table.get(key).await.unwrap()
+    }
+
+    /// All complete records with their keys, in the order of the keys.
+    pub async fn stored(&self) -> Vec<Stored> {
+        let mut stored = Vec::new();
+        for record in self.table.records().await.unwrap() {
+            let key = Key::from_record(&record);
+            let found = self.get(&key).await;
+            stored.push(found.unwrap_or_else(|| panic!("no item has the key {key:?}")));
+        }
+        stored.sort_by(|a, b| (&a.key.pk, &a.key.sk).cmp(&(&b.key.pk, &b.key.sk)));
+        stored
+    }
+
+    /// The exact bytes of every stored delivery, in no order.
+    pub async fn deliveries(&self) -> Vec<Vec<u8>> {
+        deliveries(&self.table.records().await.unwrap())
     }
 
     /// The command with `--local` for this table.
@@ -84,33 +134,22 @@ impl Site {
     /// Standard output of a command that must succeed.
     #[must_use]
     pub fn run(&self, arguments: &[&str]) -> String {
-        let Output {
-            status,
-            stdout,
-            stderr,
-        } = self.output(arguments);
-        assert!(
-            status.success(),
-            "{arguments:?}: {}",
-            String::from_utf8_lossy(&stderr)
-        );
-        String::from_utf8(stdout).unwrap()
+        let output = self.output(arguments);
+        let stderr = String::from_utf8_lossy(&output.stderr);
+        assert!(output.status.success(), "{arguments:?}: {stderr}");
+        String::from_utf8(output.stdout).unwrap()
     }
 
     /// Error of a command that must fail.
     #[must_use]
     pub fn fail(&self, arguments: &[&str]) -> (i32, String) {
-        let Output {
-            status,
-            stdout,
-            stderr,
-        } = self.output(arguments);
-        assert!(
-            !status.success(),
-            "{arguments:?}: {}",
-            String::from_utf8_lossy(&stdout)
-        );
-        (status.code().unwrap(), String::from_utf8(stderr).unwrap())
+        let output = self.output(arguments);
+        let stdout = String::from_utf8_lossy(&output.stdout);
+        assert!(!output.status.success(), "{arguments:?}: {stdout}");
+        (
+            output.status.code().unwrap(),
+            String::from_utf8(output.stderr).unwrap(),
+        )
     }
 }
 
@@ -145,7 +184,7 @@ pub fn altered(record: &Record, alter: impl FnOnce(&mut Event)) -> Record {
     record
 }
 
-/// A client of a DynamoDB on this machine, past the product's own code.
+/// A client of a DynamoDB on this machine, which does not use the product's code.
 #[must_use]
 pub fn client(endpoint: &str) -> aws_sdk_dynamodb::Client {
     let config = aws_sdk_dynamodb::Config::builder()

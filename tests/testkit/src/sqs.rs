@@ -1,4 +1,4 @@
-//! Fake SQS queue in memory, over HTTP (AWS JSON 1.0), with the same validation as SQS.
+//! Fake SQS queue in memory, with the same validation as SQS, and a server for it (AWS JSON 1.0).
 //!
 //! Source: <https://docs.aws.amazon.com/AWSSimpleQueueService/latest/APIReference/API_SendMessageBatch.html>
 
@@ -15,20 +15,24 @@ use std::{
     collections::{HashSet, VecDeque},
     net::{Ipv4Addr, SocketAddr},
     sync::{
-        Arc, Mutex,
+        Arc, Mutex, MutexGuard,
         atomic::{AtomicUsize, Ordering},
     },
+    time::Duration,
 };
-use tokio::{net::TcpListener, task::JoinHandle};
+use tokio::{net::TcpListener, sync::Notify, task::JoinHandle, time::Instant};
 
-/// The most bytes of a message, and of a batch.
+/// Maximum size of a message, and of a batch, in bytes.
 const MAX_BYTES: usize = 1_048_576;
-/// The most messages of a batch.
+/// Maximum number of messages in a batch.
 const MAX_MESSAGES: usize = 10;
-/// The code of a message that SQS would have taken, and could not.
+/// Error code of a valid message that SQS failed to store.
 const FAILED: &str = "InternalError";
 
-/// An SQS with one queue, on 127.0.0.1. Ends when it is dropped.
+/// Longer than any test: [`Sqs::deliver`] releases failed messages itself.
+const VISIBILITY_TIMEOUT: Duration = Duration::from_hours(1);
+
+/// Server on 127.0.0.1 with one queue. Dropping it ends the server.
 #[derive(Debug)]
 pub struct Sqs {
     address: SocketAddr,
@@ -36,28 +40,32 @@ pub struct Sqs {
     server: JoinHandle<()>,
 }
 
+/// A queue.
 #[derive(Debug, Default)]
-struct Queue {
+pub struct Queue {
     messages: Mutex<VecDeque<Message>>,
     ids: AtomicUsize,
     sent: AtomicUsize,
     /// Every n-th sent message fails; none if it is 0.
     failing: AtomicUsize,
+    pub(crate) arrived: Notify,
 }
 
-/// A message that waits.
+/// A message in the queue.
 #[derive(Debug, Clone)]
 pub struct Message {
-    /// As SQS names it.
+    /// Its id.
     pub id: String,
     /// Its text.
     pub body: String,
-    /// How often it was delivered.
+    /// How often it was received.
     pub receives: usize,
+    pub(crate) sent: Instant,
+    pub(crate) visible: Instant,
 }
 
 impl Sqs {
-    /// Starts it.
+    /// Starts a server with an empty queue.
     pub async fn start() -> Self {
         let queue = Arc::new(Queue::default());
         let app = Router::new()
@@ -85,54 +93,39 @@ impl Sqs {
         self.queue.failing.store(many, Ordering::Relaxed);
     }
 
-    /// Puts a message into the queue, whatever it is.
+    /// Puts a message into the queue without validation.
     pub fn push(&self, body: &str) {
         self.queue.push(body);
     }
 
-    /// The messages that wait.
+    /// The messages in the queue.
     #[must_use]
     pub fn messages(&self) -> Vec<Message> {
-        self.queue
-            .messages
-            .lock()
-            .unwrap()
-            .iter()
-            .cloned()
-            .collect()
+        self.queue.messages()
     }
 
     /// Delivers a batch as Lambda does: messages that the consumer reports as failed return to the
     /// queue, and the others are deleted.
     pub async fn deliver<R: Into<SqsBatchResponse>>(
         &self,
-        most: usize,
+        at_most: usize,
         consumer: impl AsyncFnOnce(SqsEvent) -> R,
     ) {
-        let batch: Vec<Message> = {
-            let mut messages = self.queue.messages.lock().unwrap();
-            let most = most.min(messages.len());
-            messages
-                .drain(..most)
-                .map(|message| Message {
-                    receives: message.receives + 1,
-                    ..message
-                })
-                .collect()
-        };
         let mut event = SqsEvent::default();
-        event.records = batch.iter().map(Message::record).collect();
+        event.records = self.queue.receive(at_most, VISIBILITY_TIMEOUT);
+        let received: HashSet<_> = ids(&event).collect();
         let response: SqsBatchResponse = consumer(event).await.into();
-        let failed: HashSet<_> = response
-            .batch_item_failures
-            .into_iter()
-            .map(|failure| failure.item_identifier)
-            .collect();
-        let again = batch
-            .into_iter()
-            .filter(|message| failed.contains(&message.id));
-        self.queue.messages.lock().unwrap().extend(again);
+        let failures = response.batch_item_failures.into_iter();
+        let failed = failures.map(|failure| failure.item_identifier).collect();
+        self.queue.delete(received.difference(&failed));
+        self.queue.release(&failed);
     }
+}
+
+/// The ids of the messages of a batch.
+pub(crate) fn ids(event: &SqsEvent) -> impl Iterator<Item = String> {
+    let messages = event.records.iter();
+    messages.filter_map(|message| message.message_id.clone())
 }
 
 impl Drop for Sqs {
@@ -155,18 +148,78 @@ impl Message {
 }
 
 impl Queue {
-    fn send_batch(&self, request: &Value) -> Result<Value, &'static str> {
-        let text = |entry: &Value, name: &str| entry[name].as_str().unwrap_or_default().to_owned();
-        let entries = request["Entries"]
-            .as_array()
-            .map(Vec::as_slice)
-            .unwrap_or_default();
-        let entries = entries
+    /// Executes an operation.
+    ///
+    /// # Errors
+    /// The error code of SQS.
+    pub(crate) fn call(&self, operation: &str, request: &Value) -> Result<Value, &'static str> {
+        match operation {
+            "SendMessageBatch" => self.send_batch(request),
+            "SendMessage" => {
+                let id = self.send(&text(request, "MessageBody"))?;
+                Ok(json!({ "MessageId": id }))
+            }
+            _ => Err("InvalidAction"),
+        }
+    }
+
+    /// The messages in the queue.
+    pub(crate) fn messages(&self) -> Vec<Message> {
+        self.locked().iter().cloned().collect()
+    }
+
+    /// Receives visible messages. They stay in the queue and become visible again after the
+    /// timeout.
+    pub(crate) fn receive(&self, at_most: usize, timeout: Duration) -> Vec<SqsMessage> {
+        let now = Instant::now();
+        let mut messages = self.locked();
+        let visible = messages.iter_mut().filter(|message| message.visible <= now);
+        let received = visible.take(at_most).map(|message| {
+            message.visible = now + timeout;
+            message.receives += 1;
+            message.record()
+        });
+        received.collect()
+    }
+
+    /// Keeps only some messages.
+    pub(crate) fn retain(&self, is_kept: impl FnMut(&Message) -> bool) {
+        self.locked().retain(is_kept);
+    }
+
+    pub(crate) fn delete<'a>(&self, ids: impl Iterator<Item = &'a String>) {
+        let ids: HashSet<_> = ids.collect();
+        self.retain(|message| !ids.contains(&message.id));
+    }
+
+    /// Makes received messages visible again, behind all others.
+    fn release(&self, ids: &HashSet<String>) {
+        let mut messages = self.locked();
+        let now = Instant::now();
+        let released: Vec<_> = messages
             .iter()
-            .map(|entry| (text(entry, "Id"), text(entry, "MessageBody")));
-        let entries: Vec<(String, String)> = entries.collect();
+            .filter(|message| ids.contains(&message.id))
+            .cloned()
+            .collect();
+        messages.retain(|message| !ids.contains(&message.id));
+        messages.extend(released.into_iter().map(|message| Message {
+            visible: now,
+            ..message
+        }));
+    }
+
+    fn locked(&self) -> MutexGuard<'_, VecDeque<Message>> {
+        self.messages.lock().unwrap()
+    }
+
+    fn send_batch(&self, request: &Value) -> Result<Value, &'static str> {
+        let entries = request["Entries"].as_array().into_iter().flatten();
+        let entries: Vec<_> = entries
+            .map(|entry| (text(entry, "Id"), text(entry, "MessageBody")))
+            .collect();
         check(&entries)?;
-        let (mut successful, mut failed) = (Vec::new(), Vec::new());
+        let mut successful = Vec::new();
+        let mut failed = Vec::new();
         for (id, body) in entries {
             match self.send(&body) {
                 Ok(message) => successful.push(json!({ "Id": id, "MessageId": message })),
@@ -185,33 +238,36 @@ impl Queue {
         if !body.chars().all(is_xml) {
             return Err("InvalidMessageContents");
         }
-        let (sent, many) = (
-            self.sent.fetch_add(1, Ordering::Relaxed) + 1,
-            self.failing.load(Ordering::Relaxed),
-        );
-        if many > 0 && sent.is_multiple_of(many) {
-            Err(FAILED)
-        } else {
-            Ok(self.push(body))
+        let sent = self.sent.fetch_add(1, Ordering::Relaxed) + 1;
+        let failing = self.failing.load(Ordering::Relaxed);
+        if failing > 0 && sent.is_multiple_of(failing) {
+            return Err(FAILED);
         }
+        Ok(self.push(body))
     }
 
     fn push(&self, body: &str) -> String {
-        let mut messages = self.messages.lock().unwrap();
-        let id = format!(
-            "00000000-0000-4000-8000-{:012x}",
-            self.ids.fetch_add(1, Ordering::Relaxed)
-        );
+        let mut messages = self.locked();
+        let number = self.ids.fetch_add(1, Ordering::Relaxed);
+        let id = format!("00000000-0000-4000-8000-{number:012x}");
+        let now = Instant::now();
         messages.push_back(Message {
             id: id.clone(),
             body: body.to_owned(),
             receives: 0,
+            sent: now,
+            visible: now,
         });
+        self.arrived.notify_waiters();
         id
     }
 }
 
-/// Whether a batch is one that SQS takes, whatever its messages are.
+fn text(value: &Value, name: &str) -> String {
+    value[name].as_str().unwrap_or_default().to_owned()
+}
+
+/// Validates a batch, but not its messages.
 fn check(entries: &[(String, String)]) -> Result<(), &'static str> {
     let ids: HashSet<_> = entries.iter().map(|(id, _)| id).collect();
     if entries.is_empty() {
@@ -233,36 +289,27 @@ fn check(entries: &[(String, String)]) -> Result<(), &'static str> {
 }
 
 fn is_id(id: &str) -> bool {
-    let allowed = |byte: u8| byte.is_ascii_alphanumeric() || byte == b'-' || byte == b'_';
-    (1..=80).contains(&id.len()) && id.bytes().all(allowed)
+    let mut bytes = id.bytes();
+    (1..=80).contains(&id.len())
+        && bytes.all(|byte| byte.is_ascii_alphanumeric() || b"-_".contains(&byte))
 }
 
-/// What SQS takes of Unicode.
+/// Whether SQS accepts a character.
 fn is_xml(character: char) -> bool {
     matches!(character, '\t' | '\n' | '\r' | ' '..='\u{d7ff}' | '\u{e000}'..='\u{fffd}' | '\u{10000}'..)
 }
 
 async fn answer(State(queue): State<Arc<Queue>>, headers: HeaderMap, body: Bytes) -> Response {
-    let request: Value = serde_json::from_slice(&body).unwrap_or_default();
-    let answer = match headers.get("x-amz-target").map(HeaderValue::as_bytes) {
-        Some(b"AmazonSQS.SendMessageBatch") => queue.send_batch(&request),
-        Some(b"AmazonSQS.SendMessage") => {
-            let sent = queue.send(request["MessageBody"].as_str().unwrap_or_default());
-            sent.map(|id| json!({ "MessageId": id }))
-        }
-        _ => Err("InvalidAction"),
-    };
-    let (status, body) = match answer {
+    let request = serde_json::from_slice(&body).unwrap_or_default();
+    let target = headers.get("x-amz-target").map(HeaderValue::to_str);
+    let operation = target.and_then(|target| target.ok()?.strip_prefix("AmazonSQS."));
+    let (status, body) = match queue.call(operation.unwrap_or_default(), &request) {
         Ok(body) => (StatusCode::OK, body),
-        Err(code) => (
-            StatusCode::BAD_REQUEST,
-            json!({ "__type": format!("com.amazonaws.sqs#{code}") }),
-        ),
+        Err(code) => {
+            let error = json!({ "__type": format!("com.amazonaws.sqs#{code}") });
+            (StatusCode::BAD_REQUEST, error)
+        }
     };
-    (
-        status,
-        [(header::CONTENT_TYPE, "application/x-amz-json-1.0")],
-        body.to_string(),
-    )
-        .into_response()
+    let content_type = [(header::CONTENT_TYPE, "application/x-amz-json-1.0")];
+    (status, content_type, body.to_string()).into_response()
 }

@@ -1,29 +1,25 @@
 //! Table and queue in this process, for tests in virtual time: a test sets the result of each call.
-//!
-//! Over real sockets a paused clock would fire timeouts that did not happen.
 
-use aws_smithy_runtime_api::{
-    client::{
-        http::{
-            HttpConnector, HttpConnectorFuture, SharedHttpClient, SharedHttpConnector,
-            http_client_fn,
-        },
-        orchestrator::{HttpRequest, HttpResponse},
-        result::ConnectorError,
-    },
-    http::StatusCode,
+use crate::{
+    sdk::{ServiceRequest, refused, response, transport},
+    sqs::Queue,
 };
-use aws_smithy_types::body::SdkBody;
+use aws_smithy_runtime_api::client::{
+    http::{HttpConnector, HttpConnectorFuture, SharedHttpClient},
+    orchestrator::{HttpRequest, HttpResponse},
+    result::ConnectorError,
+};
 use serde_json::{Value, json};
 use std::{
     fmt,
     future::pending,
-    io,
     sync::{Arc, Mutex},
     time::Duration,
 };
 use storage::{Client, Settings, Store, Table};
 use tokio::time::Instant;
+
+pub use crate::sdk::Service;
 
 /// Result of a call.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -40,15 +36,6 @@ pub enum Fate {
 
 /// The store executes the request immediately.
 pub const ANSWERED: Fate = Fate::Answers(Duration::ZERO);
-
-/// Which store is called.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Service {
-    /// DynamoDB.
-    Table,
-    /// SQS.
-    Queue,
-}
 
 /// A call of a store.
 #[derive(Debug, Clone)]
@@ -74,7 +61,7 @@ pub struct Stores {
     bytes_a_second: Option<usize>,
     machine: Arc<tokio::sync::Mutex<()>>,
     calls: Arc<Mutex<Vec<Call>>>,
-    messages: Arc<Mutex<Vec<String>>>,
+    queue: Arc<Queue>,
 }
 
 impl Stores {
@@ -87,7 +74,7 @@ impl Stores {
             bytes_a_second: None,
             machine: Arc::default(),
             calls: Arc::default(),
-            messages: Arc::default(),
+            queue: Arc::default(),
         }
     }
 
@@ -114,7 +101,8 @@ impl Stores {
     /// The messages that the queue took, in order.
     #[must_use]
     pub fn messages(&self) -> Vec<String> {
-        self.messages.lock().unwrap().clone()
+        let messages = self.queue.messages().into_iter();
+        messages.map(|message| message.body).collect()
     }
 
     /// A receiver's store over these.
@@ -139,27 +127,14 @@ impl Stores {
     }
 
     fn http(&self) -> SharedHttpClient {
-        let connector = SharedHttpConnector::new(self.clone());
-        http_client_fn(move |_, _| connector.clone())
+        transport(self.clone())
     }
 
-    fn called(&self, request: &HttpRequest) -> Call {
-        let (service, operation) = request
-            .headers()
-            .get("x-amz-target")
-            .unwrap()
-            .split_once('.')
-            .unwrap();
-        let service = if service.starts_with("DynamoDB") {
-            Service::Table
-        } else {
-            Service::Queue
-        };
-        let number = self.calls(service);
+    fn record(&self, request: &ServiceRequest) -> Call {
         let call = Call {
-            service,
-            operation: operation.to_owned(),
-            number,
+            service: request.service,
+            operation: request.operation.clone(),
+            number: self.calls(request.service),
             at: self.started.elapsed(),
         };
         self.calls.lock().unwrap().push(call.clone());
@@ -167,24 +142,19 @@ impl Stores {
     }
 
     async fn answer(self, request: HttpRequest) -> Result<HttpResponse, ConnectorError> {
-        let call = self.called(&request);
-        let body = request.body().bytes().unwrap();
+        let bytes = request.body().bytes().unwrap().len();
+        let request = ServiceRequest::from(&request);
+        let call = self.record(&request);
         if let Some(bytes_a_second) = self.bytes_a_second {
-            self.send(body.len(), bytes_a_second).await;
+            self.send(bytes, bytes_a_second).await;
         }
         match (self.decide)(&call) {
             Fate::Hangs => pending().await,
-            Fate::Refused => {
-                let refused = io::Error::from(io::ErrorKind::ConnectionRefused);
-                Err(ConnectorError::io(refused.into()))
-            }
-            Fate::Fails(code) => Ok(response(
-                400,
-                &json!({ "__type": format!("com.amazonaws#{code}") }),
-            )),
+            Fate::Refused => Err(refused()),
+            Fate::Fails(code) => Ok(response(Err(code))),
             Fate::Answers(after) => {
                 tokio::time::sleep(after).await;
-                Ok(response(200, &self.done(&call, body)))
+                Ok(response(self.execute(&request)))
             }
         }
     }
@@ -201,24 +171,13 @@ impl Stores {
         }
     }
 
-    fn done(&self, call: &Call, body: &[u8]) -> Value {
-        match (call.service, &*call.operation) {
+    fn execute(&self, request: &ServiceRequest) -> Result<Value, &'static str> {
+        match (request.service, &*request.operation) {
             (Service::Table, "GetItem") => {
-                json!({ "Item": { "pk": { "S": "pk" }, "sk": { "S": "sk" } } })
+                Ok(json!({ "Item": { "pk": { "S": "pk" }, "sk": { "S": "sk" } } }))
             }
-            (Service::Table, _) => json!({}),
-            (Service::Queue, _) => {
-                let request: Value = serde_json::from_slice(body).unwrap();
-                let mut taken = Vec::new();
-                for entry in request["Entries"].as_array().unwrap() {
-                    self.messages
-                        .lock()
-                        .unwrap()
-                        .push(entry["MessageBody"].as_str().unwrap().to_owned());
-                    taken.push(json!({ "Id": entry["Id"], "MessageId": "1" }));
-                }
-                json!({ "Successful": taken, "Failed": [] })
-            }
+            (Service::Table, _) => Ok(json!({})),
+            (Service::Queue, operation) => self.queue.call(operation, &request.body),
         }
     }
 }
@@ -237,11 +196,4 @@ impl HttpConnector for Stores {
 
 fn settings() -> Settings {
     Settings::local("hookkeeper", "http://127.0.0.1:1".to_owned())
-}
-
-fn response(status: u16, body: &Value) -> HttpResponse {
-    HttpResponse::new(
-        StatusCode::try_from(status).unwrap(),
-        SdkBody::from(body.to_string()),
-    )
 }

@@ -2,6 +2,7 @@
 //! bodies of real webhooks in the folder that `WEBHOOK_CORPUS` names, by provider. Real bodies
 //! must not be published, so they are never committed.
 
+use aws_lambda_events::apigw::ApiGatewayV2httpRequest;
 use base64::{Engine, engine::general_purpose::STANDARD};
 use ingest::Payload;
 // Instrumented code needs its runtime.
@@ -14,8 +15,8 @@ use std::{
     path::{Path, PathBuf},
 };
 
-/// What [`fuzz::stretch`] makes long, to the power that stands for `\xfe`: more events, more fields, deeper, wider and
-/// longer than is kept as such.
+/// Inputs of [`fuzz::stretch`] with more events, more fields, more levels and longer texts than are
+/// stored. `\xfe` is replaced by the exponent.
 const STRETCHED: [&[u8]; 8] = [
     b"\xffleads[add][][id]=1&\xff\x12\xfe",
     b"\xffleads[add][0][id]=1&leads[add][0][name]=x\xff\x00\xfe",
@@ -27,67 +28,50 @@ const STRETCHED: [&[u8]; 8] = [
     b"\xff{\"eventType\":\"x\xff\x00\xfe\",\"customer\":{\"id\":1}}",
 ];
 
+/// Targets that take a body.
+const BODY: [&str; 3] = ["form", "parser", "handler"];
+
 fn main() -> io::Result<()> {
     let workspace = Path::new(env!("CARGO_MANIFEST_DIR")).join("../..");
-    for provider in providers::ALL.map(|provider| provider.name) {
-        for sample in files(&workspace.join("events").join(provider))? {
+    for provider in providers::ALL {
+        for sample in files(&workspace.join("events").join(provider.name))? {
             seed(&["handler"], &sample)?;
-            let Ok(Payload(event)) = serde_json::from_slice(&sample) else {
-                continue;
-            };
-            let body = event.body.unwrap_or_default();
-            let decoded = event
-                .is_base64_encoded
-                .then(|| STANDARD.decode(&body).ok())
-                .flatten();
-            seed(&of(provider), &decoded.unwrap_or_else(|| body.into_bytes()))?;
-            let shown = event
-                .headers
-                .get("authorization")
-                .map_or(&b""[..], |value| value.as_bytes());
-            seed(
-                &["gate"],
-                &[
-                    shown,
-                    b"\n",
-                    event.raw_query_string.unwrap_or_default().as_bytes(),
-                ]
-                .concat(),
-            )?;
+            if let Ok(Payload(event)) = serde_json::from_slice(&sample) {
+                seed_event(event)?;
+            }
         }
         if let Some(corpus) = env::var_os("WEBHOOK_CORPUS") {
-            for body in files(&workspace.join(corpus).join(provider))? {
-                seed(&of(provider), &body)?;
+            for body in files(&workspace.join(corpus).join(provider.name))? {
+                seed(&BODY, &body)?;
             }
         }
     }
-    for (stretched, power) in STRETCHED
-        .iter()
-        .flat_map(|stretched| [5, 9, 19].map(|power| (stretched, power)))
-    {
-        let input: Vec<u8> = stretched
-            .iter()
-            .map(|byte| if *byte == 0xfe { power } else { *byte })
-            .collect();
-        seed(
-            &["form", "pipedrive", "amocrm", "closer", "handler"],
-            &input,
-        )?;
+    for stretched in STRETCHED {
+        for exponent in [5, 9, 19] {
+            let bytes = stretched.iter();
+            let input = bytes.map(|byte| if *byte == 0xfe { exponent } else { *byte });
+            seed(&BODY, &input.collect::<Vec<_>>())?;
+        }
     }
     let secret = STANDARD.encode(fuzz::SECRET);
-    seed(
-        &["gate"],
-        format!("Basic {secret}\nkey={}", fuzz::KEY).as_bytes(),
-    )
+    let input = format!("Basic {secret}\nkey={}", fuzz::KEY);
+    seed(&["authenticator"], input.as_bytes())
 }
 
-/// The targets that take a provider's bodies.
-fn of(provider: &'static str) -> Vec<&'static str> {
-    if provider == "amocrm" {
-        vec!["form", "amocrm", "handler"]
-    } else {
-        vec![provider, "handler"]
+/// Seeds from the body and the credentials of a sample.
+fn seed_event(event: ApiGatewayV2httpRequest) -> io::Result<()> {
+    let body = event.body.unwrap_or_default();
+    match STANDARD.decode(&body) {
+        Ok(decoded) if event.is_base64_encoded => seed(&BODY, &decoded)?,
+        _ => seed(&BODY, body.as_bytes())?,
     }
+    let authorization = event.headers.get("authorization");
+    let authorization = authorization.map_or(&b""[..], |value| value.as_bytes());
+    let query = event.raw_query_string.unwrap_or_default();
+    seed(
+        &["authenticator"],
+        &[authorization, b"\n", query.as_bytes()].concat(),
+    )
 }
 
 fn seed(targets: &[&str], input: &[u8]) -> io::Result<()> {

@@ -7,7 +7,7 @@ use std::{
     sync::atomic::{AtomicU32, Ordering},
 };
 
-/// The memory with which a function has one whole processor, in MB.
+/// Memory of a function with one whole CPU, in MB.
 ///
 /// Source: <https://docs.aws.amazon.com/lambda/latest/dg/configuration-memory.html>
 const WHOLE: u32 = 1_769;
@@ -23,7 +23,7 @@ pub struct Share {
     pub mb: u32,
 }
 
-/// A process's limit, until it is dropped.
+/// CPU limit of a process. Dropping it removes the limit.
 #[derive(Debug)]
 pub(super) struct Limit(Option<PathBuf>);
 
@@ -38,7 +38,7 @@ impl Share {
     /// No limit.
     pub const FULL: Self = Self { mb: WHOLE };
 
-    /// Whether this machine lets us limit a process.
+    /// Whether this machine permits CPU limits.
     #[must_use]
     pub fn is_permitted() -> bool {
         version().is_some_and(|version| {
@@ -49,7 +49,7 @@ impl Share {
         })
     }
 
-    /// Limits a process from now on.
+    /// Limits a process.
     pub(super) fn limit(self, pid: u32) -> Limit {
         if self == Self::FULL {
             return Limit(None);
@@ -64,7 +64,7 @@ impl Share {
 }
 
 impl Version {
-    /// A new group's folder.
+    /// Folder of a new group.
     fn group(self) -> PathBuf {
         static NUMBER: AtomicU32 = AtomicU32::new(0);
         let (Self::V1(parent) | Self::V2(parent)) = self;
@@ -72,7 +72,7 @@ impl Version {
         Path::new(parent).join(format!("hookkeeper-{}-{number}", process::id()))
     }
 
-    /// Gives a group so many microseconds of each period.
+    /// Limits a group to a number of microseconds in each period.
     fn limit(self, group: &Path, quota: u32) -> std::io::Result<()> {
         match self {
             Self::V1(_) => {
@@ -85,27 +85,22 @@ impl Version {
 }
 
 fn version() -> Option<Version> {
-    let is_there = |path: &str| Path::new(path).exists();
-    if is_there("/sys/fs/cgroup/cpu/cpu.cfs_quota_us")
-        || is_there("/sys/fs/cgroup/cpu/cpu.cfs_period_us")
-    {
+    let v1 = Path::new("/sys/fs/cgroup/cpu");
+    if v1.join("cpu.cfs_quota_us").exists() || v1.join("cpu.cfs_period_us").exists() {
         return Some(Version::V1("/sys/fs/cgroup/cpu"));
     }
     let controllers = fs::read_to_string("/sys/fs/cgroup/cgroup.subtree_control").ok()?;
-    controllers
-        .split_whitespace()
-        .any(|it| it == "cpu")
-        .then_some(Version::V2("/sys/fs/cgroup"))
+    let mut controllers = controllers.split_whitespace();
+    let has_cpu = controllers.any(|controller| controller == "cpu");
+    has_cpu.then_some(Version::V2("/sys/fs/cgroup"))
 }
 
 impl Drop for Limit {
     fn drop(&mut self) {
         let Some(group) = &self.0 else { return };
-        // A group can be removed once nothing is in it.
-        let (parent, processes) = (
-            group.parent().unwrap(),
-            fs::read_to_string(group.join("cgroup.procs")),
-        );
+        // Only an empty group can be removed.
+        let parent = group.parent().unwrap();
+        let processes = fs::read_to_string(group.join("cgroup.procs"));
         for pid in processes.unwrap_or_default().lines() {
             fs::write(parent.join("cgroup.procs"), pid).ok();
         }

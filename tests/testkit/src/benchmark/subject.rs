@@ -11,27 +11,27 @@ use flate2::{Compression, write::ZlibEncoder};
 use std::{
     collections::HashMap,
     fs::{self, File},
-    io::{self, Write},
+    io,
     os::unix::fs::PermissionsExt,
     path::{Path, PathBuf},
     process::Command,
 };
 
-/// A program that takes the place of a function.
+/// A program that is measured as a function.
 #[derive(Debug, Clone)]
 pub struct Subject {
     /// Its name.
     pub name: String,
-    /// What is run.
+    /// Path of its executable.
     pub program: PathBuf,
-    /// The provider whose events it takes.
+    /// The provider of its events.
     provider: &'static str,
-    /// The size of what is deployed, compressed as a zip is.
+    /// Size of the deployed files in a zip.
     pub zip_bytes: u64,
 }
 
 impl Subject {
-    /// A binary, which takes a provider's events.
+    /// A binary that handles a provider's events.
     #[must_use]
     pub fn new(name: &str, program: &Path, provider: &'static str) -> Self {
         Self {
@@ -47,11 +47,11 @@ impl Subject {
         Environment::of(self.provider, dynamodb)
             .with(&variable, accepted("main", CREDENTIALS))
             .with("PEER_CREDENTIALS", CREDENTIALS)
-            // As on AWS, where every function has one.
+            // As on AWS: every function has a fallback queue.
             .with("HOOKKEEPER_FALLBACK_QUEUE_URL", "http://127.0.0.1:1/spool")
     }
 
-    /// The event of a number: a delivery of one event that is new to the table.
+    /// A delivery of one event, a different one for each number.
     pub(super) fn event(&self, number: u32) -> Bytes {
         self.delivery(number, &event(self.provider, number))
     }
@@ -73,11 +73,10 @@ impl Subject {
 /// # Errors
 /// One sentence that names the subject that could not be built.
 pub fn build(slow: bool, given: &[(String, PathBuf)]) -> Result<Vec<Subject>, String> {
-    let is_given = |name: &str| given.iter().any(|(given, _)| given == name);
     let names = providers::ALL.map(|provider| provider.name);
     let packages: Vec<_> = names
         .into_iter()
-        .filter(|name| !is_given(name))
+        .filter(|name| given.iter().all(|(given, _)| given != name))
         .flat_map(|name| ["-p", name])
         .collect();
     let mut programs: HashMap<_, _> = given.iter().cloned().collect();
@@ -121,7 +120,7 @@ pub fn build(slow: bool, given: &[(String, PathBuf)]) -> Result<Vec<Subject>, St
     Ok(subjects)
 }
 
-/// The bundle that esbuild makes, run by node.
+/// The bundle from esbuild, run by Node.js.
 fn node(sources: &Path) -> Result<Subject, String> {
     let folder = workspace("target/benchmark/node");
     fs::create_dir_all(&folder).map_err(|error| error.to_string())?;
@@ -156,7 +155,8 @@ fn node(sources: &Path) -> Result<Subject, String> {
     script("node", &folder.join("bundle.mjs"), &node)
 }
 
-/// The handler, run by the Python of a virtual environment that has boto3. On Lambda boto3 is the runtime's: not in the zip.
+/// The handler, run by Python in a virtual environment with boto3. Lambda's runtime includes boto3,
+/// so it is not in the zip.
 fn python(sources: &Path) -> Result<Subject, String> {
     let folder = workspace("target/benchmark/python");
     let python = folder.join("bin/python");
@@ -174,7 +174,7 @@ fn python(sources: &Path) -> Result<Subject, String> {
         .arg(sources.join("requirements.txt")))?;
     fs::copy(sources.join("handler.py"), folder.join("handler.py"))
         .map_err(|error| error.to_string())?;
-    // Compiled beforehand, as Lambda's runtime has its modules.
+    // Compiled in advance, like the modules of Lambda's runtime.
     run(Command::new(&python)
         .args(["-m", "compileall", "-q"])
         .arg(folder.join("lib")))?;
@@ -185,14 +185,13 @@ fn python(sources: &Path) -> Result<Subject, String> {
     )
 }
 
-/// A subject that is a script, which the system hands to its interpreter.
+/// A script, which the system passes to its interpreter.
 fn script(name: &str, source: &Path, interpreter: &str) -> Result<Subject, String> {
     let text = fs::read_to_string(source).map_err(|error| error.to_string())?;
     let program =
         source.with_extension(format!("run.{}", if name == "node" { "mjs" } else { "py" }));
-    let write = |file: &mut File| write!(file, "#!{}\n{text}", interpreter.trim());
-    let mut file = File::create(&program).map_err(|error| error.to_string())?;
-    write(&mut file).map_err(|error| error.to_string())?;
+    let executable = format!("#!{}\n{text}", interpreter.trim());
+    fs::write(&program, executable).map_err(|error| error.to_string())?;
     fs::set_permissions(&program, fs::Permissions::from_mode(0o755))
         .map_err(|error| error.to_string())?;
     Ok(Subject {
@@ -201,7 +200,7 @@ fn script(name: &str, source: &Path, interpreter: &str) -> Result<Subject, Strin
     })
 }
 
-/// Runs a command, and returns what it printed.
+/// Runs a command, and returns its standard output.
 fn run(command: &mut Command) -> Result<String, String> {
     let output = command
         .output()
@@ -215,7 +214,7 @@ fn run(command: &mut Command) -> Result<String, String> {
     ))
 }
 
-/// The size of a file in a zip, whose own few bytes are left out.
+/// The size of a file in a zip, without the few bytes of the zip itself.
 fn deflated(path: &Path) -> u64 {
     let mut encoder = ZlibEncoder::new(Vec::new(), Compression::best());
     io::copy(&mut File::open(path).unwrap(), &mut encoder).unwrap();

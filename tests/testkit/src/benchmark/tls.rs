@@ -22,7 +22,7 @@ use tokio_rustls::{
     rustls::{ServerConfig, crypto::ring::default_provider, pki_types::PrivateKeyDer},
 };
 
-/// Where Linux distributions keep the certificates that they trust.
+/// Root certificates that Linux distributions trust.
 const SYSTEMS: &str = "/etc/ssl/certs/ca-certificates.crt";
 
 /// TLS terminator that forwards the data of its connections to another port.
@@ -35,11 +35,11 @@ pub struct Terminator {
 }
 
 impl Terminator {
-    /// Starts one in front of a port on 127.0.0.1.
+    /// Starts a terminator in front of a port on 127.0.0.1.
     pub async fn start(port: u16) -> Self {
         let mut params = CertificateParams::default();
         params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
-        // By another name than what it signs, which OpenSSL would take for self-signed.
+        // OpenSSL would consider certificates with the same name self-signed.
         params
             .distinguished_name
             .push(DnType::CommonName, "authority");
@@ -104,13 +104,13 @@ impl Terminator {
         &self.endpoint
     }
 
-    /// How many connections were opened to it.
+    /// Number of connections so far.
     #[must_use]
     pub fn connections(&self) -> usize {
         self.connections.load(Ordering::Relaxed)
     }
 
-    /// The certificate of its authority, in PEM.
+    /// The certificate of its certificate authority, in PEM.
     #[must_use]
     pub fn authority(&self) -> PathBuf {
         self.folder.path().join("authority.pem")

@@ -4,11 +4,10 @@
 
 use clap::Parser;
 use serde::Serialize;
-use std::{fs, path::PathBuf, process::ExitCode};
+use std::{fs, path::PathBuf, process::ExitCode, time::Duration};
 use testkit::{
-    benchmark::{
-        Calls, Cold, Endpoint, Share, Size, Store, Subject, Warm, build, cold, median, sized,
-    },
+    benchmark::{Calls, Cold, Endpoint, Share, Store, Subject, Warm, build, cold, median, sized},
+    deployment::delivery,
     request::event,
 };
 
@@ -39,15 +38,15 @@ fn binary(argument: &str) -> Result<(String, PathBuf), String> {
     }
 }
 
-/// What was measured of a subject.
+/// Figures of a subject.
 #[derive(Debug, Clone, Serialize)]
 struct Row {
     name: String,
     endpoint: Endpoint,
     cpu_share_mb: u32,
-    /// From the spawn to the first answer, Init at full speed.
+    /// From the spawn to the first response, with Init at full speed.
     cold_ms: f64,
-    /// The part of it from the first event to its answer.
+    /// From the first event to its response, which is a part of `cold_ms`.
     handler_ms: f64,
     warm_p50_ms: f64,
     warm_p99_ms: f64,
@@ -77,12 +76,7 @@ async fn run(args: Args) -> Result<(), String> {
     let subjects = build(!args.quick, &args.binary)?;
     let mut shares = vec![Share::FULL];
     if !args.quick && Share::is_permitted() {
-        shares = [512, 256, 128]
-            .map(|mb| Share { mb })
-            .into_iter()
-            .chain(shares)
-            .rev()
-            .collect();
+        shares.extend([128, 256, 512].map(|mb| Share { mb }));
     } else if !args.quick {
         eprintln!(
             "This machine lets us make no control groups: the shares of a processor are left out."
@@ -119,32 +113,29 @@ async fn measure(subjects: &[Subject], endpoint: Endpoint, share: Share, quick: 
     };
     let starts = cold_starts(subjects, endpoint, share, colds).await;
     let calls = warm_calls(subjects, endpoint, share, warms).await;
-    let rows = subjects
-        .iter()
-        .zip(starts)
-        .zip(calls)
-        .map(|((subject, starts), calls)| {
-            let of = |part: fn(&Cold) -> _| {
-                median(starts.iter().map(part).collect()).as_secs_f64() * 1e3
-            };
-            Row {
-                name: subject.name.clone(),
-                endpoint,
-                cpu_share_mb: share.mb,
-                cold_ms: of(|cold| cold.whole),
-                handler_ms: of(|cold| cold.handler),
-                warm_p50_ms: calls.p50.as_secs_f64() * 1e3,
-                warm_p99_ms: calls.p99.as_secs_f64() * 1e3,
-                cpu_ms: calls.cpu.as_secs_f64() * 1e3,
-                #[expect(clippy::cast_precision_loss, reason = "it is shown with one decimal")]
-                rss_mib: calls.peak_memory as f64 / f64::from(1 << 20),
-                zip_bytes: subject.zip_bytes,
-            }
-        });
-    rows.collect()
+    let rows = subjects.iter().zip(starts).zip(calls);
+    rows.map(|((subject, starts), calls)| Row {
+        name: subject.name.clone(),
+        endpoint,
+        cpu_share_mb: share.mb,
+        cold_ms: millis(median(starts.iter().map(|cold| cold.whole).collect())),
+        handler_ms: millis(median(starts.iter().map(|cold| cold.handler).collect())),
+        warm_p50_ms: millis(calls.p50),
+        warm_p99_ms: millis(calls.p99),
+        cpu_ms: millis(calls.cpu),
+        #[expect(clippy::cast_precision_loss, reason = "it is shown with one decimal")]
+        rss_mib: calls.peak_memory as f64 / f64::from(1 << 20),
+        zip_bytes: subject.zip_bytes,
+    })
+    .collect()
 }
 
-/// So many cold starts of each, in turns of another order each time: what follows a slow one is slower.
+fn millis(duration: Duration) -> f64 {
+    duration.as_secs_f64() * 1e3
+}
+
+/// A number of cold starts of each subject. Each turn has another order, because a start after a
+/// slow one is slower.
 async fn cold_starts(
     subjects: &[Subject],
     endpoint: Endpoint,
@@ -152,7 +143,8 @@ async fn cold_starts(
     turns: u32,
 ) -> Vec<Vec<Cold>> {
     eprintln!("  {turns} cold starts of each");
-    let (store, mut random) = (Store::start().await, fastrand::Rng::with_seed(1));
+    let store = Store::start().await;
+    let mut random = fastrand::Rng::with_seed(1);
     let mut order: Vec<_> = (0..subjects.len()).collect();
     let mut starts = vec![Vec::new(); subjects.len()];
     for turn in 0..=turns {
@@ -160,7 +152,7 @@ async fn cold_starts(
         for &index in &order {
             let number = u32::try_from(index).unwrap_or_default() * 100_000 + turn;
             let cold = cold(&subjects[index], &store, endpoint, share, number).await;
-            // The first one reads the binary from the disk.
+            // The first start reads the binary from the disk.
             if turn > 0 {
                 starts[index].push(cold);
             }
@@ -169,7 +161,7 @@ async fn cold_starts(
     starts
 }
 
-/// So many warm calls of each, a hundred at a time.
+/// A number of warm calls of each subject, a hundred at a time.
 async fn warm_calls(
     subjects: &[Subject],
     endpoint: Endpoint,
@@ -195,34 +187,29 @@ fn print(rows: &[Row]) {
     );
     println!("|---|---|--:|--:|--:|--:|--:|--:|--:|--:|--:|--:|--:|");
     for row in rows {
-        let floor = |name: &str| floor(rows, row, name);
+        let hello = floor(rows, row, "hello");
+        let put = floor(rows, row, "put");
         println!(
             "| {} | {} | {} MB | {:.2} ms | {:.2} | {:.2} ms | {:.2} ms | {:.2} ms | {:.3} ms | {:.2} | {:.1} MiB | {:.2} | {:.2} MB |",
             row.name,
             format!("{:?}", row.endpoint).to_lowercase(),
             row.cpu_share_mb,
             row.cold_ms,
-            row.cold_ms / floor("hello").cold_ms,
+            row.cold_ms / hello.cold_ms,
             row.handler_ms,
             row.warm_p50_ms,
             row.warm_p99_ms,
             row.cpu_ms,
-            row.cpu_ms / floor("put").cpu_ms,
+            row.cpu_ms / put.cpu_ms,
             row.rss_mib,
-            row.rss_mib / floor("put").rss_mib,
+            row.rss_mib / put.rss_mib,
             f64::from(u32::try_from(row.zip_bytes).unwrap_or(u32::MAX)) / 1e6,
         );
     }
 }
 
-/// What a body's size and a batch's length cost.
+/// The cost of large bodies, and of deliveries with several events.
 async fn print_sizes(subjects: &[Subject]) {
-    let subject = |name: &str| {
-        subjects
-            .iter()
-            .find(|it| it.name == name)
-            .expect("a receiver is always measured")
-    };
     let mut sizes = Vec::new();
     for kilobytes in [1, 10, 100, 300, 1_000, 5_000] {
         let text = words(kilobytes * 1_000);
@@ -235,7 +222,7 @@ async fn print_sizes(subjects: &[Subject]) {
         };
         sizes.push((
             "pipedrive, one event",
-            sized(subject("pipedrive"), 20, body).await,
+            sized(find(subjects, "pipedrive"), 20, body).await,
         ));
     }
     for (what, events) in [
@@ -243,33 +230,27 @@ async fn print_sizes(subjects: &[Subject]) {
         ("amocrm, 10 events", 10),
         ("amocrm, 100 events", 100),
     ] {
-        let body = |number: u32| {
-            let item = |index: u32| {
-                let id = number * events + index;
-                format!(
-                    "leads[add][{index}][id]={id}&leads[add][{index}][name]=Lead+{id}&leads[add][{index}][updated_at]=1795255200"
-                )
-            };
-            (0..events).map(item).collect::<Vec<_>>().join("&")
-        };
-        sizes.push((what, sized(subject("amocrm"), 20, body).await));
+        let body = |number| delivery(&providers::AMOCRM, number, events);
+        sizes.push((what, sized(find(subjects, "amocrm"), 20, body).await));
     }
     println!("\n| delivery | body | latency, p50 | peak memory |\n|---|--:|--:|--:|");
-    for (
-        what,
-        Size {
-            bytes,
-            p50,
-            peak_memory,
-        },
-    ) in sizes
-    {
-        let (millis, memory) = (p50.as_secs_f64() * 1e3, peak_memory >> 20);
-        println!("| {what} | {bytes} bytes | {millis:.1} ms | {memory} MiB |");
+    for (what, size) in sizes {
+        let p50 = millis(size.p50);
+        let memory = size.peak_memory >> 20;
+        println!(
+            "| {what} | {} bytes | {p50:.1} ms | {memory} MiB |",
+            size.bytes
+        );
     }
 }
 
-/// So many bytes of text, which is compressed as prose is.
+fn find<'a>(subjects: &'a [Subject], name: &str) -> &'a Subject {
+    let mut subjects = subjects.iter();
+    let found = subjects.find(|subject| subject.name == name);
+    found.expect("a receiver is always measured")
+}
+
+/// Text of about this length, which compresses like prose.
 fn words(bytes: usize) -> String {
     const WORDS: [&str; 8] = [
         "deal",
@@ -293,22 +274,24 @@ fn words(bytes: usize) -> String {
 
 /// The row of another subject, measured under the same conditions.
 fn floor<'a>(rows: &'a [Row], row: &Row, name: &str) -> &'a Row {
-    let same = |it: &&Row| {
-        it.name == name && it.endpoint == row.endpoint && it.cpu_share_mb == row.cpu_share_mb
-    };
-    rows.iter().find(same).expect("a floor is always measured")
+    let conditions = (name, row.endpoint, row.cpu_share_mb);
+    let mut rows = rows.iter();
+    let found = rows.find(|row| (&*row.name, row.endpoint, row.cpu_share_mb) == conditions);
+    found.expect("a floor is always measured")
 }
 
-/// The targets, with slack for a machine that does other things besides, and for a harness that is not optimised.
+/// Compares the receivers with the targets. The slack is for a busy machine and an unoptimized
+/// harness.
 fn check(rows: &[Row]) -> Result<(), String> {
     let mut wrong = Vec::new();
-    let ours = rows
-        .iter()
-        .filter(|row| providers::ALL.iter().any(|it| it.name == row.name));
-    for row in
-        ours.filter(|row| row.endpoint == Endpoint::Http && row.cpu_share_mb == Share::FULL.mb)
-    {
-        let (hello, put) = (floor(rows, row, "hello"), floor(rows, row, "put"));
+    let receivers = providers::ALL.map(|provider| provider.name);
+    for row in rows {
+        let is_compared = row.endpoint == Endpoint::Http && row.cpu_share_mb == Share::FULL.mb;
+        if !is_compared || !receivers.contains(&&*row.name) {
+            continue;
+        }
+        let hello = floor(rows, row, "hello");
+        let put = floor(rows, row, "put");
         let measured = [
             ("the cold start", row.cold_ms / hello.cold_ms, 2.0, 2.0),
             (

@@ -3,7 +3,7 @@
 
 use clap::Parser;
 use std::process::ExitCode;
-use testkit::simulation::{Figures, Kind, SCENARIOS, Scenario, run_all};
+use testkit::simulation::{Figures, Kind, SCENARIOS, run_all};
 
 /// Simulates weeks of webhooks, with outages, in seconds.
 #[derive(Parser)]
@@ -21,19 +21,19 @@ struct Args {
 
 fn main() -> ExitCode {
     let args = Args::parse();
-    if let Some(unknown) = args
-        .scenarios
-        .iter()
-        .find(|name| SCENARIOS.iter().all(|it| it.name != **name))
-    {
-        let names = SCENARIOS.map(|scenario| scenario.name).join(", ");
-        eprintln!("there is no scenario {unknown}: choose of {names}");
+    let names = SCENARIOS.map(|scenario| scenario.name);
+    let mut chosen = args.scenarios.iter();
+    if let Some(unknown) = chosen.find(|name| !names.contains(&&***name)) {
+        eprintln!(
+            "there is no scenario {unknown}: choose of {}",
+            names.join(", ")
+        );
         return ExitCode::from(2);
     }
-    let is_chosen = |it: &Scenario| {
-        args.scenarios.is_empty() || args.scenarios.iter().any(|name| it.name == name)
-    };
-    let chosen: Vec<_> = SCENARIOS.into_iter().filter(is_chosen).collect();
+    let mut chosen = SCENARIOS.to_vec();
+    if !args.scenarios.is_empty() {
+        chosen.retain(|scenario| args.scenarios.iter().any(|name| name == scenario.name));
+    }
     eprintln!("seed {0} (replay with --seed {0})", args.seed);
     let figures = run_all(&chosen, &[Kind::Hookkeeper, Kind::Naive], args.seed);
     if args.json {

@@ -11,8 +11,8 @@ use super::{
 };
 use std::{sync::Mutex, time::Duration};
 
-const PATIENCE: Duration = seconds(2);
-/// Before each attempt; the last two come only after 499 or 5xx.
+const TIMEOUT: Duration = seconds(2);
+/// Waits before the attempts. The last two attempts are only made after 499 or 5xx.
 const WAITS: [Duration; 5] = [seconds(0), minutes(5), minutes(15), minutes(15), hours(1)];
 const ATTEMPTS_AFTER_ANY_STATUS: usize = 3;
 const INVALID_TO_DISABLED: usize = 100;
@@ -29,19 +29,16 @@ impl Account {
     pub(crate) async fn report(&self, internet: &Internet, happening: &Happening) {
         let mut status = 499;
         for (attempt, wait) in WAITS.into_iter().enumerate() {
-            if attempt >= ATTEMPTS_AFTER_ANY_STATUS
-                && !(status == 499 || (500..600).contains(&status))
-            {
+            let is_timeout_or_5xx = status == 499 || (500..600).contains(&status);
+            if attempt >= ATTEMPTS_AFTER_ANY_STATUS && !is_timeout_or_5xx {
                 return;
             }
             tokio::time::sleep(wait).await;
             if self.is_disabled() {
                 return;
             }
-            status = internet
-                .post(request(happening), PATIENCE)
-                .await
-                .unwrap_or(499);
+            let response = internet.post(request(happening), TIMEOUT).await;
+            status = response.unwrap_or(499);
             if (100..300).contains(&status) {
                 return;
             }
@@ -49,7 +46,7 @@ impl Account {
         }
     }
 
-    /// Disabled, it stays so until a person saves it again. Nobody does.
+    /// A disabled webhook stays disabled until a person saves it again. Here nobody does.
     pub(crate) fn is_disabled(&self) -> bool {
         *self.is_disabled.lock().unwrap()
     }
@@ -64,7 +61,7 @@ impl Account {
 
 /// The digital pipeline sends once.
 pub(crate) async fn report_from_pipeline(internet: &Internet, happening: &Happening) {
-    internet.post(request(happening), PATIENCE).await;
+    internet.post(request(happening), TIMEOUT).await;
 }
 
 fn request(happening: &Happening) -> Request {
@@ -72,39 +69,40 @@ fn request(happening: &Happening) -> Request {
         Channel::AmocrmPipeline => moved(happening.events.start),
         _ => updated(happening),
     };
-    let content_type = "application/x-www-form-urlencoded";
-    Request {
+    let request = Request {
         provider: "amocrm",
         password: "old",
-        content_type,
+        content_type: "application/x-www-form-urlencoded",
         body,
-    }
-    .of(happening)
+    };
+    request.in_format_of(happening)
 }
 
-/// Leads that somebody changed, several when it was done to a list of them.
+/// Changed leads. A change of a list of leads has several.
 fn updated(happening: &Happening) -> String {
     let mut form = form_urlencoded::Serializer::new(String::new());
     form.append_pair("account[subdomain]", "example")
         .append_pair("account[id]", "30307558");
     for (index, mark) in happening.events.clone().enumerate() {
-        let mut field = |name: &str, value: &str| {
-            form.append_pair(&format!("leads[update][{index}][{name}]"), value);
-        };
-        field("id", &(mark % 50).to_string());
-        field("name", &format!("Сделка {mark}"));
-        field("status_id", "142");
-        field(
-            "custom_fields][0][values][0][value",
-            &filler(happening.bytes),
-        );
-        field("created_at", "1705219200");
-        field("updated_at", &(happening.epoch_ms() / 1_000).to_string());
+        let fields = [
+            ("id", (mark % 50).to_string()),
+            ("name", format!("Сделка {mark}")),
+            ("status_id", "142".to_owned()),
+            (
+                "custom_fields][0][values][0][value",
+                filler(happening.bytes),
+            ),
+            ("created_at", "1705219200".to_owned()),
+            ("updated_at", (happening.epoch_ms() / 1_000).to_string()),
+        ];
+        for (name, value) in fields {
+            form.append_pair(&format!("leads[update][{index}][{name}]"), &value);
+        }
     }
     form.finish()
 }
 
-/// A lead that moved to another stage: neither a time nor an id of the event.
+/// A lead that moved to another stage. The body has neither a time nor an id of the event.
 fn moved(lead: Mark) -> String {
     let mut form = form_urlencoded::Serializer::new(String::new());
     form.append_pair("leads[status][0][id]", &lead.to_string())

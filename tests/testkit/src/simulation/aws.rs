@@ -1,44 +1,32 @@
 //! Simulated AWS endpoint of the SDK: it takes requests in AWS JSON and responds late, with an
 //! error or never, according to the faults.
-//!
-//! It runs in process: over real sockets, a paused clock would fire timeouts that did not happen.
 
-use super::{dynamodb::Table, sqs::Queue, world::World};
-use aws_smithy_runtime_api::{
-    client::{
-        http::{
-            HttpConnector, HttpConnectorFuture, SharedHttpClient, SharedHttpConnector,
-            http_client_fn,
-        },
-        orchestrator::{HttpRequest, HttpResponse},
-        result::ConnectorError,
-    },
-    http::StatusCode,
+use super::{dynamodb::Table, world::World};
+use crate::{
+    sdk::{Service, ServiceRequest, refused, response, transport},
+    sqs::Queue,
 };
-use aws_smithy_types::body::SdkBody;
-use serde_json::Value;
+use aws_smithy_runtime_api::client::{
+    http::{HttpConnector, HttpConnectorFuture, SharedHttpClient},
+    orchestrator::{HttpRequest, HttpResponse},
+    result::ConnectorError,
+};
+use serde_json::{Value, json};
 use std::{
     future::pending,
-    io,
     ops::Range,
     sync::{Arc, Mutex},
     time::Duration,
 };
 
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Service {
-    Table,
-    FallbackQueue,
-}
-
 /// How a service fails.
 #[derive(Debug, Clone)]
 pub(crate) enum Failure {
-    /// Nothing comes back.
+    /// There is no response.
     Hangs,
     /// The connection is refused.
     Refuses,
-    /// It does what it is asked, and takes so many milliseconds. Who stops waiting does not stop it.
+    /// It executes the request within this number of milliseconds, even if the caller gives up.
     Slow(Range<u64>),
 }
 
@@ -50,7 +38,7 @@ pub(crate) struct Fault {
     pub(crate) failure: Failure,
 }
 
-/// What a service takes when nothing is wrong, in milliseconds; one call in a thousand takes [`TAIL`].
+/// Latency of a service without a fault, in milliseconds. One call in a thousand has [`TAIL`].
 const LATENCY: Range<u64> = 3..12;
 const TAIL: Range<u64> = 30..120;
 
@@ -72,67 +60,42 @@ impl Aws {
         fault.map(|fault| &fault.failure)
     }
 
-    async fn call(self: Arc<Self>, call: Call) -> Result<HttpResponse, ConnectorError> {
-        let latency = match self.failure(call.service) {
+    async fn call(
+        self: Arc<Self>,
+        request: ServiceRequest,
+    ) -> Result<HttpResponse, ConnectorError> {
+        let latency = match self.failure(request.service) {
             Some(Failure::Hangs) => pending().await,
             Some(Failure::Refuses) => {
                 tokio::time::sleep(Duration::from_millis(1)).await;
-                return Err(ConnectorError::io(
-                    io::Error::from(io::ErrorKind::ConnectionRefused).into(),
-                ));
+                return Err(refused());
             }
             Some(Failure::Slow(latency)) => latency.clone(),
             None if self.world.one_in(1_000) => TAIL,
             None => LATENCY,
         };
         let way = self.world.millis(&latency) / 2;
-        // In a task of its own, since a service goes on when nobody waits for it any more.
+        // In its own task, because a service continues when the caller gives up.
         let served = tokio::spawn(async move {
             tokio::time::sleep(way).await;
-            let answer = match call.service {
-                Service::Table => self
-                    .table
-                    .call(&call.operation, &call.body, self.world.now()),
-                Service::FallbackQueue => {
-                    self.queue
-                        .call(&call.operation, &call.body, self.world.now())
-                }
-            };
+            let result = self.execute(&request);
             tokio::time::sleep(way).await;
-            answer
+            result
         });
-        let (status, body) = served.await.unwrap();
-        Ok(HttpResponse::new(
-            StatusCode::try_from(status).unwrap(),
-            SdkBody::from(body.to_string()),
-        ))
+        Ok(response(served.await.unwrap()))
     }
-}
 
-struct Call {
-    service: Service,
-    operation: String,
-    body: Value,
-}
-
-impl Call {
-    fn of(request: &HttpRequest) -> Self {
-        let (service, operation) = request
-            .headers()
-            .get("x-amz-target")
-            .unwrap()
-            .split_once('.')
-            .unwrap();
-        let service = if service.starts_with("DynamoDB") {
-            Service::Table
-        } else {
-            Service::FallbackQueue
-        };
-        let body = serde_json::from_slice(request.body().bytes().unwrap()).unwrap();
-        Self {
-            service,
-            operation: operation.to_owned(),
-            body,
+    fn execute(&self, request: &ServiceRequest) -> Result<Value, &'static str> {
+        let ServiceRequest {
+            operation, body, ..
+        } = request;
+        match request.service {
+            Service::Table => self.table.call(operation, body, self.world.now()),
+            Service::Queue => {
+                let sent = self.queue.call(operation, body)?;
+                assert_eq!(sent["Failed"], json!([]), "SQS refuses a message");
+                Ok(sent)
+            }
         }
     }
 }
@@ -141,7 +104,7 @@ impl Call {
 #[derive(Debug, Clone)]
 pub(crate) struct Connections {
     aws: Arc<Aws>,
-    /// Those that died while the environment was frozen, which it does not know.
+    /// Services whose pooled connection died while the environment was frozen.
     dead: Arc<Mutex<Vec<Service>>>,
 }
 
@@ -153,30 +116,29 @@ impl Connections {
         }
     }
 
-    /// Lets the pooled connections die: what is sent over them next gets no answer.
+    /// Lets the pooled connections die: the next request over each of them gets no response.
     pub(crate) fn die(&self) {
-        *self.dead.lock().unwrap() = vec![Service::Table, Service::FallbackQueue];
+        *self.dead.lock().unwrap() = vec![Service::Table, Service::Queue];
     }
 
     pub(crate) fn client(&self) -> SharedHttpClient {
-        let connector = SharedHttpConnector::new(self.clone());
-        http_client_fn(move |_, _| connector.clone())
+        transport(self.clone())
     }
 
     fn is_dead(&self, service: Service) -> bool {
         let mut dead = self.dead.lock().unwrap();
         let before = dead.len();
-        dead.retain(|it| *it != service);
+        dead.retain(|dead| *dead != service);
         dead.len() < before
     }
 }
 
 impl HttpConnector for Connections {
     fn call(&self, request: HttpRequest) -> HttpConnectorFuture {
-        let call = Call::of(&request);
-        if self.is_dead(call.service) {
+        let request = ServiceRequest::from(&request);
+        if self.is_dead(request.service) {
             return HttpConnectorFuture::new(pending());
         }
-        HttpConnectorFuture::new(self.aws.clone().call(call))
+        HttpConnectorFuture::new(self.aws.clone().call(request))
     }
 }

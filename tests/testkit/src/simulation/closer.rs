@@ -8,7 +8,7 @@ use super::{
 use serde_json::json;
 use std::time::Duration;
 
-const PATIENCE: Duration = seconds(2);
+const TIMEOUT: Duration = seconds(2);
 
 pub(crate) async fn report(internet: &Internet, happening: &Happening) {
     let mark = happening.events.start;
@@ -22,17 +22,13 @@ pub(crate) async fn report(internet: &Internet, happening: &Happening) {
         "timestamp": happening.epoch_ms(),
         "eventType": "ThreadClosedEvent",
     });
-    let (content_type, body) = ("application/json", body.to_string());
+    let request = Request {
+        provider: "closer",
+        password: "old",
+        content_type: "application/json",
+        body: body.to_string(),
+    };
     internet
-        .post(
-            Request {
-                provider: "closer",
-                password: "old",
-                content_type,
-                body,
-            }
-            .of(happening),
-            PATIENCE,
-        )
+        .post(request.in_format_of(happening), TIMEOUT)
         .await;
 }

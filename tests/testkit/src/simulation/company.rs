@@ -3,7 +3,7 @@
 use super::{
     amocrm, closer,
     crm::{
-        Channel::{AmocrmAccount, AmocrmPipeline, Closer, PipedriveV1, PipedriveV2},
+        Channel::{self, AmocrmAccount, AmocrmPipeline, Closer, PipedriveV1, PipedriveV2},
         Happening, Internet,
     },
     pipedrive::Webhook,
@@ -24,14 +24,7 @@ pub(crate) struct Company {
 
 impl Company {
     pub(crate) fn of(scenario: &Scenario) -> Self {
-        let webhook = |id, channel, password, exists: Range<Duration>| Webhook {
-            id,
-            channel,
-            password,
-            exists,
-            standing: Mutex::default(),
-        };
-        let ever = Duration::ZERO..Duration::MAX;
+        let always = Duration::ZERO..Duration::MAX;
         let pipedrive = match scenario.twist {
             Some(Twist::Rotation) => vec![
                 webhook(1, PipedriveV1, "old", Duration::ZERO..NO_OLD_WEBHOOK),
@@ -40,8 +33,8 @@ impl Company {
                 webhook(4, PipedriveV2, "new", NEW_WEBHOOK..Duration::MAX),
             ],
             _ => vec![
-                webhook(1, PipedriveV1, "old", ever.clone()),
-                webhook(3, PipedriveV2, "old", ever),
+                webhook(1, PipedriveV1, "old", always.clone()),
+                webhook(3, PipedriveV2, "old", always),
             ],
         };
         Self {
@@ -50,7 +43,7 @@ impl Company {
         }
     }
 
-    /// Reports everything that happens, and ends with the last retry.
+    /// Sends all deliveries, and ends after the last retry.
     pub(crate) async fn report(
         self: &Arc<Self>,
         internet: &Arc<Internet>,
@@ -60,7 +53,8 @@ impl Company {
         let mut reports = JoinSet::new();
         for happening in happenings {
             for (at, happening) in reported(happening, scenario, &internet.aws.world) {
-                let (company, internet) = (self.clone(), internet.clone());
+                let company = self.clone();
+                let internet = internet.clone();
                 reports.spawn(async move {
                     internet.aws.world.sleep_until(at).await;
                     company.report_one(&internet, &happening).await;
@@ -95,7 +89,17 @@ impl Company {
     }
 }
 
-/// When something is reported: at once, unless everything comes twice and late.
+fn webhook(id: u32, channel: Channel, password: &'static str, exists: Range<Duration>) -> Webhook {
+    Webhook {
+        id,
+        channel,
+        password,
+        exists,
+        standing: Mutex::default(),
+    }
+}
+
+/// When a delivery is sent: immediately, or twice and late.
 fn reported(
     happening: &Happening,
     scenario: &Scenario,
@@ -104,14 +108,17 @@ fn reported(
     if scenario.twist != Some(Twist::Shuffled) {
         return vec![(happening.at, happening.clone())];
     }
-    let late = |is_copy| {
-        (
-            happening.at + world.millis(&(0..600_000)),
+    let mut late = Vec::new();
+    for is_copy in [false, true] {
+        let at = happening.at + world.millis(&(0..600_000));
+        let happening = happening.clone();
+        late.push((
+            at,
             Happening {
                 is_copy,
-                ..happening.clone()
+                ..happening
             },
-        )
-    };
-    vec![late(false), late(true)]
+        ));
+    }
+    late
 }

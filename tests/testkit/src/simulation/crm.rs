@@ -7,11 +7,11 @@ use super::{
     scenarios::{Scenario, Twist},
     world::epoch_ms,
 };
+use crate::request;
 use axum::{
     body::Bytes,
     http::{HeaderMap, HeaderName, HeaderValue, Method, Uri},
 };
-use base64::{Engine, engine::general_purpose::STANDARD};
 use fastrand::Rng;
 use hookkeeper::dev::gateway;
 use std::{
@@ -24,7 +24,7 @@ use std::{
     time::Duration,
 };
 
-/// A way by which a provider reports what happens.
+/// A way in which a provider sends events.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Channel {
     /// Pipedrive's webhooks v1.
@@ -39,22 +39,22 @@ pub enum Channel {
     Closer,
 }
 
-/// The number by which an event can be found wherever its text is kept: nine digits, the first one a 7.
+/// A number of nine digits, the first one a 7, that identifies an event in any stored text.
 pub(crate) type Mark = u32;
 
 const FIRST_MARK: Mark = 700_000_000;
 
-/// Events that a provider reports together.
+/// Events that a provider sends together.
 #[derive(Debug, Clone)]
 pub(crate) struct Happening {
     pub(crate) at: Duration,
     pub(crate) channel: Channel,
     pub(crate) events: Range<Mark>,
-    /// Whether this is a late copy of what was reported before, as a retry is whose first answer got lost.
+    /// Whether this is a late copy, like a retry after a lost response.
     pub(crate) is_copy: bool,
-    /// How many bytes its body is made to have, at the least.
+    /// Minimum size of the body, in bytes.
     pub(crate) bytes: usize,
-    /// Whether it is sent in a format that nobody can read.
+    /// Whether it is sent in a format that no parser can parse.
     pub(crate) is_unreadable: bool,
 }
 
@@ -66,22 +66,22 @@ impl Happening {
 
 /// Everything that happens in a scenario, in order.
 pub(crate) fn happenings(scenario: &Scenario, seed: u64) -> Vec<Happening> {
-    let mut dice = Rng::with_seed(seed);
+    let mut random = Rng::with_seed(seed);
     let mut happenings: Vec<Happening> = Vec::new();
     let mut mark = FIRST_MARK;
     for &(channel, count) in scenario.load {
         for _ in 0..count / scenario.thinned {
-            let at = scenario.lasts.mul_f64(dice.f64());
-            let together = if channel == Channel::AmocrmAccount && dice.u8(..10) == 0 {
+            let at = scenario.lasts.mul_f64(random.f64());
+            let together = if channel == Channel::AmocrmAccount && random.u8(..10) == 0 {
                 3
             } else {
                 1
             };
             let before = happenings
                 .last()
-                .filter(|before| before.channel == channel && dice.u8(..10) == 0);
+                .filter(|before| before.channel == channel && random.u8(..10) == 0);
             let events = match before {
-                // A lead that moves to the same stage again: the very same bytes, and yet another event.
+                // A lead that moves to the same stage again: the same bytes, but another event.
                 Some(before) if channel == Channel::AmocrmPipeline => before.events.clone(),
                 _ => mark..mark + together,
             };
@@ -101,13 +101,13 @@ pub(crate) fn happenings(scenario: &Scenario, seed: u64) -> Vec<Happening> {
     happenings
 }
 
-/// What is known of an event from what happened, to compare with what was kept.
+/// An event, for the comparison with the stored events.
 #[derive(Debug)]
 pub(crate) struct Event {
     pub(crate) channel: Channel,
-    /// When it happened.
+    /// Times at which it happened.
     pub(crate) at: Vec<Duration>,
-    /// Whether it tells when it happened, so that a copy of it can be told from another event.
+    /// Whether it carries its own time, which distinguishes a copy of it from another event.
     pub(crate) has_own_time: bool,
 }
 
@@ -115,10 +115,8 @@ pub(crate) struct Event {
 pub(crate) fn events(happenings: &[Happening]) -> BTreeMap<Mark, Event> {
     let mut events = BTreeMap::new();
     for happening in happenings {
-        let (channel, has_own_time) = (
-            happening.channel,
-            happening.channel != Channel::AmocrmPipeline && !happening.is_unreadable,
-        );
+        let channel = happening.channel;
+        let has_own_time = channel != Channel::AmocrmPipeline && !happening.is_unreadable;
         for mark in happening.events.clone() {
             let event = events.entry(mark).or_insert_with(|| Event {
                 channel,
@@ -131,18 +129,16 @@ pub(crate) fn events(happenings: &[Happening]) -> BTreeMap<Mark, Event> {
     events
 }
 
-/// The marks in a text: nine digits between what are none.
+/// The marks in a text.
 pub(crate) fn marks(text: &str) -> BTreeSet<Mark> {
-    let numbers = text.split(|it: char| !it.is_ascii_digit());
-    numbers
-        .filter(|number| number.len() == 9 && number.starts_with('7'))
-        .map(|mark| mark.parse().unwrap())
-        .collect()
+    let numbers = text.split(|character: char| !character.is_ascii_digit());
+    let marks = numbers.filter(|number| number.len() == 9 && number.starts_with('7'));
+    marks.map(|mark| mark.parse().unwrap()).collect()
 }
 
-/// One request of a provider's.
+/// A request of a provider.
 pub(crate) struct Request {
-    /// Its path, and the name of the function behind it.
+    /// Name of the provider, which is also the path and the name of the function.
     pub(crate) provider: &'static str,
     pub(crate) password: &'static str,
     pub(crate) content_type: &'static str,
@@ -150,29 +146,25 @@ pub(crate) struct Request {
 }
 
 impl Request {
-    /// The same in a format that nobody reads, where that is what was sent.
-    pub(crate) fn of(mut self, happening: &Happening) -> Self {
-        if happening.is_unreadable {
-            (self.content_type, self.body) = (
-                "application/xml",
-                format!(
-                    "<webhook v='3'>{:?}</webhook>",
-                    happening.events.clone().collect::<Vec<_>>()
-                ),
-            );
+    /// The same in the format in which the events are sent.
+    pub(crate) fn in_format_of(self, happening: &Happening) -> Self {
+        if !happening.is_unreadable {
+            return self;
         }
-        self
+        let marks: Vec<_> = happening.events.clone().collect();
+        Self {
+            content_type: "application/xml",
+            body: format!("<webhook v='3'>{marks:?}</webhook>"),
+            ..self
+        }
     }
 }
 
 pub(crate) fn basic(password: &str) -> String {
-    format!(
-        "Basic {}",
-        STANDARD.encode(format!("hookkeeper:{password}"))
-    )
+    request::basic(&format!("hookkeeper:{password}"))
 }
 
-/// A text of so many bytes, like a note that somebody wrote.
+/// A text of this length, like a note in a CRM.
 pub(crate) fn filler(bytes: usize) -> String {
     "Asked for a second offer; call back on Monday. "
         .chars()
@@ -181,7 +173,7 @@ pub(crate) fn filler(bytes: usize) -> String {
         .collect()
 }
 
-/// The internet between the providers and their functions.
+/// Connection of the providers to their functions.
 pub(crate) struct Internet {
     pub(crate) aws: Arc<Aws>,
     pub(crate) functions: HashMap<&'static str, Arc<Function>>,
@@ -193,17 +185,18 @@ impl Internet {
     /// continues.
     pub(crate) async fn post(&self, request: Request, timeout: Duration) -> Option<u16> {
         let number = self.requests.fetch_add(1, Ordering::Relaxed);
-        let header = |name, value: &str| {
+        let headers = [
+            ("authorization", basic(request.password)),
+            ("content-type", request.content_type.to_owned()),
+            ("x-amocrm-requestid", format!("amocrm-{number}")),
+        ];
+        let headers = headers.map(|(name, value)| {
             (
                 HeaderName::from_static(name),
-                HeaderValue::from_str(value).unwrap(),
+                HeaderValue::try_from(value).unwrap(),
             )
-        };
-        let headers = HeaderMap::from_iter([
-            header("authorization", &basic(request.password)),
-            header("content-type", request.content_type),
-            header("x-amocrm-requestid", &format!("amocrm-{number}")),
-        ]);
+        });
+        let headers = HeaderMap::from_iter(headers);
         let uri: Uri = format!("/{}", request.provider).parse().unwrap();
         let mut event = gateway::event(&Method::POST, &uri, &headers, &Bytes::from(request.body));
         event.request_context.request_id = Some(format!("gateway-{number}"));

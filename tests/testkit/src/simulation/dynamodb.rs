@@ -11,22 +11,23 @@ use std::{
     time::Duration,
 };
 
-/// What a new on-demand table takes: 4,000 write units a second, on partitions that take 1,000 each. (The bursts that
-/// DynamoDB may grant beyond are no promise, and not modelled.)
+/// Capacity of a new on-demand table: 4,000 write units a second, on partitions of 1,000 each. Bursts
+/// above it are not guaranteed, and not modelled.
 const PARTITIONS: u64 = 4;
 const UNITS_PER_SECOND: f64 = 1_000.0;
-/// A write unit is a put of up to so many bytes.
+/// Maximum size of an item that costs one write unit.
 const UNIT_BYTES: usize = 1_024;
 
 #[derive(Debug, Default)]
 pub(crate) struct Table {
     items: Mutex<BTreeMap<[String; 2], Value>>,
-    /// Of each partition, what is left of its units and when that was; `None` where the table is old and has grown.
+    /// The remaining units of each partition, and the time of that count. `None` if the table is old
+    /// and has grown.
     units: Option<Mutex<HashMap<u64, (f64, Duration)>>>,
 }
 
 impl Table {
-    /// A table that takes no more than a new one does.
+    /// A table with the capacity of a new one.
     pub(crate) fn new_on_demand() -> Self {
         Self {
             units: Some(Mutex::default()),
@@ -34,45 +35,48 @@ impl Table {
         }
     }
 
-    pub(crate) fn call(&self, operation: &str, request: &Value, now: Duration) -> (u16, Value) {
+    /// Executes an operation.
+    ///
+    /// # Errors
+    /// The error code of DynamoDB.
+    pub(crate) fn call(
+        &self,
+        operation: &str,
+        request: &Value,
+        now: Duration,
+    ) -> Result<Value, &'static str> {
         match operation {
             "PutItem" => self.put(request, now),
             "GetItem" => {
-                let item = self
-                    .items
-                    .lock()
-                    .unwrap()
-                    .get(&key(&request["Key"]))
-                    .cloned();
-                (
-                    200,
-                    item.map_or_else(|| json!({}), |item| json!({ "Item": item })),
-                )
+                let items = self.items.lock().unwrap();
+                let item = items.get(&key(&request["Key"]));
+                Ok(item.map_or_else(|| json!({}), |item| json!({ "Item": item })))
             }
-            other => panic!("no {other} is known"),
+            other => panic!("the operation {other} is not simulated"),
         }
     }
 
-    fn put(&self, request: &Value, now: Duration) -> (u16, Value) {
-        let (item, key) = (&request["Item"], key(&request["Item"]));
+    fn put(&self, request: &Value, now: Duration) -> Result<Value, &'static str> {
+        let item = &request["Item"];
+        let key = key(item);
         if self.is_throttled(&key[0], size(item), now) {
-            return error("ThrottlingException");
+            return Err("ThrottlingException");
         }
         let mut items = self.items.lock().unwrap();
-        let there = items.get(&key);
-        let takes = match request.get("ConditionExpression").and_then(Value::as_str) {
+        let existing = items.get(&key);
+        let is_met = match request.get("ConditionExpression").and_then(Value::as_str) {
             None => true,
-            Some("attribute_not_exists(pk)") => there.is_none(),
+            Some("attribute_not_exists(pk)") => existing.is_none(),
             Some("attribute_not_exists(pk) OR attribute_exists(expires)") => {
-                there.is_none_or(|there| there.get("expires").is_some())
+                existing.is_none_or(|existing| existing.get("expires").is_some())
             }
-            Some(other) => panic!("no condition {other} is known"),
+            Some(other) => panic!("the condition {other} is not simulated"),
         };
-        if !takes {
-            return error("ConditionalCheckFailedException");
+        if !is_met {
+            return Err("ConditionalCheckFailedException");
         }
         items.insert(key, item.clone());
-        (200, json!({}))
+        Ok(json!({}))
     }
 
     fn is_throttled(&self, pk: &str, bytes: usize, now: Duration) -> bool {
@@ -104,22 +108,13 @@ fn key(item: &Value) -> [String; 2] {
     ["pk", "sk"].map(|name| item[name]["S"].as_str().unwrap().to_owned())
 }
 
-/// The size of an item, near enough: base64 counts for the bytes that it stands for.
+/// The approximate size of an item. Base64 counts as its decoded bytes.
 fn size(item: &Value) -> usize {
     let attributes = item.as_object().unwrap().iter();
     let bytes = attributes.map(|(name, value)| {
-        let text = |kind| value[kind].as_str().map(str::len);
-        name.len()
-            + text("S")
-                .or(text("N"))
-                .unwrap_or_else(|| text("B").unwrap_or_default() * 3 / 4)
+        let text = value["S"].as_str().or(value["N"].as_str());
+        let base64 = value["B"].as_str().unwrap_or_default();
+        name.len() + text.map_or(base64.len() * 3 / 4, str::len)
     });
     bytes.sum()
-}
-
-fn error(name: &str) -> (u16, Value) {
-    (
-        400,
-        json!({ "__type": format!("com.amazonaws.dynamodb.v20120810#{name}"), "message": name }),
-    )
 }

@@ -27,19 +27,20 @@ const TIMEOUT: Duration = seconds(15);
 const WAY: Range<u64> = 10..30;
 /// Additional latency of a cold start, in milliseconds.
 const COLD_START: Range<u64> = 150..500;
-/// How long an environment stays idle before it is reaped.
-const REAPED_AFTER: Duration = minutes(10);
-/// After a freeze of so long, the connections of one environment in a hundred are dead.
+/// How long an environment stays idle before Lambda removes it.
+const REMOVED_AFTER: Duration = minutes(10);
+/// After a longer freeze, the connections of one environment in a hundred are dead.
 const LONG_FREEZE: Duration = minutes(1);
 const DEAD_AFTER_A_FREEZE: u32 = 100;
 
-/// An account, which runs so many environments at a time.
+/// An account with a concurrency limit.
 #[derive(Debug)]
 pub(crate) struct Account {
+    /// Number of environments that may still start.
     room: AtomicUsize,
 }
 
-/// One of an account's running environments.
+/// A running environment, which counts towards the concurrency limit.
 pub(crate) struct Room(Arc<Account>);
 
 impl Account {
@@ -50,11 +51,11 @@ impl Account {
     }
 
     pub(crate) fn enter(self: &Arc<Self>) -> Option<Room> {
-        let one_less = |room: usize| room.checked_sub(1);
-        self.room
-            .fetch_update(Ordering::Relaxed, Ordering::Relaxed, one_less)
-            .ok()?;
-        Some(Room(self.clone()))
+        let order = Ordering::Relaxed;
+        let taken = self
+            .room
+            .fetch_update(order, order, |room| room.checked_sub(1));
+        taken.is_ok().then(|| Room(self.clone()))
     }
 }
 
@@ -64,7 +65,7 @@ impl Drop for Room {
     }
 }
 
-/// What runs in an environment.
+/// The receiver in an environment.
 pub(crate) enum Handler {
     Hookkeeper(Box<Receiver>),
     Naive(Naive),
@@ -87,7 +88,7 @@ struct Environment {
     frozen: Duration,
 }
 
-/// One function: the environments that are idle, and how another one starts.
+/// A function: its idle environments, and how another one starts.
 pub(crate) struct Function {
     aws: Arc<Aws>,
     account: Arc<Account>,
@@ -109,7 +110,7 @@ impl Function {
         }
     }
 
-    /// The status that the sender gets of API Gateway.
+    /// The status of the response from API Gateway.
     pub(crate) async fn invoke(&self, event: ApiGatewayV2httpRequest) -> u16 {
         let world = &self.aws.world;
         tokio::time::sleep(world.millis(&WAY)).await;
@@ -132,7 +133,7 @@ impl Function {
     fn thaw(&self) -> Option<Environment> {
         let now = self.aws.world.now();
         let mut idle = self.idle.lock().unwrap();
-        idle.retain(|environment| now < environment.frozen + REAPED_AFTER);
+        idle.retain(|environment| now < environment.frozen + REMOVED_AFTER);
         let environment = idle.pop()?;
         if now > environment.frozen + LONG_FREEZE && self.aws.world.one_in(DEAD_AFTER_A_FREEZE) {
             environment.connections.die();

@@ -18,7 +18,7 @@ use sha2::{Digest, Sha256};
 
 pub(crate) struct Naive {
     provider: &'static str,
-    /// The one that it accepts at the time.
+    /// The password that it accepts at present.
     password: Box<dyn Fn() -> &'static str + Send + Sync>,
     client: Client,
 }
@@ -34,9 +34,9 @@ impl Naive {
             .region(Region::from_static("us-east-1"))
             .credentials_provider(Credentials::new("id", "secret", None, None, "simulation"))
             .http_client(connections.client())
-            // As in a process of its own: the quota of retries is the process's.
+            // As in its own process, because the quota of retries belongs to a process.
             .retry_partition(RetryPartition::custom("environment").build())
-            // Watches the flow of long bodies, by the system's clock.
+            // It uses the system's clock.
             .stalled_stream_protection(StalledStreamProtectionConfig::disabled());
         Self {
             provider,
@@ -46,11 +46,8 @@ impl Naive {
     }
 
     pub(crate) async fn answer(&self, event: ApiGatewayV2httpRequest) -> u16 {
-        if event
-            .headers
-            .get("authorization")
-            .is_none_or(|shown| *shown != *crm::basic((self.password)()))
-        {
+        let authorization = event.headers.get("authorization");
+        if authorization.is_none_or(|shown| *shown != *crm::basic((self.password)())) {
             return 401;
         }
         let body = event.body.unwrap_or_default();
@@ -62,16 +59,22 @@ impl Naive {
         if !self.can_parse(&body) {
             return 400;
         }
-        let text = AttributeValue::S;
+        let item = [
+            ("pk", STANDARD.encode(Sha256::digest(&body))),
+            ("sk", self.provider.to_owned()),
+            ("data", String::from_utf8_lossy(&body).into_owned()),
+        ];
+        let item = item.map(|(name, text)| (name.to_owned(), AttributeValue::S(text)));
         let put = self
             .client
             .put_item()
             .table_name("webhooks")
-            .item("pk", text(STANDARD.encode(Sha256::digest(&body))))
-            .item("sk", text(self.provider.to_owned()))
-            .item("data", text(String::from_utf8_lossy(&body).into_owned()))
-            .condition_expression("attribute_not_exists(pk)");
-        match put.send().await {
+            .set_item(Some(item.into()));
+        match put
+            .condition_expression("attribute_not_exists(pk)")
+            .send()
+            .await
+        {
             Ok(_) => 200,
             Err(SdkError::ServiceError(error))
                 if error.err().is_conditional_check_failed_exception() =>

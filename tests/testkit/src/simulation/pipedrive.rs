@@ -13,13 +13,13 @@ use models::Timestamp;
 use serde_json::{Value, json};
 use std::{ops::Range, sync::Mutex, time::Duration};
 
-const PATIENCE: Duration = seconds(10);
+const TIMEOUT: Duration = seconds(10);
 const WAITS: [Duration; 4] = [seconds(0), seconds(3), seconds(30), seconds(150)];
 const FAILURES_TO_A_BAN: u32 = 10;
 const BAN: Duration = minutes(30);
 const DELETED_WITHOUT_SUCCESS_FOR: Duration = hours(3 * 24);
 
-/// A webhook, as somebody registered it.
+/// A registered webhook.
 #[derive(Debug)]
 pub(crate) struct Webhook {
     pub(crate) id: u32,
@@ -29,7 +29,7 @@ pub(crate) struct Webhook {
     pub(crate) standing: Mutex<Standing>,
 }
 
-/// How Pipedrive thinks of it.
+/// Pipedrive's record of a webhook.
 #[derive(Debug, Default)]
 pub(crate) struct Standing {
     failures: u32,
@@ -46,14 +46,10 @@ impl Webhook {
             if self.is_silenced(internet.aws.world.now()) {
                 return;
             }
-            let answer = internet
-                .post(
-                    self.request(happening, attempt + u32::from(happening.is_copy)),
-                    PATIENCE,
-                )
-                .await;
-            let succeeded = answer.is_some_and(|status| (200..300).contains(&status));
-            self.learn(&internet.aws.world, attempt, succeeded);
+            let request = self.request(happening, attempt + u32::from(happening.is_copy));
+            let response = internet.post(request, TIMEOUT).await;
+            let succeeded = response.is_some_and(|status| (200..300).contains(&status));
+            self.record(&internet.aws.world, attempt, succeeded);
             if succeeded {
                 return;
             }
@@ -65,7 +61,7 @@ impl Webhook {
         standing.is_deleted || now < standing.banned_until || !self.exists.contains(&now)
     }
 
-    fn learn(&self, world: &World, attempt: u32, succeeded: bool) {
+    fn record(&self, world: &World, attempt: u32, succeeded: bool) {
         let mut standing = self.standing.lock().unwrap();
         let now = world.now();
         if succeeded {
@@ -74,7 +70,8 @@ impl Webhook {
         }
         standing.failures += u32::from(attempt == 1);
         if standing.failures >= FAILURES_TO_A_BAN {
-            (standing.failures, standing.banned_until) = (0, now + BAN);
+            standing.failures = 0;
+            standing.banned_until = now + BAN;
             standing.punishments += 1;
         }
         if !standing.is_deleted
@@ -96,11 +93,12 @@ impl Webhook {
             content_type: "application/json",
             body: body.to_string(),
         };
-        request.of(happening)
+        request.in_format_of(happening)
     }
 
     fn v1(&self, happening: &Happening, attempt: u32) -> Value {
-        let (mark, millis) = (happening.events.start, happening.epoch_ms());
+        let mark = happening.events.start;
+        let millis = happening.epoch_ms();
         let webhook_id = self.id.to_string();
         json!({
             "v": 1,
@@ -119,7 +117,8 @@ impl Webhook {
         })
     }
 
-    /// A deal; one in ten is a user, whose `meta.id` repeats the user's id and so does not name the event.
+    /// A deal, or in one of ten cases a user. The `meta.id` of a user is the id of the user, not of
+    /// the event.
     fn v2(&self, happening: &Happening, attempt: u32) -> Value {
         let mark = happening.events.start;
         let (object, id) = match mark % 10 {
@@ -141,7 +140,7 @@ impl Webhook {
     }
 }
 
-/// Some things change often, so that histories grow.
+/// Few entities, so that each of them changes often.
 fn entity(mark: Mark) -> u32 {
     mark % 50
 }

@@ -4,29 +4,29 @@ use super::{
     aws::{
         Failure::{Hangs, Refuses, Slow},
         Fault,
-        Service::{FallbackQueue, Table},
     },
     crm::Channel::{self, AmocrmAccount, AmocrmPipeline, Closer, PipedriveV1, PipedriveV2},
     world::{hours, minutes, seconds},
 };
+use crate::sdk::Service::{Queue, Table};
 use std::time::Duration;
 
-/// A stretch of time in which events happen and something may go wrong.
+/// A period in which events happen and services may fail.
 #[derive(Debug, Clone)]
 pub struct Scenario {
     /// Its name.
     pub name: &'static str,
     pub(crate) lasts: Duration,
-    /// How often each channel reports something.
+    /// Number of deliveries of each channel.
     pub(crate) load: &'static [(Channel, u32)],
-    /// Only one in so many of these happens.
+    /// Only one in this number of deliveries happens.
     pub(crate) thinned: u32,
-    /// How many bytes a body has, at the least; the digital pipeline's are short.
+    /// Minimum size of a body, in bytes. Those of the digital pipeline are short.
     pub(crate) bytes: usize,
     pub(crate) faults: &'static [Fault],
-    /// How many environments the account runs at a time.
+    /// Concurrency limit of the account.
     pub(crate) concurrency: usize,
-    /// Whether the table is a new one, which throttles early.
+    /// Whether the table is new, so that it throttles early.
     pub(crate) has_new_table: bool,
     pub(crate) twist: Option<Twist>,
 }
@@ -42,21 +42,23 @@ impl Scenario {
 /// Unusual behavior of the providers.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Twist {
-    /// Pipedrive's webhooks get a new password: a new webhook beside the old one on the same URL, then the old one goes.
+    /// Pipedrive's webhooks get a new password: a new webhook is added to the same URL, and then the
+    /// old one is deleted.
     Rotation,
-    /// Everything comes twice, late, and in another order.
+    /// Each delivery arrives twice, late, and in another order.
     Shuffled,
-    /// Their format changed, and nothing can read it.
+    /// The format of the deliveries changed, and no parser can parse it.
     Unreadable,
 }
 
-/// When, in a rotation, the new webhook begins, a receiver with one password changes to the new one, and the old webhook
-/// is deleted.
+/// When the new webhook of a rotation is added.
 pub(crate) const NEW_WEBHOOK: Duration = minutes(20);
+/// When a receiver that accepts one password changes to the new one.
 pub(crate) const NEW_PASSWORD: Duration = minutes(30);
+/// When the old webhook of a rotation is deleted.
 pub(crate) const NO_OLD_WEBHOOK: Duration = minutes(40);
 
-const NOTHING_WRONG: Scenario = Scenario {
+const CALM: Scenario = Scenario {
     name: "calm-week",
     lasts: hours(7 * 24),
     load: &[
@@ -76,7 +78,7 @@ const NOTHING_WRONG: Scenario = Scenario {
 
 /// All scenarios.
 pub const SCENARIOS: [Scenario; 10] = [
-    NOTHING_WRONG,
+    CALM,
     Scenario {
         name: "table-outage-hangs",
         faults: &[Fault {
@@ -116,7 +118,7 @@ pub const SCENARIOS: [Scenario; 10] = [
         ],
         bytes: 7_000,
         has_new_table: true,
-        ..NOTHING_WRONG
+        ..CALM
     },
     Scenario {
         name: "both-down-ten-minutes",
@@ -135,7 +137,7 @@ pub const SCENARIOS: [Scenario; 10] = [
                 failure: Hangs,
             },
             Fault {
-                service: FallbackQueue,
+                service: Queue,
                 during: minutes(30)..minutes(40),
                 failure: Refuses,
             },
@@ -189,5 +191,5 @@ const OUTAGE: Scenario = Scenario {
         (AmocrmPipeline, 100),
         (Closer, 100),
     ],
-    ..NOTHING_WRONG
+    ..CALM
 };

@@ -8,49 +8,49 @@ use std::{
 };
 use tokio::time::Instant;
 
-/// When every simulation begins: 2026-11-21T00:00:00Z, in milliseconds since 1970.
-const BEGINNING_MS: u64 = 1_795_219_200_000;
+/// The start of each simulation: 2026-11-21T00:00:00Z, in milliseconds since 1970.
+const START_MS: u64 = 1_795_219_200_000;
 
 #[derive(Debug)]
 pub(crate) struct World {
-    beginning: Instant,
-    dice: Mutex<Rng>,
+    started: Instant,
+    random: Mutex<Rng>,
 }
 
 impl World {
     pub(crate) fn new(seed: u64) -> Self {
         Self {
-            beginning: Instant::now(),
-            dice: Mutex::new(Rng::with_seed(seed)),
+            started: Instant::now(),
+            random: Mutex::new(Rng::with_seed(seed)),
         }
     }
 
-    /// The time since the beginning.
+    /// The time since the start.
     pub(crate) fn now(&self) -> Duration {
-        self.beginning.elapsed()
+        self.started.elapsed()
     }
 
     pub(crate) async fn sleep_until(&self, at: Duration) {
-        tokio::time::sleep_until(self.beginning + at).await;
+        tokio::time::sleep_until(self.started + at).await;
     }
 
-    pub(crate) fn dice(&self) -> MutexGuard<'_, Rng> {
-        self.dice.lock().unwrap()
+    pub(crate) fn random(&self) -> MutexGuard<'_, Rng> {
+        self.random.lock().unwrap()
     }
 
     pub(crate) fn one_in(&self, chances: u32) -> bool {
-        self.dice().u32(..chances) == 0
+        self.random().u32(..chances) == 0
     }
 
-    /// A time between two, which are in milliseconds.
+    /// A random duration within a range of milliseconds.
     pub(crate) fn millis(&self, range: &Range<u64>) -> Duration {
-        Duration::from_micros(self.dice().u64(range.start * 1_000..range.end * 1_000))
+        Duration::from_micros(self.random().u64(range.start * 1_000..range.end * 1_000))
     }
 }
 
-/// A moment of a simulation in milliseconds since 1970.
+/// A time of a simulation in milliseconds since 1970.
 pub(crate) fn epoch_ms(at: Duration) -> u64 {
-    BEGINNING_MS + u64::try_from(at.as_millis()).unwrap()
+    START_MS + u64::try_from(at.as_millis()).unwrap()
 }
 
 pub(crate) const fn seconds(seconds: u64) -> Duration {

@@ -1,0 +1,13 @@
+//! The `hookkeeper` command, run as a process.
+
+mod connection;
+mod credentials;
+mod dev;
+mod doctor;
+mod events;
+mod parts;
+mod replay;
+mod send;
+
+/// The days around the arrival of all deliveries here.
+const SPAN: [&str; 4] = ["--since", "2026-11-20", "--until", "2026-11-23"];

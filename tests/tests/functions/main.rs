@@ -1,0 +1,11 @@
+//! The functions: parsers, authentication, stored records and log lines.
+
+mod corpus;
+mod drain;
+mod form;
+mod gate;
+mod identity;
+mod properties;
+mod secrecy;
+mod stored_form;
+mod tls;

@@ -1,0 +1,6 @@
+//! The files of the repository agree with each other: code, documentation, template and schema.
+
+mod docs;
+mod layout;
+mod schema;
+mod template;
