@@ -290,7 +290,7 @@ async fn replaying_a_large_delivery_removes_all_its_items_from_the_quarantine() 
     .await;
     let printed = site.run(&[&["quarantine", "replay"], &SPAN[..]].concat());
     assert!(
-        printed.contains("\n1 deliveries can be read now"),
+        printed.contains("\n1 deliveries replayed, 0 still in quarantine."),
         "{printed}"
     );
     assert_eq!(keys(&site).await, keys_of(&readable));
