@@ -46,8 +46,8 @@ fn accepted(secret: &str) -> String {
     format!("fuzz:{}", hex::encode(Sha256::digest(secret)))
 }
 
-/// Whether a header is `Basic` and the secret in base64. The case of the scheme, the padding and the
-/// bits after the last byte do not matter.
+/// Whether a header is `Basic` and the secret in base64. The case of the scheme, the padding and
+/// the bits after the last byte do not matter.
 fn is_secret(header: &[u8]) -> bool {
     let header = str::from_utf8(header).unwrap_or_default().trim();
     let Some((scheme, base64)) = header.split_once(' ') else {

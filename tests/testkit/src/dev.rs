@@ -106,8 +106,8 @@ impl Dev {
         Table::new(&Client::background(), &Settings::local(TABLE, endpoint))
     }
 
-    /// Output of one of the commands in its greeting: `send`, which acts as a provider, or `events`,
-    /// which lists the stored events.
+    /// Output of one of the commands in its greeting: `send`, which acts as a provider, or
+    /// `events`, which lists the stored events.
     #[must_use]
     pub fn paste(&self, command: &str) -> String {
         let mut lines = self
@@ -125,8 +125,8 @@ impl Dev {
         String::from_utf8(output.stdout).unwrap()
     }
 
-    /// Sends Ctrl-C, and returns the exit status and the number of log lines. The rest of its output
-    /// is one JSON line for each delivery.
+    /// Sends Ctrl-C, and returns the exit status and the number of log lines. The rest of its
+    /// output is one JSON line for each delivery.
     #[must_use]
     pub fn interrupt(mut self) -> (ExitStatus, usize) {
         send_signal(&self.process, "-INT");

@@ -11,8 +11,8 @@ use std::{
     time::Duration,
 };
 
-/// Capacity of a new on-demand table: 4,000 write units a second, on partitions of 1,000 each. Bursts
-/// above it are not guaranteed, and not modelled.
+/// Capacity of a new on-demand table: 4,000 write units a second, on partitions of 1,000 each.
+/// Bursts above it are not guaranteed, and not modelled.
 const PARTITIONS: u64 = 4;
 const UNITS_PER_SECOND: f64 = 1_000.0;
 /// Maximum size of an item that costs one write unit.
@@ -21,8 +21,8 @@ const UNIT_BYTES: usize = 1_024;
 #[derive(Debug, Default)]
 pub(crate) struct Table {
     items: Mutex<BTreeMap<[String; 2], Value>>,
-    /// The remaining units of each partition, and the time of that count. `None` if the table is old
-    /// and has grown.
+    /// The remaining units of each partition, and the time of that count. `None` if the table is
+    /// old and has grown.
     units: Option<Mutex<HashMap<u64, (f64, Duration)>>>,
 }
 

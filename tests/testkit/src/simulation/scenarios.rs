@@ -42,8 +42,8 @@ impl Scenario {
 /// Unusual behavior of the providers.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Twist {
-    /// Pipedrive's webhooks get a new password: a new webhook is added to the same URL, and then the
-    /// old one is deleted.
+    /// Pipedrive's webhooks get a new password: a new webhook is added to the same URL, and then
+    /// the old one is deleted.
     Rotation,
     /// Each delivery arrives twice, late, and in another order.
     Shuffled,
