@@ -35,6 +35,8 @@ pub struct SampleRules {
     pub generator: Option<Generator>,
     /// The body of a short delivery, for an example that people read.
     pub example: &'static str,
+    /// The body of a delivery of one event, a different one for each number.
+    pub numbered: fn(u32) -> String,
 }
 
 impl SampleRules {
@@ -51,6 +53,7 @@ impl SampleRules {
         is_last_choice: |_| false,
         generator: None,
         example: "{}",
+        numbered: |_| String::new(),
     };
 }
 

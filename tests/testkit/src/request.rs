@@ -2,6 +2,7 @@
 //!
 //! Source: <https://docs.aws.amazon.com/apigateway/latest/developerguide/http-api-develop-integrations-lambda.html>
 
+use crate::provider;
 use axum::body::Bytes;
 use base64::{Engine, engine::general_purpose::STANDARD};
 use hookkeeper::dev::CREDENTIAL;
@@ -151,17 +152,6 @@ pub fn accepted_keys(provider: &Provider) -> String {
 
 /// The body of a delivery of one event, a different one for each number.
 #[must_use]
-pub fn event(provider: &str, number: u32) -> String {
-    match provider {
-        "pipedrive" => format!(
-            r#"{{"data":{{"id":{number}}},"previous":null,"meta":{{"version":"2.0","action":"create","entity":"deal","entity_id":"{number}","company_id":"7","id":"4ad6a8f7-2b5c-4f0e-9a63-{number:012x}","timestamp":"2026-11-21T10:00:00.000Z"}}}}"#
-        ),
-        "amocrm" => format!(
-            "leads%5Badd%5D%5B0%5D%5Bid%5D={number}&leads%5Badd%5D%5B0%5D%5Bupdated_at%5D=1795255200"
-        ),
-        "closer" => format!(
-            r#"{{"eventType":"ThreadCreatedEvent","timestamp":1795255200000,"customer":{{"id":"{number}","firstName":"Ada"}}}}"#
-        ),
-        other => panic!("{other} has no test event"),
-    }
+pub fn event(name: &str, number: u32) -> String {
+    (provider(name).samples.numbered)(number)
 }

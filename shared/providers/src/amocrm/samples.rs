@@ -37,10 +37,17 @@ pub const RULES: SampleRules = SampleRules {
     prefixes: &["dp"],
     // The digital pipeline reports less data than the account's webhooks.
     is_last_choice: |event| event.channel.as_deref() == Some("digital_pipeline"),
+    numbered,
     example: "leads[status][0][id]=42&leads[status][0][status_id]=143\
         &leads[status][0][pipeline_id]=7&account[id]=1001",
     ..SampleRules::NONE
 };
+
+fn numbered(number: u32) -> String {
+    format!(
+        "leads%5Badd%5D%5B0%5D%5Bid%5D={number}&leads%5Badd%5D%5B0%5D%5Bupdated_at%5D=1795255200"
+    )
+}
 
 /// The locations of the objects in a form. An item is listed under its object type, and an object
 /// inside the item under its own.

@@ -22,5 +22,12 @@ pub const RULES: SampleRules = SampleRules {
         r#"{"eventType":"ThreadCreatedEvent","timestamp":1795255200000,"#,
         r#""customer":{"id":"c-1","firstName":"Ada"}}"#
     ),
+    numbered,
     ..SampleRules::NONE
 };
+
+fn numbered(number: u32) -> String {
+    format!(
+        r#"{{"eventType":"ThreadCreatedEvent","timestamp":1795255200000,"customer":{{"id":"{number}","firstName":"Ada"}}}}"#
+    )
+}

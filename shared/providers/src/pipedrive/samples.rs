@@ -49,6 +49,7 @@ pub const RULES: SampleRules = SampleRules {
             })
         },
     }),
+    numbered,
     example: concat!(
         r#"{"meta":{"version":"2.0","action":"change","entity":"deal","entity_id":"42","#,
         r#""company_id":"7","id":"4ad6a8f7-2b5c-4f0e-9a63-5b8a7e1c2d3f","#,
@@ -57,6 +58,12 @@ pub const RULES: SampleRules = SampleRules {
     ),
     ..SampleRules::NONE
 };
+
+fn numbered(number: u32) -> String {
+    format!(
+        r#"{{"data":{{"id":{number}}},"previous":null,"meta":{{"version":"2.0","action":"create","entity":"deal","entity_id":"{number}","company_id":"7","id":"4ad6a8f7-2b5c-4f0e-9a63-{number:012x}","timestamp":"2026-11-21T10:00:00.000Z"}}}}"#
+    )
+}
 
 /// The location of the object: `data`, or `current` in version 1. If the object was deleted, it is
 /// `previous`. Version 1 has a user in a list.
