@@ -1,10 +1,9 @@
 //! Parses stored bytes again, with the parsers of this version.
 
-use crate::Failure;
-use models::{Body, Delivery, Event, Origin, ParseError, Reason, Record};
+use models::{Delivery, Origin, ParseError, Reason, Record};
 use providers::Provider;
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use storage::{Key, Table};
+use storage::{Key, Table, TableError};
 
 /// Records that this version stores for a delivery with this origin. The result is the same on each
 /// call.
@@ -29,30 +28,17 @@ pub(crate) fn read(
     }
 }
 
-/// Exact bytes of the delivery that contained an event. `None` if they are in a record of their own
-/// and that record is not in the table.
-pub(crate) async fn bytes(
+/// Exact bytes of the delivery of a record. `None` if they are in a record of their own and that
+/// record is not in the table.
+pub(crate) async fn exact_bytes(
     table: &Table,
     provider: &Provider,
-    event: &Event,
-    body: &Body,
-) -> Result<Option<Vec<u8>>, Failure> {
-    match body {
-        Body::Data => Ok(Some(event.data.get().as_bytes().to_vec())),
-        Body::Here(bytes) => Ok(Some(bytes.clone())),
-        Body::Shared(name) => shared_bytes(table, provider, name).await,
-    }
-}
-
-/// Exact bytes of a delivery with several items. `None` if they are not in the table.
-pub(crate) async fn shared_bytes(
-    table: &Table,
-    provider: &Provider,
-    name: &str,
-) -> Result<Option<Vec<u8>>, Failure> {
-    let stored = table.get(&Key::for_body(provider.name, name)).await?;
-    match stored.map(|stored| stored.record) {
-        Some(Record::Body { bytes, .. }) => Ok(Some(bytes)),
-        _ => Ok(None),
-    }
+    record: &Record,
+) -> Result<Option<Vec<u8>>, TableError> {
+    let Some(shared) = record.shared_body() else {
+        return Ok(record.exact_bytes().map(<[u8]>::to_vec));
+    };
+    let stored = table.get(&Key::for_body(provider.name, shared)).await?;
+    let bytes = stored.and_then(|stored| Some(stored.record.exact_bytes()?.to_vec()));
+    Ok(bytes)
 }

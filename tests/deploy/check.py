@@ -212,7 +212,7 @@ def check():
 
     outputs = deployed(**parameters)
     urls = {provider: outputs[f"{prefix}Url"] for provider, prefix in PREFIXES.items()}
-    table, spool, dead = outputs["TableName"], outputs["SpoolUrl"], outputs["DeadLettersUrl"]
+    table, queue, dead = outputs["TableName"], outputs["FallbackQueueUrl"], outputs["DeadLetterQueueUrl"]
     assert outputs["StreamArn"] == boto3.client("dynamodb").describe_table(TableName=table)["Table"]["LatestStreamArn"]
     assert "No changes to deploy" in deploy(**parameters)[1]
     print("a second deploy changes nothing")
@@ -223,29 +223,29 @@ def check():
         assert send(url) == 200, f"{provider} refuses a GET"
         for path, secret in [("", None), ("", ["user", "password"]), ("/", ["key"])]:
             assert send(url, secret, body, content_type, path) == 401, f"{provider} lets a stranger in"
-        assert not keys(table) & {provider}, "a stranger's delivery is kept"
+        assert not keys(table) & {provider}, "an unauthorized delivery is stored"
         for path in ["", "/"]:
             assert send(url, shown[provider], body, content_type, path) == 200, provider
-        assert provider in keys(table), f"{provider} is answered 200 and not kept"
-        print(f"{provider}: kept, {url}")
+        assert provider in keys(table), f"{provider} is answered 200 and not stored"
+        print(f"{provider}: stored, {url}")
     kept = sks(table)
     succeeded, printed = run("hookkeeper", "events", "--output", "json")
     assert succeeded and len(printed.splitlines()) == len(PROVIDERS), printed
     assert consumed(table) == sorted(json.loads(line)["type"] for line in printed.splitlines())
-    print("hookkeeper events and the consumer in Python see what was kept")
-    assert depth(spool) == 0
+    print("hookkeeper events and the consumer in Python see the stored events")
+    assert depth(queue) == 0
     # The emulation forgets the table's TimeToLiveSpecification.
     assert failing() == ["expiry"], failing()
 
     # An outage of the table, of three receives of the drain at the least. They are 180 s apart in the template, here 2 s.
-    boto3.client("sqs").set_queue_attributes(QueueUrl=spool, Attributes={"VisibilityTimeout": "2"})
+    boto3.client("sqs").set_queue_attributes(QueueUrl=queue, Attributes={"VisibilityTimeout": "2"})
     schema = boto3.client("dynamodb").describe_table(TableName=table)["Table"]
     unprotect(table)
     boto3.client("dynamodb").delete_table(TableName=table)
     for provider, url in urls.items():
         assert send(url, shown[provider], *sample(provider)) == 200, f"{provider} with no table"
-    assert depth(spool) == len(PROVIDERS), depth(spool)
-    assert failing() == ["table", "spool"], failing()
+    assert depth(queue) == len(PROVIDERS), depth(queue)
+    assert failing() == ["table", "fallback queue"], failing()
     wait_for("the third receive", lambda: sum(line.get("left", 0) for line in logged("Drain")) >= 3 * len(PROVIDERS))
     indexes = [{key: index[key] for key in ("IndexName", "KeySchema", "Projection")} for index in schema["GlobalSecondaryIndexes"]]
     boto3.client("dynamodb").create_table(
@@ -255,10 +255,10 @@ def check():
         GlobalSecondaryIndexes=indexes,
         BillingMode="PAY_PER_REQUEST",
     )
-    wait_for("the end of the spool", lambda: depth(spool) == 0)
+    wait_for("the end of the fallback queue", lambda: depth(queue) == 0)
     assert depth(dead) == 0, "the outage filled the dead letters"
-    assert sks(table) == kept, "not what was kept before"
-    print("without a table: answered 200, spooled, and drained when it was back")
+    assert sks(table) == kept, "not the items from before"
+    print("without a table: answered 200, queued, and drained when it was back")
 
     new, both = credentials("pipedrive", "--add", "--label", "new")
     deployed(**both)
@@ -276,18 +276,18 @@ def check():
     assert not [secret for secret in secrets if secret in told], "a secret is told"
 
     # What still waits when the stack is deleted was answered 200.
-    boto3.client("sqs").set_queue_attributes(QueueUrl=spool, Attributes={"DelaySeconds": "900"})
-    boto3.client("sqs").send_message(QueueUrl=spool, MessageBody="waits in the spool")
+    boto3.client("sqs").set_queue_attributes(QueueUrl=queue, Attributes={"DelaySeconds": "900"})
+    boto3.client("sqs").send_message(QueueUrl=queue, MessageBody="waits in the fallback queue")
     boto3.client("sqs").send_message(QueueUrl=dead, MessageBody="waits in the dead letters")
     succeeded, printed = run("sam", "delete", "--stack-name", STACK, "--no-prompts")
     assert succeeded, printed
     assert functions() == [], functions()
     assert sks(table), "the table is gone with the stack"
     waiting = "ApproximateNumberOfMessagesDelayed"
-    attributes = boto3.client("sqs").get_queue_attributes(QueueUrl=spool, AttributeNames=[waiting])["Attributes"]
-    assert attributes[waiting] == "1", f"what waited in the spool is gone with the stack: {attributes}"
+    attributes = boto3.client("sqs").get_queue_attributes(QueueUrl=queue, AttributeNames=[waiting])["Attributes"]
+    assert attributes[waiting] == "1", f"the message in the fallback queue is gone with the stack: {attributes}"
     assert depth(dead) == 1, "the dead letters are gone with the stack"
-    print("deleted; the table, the spool and the dead letters stay, with what is in them")
+    print("deleted; the table, the fallback queue and the dead-letter queue stay, with their contents")
 
     new = boto3.client("sqs").create_queue(QueueName="new")["QueueUrl"]
     succeeded, printed = run(sys.executable, "examples/move_messages.py", dead, new)

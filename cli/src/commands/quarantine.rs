@@ -10,13 +10,13 @@ use crate::{
     filter::{provider, selected},
     handle::{Handle, id},
     output::{Output, json_line, say, seconds, table},
-    reading::shared_bytes,
+    reading::exact_bytes,
     skipped::Skipped,
     span::{A_WEEK, Span, limit},
 };
 use clap::{Args, Subcommand};
 use futures_util::{Stream, StreamExt, TryStreamExt, stream};
-use models::{Body, Origin, Reason, Record, Timestamp};
+use models::{Origin, Reason, Record, Timestamp};
 use providers::Provider;
 use serde::Serialize;
 use std::{future::ready, ops::Range};
@@ -97,28 +97,22 @@ impl Quarantined {
             index,
             origin,
             reason,
-            body,
             ..
-        } = stored.record
+        } = &stored.record
         else {
             return Ok(None);
         };
-        let Ok(provider) = provider(&name) else {
+        let Ok(provider) = provider(name) else {
             return Ok(None);
-        };
-        let bytes = match body {
-            Body::Here(bytes) => Some(bytes),
-            Body::Shared(name) => shared_bytes(table, &provider, &name).await?,
-            Body::Data => None,
         };
         Ok(Some(Self {
             handle: Handle::for_quarantined(&stored.key),
-            key: stored.key,
             provider,
-            index,
-            origin,
-            reason,
-            bytes,
+            index: *index,
+            origin: origin.clone(),
+            reason: reason.clone(),
+            bytes: exact_bytes(table, &provider, &stored.record).await?,
+            key: stored.key,
         }))
     }
 }

@@ -10,7 +10,7 @@ use crate::{
     filter::{Selection, provider_of},
     handle::Handle,
     output::{cell, say},
-    reading::{bytes, read},
+    reading::{exact_bytes, read},
     skipped::Skipped,
 };
 use clap::Args;
@@ -111,12 +111,7 @@ struct Pending {
 
 impl Replayer<'_> {
     async fn replay(&mut self, entry: &IndexEntry, stored: &Stored) -> Result<(), Failure> {
-        let Record::Event {
-            event,
-            origin,
-            body,
-        } = &stored.record
-        else {
+        let Record::Event { event, origin, .. } = &stored.record else {
             return Ok(());
         };
         let provider = provider_of(&event.source);
@@ -127,7 +122,7 @@ impl Replayer<'_> {
             )
         })?;
         self.counts.read += 1;
-        let Some(bytes) = bytes(self.table, &provider, event, body).await? else {
+        let Some(bytes) = exact_bytes(self.table, &provider, &stored.record).await? else {
             self.counts.without_body += 1;
             return tell(
                 entry,

@@ -169,6 +169,36 @@ impl Record {
         }
     }
 
+    /// Returns the exact bytes of the delivery, or `None` if they are in a body that several records
+    /// share.
+    #[must_use]
+    pub fn exact_bytes(&self) -> Option<&[u8]> {
+        match self {
+            Self::Body { bytes, .. } => Some(bytes),
+            Self::Event { event, body, .. } => match body {
+                Body::Data => Some(event.data.get().as_bytes()),
+                Body::Here(bytes) => Some(bytes),
+                Body::Shared(_) => None,
+            },
+            Self::Quarantined { body, .. } => match body {
+                Body::Here(bytes) => Some(bytes),
+                Body::Data | Body::Shared(_) => None,
+            },
+        }
+    }
+
+    /// Returns the name of the body that the record shares with others, if it does.
+    #[must_use]
+    pub fn shared_body(&self) -> Option<&str> {
+        match self {
+            Self::Event { body, .. } | Self::Quarantined { body, .. } => match body {
+                Body::Shared(name) => Some(name),
+                Body::Data | Body::Here(_) => None,
+            },
+            Self::Body { .. } => None,
+        }
+    }
+
     /// Returns the reason for quarantine, or `None` if the record is not quarantined.
     #[must_use]
     pub fn reason(&self) -> Option<&Reason> {
