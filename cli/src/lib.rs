@@ -2,4 +2,5 @@
 //! SAM template ([`template`]).
 
 pub mod dev;
+pub mod known_credentials;
 pub mod template;

@@ -40,7 +40,10 @@ mod tests {
     /// A header of `length` bytes, with a credential that is valid but for its length.
     fn of_length(length: usize) -> HeaderMap {
         let credential = STANDARD.encode("user:password");
-        let header = format!("Basic {credential:>width$}", width = length - "Basic ".len());
+        let header = format!(
+            "Basic {credential:>width$}",
+            width = length - "Basic ".len()
+        );
         HeaderMap::from_iter([(AUTHORIZATION, header.parse().unwrap())])
     }
 
