@@ -81,6 +81,11 @@ enum Unconfigured {
         or set AWS_PROFILE or --profile"
     )]
     Credentials(String),
+    #[error(
+        "AWS, or the endpoint that is set, cannot be reached ({0}): check the network, \
+        --endpoint-url and AWS_ENDPOINT_URL"
+    )]
+    Unreachable(String),
 }
 
 impl Aws {
@@ -134,6 +139,14 @@ fn loader() -> ConfigLoader {
 }
 
 impl Connection {
+    /// Fails if the AWS configuration lacks anything that a request needs, except credentials.
+    pub(crate) async fn check_configuration(&self) -> Result<(), Failure> {
+        if self.local.is_none() {
+            self.aws.configured().await?;
+        }
+        Ok(())
+    }
+
     /// Opens the table. Fails unless it exists with the schema of this version.
     pub(crate) async fn table(&self) -> Result<Table, Failure> {
         let table = self.checked_table().await;
@@ -224,17 +237,32 @@ pub(crate) async fn stack(sdk: &SdkConfig, name: &str) -> Result<Stack, Failure>
     match answer {
         Ok(answer) => {
             let stack = answer.stacks.unwrap_or_default().pop();
-            let why = "CloudFormation has no stack of that name";
-            stack.ok_or_else(|| no_stack(name, why).into())
+            stack.ok_or_else(|| no_stack(sdk, name).into())
         }
-        Err(error) => Err(unasked(&error, |why| no_stack(name, why))),
+        Err(error) if is_missing(&error) => Err(no_stack(sdk, name).into()),
+        Err(error) => Err(unasked(&error, |why| {
+            format!(
+                "the stack {name} cannot be asked ({why}): \
+                name another with --stack, or do without (see --help)"
+            )
+        })),
     }
 }
 
-fn no_stack(name: &str, why: &str) -> String {
+/// Whether CloudFormation has no stack of that name.
+pub(crate) fn is_missing<E>(error: &SdkError<E>) -> bool
+where
+    E: ProvideErrorMetadata,
+{
+    let message = error.message();
+    message.is_some_and(|message| message.contains("does not exist"))
+}
+
+fn no_stack(sdk: &SdkConfig, name: &str) -> String {
+    let region = sdk.region().map_or("this region", Region::as_ref);
     format!(
-        "the stack {name} cannot be asked ({why}): \
-        name another with --stack, or do without (see --help)"
+        "there is no stack {name} in {region}: \
+        deploy it, or name another with --stack, --profile or --region"
     )
 }
 
@@ -294,15 +322,30 @@ fn key_schema(keys: &[KeySchemaElement]) -> Value {
         .collect()
 }
 
-/// Error of a failed request: the advice about credentials if they are the cause, else the sentence
-/// of the caller.
+/// Error of a failed request: the advice about credentials or the network if they are the cause, else
+/// the sentence of the caller.
 fn unasked<E>(error: &SdkError<E>, sentence: impl FnOnce(&str) -> String) -> Failure
 where
     E: ProvideErrorMetadata + Error + 'static,
 {
-    match without_credentials(error) {
+    let advice = without_credentials(error).or_else(|| unreachable(error));
+    match advice {
         Some(unconfigured) => unconfigured.into(),
         None => sentence(&causes(error)).into(),
+    }
+}
+
+/// Advice about the network, if a request got no response.
+fn unreachable<E: Error + 'static>(error: &SdkError<E>) -> Option<Unconfigured> {
+    is_unreachable(error).then(|| Unconfigured::Unreachable(one_line(&innermost(error))))
+}
+
+/// Whether a request got no response.
+pub(crate) fn is_unreachable<E>(error: &SdkError<E>) -> bool {
+    match error {
+        SdkError::DispatchFailure(failure) => failure.is_io() || failure.is_timeout(),
+        SdkError::TimeoutError(_) => true,
+        _ => false,
     }
 }
 

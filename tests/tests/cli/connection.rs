@@ -113,6 +113,8 @@ async fn an_unknown_profile_is_named_in_the_error() {
         let by_environment =
             said(home.command(&["events"], &[REGION, ("AWS_PROFILE", "nosuch")])).await;
         assert_eq!(by_environment, expected);
+        let by_doctor = said(home.command(&["doctor", "--profile", "nosuch"], &[REGION])).await;
+        assert!(expected.starts_with(&by_doctor), "{by_doctor}");
     }
 }
 
@@ -165,6 +167,7 @@ async fn errors_of_cloudformation_are_shown_with_the_code_and_message_of_aws() {
             "User: arn:aws:iam::1:user/ada is not authorized to perform: cloudformation:DescribeStacks",
         ),
     ] {
+        let is_missing = message.contains("does not exist");
         let body = format!(
             "<ErrorResponse xmlns=\"http://cloudformation.amazonaws.com/doc/2010-05-15/\"><Error><Type>Sender</Type>\
              <Code>{code}</Code><Message>{message}</Message></Error><RequestId>r-1</RequestId></ErrorResponse>"
@@ -181,12 +184,14 @@ async fn errors_of_cloudformation_are_shown_with_the_code_and_message_of_aws() {
             &url,
         ];
         let said = said(home.command(&arguments, &[])).await;
-        assert_eq!(
-            said,
+        let expected = if is_missing {
+            "there is no stack nope in us-east-1: deploy it, or name another with --stack, --profile or --region".to_owned()
+        } else {
             format!(
                 "the stack nope cannot be asked ({code}: {message}): name another with --stack, or do without (see --help)"
             )
-        );
+        };
+        assert_eq!(said, expected);
     }
 }
 
@@ -216,18 +221,22 @@ async fn a_wrong_endpoint_is_an_error_with_its_http_status() {
 #[tokio::test]
 async fn a_refused_connection_is_an_error_with_the_cause_from_the_system() {
     let home = Home::with_a_profile();
-    let arguments = [
-        "events",
-        "--table",
-        "t",
-        "--profile",
-        "work",
-        "--endpoint-url",
-        "http://127.0.0.1:1",
-    ];
-    let said = said(home.command(&arguments, &[("AWS_MAX_ATTEMPTS", "1")])).await;
-    assert!(
-        said.starts_with("the table t cannot be used (") && said.contains("Connection refused"),
-        "{said}"
-    );
+    for what in ["--table", "--stack"] {
+        let arguments = [
+            "events",
+            what,
+            "t",
+            "--profile",
+            "work",
+            "--endpoint-url",
+            "http://127.0.0.1:1",
+        ];
+        let said = said(home.command(&arguments, &[("AWS_MAX_ATTEMPTS", "1")])).await;
+        assert!(
+            said.starts_with("AWS, or the endpoint that is set, cannot be reached (")
+                && said.contains("Connection refused")
+                && said.contains("--endpoint-url and AWS_ENDPOINT_URL, or use --local"),
+            "{said}"
+        );
+    }
 }

@@ -6,7 +6,7 @@ use super::{
     expected::{differences, expected, some, types},
     finding::Finding,
 };
-use crate::connection::{Connection, causes};
+use crate::connection::{Connection, causes, is_missing, is_unreachable};
 use aws_config::SdkConfig;
 use aws_sdk_cloudformation::{
     Client,
@@ -69,14 +69,15 @@ fn unasked<E>(name: &str, error: &SdkError<E>) -> Finding
 where
     E: ProvideErrorMetadata + Error + 'static,
 {
-    let is_missing = error
-        .message()
-        .is_some_and(|message| message.contains("does not exist"));
-    if is_missing {
+    if is_missing(error) {
         return Finding::fail(CHECK, format!("there is no stack {name}"), DEPLOY);
     }
-    let advice = "look at AWS's credentials and region (--profile, --region), \
-        or do without with --local or --table";
+    let advice = if is_unreachable(error) {
+        "check the network, --endpoint-url and AWS_ENDPOINT_URL"
+    } else {
+        "look at AWS's credentials and region (--profile, --region), \
+        or do without with --local or --table"
+    };
     Finding::fail(
         CHECK,
         format!("the stack {name} cannot be described ({})", causes(error)),
