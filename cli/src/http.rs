@@ -7,12 +7,14 @@ use aws_smithy_http_client::{
     tls::{Provider as Tls, rustls_provider::CryptoMode},
 };
 use aws_smithy_runtime_api::client::{http::HttpConnector, orchestrator::HttpRequest};
+use axum::http::Uri;
 use base64::{Engine, engine::general_purpose::STANDARD};
 use form_urlencoded::byte_serialize;
 use providers::{Provider, Scheme};
 use std::{
     error::Error,
     iter,
+    net::IpAddr,
     time::{Duration, Instant, SystemTime, UNIX_EPOCH},
 };
 use tokio::time::timeout;
@@ -59,6 +61,35 @@ impl Credential {
             (false, false) => Err(format!("{} sends USER:PASSWORD, and no key", provider.name)),
         }
     }
+}
+
+/// Fails if a credential would be sent to another machine without TLS, where everybody on the way
+/// can read it. The message does not contain the URL, which may have a key.
+pub(crate) fn check_secrecy(url: &str, shown: Option<&Credential>) -> Result<(), String> {
+    let uri: Option<Uri> = url.parse().ok();
+    let is_encrypted = uri
+        .as_ref()
+        .is_some_and(|uri| uri.scheme_str() == Some("https"));
+    let host = uri.as_ref().and_then(Uri::host).unwrap_or_default();
+    if shown.is_none() || is_encrypted || is_this_machine(host) {
+        return Ok(());
+    }
+    Err(format!(
+        "the credential would be sent to {host} unencrypted: use https:// \
+        (http:// is only for this machine)"
+    ))
+}
+
+/// Whether a host is this machine. The name `localhost` and all names below it always are.
+///
+/// Source: <https://www.rfc-editor.org/rfc/rfc6761#section-6.3>
+fn is_this_machine(host: &str) -> bool {
+    let name = host.to_ascii_lowercase();
+    let address = host.trim_start_matches('[').trim_end_matches(']');
+    let address: Option<IpAddr> = address.parse().ok();
+    name == "localhost"
+        || name.ends_with(".localhost")
+        || address.is_some_and(|address| address.is_loopback())
 }
 
 impl Answer {
@@ -168,4 +199,36 @@ fn ahead(date: &str) -> Option<i64> {
 pub(crate) fn innermost(error: &(dyn Error + 'static)) -> String {
     let causes = iter::successors(Some(error), |error| (*error).source());
     causes.last().map(ToString::to_string).unwrap_or_default()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_credential_leaves_this_machine_only_with_tls() {
+        let basic = Credential::Basic("user:password".to_owned());
+        let key = Credential::Key("secret".to_owned());
+        for url in [
+            "https://hooks.example.com/pipedrive",
+            "http://127.0.0.1:9000/pipedrive",
+            "http://localhost/amocrm",
+            "http://id.execute-api.localhost:4566/closer",
+            "http://[::1]:9000/closer",
+        ] {
+            assert_eq!(check_secrecy(url, Some(&basic)), Ok(()), "{url}");
+        }
+        for url in [
+            "http://hooks.example.com/pipedrive?x=secret",
+            "http://10.0.0.1/pipedrive",
+            "http://localhost.example.com/pipedrive",
+            "http://127.0.0.1.example.com/pipedrive",
+        ] {
+            for shown in [&basic, &key] {
+                let error = check_secrecy(url, Some(shown)).unwrap_err();
+                assert!(!error.contains("secret") && !error.contains("password"));
+            }
+            assert_eq!(check_secrecy(url, None), Ok(()), "{url}");
+        }
+    }
 }

@@ -8,6 +8,7 @@ mod handle;
 mod http;
 mod output;
 mod reading;
+mod secret;
 mod signal;
 mod skipped;
 mod span;

@@ -74,33 +74,28 @@ fn the_access_log_has_nothing_whose_length_a_caller_chooses() {
 fn the_request_rate_of_each_route_is_a_parameter() {
     let template = template();
     let stage = &template["Resources"]["Stage"];
-    for route in resources(&template, "AWS::ApiGatewayV2::Route") {
-        let key = route["Properties"]["RouteKey"].as_str().unwrap();
-        let settings = &stage["Properties"]["RouteSettings"][key]["If"];
-        assert_eq!(settings[0], route["Condition"], "{key}");
-        let settings = &settings[1];
-        assert_eq!(
-            settings["ThrottlingRateLimit"]["Ref"],
-            "MaxRequestsPerSecond"
-        );
-        assert_eq!(
-            settings["ThrottlingBurstLimit"]["Ref"],
-            "MaxRequestsInBurst"
-        );
-        // Those of a route replace the default ones, and the alarms need the metrics.
-        assert_eq!(settings["DetailedMetricsEnabled"], true, "{key}");
-    }
-    let depends: Vec<&str> = strings(&stage["DependsOn"]);
     for provider in providers::ALL {
-        for route in ["Route", "SlashRoute"] {
-            assert!(depends.contains(&&*logical_name(provider.name, route)));
+        for (route, rest) in [("Route", ""), ("SlashRoute", "/{proxy+}")] {
+            let route = logical_name(provider.name, route);
+            let key = format!("ANY /{}{rest}", provider.name);
+            let resource = &template["Resources"][&route];
+            assert_eq!(resource["Properties"]["RouteKey"], key);
+            let settings = &stage["Properties"]["RouteSettings"][&key]["If"];
+            assert_eq!(settings[0], resource["Condition"], "{key}");
+            let settings = &settings[1];
+            // The reference to the route makes the stage wait for it.
+            let rate = &settings["ThrottlingRateLimit"]["Select"];
+            assert_eq!(rate[0], 0, "{key}");
+            assert_eq!(rate[1][0]["Ref"], "MaxRequestsPerSecond", "{key}");
+            assert_eq!(rate[1][1]["Ref"], route, "{key}");
+            assert_eq!(
+                settings["ThrottlingBurstLimit"]["Ref"],
+                "MaxRequestsInBurst"
+            );
+            // Those of a route replace the default ones, and the alarms need the metrics.
+            assert_eq!(settings["DetailedMetricsEnabled"], true, "{key}");
         }
     }
-}
-
-fn strings(values: &Value) -> Vec<&str> {
-    let values = values.as_array().unwrap().iter();
-    values.map(|value| value.as_str().unwrap()).collect()
 }
 
 #[test]

@@ -1,6 +1,7 @@
 //! `hookkeeper doctor`: checks everything that can be checked from this machine.
 
 mod clock;
+mod credentials;
 mod endpoint;
 mod expected;
 mod finding;
@@ -28,10 +29,10 @@ use std::time::Duration;
 
 /// Checks the stack, the table, the queues, the URLs and the clock, and gives advice for each failed check.
 ///
-/// A URL gets a GET, and a POST with a body and no credentials. With --credential, or an environment variable like
-/// HOOKKEEPER_PIPEDRIVE, it also gets an empty POST with the credential. None of them is stored.
+/// A URL gets a GET, and a POST with a body and no credentials. With an environment variable like HOOKKEEPER_PIPEDRIVE
+/// (USER:PASSWORD or a key), or --credential, it also gets an empty POST with the credential. None of them is stored.
 ///
-/// Example: cargo hookkeeper doctor --credential closer=<KEY>
+/// Example: cargo hookkeeper doctor --credential closer=-
 #[derive(Args)]
 pub(crate) struct Doctor {
     #[command(flatten)]
@@ -39,7 +40,8 @@ pub(crate) struct Doctor {
     /// Port of the receivers of `cargo dev`
     #[arg(long, value_name = "PORT", default_value_t = 9000, requires = "local")]
     gateway_port: u16,
-    /// Credential of a provider: PROVIDER=USER:PASSWORD or PROVIDER=KEY (can be repeated)
+    /// Credential of a provider, which is asked for: PROVIDER=- (can be repeated). Also PROVIDER=USER:PASSWORD or
+    /// PROVIDER=KEY, but what is on a command line is in the shell's history and in the list of processes
     #[arg(long, value_name = "PROVIDER=SECRET", value_parser = endpoint::credential)]
     credential: Vec<(Provider, Credential)>,
     /// Output format
@@ -55,6 +57,7 @@ const PATIENCE: Duration = Duration::from_secs(20);
 
 impl Doctor {
     pub(crate) async fn run(self) -> Result<(), Failure> {
+        self.connection.check_configuration().await?;
         let sdk = impatient(&self.connection.sdk().await);
         let http = Http::new();
         let mut report = Report::new(self.output);
@@ -64,6 +67,9 @@ impl Doctor {
         report.say(queues::check(&sdk, &stack).await)?;
         let mut ahead = None;
         for provider in providers::ALL {
+            if let Ok(stack) = &stack {
+                report.say(credentials::check(stack, &provider))?;
+            }
             let shown = self.shown(&provider)?;
             let (finding, seen) = match self.endpoint(provider, shown, &stack) {
                 Ok(endpoint) => endpoint.check(&http).await,

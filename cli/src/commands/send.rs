@@ -17,6 +17,7 @@ use crate::{
     filter::provider,
     http::{Answer, Credential},
     output::{Output, json_line, say},
+    secret::secret,
 };
 use body::Body;
 use catalogue::Sample;
@@ -35,6 +36,9 @@ use std::{
     time::Instant,
 };
 use target::Target;
+
+/// What is asked for with `--user -`.
+const USER: &str = "user name and password (USER:PASSWORD)";
 
 /// Maximum number of deliveries that have a line each.
 const LINES: u64 = 10;
@@ -100,10 +104,11 @@ pub(crate) struct Send {
     /// Send to this URL
     #[arg(long, conflicts_with = "local")]
     url: Option<String>,
-    /// User name and password [env: HOOKKEEPER_USER] [default: none for --url, local:local for `cargo dev`]
+    /// User name and password [env: HOOKKEEPER_USER] [default: none for --url, local:local for `cargo dev`]. They are
+    /// asked for with -; what is on a command line is in the shell's history and in the list of processes
     #[arg(long, value_name = "USER:PASSWORD", conflicts_with = "key")]
     user: Option<String>,
-    /// Key that is added to --url (amoCRM, Closer) [env: HOOKKEEPER_KEY]
+    /// Key that is added to --url (amoCRM, Closer) [env: HOOKKEEPER_KEY]. It is asked for with -, as --user is
     #[arg(long, requires = "url")]
     key: Option<String>,
     /// Output format
@@ -218,7 +223,7 @@ impl Send {
         let Some(url) = &self.url else {
             let url = format!("http://127.0.0.1:{}/{}", self.local, provider.name);
             let credentials = match &self.user {
-                Some(credentials) => credentials.clone(),
+                Some(credentials) => secret(credentials, USER)?,
                 None => User::from_env()
                     .map_err(|error| error.to_string())?
                     .credentials()
@@ -234,8 +239,8 @@ impl Send {
             ));
         }
         let shown = match (&self.user, &self.key) {
-            (Some(user), _) => Some(Credential::Basic(user.clone())),
-            (_, Some(key)) => Some(Credential::Key(key.clone())),
+            (Some(user), _) => Some(Credential::Basic(secret(user, USER)?)),
+            (_, Some(key)) => Some(Credential::Key(secret(key, "key")?)),
             _ => variable("HOOKKEEPER_KEY")
                 .filter(|_| may_have_a_key)
                 .map(Credential::Key)

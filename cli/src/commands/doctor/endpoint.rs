@@ -3,7 +3,8 @@
 use super::finding::Finding;
 use crate::{
     filter::provider,
-    http::{Answer, Credential, Http, Request},
+    http::{Answer, Credential, Http, Request, check_secrecy},
+    secret::secret,
 };
 use providers::Provider;
 
@@ -17,13 +18,14 @@ pub(crate) struct Endpoint {
     pub(crate) is_local: bool,
 }
 
-/// Parses `PROVIDER=USER:PASSWORD` or `PROVIDER=KEY`.
+/// Parses `PROVIDER=-`, `PROVIDER=USER:PASSWORD` or `PROVIDER=KEY`.
 pub(crate) fn credential(argument: &str) -> Result<(Provider, Credential), String> {
-    let (name, secret) = argument
+    let (name, given) = argument
         .split_once('=')
-        .ok_or("expected PROVIDER=USER:PASSWORD or PROVIDER=KEY")?;
+        .ok_or("expected PROVIDER=- or PROVIDER=USER:PASSWORD or PROVIDER=KEY")?;
     let provider = provider(name)?;
-    Ok((provider, Credential::for_provider(&provider, secret)?))
+    let given = secret(given, &format!("credential of {name}"))?;
+    Ok((provider, Credential::for_provider(&provider, &given)?))
 }
 
 /// Problem, and the advice to solve it.
@@ -43,6 +45,8 @@ impl Endpoint {
     }
 
     async fn visit(&self, http: &Http) -> Result<(String, Option<i64>), Trouble> {
+        check_secrecy(&self.url, self.shown.as_ref())
+            .map_err(|why| ("was not tested".to_owned(), why))?;
         // The first request may start a function, so only the second one is judged.
         let [first, second] = [self.knock(http).await?, self.knock(http).await?];
         let Provider { name, timeout, .. } = self.provider;

@@ -1,6 +1,6 @@
 //! Target of the deliveries: its URL and the credential that it accepts.
 
-use crate::http::{Answer, Credential, Http, Request};
+use crate::http::{Answer, Credential, Http, Request, check_secrecy};
 use axum::http::Uri;
 use std::time::Duration;
 
@@ -24,7 +24,9 @@ impl Target {
     ) -> Result<Self, String> {
         let uri = url.parse::<Uri>().ok().filter(|uri| uri.host().is_some());
         let uri = uri.filter(|uri| matches!(uri.scheme_str(), Some("http" | "https")));
-        uri.ok_or_else(|| format!("{url} is not a URL (expected https://... or http://...)"))?;
+        // The text may have a key.
+        uri.ok_or("--url is not a URL (expected https://... or http://...)")?;
+        check_secrecy(url, shown.as_ref())?;
         Ok(Self {
             url: url.to_owned(),
             shown,

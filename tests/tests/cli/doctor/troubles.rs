@@ -8,7 +8,7 @@ use std::time::Duration;
 /// A problem, and the one line that reports it.
 type Trouble = (fn(&mut Cloud), &'static str);
 
-pub(crate) const TROUBLES: [Trouble; 20] = [
+pub(crate) const TROUBLES: [Trouble; 21] = [
     (
         |it| it.status = "UPDATE_ROLLBACK_COMPLETE",
         "FAIL  stack              hookkeeper is UPDATE_ROLLBACK_COMPLETE: its last deployment was rolled back: `aws cloudformation describe-stack-events --stack-name hookkeeper` shows the cause; fix it, and deploy again",
@@ -108,6 +108,14 @@ pub(crate) const TROUBLES: [Trouble; 20] = [
                 .insert("amocrm", vec![Duration::from_mins(1)]);
         },
         "FAIL  amocrm             [..]/amocrm does not answer (not within 2 s): look at the URL, its DNS and the network; then at the function's log",
+    ),
+    (
+        |it| {
+            let known =
+                "2026-11-21:8da193366e1554c08b2870c50f737b9587c3372b656151c4a96028af26f51334";
+            it.parameters.insert("PipedriveCredentials", known);
+        },
+        "FAIL  credentials        pipedrive accepts a well-known credential (label 2026-11-21): make another with `hookkeeper credentials pipedrive --add`, and drop this one (docs/operations.md, rotate a credential)",
     ),
     (
         |it| it.behind = -65,
