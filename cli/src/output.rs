@@ -27,6 +27,13 @@ pub(crate) enum Output {
     Json,
 }
 
+/// Output format of a command that has no other.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum OnlyJson {
+    /// JSON, for programs
+    Json,
+}
+
 /// Formats rows as a table with a heading. Each column is as wide as its widest cell.
 pub(crate) fn table<const N: usize>(heading: [&str; N], rows: &[[String; N]]) -> String {
     let mut widths = heading.map(|cell| cell.chars().count());

@@ -37,11 +37,12 @@ impl Span {
         let now = now();
         let since = self.since.unwrap_or(Moment::Ago(default)).resolve(now);
         let until = self.until.map_or(now, |until| until.resolve(now));
-        if since <= until {
+        if since < until {
             return Ok(since..until);
         }
         let sentence = match self.until {
             None => format!("--since is in the future ({since})"),
+            Some(_) if since == until => format!("the time span is empty ({since})"),
             Some(_) => format!("--since is later than --until ({since} and {until})"),
         };
         Err(Usage(sentence))

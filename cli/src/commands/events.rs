@@ -15,7 +15,8 @@ use crate::{
 };
 use clap::{Args, Subcommand};
 use futures_util::{Stream, StreamExt, TryStreamExt};
-use models::{Record, Timestamp};
+use models::{Event, Origin, Record, Timestamp};
+use serde::Serialize;
 use std::{future::ready, ops::Range, pin::pin};
 use storage::{IndexEntry, Order, Stored, Table, TableError};
 
@@ -153,10 +154,46 @@ pub(crate) fn found(
         .buffered(CONCURRENT_GETS)
 }
 
-/// Formats an event as one line of JSON.
+/// An event as the listings print it: the CloudEvent, and the attributes of its item that a CloudEvent
+/// does not have.
+#[derive(Serialize)]
+struct Listed<'a> {
+    handle: String,
+    recordedtime: Option<Timestamp>,
+    arrival: Timestamp,
+    requestid: &'a str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    gatewayid: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    credential: Option<&'a str>,
+    #[serde(flatten)]
+    event: &'a Event,
+}
+
+/// Formats an event as one line of JSON, with its handle and its origin.
 pub(crate) fn json(stored: &Stored) -> Result<String, Failure> {
+    let (event, origin) = event(stored)?;
+    let listed = Listed {
+        handle: Handle::for_event(stored).to_string(),
+        recordedtime: stored.recorded,
+        arrival: origin.arrival,
+        requestid: &origin.request_id,
+        gatewayid: origin.gateway_id.as_deref(),
+        credential: origin.credential.as_deref(),
+        event,
+    };
+    Ok(json_line(&listed)?)
+}
+
+/// Formats an event as one line of JSON: a CloudEvent and nothing else.
+pub(crate) fn cloud_event(stored: &Stored) -> Result<String, Failure> {
+    let (event, _) = event(stored)?;
+    Ok(json_line(event)?)
+}
+
+fn event(stored: &Stored) -> Result<(&Event, &Origin), Failure> {
     match &stored.record {
-        Record::Event { event, .. } => Ok(json_line(event)?),
+        Record::Event { event, origin, .. } => Ok((event, origin)),
         Record::Body { .. } | Record::Quarantined { .. } => Err("the item is not an event".into()),
     }
 }

@@ -2,9 +2,9 @@
 
 use crate::{
     Failure,
-    commands::events::{entries, events, json},
+    commands::events::{cloud_event, entries, events},
     filter::Selection,
-    output::cell,
+    output::{OnlyJson, cell},
     signal::stop,
 };
 use clap::Args;
@@ -33,6 +33,9 @@ pub(crate) struct Export {
     file: Option<PathBuf>,
     #[command(flatten)]
     selection: Selection,
+    /// Output format
+    #[arg(long, value_enum, default_value_t = OnlyJson::Json)]
+    output: OnlyJson,
 }
 
 impl Export {
@@ -91,7 +94,7 @@ impl Export {
         );
         let mut events = pin!(events(&table, entries));
         while let Some((entry, stored)) = events.try_next().await? {
-            writeln!(out, "{}", json(&stored)?)?;
+            writeln!(out, "{}", cloud_event(&stored)?)?;
             exported += 1;
             progress.set_position(micros(&(span.start..entry.recorded)));
             progress.set_message(format!("{exported} events"));

@@ -165,6 +165,7 @@ async fn finish_removals(
     only: Option<Provider>,
     span: Range<Timestamp>,
     is_wanted: impl Fn(&Key) -> bool,
+    output: Output,
 ) -> Result<usize, Failure> {
     let mut finished = 0;
     for provider in selected(only) {
@@ -175,20 +176,71 @@ async fn finish_removals(
         for key in keys.iter().filter(|key| is_wanted(key)) {
             table.remove(key).await?;
             finished += 1;
-            say!(
-                "{}  {}  finished an interrupted removal",
-                Handle::for_quarantined(key),
-                provider.name
-            )?;
+            let handle = Handle::for_quarantined(key);
+            match output {
+                Output::Table => say!(
+                    "{handle}  {}  finished an interrupted removal",
+                    provider.name
+                )?,
+                Output::Json => Action {
+                    handle: handle.to_string(),
+                    provider: provider.name,
+                    action: "finished",
+                    reason: None,
+                    events: Vec::new(),
+                }
+                .say()?,
+            }
         }
     }
     Ok(finished)
 }
 
 /// Finishes the removal of a delivery by its handle if it was interrupted. Returns whether it was.
-async fn finish_removal(table: &Table, handle: &Handle) -> Result<bool, Failure> {
-    let finished = finish_removals(table, None, handle.span(), |key| handle.is_of(id(key))).await?;
+async fn finish_removal(table: &Table, handle: &Handle, output: Output) -> Result<bool, Failure> {
+    let is_wanted = |key: &Key| handle.is_of(id(key));
+    let finished = finish_removals(table, None, handle.span(), is_wanted, output).await?;
     Ok(finished > 0)
+}
+
+/// Line for programs about a delivery that a command changed, or could not change.
+#[derive(Serialize)]
+struct Action {
+    handle: String,
+    provider: &'static str,
+    /// `replayed`, `stays`, `dropped`, or `finished` for an interrupted removal.
+    action: &'static str,
+    /// Why the delivery stays in quarantine.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    reason: Option<String>,
+    /// The events that were made of the delivery.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    events: Vec<Made>,
+}
+
+/// An event that was made of a quarantined delivery.
+#[derive(Serialize)]
+struct Made {
+    r#type: String,
+    source: String,
+    subject: String,
+    id: String,
+}
+
+impl Action {
+    fn new(delivery: &Quarantined, action: &'static str) -> Self {
+        Self {
+            handle: delivery.handle.to_string(),
+            provider: delivery.provider.name,
+            action,
+            reason: None,
+            events: Vec::new(),
+        }
+    }
+
+    fn say(&self) -> Result<(), Failure> {
+        Ok(say!("{}", json_line(self)?)?)
+    }
 }
 
 /// Row of the list: one delivery.

@@ -9,14 +9,15 @@ use crate::{
     commands::events::{entries, found},
     filter::{Selection, provider_of},
     handle::Handle,
-    output::{cell, say},
+    output::{Output, cell, json_line, say},
     reading::{exact_bytes, read},
     skipped::Skipped,
 };
 use clap::Args;
 use futures_util::TryStreamExt;
 use models::{Body, Event, Origin, Record};
-use serde_json::{Map, Value};
+use serde::Serialize;
+use serde_json::{Map, Value, json};
 use std::{
     collections::{BTreeSet, VecDeque},
     fmt,
@@ -37,13 +38,16 @@ pub(crate) struct Replay {
     /// Print what would change, and change nothing
     #[arg(long)]
     dry_run: bool,
+    /// Output format. For json, the last line has the counts
+    #[arg(long, value_enum, default_value_t = Output::Table)]
+    output: Output,
 }
 
 /// Number of deliveries with several items whose missing records wait to be added. Events of one
 /// delivery are recorded within seconds.
 const MAX_PENDING: usize = 16;
 
-#[derive(Default)]
+#[derive(Default, Serialize)]
 struct Counts {
     read: u64,
     changed: u64,
@@ -63,6 +67,7 @@ impl Replay {
         let mut replayer = Replayer {
             table: &table,
             dry_run: self.dry_run,
+            output: self.output,
             pending: VecDeque::new(),
             counts: Counts::default(),
         };
@@ -83,7 +88,10 @@ impl Replay {
             ""
         };
         skipped.report();
-        say!("{}{but}.", replayer.counts)?;
+        match self.output {
+            Output::Table => say!("{}{but}.", replayer.counts)?,
+            Output::Json => say!("{}", json_line(&replayer.counts)?)?,
+        }
         match replayer.counts.without_body {
             0 => Ok(()),
             events => {
@@ -97,6 +105,7 @@ impl Replay {
 struct Replayer<'a> {
     table: &'a Table,
     dry_run: bool,
+    output: Output,
     pending: VecDeque<Pending>,
     counts: Counts,
 }
@@ -124,17 +133,18 @@ impl Replayer<'_> {
         self.counts.read += 1;
         let Some(bytes) = exact_bytes(self.table, &provider, &stored.record).await? else {
             self.counts.without_body += 1;
-            return tell(
+            return self.tell(
                 entry,
                 event,
-                "unchanged: the body of its delivery is not in the table",
+                "unchanged",
+                "the body of its delivery is not in the table",
             );
         };
         let records = match read(&provider, origin, bytes) {
             Ok(records) => records,
             Err(reason) => {
                 self.counts.unreadable += 1;
-                return tell(entry, event, &format!("unchanged: {}", reason.message));
+                return self.tell(entry, event, "unchanged", &reason.message);
             }
         };
         let (record, others) = same_event(records, stored);
@@ -143,10 +153,11 @@ impl Replayer<'_> {
             return self.update(entry, stored, event, record).await;
         }
         self.counts.not_read += 1;
-        tell(
+        self.tell(
             entry,
             event,
-            "unchanged: this version finds no such event in its delivery",
+            "unchanged",
+            "this version finds no such event in its delivery",
         )
     }
 
@@ -168,7 +179,7 @@ impl Replayer<'_> {
                 self.table.put_moved(record, stored).await?;
                 self.table.remove(&stored.key).await?;
             }
-            return tell(entry, event, &format!("moved to {}", key.pk));
+            return self.tell(entry, event, "moved", &format!("to {}", key.pk));
         }
         let changes = changes(&stored.record, &record);
         if changes.is_empty() {
@@ -178,16 +189,45 @@ impl Replayer<'_> {
         if !self.dry_run {
             self.table.replace(record, stored).await?;
         }
-        tell(entry, event, &format!("changed: {}", changes.join(", ")))
+        self.tell(entry, event, "changed", &changes.join(", "))
+    }
+
+    /// Prints what happened to an event.
+    fn tell(
+        &self,
+        entry: &IndexEntry,
+        event: &Event,
+        action: &'static str,
+        detail: &str,
+    ) -> Result<(), Failure> {
+        let handle = Handle::for_entry(entry).to_string();
+        let subject = &event.subject;
+        if self.output == Output::Json {
+            let line = Line {
+                handle,
+                source: &event.source,
+                subject,
+                action,
+                detail,
+            };
+            return Ok(say!("{}", json_line(&line)?)?);
+        }
+        let joint = if action == "moved" { " " } else { ": " };
+        let line = format!("{handle}  {subject}  {action}{joint}{detail}");
+        Ok(say!("{}", cell(&line))?)
     }
 
     /// Finishes the removal of an event that an earlier replay moved, if it was interrupted.
     async fn finish_removal(&self, entry: &IndexEntry) -> Result<(), Failure> {
         if !self.dry_run && self.table.finish_removal(&entry.key).await? {
-            say!(
-                "{}  finished an interrupted removal",
-                Handle::for_entry(entry)
-            )?;
+            let handle = Handle::for_entry(entry).to_string();
+            match self.output {
+                Output::Table => say!("{handle}  finished an interrupted removal")?,
+                Output::Json => say!(
+                    "{}",
+                    json_line(&json!({ "handle": handle, "action": "finished" }))?
+                )?,
+            }
         }
         Ok(())
     }
@@ -250,9 +290,15 @@ impl Replayer<'_> {
     }
 }
 
-fn tell(entry: &IndexEntry, event: &Event, what: &str) -> Result<(), Failure> {
-    let line = format!("{}  {}  {what}", Handle::for_entry(entry), event.subject);
-    Ok(say!("{}", cell(&line))?)
+/// Line for programs about one event.
+#[derive(Serialize)]
+struct Line<'a> {
+    handle: String,
+    source: &'a str,
+    subject: &'a str,
+    /// `unchanged`, `changed` or `moved`.
+    action: &'static str,
+    detail: &'a str,
 }
 
 /// Delivery that an event shares with other events.

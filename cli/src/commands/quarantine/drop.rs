@@ -1,11 +1,11 @@
 //! `hookkeeper quarantine drop`: removes quarantined deliveries for good.
 
-use super::{find, finish_removal};
+use super::{Action, find, finish_removal};
 use crate::{
     Failure,
     connection::Connection,
     handle::Handle,
-    output::{cell, say},
+    output::{Output, cell, say},
 };
 use clap::Args;
 use std::io::{self, BufRead, IsTerminal, Write};
@@ -25,35 +25,47 @@ pub(super) struct Drop {
     /// Do not ask for confirmation
     #[arg(long)]
     yes: bool,
+    /// Output format (json: with --yes only)
+    #[arg(long, value_enum, default_value_t = Output::Table)]
+    #[arg(requires_if("json", "yes"))]
+    output: Output,
 }
 
 impl Drop {
     pub(super) async fn run(self) -> Result<(), Failure> {
         let table = self.connection.table().await?;
-        let mut finished = 0;
+        let mut dropped = 0;
         let mut found = Vec::new();
         for handle in &self.handles {
-            if finish_removal(&table, handle).await? {
-                finished += 1;
+            if finish_removal(&table, handle, self.output).await? {
+                dropped += 1;
                 continue;
             }
             let delivery = find(&table, handle).await?;
-            say!(
-                "{}  {}  {} bytes  {}",
-                delivery.handle,
-                delivery.provider.name,
-                delivery.bytes.as_ref().map_or(0, Vec::len),
-                cell(&delivery.reason.message)
-            )?;
-            found.push(delivery.key);
+            if self.output == Output::Table {
+                say!(
+                    "{}  {}  {} bytes  {}",
+                    delivery.handle,
+                    delivery.provider.name,
+                    delivery.bytes.as_ref().map_or(0, Vec::len),
+                    cell(&delivery.reason.message)
+                )?;
+            }
+            found.push(delivery);
         }
         if !found.is_empty() && !self.yes && !confirmed(found.len())? {
             return Err("nothing was dropped".into());
         }
-        for key in &found {
-            table.remove(key).await?;
+        for delivery in found {
+            table.remove(&delivery.key).await?;
+            if self.output == Output::Json {
+                Action::new(&delivery, "dropped").say()?;
+            }
+            dropped += 1;
         }
-        say!("Dropped {}.", found.len() + finished)?;
+        if self.output == Output::Table {
+            say!("Dropped {dropped}.")?;
+        }
         Ok(())
     }
 }

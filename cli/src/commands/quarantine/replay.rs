@@ -1,10 +1,13 @@
 //! `hookkeeper quarantine replay`: moves the deliveries that this version can parse to the events.
 
-use super::{BODY_MISSING, Quarantined, Which, find, finish_removal, finish_removals, quarantined};
+use super::{
+    Action, BODY_MISSING, Made, Quarantined, Which, find, finish_removal, finish_removals,
+    quarantined,
+};
 use crate::{
     Failure,
     handle::Handle,
-    output::{cell, say},
+    output::{Output, cell, say},
     reading::read,
     skipped::Skipped,
     span::A_WEEK,
@@ -30,6 +33,9 @@ pub(super) struct Replay {
     /// Print what would happen, and change nothing
     #[arg(long)]
     dry_run: bool,
+    /// Output format
+    #[arg(long, value_enum, default_value_t = Output::Table)]
+    output: Output,
 }
 
 impl Replay {
@@ -40,7 +46,8 @@ impl Replay {
         let mut outcomes = Vec::new();
         if self.handles.is_empty() {
             if !self.dry_run {
-                finish_removals(&table, self.which.provider, span.clone(), |_| true).await?;
+                let provider = self.which.provider;
+                finish_removals(&table, provider, span.clone(), |_| true, self.output).await?;
             }
             let mut all = pin!(quarantined(
                 &table,
@@ -54,13 +61,16 @@ impl Replay {
             }
         }
         for handle in &self.handles {
-            if !self.dry_run && finish_removal(&table, handle).await? {
+            if !self.dry_run && finish_removal(&table, handle, self.output).await? {
                 continue;
             }
             let delivery = find(&table, handle).await?;
             outcomes.push(self.replay(&table, delivery).await?);
         }
         skipped.report();
+        if self.output == Output::Json {
+            return Ok(());
+        }
         let but = if self.dry_run {
             " (dry run: nothing was changed)"
         } else {
@@ -73,27 +83,26 @@ impl Replay {
     }
 
     /// Parses one delivery again. Returns whether it, or its quarantined item, could be parsed.
-    async fn replay(&self, table: &Table, delivery: Quarantined) -> Result<bool, Failure> {
-        let name = format!("{}  {}", delivery.handle, delivery.provider.name);
-        let Some(bytes) = delivery.bytes else {
-            return stays(&name, BODY_MISSING);
+    async fn replay(&self, table: &Table, mut delivery: Quarantined) -> Result<bool, Failure> {
+        let Some(bytes) = delivery.bytes.take() else {
+            return self.stays(&delivery, BODY_MISSING);
         };
         let records = match read(&delivery.provider, &delivery.origin, bytes) {
             Ok(records) => records,
-            Err(reason) => return stays(&name, &reason.message),
+            Err(reason) => return self.stays(&delivery, &reason.message),
         };
         let reason_of_item = records.iter().find_map(|record| match record {
             Record::Quarantined { index, reason, .. } if *index == delivery.index => Some(reason),
             _ => None,
         });
         if let Some(reason) = reason_of_item {
-            return stays(&name, &reason.message);
+            return self.stays(&delivery, &reason.message);
         }
-        for record in &records {
-            if let Record::Event { event, .. } = record {
-                say!("{name}  {}  {}", cell(&event.r#type), cell(&event.subject))?;
-            }
-        }
+        let events = records.iter().filter_map(made).collect();
+        self.say(&Action {
+            events,
+            ..Action::new(&delivery, "replayed")
+        })?;
         if !self.dry_run {
             table.check_clock()?;
             // Other items of the delivery may have been dropped.
@@ -107,9 +116,38 @@ impl Replay {
         }
         Ok(true)
     }
+
+    fn stays(&self, delivery: &Quarantined, reason: &str) -> Result<bool, Failure> {
+        self.say(&Action {
+            reason: Some(reason.to_owned()),
+            ..Action::new(delivery, "stays")
+        })?;
+        Ok(false)
+    }
+
+    fn say(&self, action: &Action) -> Result<(), Failure> {
+        if self.output == Output::Json {
+            return action.say();
+        }
+        let name = format!("{}  {}", action.handle, action.provider);
+        if let Some(reason) = &action.reason {
+            say!("{name}  stays: {}", cell(reason))?;
+        }
+        for event in &action.events {
+            say!("{name}  {}  {}", cell(&event.r#type), cell(&event.subject))?;
+        }
+        Ok(())
+    }
 }
 
-fn stays(name: &str, reason: &str) -> Result<bool, Failure> {
-    say!("{name}  stays: {}", cell(reason))?;
-    Ok(false)
+fn made(record: &Record) -> Option<Made> {
+    let Record::Event { event, .. } = record else {
+        return None;
+    };
+    Some(Made {
+        r#type: event.r#type.clone(),
+        source: event.source.clone(),
+        subject: event.subject.clone(),
+        id: event.id.to_string(),
+    })
 }

@@ -1,13 +1,15 @@
 //! `hookkeeper quarantine show`: shows the exact bytes of one delivery.
 
-use super::{BODY_MISSING, find};
+use super::{BODY_MISSING, Quarantined, find};
 use crate::{
     Failure,
     connection::Connection,
     handle::Handle,
-    output::{cell, printable, say},
+    output::{Output, cell, json_line, printable, say},
 };
+use base64::{Engine, engine::general_purpose::STANDARD};
 use clap::Args;
+use serde_json::{Value, json};
 use std::io::{self, Write};
 
 /// Shows one delivery that could not be parsed, as exactly as a terminal can.
@@ -25,11 +27,17 @@ pub(super) struct Show {
     /// Print only the body, byte for byte
     #[arg(long, conflicts_with = "hex")]
     raw: bool,
+    /// Output format (json: the body in `body`, or in `bodybase64` if it is not text)
+    #[arg(long, value_enum, default_value_t = Output::Table, conflicts_with_all = ["hex", "raw"])]
+    output: Output,
 }
 
 impl Show {
     pub(super) async fn run(self) -> Result<(), Failure> {
         let delivery = find(&self.connection.table().await?, &self.handle).await?;
+        if self.output == Output::Json {
+            return Ok(say!("{}", json_line(&json(&delivery))?)?);
+        }
         let bytes = delivery.bytes.ok_or(BODY_MISSING)?;
         if self.raw {
             return Ok(io::stdout().write_all(&bytes)?);
@@ -56,6 +64,31 @@ impl Show {
         }
         Ok(())
     }
+}
+
+/// The delivery for programs. Without a body if that is shared and not in the table.
+fn json(delivery: &Quarantined) -> Value {
+    let origin = &delivery.origin;
+    let mut json = json!({
+        "handle": delivery.handle.to_string(),
+        "provider": delivery.provider.name,
+        "code": delivery.reason.code,
+        "reason": delivery.reason.message,
+        "arrival": origin.arrival,
+        "requestid": origin.request_id,
+        "gatewayid": origin.gateway_id,
+        "contenttype": origin.content_type,
+        "credential": origin.credential,
+    });
+    let bytes = delivery.bytes.as_deref();
+    let body = bytes.map(|bytes| match str::from_utf8(bytes) {
+        Ok(text) => ("body", text.to_owned()),
+        Err(_) => ("bodybase64", STANDARD.encode(bytes)),
+    });
+    if let (Some(members), Some((name, body))) = (json.as_object_mut(), body) {
+        members.insert(name.to_owned(), body.into());
+    }
+    json
 }
 
 /// Formats sixteen bytes per line: their offset, their hexadecimal digits, and their ASCII

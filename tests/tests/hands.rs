@@ -1,0 +1,144 @@
+//! The command in the hands of people and scripts: secrets, JSON, and arguments that make no sense.
+
+use providers::{AMOCRM, CLOSER, PIPEDRIVE};
+use serde_json::Value;
+use std::{
+    io::Write,
+    process::{Output, Stdio},
+    time::Duration,
+};
+use testkit::{
+    dev::hookkeeper,
+    request::{basic, event},
+    sink::Sink,
+    site::{Site, records},
+};
+use tokio::task::block_in_place;
+
+/// The lines of an output, as JSON.
+fn lines(output: &str) -> Vec<Value> {
+    let lines = output.lines();
+    lines
+        .map(|line| serde_json::from_str(line).unwrap())
+        .collect()
+}
+
+/// Runs the command with a text as its standard input.
+fn with_input(arguments: &[&str], input: &str) -> Output {
+    let mut command = hookkeeper(arguments);
+    command.env_remove("HOOKKEEPER_USER");
+    command.env_remove("HOOKKEEPER_KEY");
+    command.stdin(Stdio::piped()).stdout(Stdio::piped());
+    let mut process = command.stderr(Stdio::piped()).spawn().unwrap();
+    let mut stdin = process.stdin.take().unwrap();
+    stdin.write_all(input.as_bytes()).unwrap();
+    drop(stdin);
+    process.wait_with_output().unwrap()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_listed_event_has_a_handle_and_its_origin_and_an_exported_one_has_not() {
+    let site = Site::start().await;
+    let body = event("pipedrive", 43);
+    site.put(&records(&PIPEDRIVE, &body), None).await;
+    let own = ["handle", "recordedtime", "arrival", "requestid"];
+    let listed = lines(&site.run(&["events", "--output", "json"])).remove(0);
+    for name in own {
+        assert!(listed[name].is_string(), "{name}: {listed}");
+    }
+    let handle = listed["handle"].as_str().unwrap();
+    for arguments in [
+        &["events", "show", handle, "--output", "json"][..],
+        &["events", "history", "deal/43", "--output", "json"],
+    ] {
+        assert_eq!(lines(&site.run(arguments)), [listed.clone()]);
+    }
+    for arguments in [&["export"][..], &["export", "--output", "json"]] {
+        let exported = lines(&site.run(arguments)).remove(0);
+        for (name, value) in exported.as_object().unwrap() {
+            assert_eq!(&listed[name], value);
+        }
+        assert!(own.iter().all(|name| exported.get(name).is_none()));
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn every_command_that_prints_results_prints_json() {
+    let site = Site::start().await;
+    site.put(&records(&CLOSER, "no JSON"), None).await;
+    site.put(&records(&AMOCRM, &event("amocrm", 1)), None).await;
+    let since = ["--since", "2026-11-01", "--output", "json"];
+    let run = |arguments: &[&str]| lines(&site.run(&[arguments, &since[..]].concat()));
+    let listed = run(&["quarantine"]).remove(0);
+    let handle = listed["handle"].as_str().unwrap().to_owned();
+    let shown = &lines(&site.run(&["quarantine", "show", &handle, "--output", "json"]))[0];
+    assert_eq!(shown["body"], "no JSON");
+    assert_eq!(shown["handle"], listed["handle"]);
+    let replayed = &run(&["quarantine", "replay", "--dry-run"])[0];
+    assert_eq!(replayed["action"], "stays");
+    assert_eq!(replayed["handle"], listed["handle"]);
+    let counts = &run(&["replay", "--dry-run"])[0];
+    assert_eq!(counts["read"], 1);
+    let drop = ["quarantine", "drop", &handle, "--output", "json"];
+    let (code, error) = site.fail(&drop);
+    assert!(code == 2 && error.contains("--yes"), "{error}");
+    let dropped = &lines(&site.run(&[&drop[..], &["--yes"]].concat()))[0];
+    assert_eq!(dropped["action"], "dropped");
+}
+
+#[test]
+fn a_time_range_that_selects_nothing_is_a_usage_error() {
+    for (range, sentence) in [
+        (
+            ["--since", "1h", "--until", "2h"],
+            "--since is later than --until",
+        ),
+        (
+            ["--since", "2026-11-01", "--until", "2026-11-01"],
+            "the time span is empty",
+        ),
+        (["--since", "2099-01-01", "--limit", "1"], "in the future"),
+        (["--since", "1h", "--limit", "0"], "1 or more"),
+    ] {
+        for command in ["events", "quarantine"] {
+            let arguments = [&[command, "--local=1"][..], &range].concat();
+            let output = hookkeeper(&arguments).output().unwrap();
+            let error = String::from_utf8(output.stderr).unwrap();
+            assert_eq!(output.status.code(), Some(2), "{arguments:?}: {error}");
+            assert!(error.contains(sentence), "{error}");
+        }
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn secrets_are_read_from_standard_input() {
+    let sink = Sink::start(200, Duration::ZERO).await;
+    let url = format!("http://127.0.0.1:{}/", sink.port());
+    let send = |provider, what, option| {
+        let arguments = ["send", provider, what, "--url", &url, option, "-"];
+        let output = block_in_place(|| with_input(&arguments, "user:pass:wörd\n"));
+        assert!(output.status.success(), "{output:?}");
+    };
+    send("pipedrive", "deal.updated", "--user");
+    send("closer", "created", "--key");
+    let taken = sink.taken();
+    assert_eq!(taken[0].headers["authorization"], basic("user:pass:wörd"));
+    assert_eq!(taken[1].uri, "/?key=user%3Apass%3Aw%C3%B6rd");
+    let arguments = ["send", "closer", "created", "--url", &url, "--key", "-"];
+    let output = with_input(&arguments, "");
+    assert_eq!(output.status.code(), Some(2));
+    assert!(String::from_utf8_lossy(&output.stderr).contains("no key was entered"));
+}
+
+#[test]
+fn a_credential_is_not_sent_without_tls_to_another_machine() {
+    let url = "http://hooks.invalid/closer?x=secret";
+    let send = ["send", "closer", "created", "--url", url, "--key", "-"];
+    let output = with_input(&send, "the key\n");
+    let error = String::from_utf8(output.stderr).unwrap();
+    assert_eq!(output.status.code(), Some(2), "{error}");
+    assert!(
+        error.contains("unencrypted: use https://") && !error.contains("secret"),
+        "{error}"
+    );
+}
