@@ -1,6 +1,7 @@
 //! Entry point of the `hookkeeper` command: parses the arguments, runs the subcommand, and maps
 //! errors to exit codes.
 
+mod called;
 mod commands;
 mod connection;
 mod filter;
@@ -13,7 +14,8 @@ mod signal;
 mod skipped;
 mod span;
 
-use clap::{CommandFactory, Parser, Subcommand, error::ErrorKind};
+use called::{as_called, with_names};
+use clap::{CommandFactory, FromArgMatches, Parser, Subcommand, error::ErrorKind};
 use commands::{credentials, dev, doctor, events, export, quarantine, replay, schema, send};
 use output::cell;
 use std::{io, process::ExitCode};
@@ -41,7 +43,7 @@ enum Command {
 
 #[tokio::main]
 async fn main() -> ExitCode {
-    let done = match Cli::parse().command {
+    let done = match parsed().command {
         Command::Credentials(credentials) => credentials.run().await,
         Command::Dev(dev) => dev.run().await,
         Command::Send(send) => send.run().await,
@@ -63,14 +65,20 @@ async fn main() -> ExitCode {
             ExitCode::SUCCESS
         }
         Err(error) if error.is::<Usage>() => Cli::command()
-            .error(ErrorKind::ValueValidation, error)
+            .error(ErrorKind::ValueValidation, as_called(&error.to_string()))
             .exit(),
         Err(error) => {
             // The message may quote text from a sender.
-            eprintln!("error: {}", cell(&error.to_string()));
+            eprintln!("error: {}", cell(&as_called(&error.to_string())));
             ExitCode::FAILURE
         }
     }
+}
+
+/// Parses the arguments. Exits if they are wrong.
+fn parsed() -> Cli {
+    let matches = with_names(Cli::command()).get_matches();
+    Cli::from_arg_matches(&matches).unwrap_or_else(|error| error.exit())
 }
 
 /// Error that ends a command. Its message says what to do.

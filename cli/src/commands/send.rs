@@ -13,6 +13,7 @@ mod target;
 
 use crate::{
     Failure,
+    called::as_called,
     connection::variable,
     filter::provider,
     http::{Answer, Credential},
@@ -156,7 +157,7 @@ impl Send {
             Err(Wrong::Usage(sentence)) => {
                 let command = Command::new("hookkeeper send");
                 Self::augment_args(command)
-                    .error(ErrorKind::ValueValidation, sentence)
+                    .error(ErrorKind::ValueValidation, as_called(&sentence))
                     .exit()
             }
         }
@@ -292,10 +293,14 @@ impl Send {
                     && done.answers.len() == 1
                     && is_plain(subject) =>
             {
-                say!("\nShow it: cargo hookkeeper events history {subject} --local")
+                let command = as_called("cargo hookkeeper events history");
+                say!("\nShow it: {command} {subject} --local")
             }
             Some(_) if is_for_a_person && target.is_local => {
-                say!("\nShow them: cargo hookkeeper events --local")
+                say!(
+                    "\n{}",
+                    as_called("Show them: cargo hookkeeper events --local")
+                )
             }
             _ => Ok(()),
         }

@@ -171,7 +171,7 @@ expires       2100-01-01T00:00:00Z
         (
             "zzzzzz-0",
             1,
-            "no event has the handle zzzzzz-0: `hookkeeper events` lists them",
+            "no event has the handle zzzzzz-0: `cargo hookkeeper events` lists them",
         ),
         ("nothing", 2, "expected a handle as the list prints it"),
     ] {

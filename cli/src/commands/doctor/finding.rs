@@ -2,6 +2,7 @@
 
 use crate::{
     Failure,
+    called::as_called,
     output::{Output, cell, json_line, say},
 };
 use anstyle::{AnsiColor, Style};
@@ -74,8 +75,9 @@ impl Finding {
         };
         let check = self.check;
         // Both may quote a response of AWS or of a server.
-        let text = cell(&self.text);
-        let advice = self.advice.as_deref().map(cell);
+        let text = cell(&as_called(&self.text));
+        let advice = self.advice.as_deref();
+        let advice = advice.map(|advice| cell(&as_called(advice)));
         match (self.verdict, advice) {
             (Verdict::Skip, _) => format!("{style}{word:<4}{style:#}  {check:<17}  ({text})"),
             (_, Some(advice)) => {

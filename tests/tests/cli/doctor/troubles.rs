@@ -115,7 +115,7 @@ pub(crate) const TROUBLES: [Trouble; 21] = [
                 "2026-11-21:8da193366e1554c08b2870c50f737b9587c3372b656151c4a96028af26f51334";
             it.parameters.insert("PipedriveCredentials", known);
         },
-        "FAIL  credentials        pipedrive accepts a well-known credential (label 2026-11-21): make another with `hookkeeper credentials pipedrive --add`, and drop this one (docs/operations.md, rotate a credential)",
+        "FAIL  credentials        pipedrive accepts a well-known credential (label 2026-11-21): make another with `cargo hookkeeper credentials pipedrive --add`, and drop this one (docs/operations.md, rotate a credential)",
     ),
     (
         |it| it.behind = -65,
