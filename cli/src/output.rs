@@ -1,7 +1,9 @@
 //! Output of the commands: tables for people, JSON Lines for programs.
 
 use anstyle::Style;
-use clap::ValueEnum;
+use clap::{Args, ValueEnum};
+use console::Term;
+use jiff::tz::TimeZone;
 use models::Timestamp;
 use serde::Serialize;
 use std::{fmt::Write, ops::RangeInclusive};
@@ -34,38 +36,176 @@ pub(crate) enum OnlyJson {
     Json,
 }
 
-/// Formats rows as a table with a heading. Each column is as wide as its widest cell.
-pub(crate) fn table<const N: usize>(heading: [&str; N], rows: &[[String; N]]) -> String {
-    let mut widths = heading.map(|cell| cell.chars().count());
-    for row in rows {
-        for (width, cell) in widths.iter_mut().zip(row) {
-            *width = cell.chars().count().max(*width);
+/// Options of a command that prints a table.
+#[derive(Args, Clone, Copy)]
+pub(crate) struct Format {
+    /// Output format
+    #[arg(long, value_enum, default_value_t = Output::Table)]
+    pub(crate) output: Output,
+    /// Print times in UTC, also on a terminal [default there: the time zone of this machine]
+    #[arg(long)]
+    utc: bool,
+}
+
+impl Format {
+    /// How a table is printed on standard output: whole, or made to fit a terminal.
+    pub(crate) fn page(self) -> Page {
+        let terminal = Term::stdout();
+        let width = terminal.is_term().then(|| usize::from(terminal.size().1));
+        Page {
+            width,
+            is_utc: self.utc || width.is_none(),
         }
     }
-    let rows = rows.iter().map(|row| line(row, widths));
-    std::iter::once(self::heading(heading, widths))
-        .chain(rows)
-        .collect::<Vec<_>>()
-        .join("\n")
 }
 
-/// Formats the names of the columns as the first line of a table.
-pub(crate) fn heading<const N: usize>(names: [&str; N], widths: [usize; N]) -> String {
-    let bold = Style::new().bold();
-    format!("{bold}{}{bold:#}", line(&names.map(str::to_owned), widths))
+/// The place where a table is printed. On a terminal, it fits the width and is for a person; piped,
+/// it has everything.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Page {
+    /// Number of columns of the terminal.
+    width: Option<usize>,
+    is_utc: bool,
 }
 
-/// Formats one row of a table. Cells are padded to the widths of their columns.
-pub(crate) fn line<const N: usize>(row: &[String; N], widths: [usize; N]) -> String {
-    let cells = row
-        .iter()
-        .zip(widths)
-        .map(|(cell, width)| format!("{}  ", filled(cell, width)));
-    cells.collect::<String>().trim_end().to_owned()
+impl Page {
+    /// A page that is not a terminal.
+    pub(crate) const PIPE: Self = Self {
+        width: None,
+        is_utc: true,
+    };
+
+    /// One of two values: for a pipe, or for a terminal.
+    pub(crate) fn either<T>(self, pipe: T, terminal: T) -> T {
+        if self.width.is_none() { pipe } else { terminal }
+    }
+
+    /// Formats a time.
+    pub(crate) fn time(self, time: Timestamp) -> String {
+        if self.is_utc {
+            seconds(time)
+        } else {
+            local(time)
+        }
+    }
+
+    /// Formats the type of an event.
+    pub(crate) fn r#type(self, r#type: &str) -> String {
+        self.either(r#type, short_type(r#type)).to_owned()
+    }
+
+    /// Makes the widths of a table's columns fit. `dropped` are the columns that a narrow terminal
+    /// does not show, the first one first. Then the widest column is made narrower, except the first
+    /// column, which names the row.
+    pub(crate) fn fitted<const N: usize>(
+        self,
+        mut widths: [usize; N],
+        dropped: &[usize],
+    ) -> Widths<N> {
+        let mut is_shown = [true; N];
+        let Some(page) = self.width else {
+            return Widths {
+                widths,
+                is_shown,
+                is_cut: false,
+            };
+        };
+        for column in dropped {
+            if total(&widths, &is_shown) <= page {
+                break;
+            }
+            if let Some(is_shown) = is_shown.get_mut(*column) {
+                *is_shown = false;
+            }
+        }
+        while total(&widths, &is_shown) > page {
+            let columns = widths.iter_mut().zip(is_shown).skip(1);
+            let shown = columns.filter(|(_, is_shown)| *is_shown);
+            match shown.map(|(width, _)| width).max() {
+                Some(width) if *width > MIN_WIDTH => *width -= 1,
+                _ => break,
+            }
+        }
+        Widths {
+            widths,
+            is_shown,
+            is_cut: true,
+        }
+    }
+
+    /// Formats rows as a table with a heading. Each column is as wide as its widest cell, if the
+    /// table fits.
+    pub(crate) fn table<const N: usize>(
+        self,
+        heading: [&str; N],
+        rows: &[[String; N]],
+        dropped: &[usize],
+    ) -> String {
+        let mut widths = heading.map(|cell| cell.chars().count());
+        for row in rows {
+            for (width, cell) in widths.iter_mut().zip(row) {
+                *width = cell.chars().count().max(*width);
+            }
+        }
+        let widths = self.fitted(widths, dropped);
+        let rows = rows.iter().map(|row| widths.line(row));
+        let lines = std::iter::once(widths.heading(heading)).chain(rows);
+        lines.collect::<Vec<_>>().join("\n")
+    }
 }
 
-fn filled(cell: &str, width: usize) -> String {
-    format!("{:<width$}", self::cell(cell))
+/// Smallest width of a column that is cut.
+const MIN_WIDTH: usize = 4;
+
+/// Space between columns.
+const GAP: usize = 2;
+
+/// Width of a row with the columns that are shown.
+fn total(widths: &[usize], is_shown: &[bool]) -> usize {
+    let columns = widths.iter().zip(is_shown);
+    let shown = columns.filter(|(_, is_shown)| **is_shown);
+    let widths = shown.map(|(width, _)| width + GAP);
+    widths.sum::<usize>().saturating_sub(GAP)
+}
+
+/// Formats rows as a table with a heading, whole.
+pub(crate) fn table<const N: usize>(heading: [&str; N], rows: &[[String; N]]) -> String {
+    Page::PIPE.table(heading, rows, &[])
+}
+
+/// Widths of the columns of a table.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Widths<const N: usize> {
+    widths: [usize; N],
+    is_shown: [bool; N],
+    /// Whether a longer cell is cut. Otherwise its row is longer.
+    is_cut: bool,
+}
+
+impl<const N: usize> Widths<N> {
+    /// Formats the names of the columns as the first line of a table.
+    pub(crate) fn heading(&self, names: [&str; N]) -> String {
+        let bold = Style::new().bold();
+        format!("{bold}{}{bold:#}", self.line(&names.map(str::to_owned)))
+    }
+
+    /// Formats one row of a table. Cells are padded to the widths of their columns.
+    pub(crate) fn line(&self, row: &[String; N]) -> String {
+        let columns = row.iter().zip(self.widths).zip(self.is_shown);
+        let shown = columns.filter(|(_, is_shown)| *is_shown);
+        let cells = shown.map(|((cell, width), _)| self.filled(cell, width));
+        let line: String = cells.collect();
+        line.trim_end().to_owned()
+    }
+
+    fn filled(&self, cell: &str, width: usize) -> String {
+        let mut cell = self::cell(cell);
+        if self.is_cut && cell.chars().count() > width {
+            let kept = cell.chars().take(width.saturating_sub(1));
+            cell = kept.chain(['…']).collect();
+        }
+        format!("{cell:<width$}{:GAP$}", "")
+    }
 }
 
 /// Makes text from a sender safe to print within a line: replaces every character that starts a new
@@ -158,6 +298,30 @@ pub(crate) fn seconds(time: Timestamp) -> String {
         .map_or(text.clone(), |(seconds, _)| format!("{seconds}Z"))
 }
 
+/// Formats a time in this machine's time zone, in whole seconds: `2026-11-21 21:43:00`.
+pub(crate) fn local(time: Timestamp) -> String {
+    in_zone(time, &TimeZone::system())
+}
+
+fn in_zone(time: Timestamp, zone: &TimeZone) -> String {
+    match jiff::Timestamp::from_microsecond(time.as_micros()) {
+        Ok(instant) => {
+            let zoned = instant.to_zoned(zone.clone());
+            zoned.strftime("%Y-%m-%d %H:%M:%S").to_string()
+        }
+        Err(_) => seconds(time),
+    }
+}
+
+/// A type without the words that all types of a provider begin with: `deal.updated`.
+pub(crate) fn short_type(r#type: &str) -> &str {
+    let mut rest = r#type.splitn(3, '.');
+    match (rest.next(), rest.next(), rest.next()) {
+        (Some("com" | "app"), Some(_), Some(rest)) => rest,
+        _ => r#type,
+    }
+}
+
 /// Indents JSON text. Strings and numbers stay exactly as they are written.
 pub(crate) fn pretty(json: &str) -> String {
     let mut out = String::new();
@@ -211,6 +375,53 @@ fn new_line(out: &mut String, depth: usize) {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    fn row(cells: [&str; 3]) -> [String; 3] {
+        cells.map(str::to_owned)
+    }
+
+    #[test]
+    fn a_table_fits_the_terminal_and_is_whole_in_a_pipe() {
+        let heading = ["HANDLE", "TIME", "TYPE"];
+        let rows = [
+            row(["tcxk8q-4ad6a8", "10:00", "deal.updated"]),
+            row(["tcxk8q-4ad6a9", "10:01", &"x".repeat(90)]),
+        ];
+        let widest = |page: Page| {
+            let table = anstream::adapter::strip_str(&page.table(heading, &rows, &[1])).to_string();
+            (table.lines().map(|line| line.chars().count()).max(), table)
+        };
+        let terminal = |width| Page {
+            width: Some(width),
+            is_utc: true,
+        };
+        assert_eq!(widest(Page::PIPE).0, Some(13 + 2 + 5 + 2 + 90));
+        assert_eq!(widest(terminal(200)), widest(Page::PIPE));
+        for width in [80, 40, 25] {
+            let (columns, table) = widest(terminal(width));
+            assert_eq!(columns, Some(width), "{table}");
+            assert!(!table.contains("TIME") && table.contains('…'), "{table}");
+            assert!(table.contains("tcxk8q-4ad6a8"), "{table}");
+        }
+    }
+
+    #[test]
+    fn a_terminal_shows_the_time_of_its_zone() {
+        let time = Timestamp::parse("2026-11-21T20:43:00.5Z").unwrap();
+        let zone = TimeZone::fixed(jiff::tz::offset(3));
+        assert_eq!(in_zone(time, &zone), "2026-11-21 23:43:00");
+        assert_eq!(Page::PIPE.time(time), "2026-11-21T20:43:00Z");
+    }
+
+    #[test]
+    fn a_type_is_short_without_the_words_of_its_provider() {
+        assert_eq!(short_type("com.pipedrive.deal.updated"), "deal.updated");
+        assert_eq!(
+            short_type("app.closer.conversation.created"),
+            "conversation.created"
+        );
+        assert_eq!(short_type("other"), "other");
+    }
 
     #[test]
     fn text_of_a_sender_cannot_control_a_terminal() {

@@ -9,7 +9,7 @@ use crate::{
     Failure,
     filter::{Filter, Selection},
     handle::Handle,
-    output::{Output, json_line, say, seconds, table},
+    output::{Format, Output, Page, json_line, say},
     skipped::Skipped,
     span::limit,
 };
@@ -46,9 +46,8 @@ struct List {
     /// Maximum number of events to list
     #[arg(long, default_value_t = 20, value_parser = limit)]
     limit: usize,
-    /// Output format
-    #[arg(long, value_enum, default_value_t = Output::Table)]
-    output: Output,
+    #[command(flatten)]
+    format: Format,
 }
 
 /// Number of events that are fetched at the same time.
@@ -72,7 +71,7 @@ impl List {
         let filter = &self.selection.filter;
         let entries = entries(&table, span.clone(), Order::NewestFirst, filter);
         let entries = skipped.readable(entries).take(self.limit);
-        match self.output {
+        match self.format.output {
             Output::Json => {
                 let mut events = pin!(skipped.readable(events(&table, entries)));
                 while let Some((_, stored)) = events.try_next().await? {
@@ -86,15 +85,16 @@ impl List {
     }
 
     fn print(&self, entries: &[IndexEntry], span: &Range<Timestamp>) -> Result<(), Failure> {
+        let page = self.format.page();
         if entries.is_empty() {
             say!(
                 "No matching events since {} (use --since to look further back).",
-                seconds(span.start)
+                page.time(span.start)
             )?;
             return Ok(());
         }
-        let rows: Vec<_> = entries.iter().map(row).collect();
-        say!("{}", table(HEADING, &rows))?;
+        let rows: Vec<_> = entries.iter().map(|entry| row(entry, page)).collect();
+        say!("{}", page.table(HEADING, &rows, &DROPPED))?;
         if entries.len() == self.limit {
             say!(
                 "\nOnly the newest {} are listed: use --limit for more.",
@@ -107,12 +107,16 @@ impl List {
 
 const HEADING: [&str; 6] = ["HANDLE", "RECORDED", "TIME", "TYPE", "SOURCE", "SUBJECT"];
 
-fn row(entry: &IndexEntry) -> [String; 6] {
+/// Columns that a narrow terminal does not show: the time of the event, which is mostly that of its
+/// recording, and its source.
+const DROPPED: [usize; 2] = [2, 4];
+
+fn row(entry: &IndexEntry, page: Page) -> [String; 6] {
     [
         Handle::for_entry(entry).to_string(),
-        seconds(entry.recorded),
-        seconds(entry.event.time),
-        entry.r#type.clone(),
+        page.time(entry.recorded),
+        page.time(entry.event.time),
+        page.r#type(&entry.r#type),
         entry.event.source.clone(),
         entry.event.subject.clone(),
     ]

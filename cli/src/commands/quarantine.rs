@@ -9,7 +9,7 @@ use crate::{
     connection::Connection,
     filter::{provider, selected},
     handle::{Handle, id},
-    output::{Output, json_line, say, seconds, table},
+    output::{Format, Output, Page, json_line, say},
     reading::exact_bytes,
     skipped::Skipped,
     span::{A_WEEK, Span, limit},
@@ -60,9 +60,8 @@ struct List {
     /// Maximum number of deliveries to list
     #[arg(long, default_value_t = 20, value_parser = limit)]
     limit: usize,
-    /// Output format
-    #[arg(long, value_enum, default_value_t = Output::Table)]
-    output: Output,
+    #[command(flatten)]
+    format: Format,
 }
 
 impl Quarantine {
@@ -269,7 +268,7 @@ impl From<Quarantined> for Row {
 }
 
 impl Row {
-    fn cells(&self) -> [String; 5] {
+    fn cells(&self, page: Page) -> [String; 5] {
         let Self {
             handle,
             arrival,
@@ -280,7 +279,7 @@ impl Row {
         } = self;
         [
             handle.clone(),
-            seconds(*arrival),
+            page.time(*arrival),
             (*provider).to_owned(),
             bytes.map_or_else(|| "?".to_owned(), |bytes| bytes.to_string()),
             reason.clone(),
@@ -307,20 +306,19 @@ impl List {
     }
 
     fn print(&self, rows: &[Row], span: &Range<Timestamp>) -> Result<(), Failure> {
-        match self.output {
+        let page = self.format.page();
+        match self.format.output {
             Output::Json => rows
                 .iter()
                 .try_for_each(|row| Ok(say!("{}", json_line(row)?)?)),
             Output::Table if rows.is_empty() => Ok(say!(
                 "No quarantined deliveries since {}.",
-                seconds(span.start)
+                page.time(span.start)
             )?),
             Output::Table => {
-                let cells: Vec<_> = rows.iter().map(Row::cells).collect();
-                say!(
-                    "{}",
-                    table(["HANDLE", "ARRIVAL", "PROVIDER", "BYTES", "REASON"], &cells)
-                )?;
+                let cells: Vec<_> = rows.iter().map(|row| row.cells(page)).collect();
+                let heading = ["HANDLE", "ARRIVAL", "PROVIDER", "BYTES", "REASON"];
+                say!("{}", page.table(heading, &cells, &[3]))?;
                 if rows.len() == self.limit {
                     say!(
                         "\nOnly the newest {} are listed: use --limit for more.",

@@ -1,11 +1,11 @@
 //! `hookkeeper events follow`: prints events as they are stored.
 
-use super::{HEADING, entries, events, json, row};
+use super::{DROPPED, HEADING, entries, events, json, row};
 use crate::{
     Failure,
     connection::Connection,
     filter::Filter,
-    output::{Output, cell, heading, line, say},
+    output::{Format, Output, Page, Widths, cell, say},
     signal::stop,
     skipped::Skipped,
     span::{after, before},
@@ -26,9 +26,8 @@ pub(crate) struct Follow {
     connection: Connection,
     #[command(flatten)]
     filter: Filter,
-    /// Output format
-    #[arg(long, value_enum, default_value_t = Output::Table)]
-    output: Output,
+    #[command(flatten)]
+    format: Format,
 }
 
 /// Time between two looks at the index.
@@ -38,7 +37,10 @@ const INTERVAL: Duration = Duration::from_secs(1);
 /// the table.
 const OVERLAP: Duration = Duration::from_mins(1);
 
+/// Widths of the columns. A row that is printed later may have wider cells.
 const WIDTHS: [usize; 6] = [13, 20, 20, 40, 20, 0];
+/// The same on a terminal, where types are short and longer cells are cut.
+const WIDTHS_OF_A_TERMINAL: [usize; 6] = [13, 20, 20, 22, 16, 20];
 
 impl Follow {
     pub(crate) async fn run(self) -> Result<(), Failure> {
@@ -53,24 +55,31 @@ impl Follow {
     async fn follow(&self) -> Result<(), Failure> {
         let table = self.connection.table().await?;
         let mut follower = Follower::start(&table, &self.filter).await?;
-        if self.output == Output::Table {
-            say!("{}", heading(HEADING, WIDTHS))?;
+        let page = self.format.page();
+        let widths = page.fitted(page.either(WIDTHS, WIDTHS_OF_A_TERMINAL), &DROPPED);
+        if self.format.output == Output::Table {
+            say!("{}", widths.heading(HEADING))?;
         }
         loop {
             tokio::time::sleep(INTERVAL).await;
             match follower.look(&table, &self.filter).await {
-                Ok(new) => self.print(&new)?,
+                Ok(new) => self.print(&new, page, &widths)?,
                 // The next look reaches back to the last one that succeeded.
                 Err(error) => eprintln!("{}: looking again", cell(&error.to_string())),
             }
         }
     }
 
-    fn print(&self, new: &[(IndexEntry, Stored)]) -> Result<(), Failure> {
+    fn print(
+        &self,
+        new: &[(IndexEntry, Stored)],
+        page: Page,
+        widths: &Widths<6>,
+    ) -> Result<(), Failure> {
         for (entry, stored) in new {
-            match self.output {
+            match self.format.output {
                 Output::Json => say!("{}", json(stored)?)?,
-                Output::Table => say!("{}", line(&row(entry), WIDTHS))?,
+                Output::Table => say!("{}", widths.line(&row(entry, page)))?,
             }
         }
         Ok(())

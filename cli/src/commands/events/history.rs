@@ -5,7 +5,7 @@ use crate::{
     Failure,
     connection::Connection,
     handle::Handle,
-    output::{Output, heading, line, say, seconds},
+    output::{Format, Output, Page, say, seconds},
     skipped::Skipped,
     span::{A_DAY, Moment, before, moment},
 };
@@ -34,15 +34,16 @@ pub(crate) struct History {
     since: Option<Moment>,
     #[command(flatten)]
     connection: Connection,
-    /// Output format
-    #[arg(long, value_enum, default_value_t = Output::Table)]
-    output: Output,
+    #[command(flatten)]
+    format: Format,
 }
 
 /// Default time span in which sources are searched. Each day takes 384 queries.
 const FURTHEST: Duration = Duration::from_hours(24 * 30);
 
 const WIDTHS: [usize; 4] = [13, 20, 40, 0];
+/// The same on a terminal, where types are short and longer cells are cut.
+const WIDTHS_OF_A_TERMINAL: [usize; 4] = [13, 20, 22, 20];
 
 impl History {
     pub(crate) async fn run(self) -> Result<(), Failure> {
@@ -112,13 +113,15 @@ impl History {
         let Record::Event { event, .. } = &stored.record else {
             return Ok(());
         };
-        match self.output {
+        let page = self.format.page();
+        let widths = page.fitted(page.either(WIDTHS, WIDTHS_OF_A_TERMINAL), &[3]);
+        match self.format.output {
             Output::Json => say!("{}", json(stored)?)?,
             Output::Table => {
                 if is_first {
-                    say!("{}", heading(["HANDLE", "TIME", "TYPE", "SOURCE"], WIDTHS))?;
+                    say!("{}", widths.heading(["HANDLE", "TIME", "TYPE", "SOURCE"]))?;
                 }
-                say!("{}", line(&row(stored, event), WIDTHS))?;
+                say!("{}", widths.line(&row(stored, event, page)))?;
             }
         }
         Ok(())
@@ -138,11 +141,11 @@ impl History {
     }
 }
 
-fn row(stored: &Stored, event: &Event) -> [String; 4] {
+fn row(stored: &Stored, event: &Event, page: Page) -> [String; 4] {
     [
         Handle::for_event(stored).to_string(),
-        seconds(event.time),
-        event.r#type.clone(),
+        page.time(event.time),
+        page.r#type(&event.r#type),
         event.source.clone(),
     ]
 }
