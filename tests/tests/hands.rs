@@ -3,8 +3,8 @@
 use providers::{AMOCRM, CLOSER, PIPEDRIVE};
 use serde_json::Value;
 use std::{
-    io::Write,
-    process::{Output, Stdio},
+    io::{BufRead, BufReader, Lines, Write},
+    process::{Child, ChildStdout, Output, Stdio},
     time::Duration,
 };
 use testkit::{
@@ -141,4 +141,107 @@ fn a_credential_is_not_sent_without_tls_to_another_machine() {
         error.contains("unencrypted: use https://") && !error.contains("secret"),
         "{error}"
     );
+}
+
+/// A running `hookkeeper dev` with its log for people. Killed when it is dropped.
+struct Dev {
+    process: Child,
+    log: Lines<BufReader<ChildStdout>>,
+    port: String,
+    greeting: String,
+}
+
+impl Dev {
+    fn start() -> Self {
+        let ports = ["--port", "0", "--dynamodb-port", "0", "--data", "memory"];
+        let mut command = hookkeeper(&[&["dev"][..], &ports].concat());
+        command.env_remove("HOOKKEEPER_USER").env_remove("CARGO");
+        let mut process = command.stdout(Stdio::piped()).spawn().unwrap();
+        let mut log = BufReader::new(process.stdout.take().unwrap()).lines();
+        let mut greeting = String::new();
+        while !greeting.contains("Press Ctrl-C") {
+            greeting += &(log.next().unwrap().unwrap() + "\n");
+        }
+        log.next().unwrap().unwrap();
+        let (_, rest) = greeting.split_once("closer     http://127.0.0.1:").unwrap();
+        let port = rest.split('/').next().unwrap().to_owned();
+        Self {
+            process,
+            log,
+            port,
+            greeting,
+        }
+    }
+
+    /// Sends a body, and returns the words of the line that is logged.
+    fn send(&mut self, provider: &str, body: &str) -> Vec<String> {
+        let local = format!("--local={}", self.port);
+        with_input(&["send", provider, "--file", "-", &local], body);
+        let line = self.log.next().unwrap().unwrap();
+        line.split_whitespace().map(str::to_owned).collect()
+    }
+}
+
+impl Drop for Dev {
+    fn drop(&mut self) {
+        self.process.kill().ok();
+        self.process.wait().ok();
+    }
+}
+
+#[test]
+fn the_local_server_logs_a_readable_line_for_each_delivery() {
+    let mut dev = Dev::start();
+    let example = AMOCRM.samples.example;
+    let first = dev.send("amocrm", example);
+    let [
+        time,
+        status,
+        verdict,
+        milliseconds,
+        unit,
+        provider,
+        kind,
+        subject,
+        handle,
+    ] = &first[..]
+    else {
+        panic!("{first:?}")
+    };
+    assert!(time.ends_with('Z') && unit == "ms", "{first:?}");
+    assert!(milliseconds.parse::<u32>().is_ok(), "{first:?}");
+    assert_eq!([status, verdict, provider], ["200", "stored", "amocrm"]);
+    assert_eq!([kind, subject], ["lead.status_changed", "lead/42"]);
+    // A second paste of the printed example is the same event.
+    let second = dev.send("amocrm", example);
+    assert_eq!([&second[2], &second[8]], ["duplicate", handle]);
+    let quarantined = dev.send("closer", "no JSON");
+    assert_eq!(
+        [&quarantined[2], &quarantined[6]],
+        ["quarantined", "not_json"]
+    );
+}
+
+#[test]
+fn hints_name_the_command_as_it_was_called() {
+    let dev = Dev::start();
+    assert!(
+        dev.greeting.contains("\n  hookkeeper send "),
+        "{}",
+        dev.greeting
+    );
+    assert!(!dev.greeting.contains("cargo"), "{}", dev.greeting);
+    for (by_cargo, expected) in [
+        (true, "Example: cargo hookkeeper events --local"),
+        (false, "Example: hookkeeper events --local"),
+    ] {
+        let mut command = hookkeeper(&["events", "--help"]);
+        if by_cargo {
+            command.env("CARGO", "cargo");
+        } else {
+            command.env_remove("CARGO");
+        }
+        let help = String::from_utf8(command.output().unwrap().stdout).unwrap();
+        assert!(help.contains(expected), "{help}");
+    }
 }

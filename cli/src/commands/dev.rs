@@ -1,12 +1,26 @@
 //! `hookkeeper dev`: runs a local Hookkeeper until Ctrl-C.
 
-use crate::{Failure, signal::stop};
-use clap::Args;
+use crate::{
+    Failure,
+    called::as_called,
+    handle::Handle,
+    output::{cell, local, say, seconds, short_type},
+    signal::stop,
+};
+use anstyle::{AnsiColor, Style};
+use clap::{Args, ValueEnum};
 use hookkeeper::{
-    dev::{Data, DynamoDb, Gateway, TABLE, User, check_ports},
+    dev::{Answered, Data, DynamoDb, Gateway, Log, TABLE, User, check_ports},
     template::TEMPLATE,
 };
-use std::{fs, path::PathBuf};
+use models::Record;
+use std::{
+    fs,
+    io::{self, IsTerminal},
+    path::PathBuf,
+};
+use storage::budget::now;
+use tokio::sync::mpsc::{UnboundedReceiver, unbounded_channel};
 
 /// Runs an embedded DynamoDB and all receivers on this machine, until Ctrl-C.
 ///
@@ -22,13 +36,25 @@ pub(crate) struct Dev {
     /// Folder in which the table is stored, or `memory`
     #[arg(long, default_value = "target/dev", value_parser = data)]
     data: Data,
-    /// User name and password that the receivers accept. Choose your own before you make them public with a tunnel
-    /// [env: HOOKKEEPER_USER] [default: local:local]
+    /// User name and password that the receivers accept [env: HOOKKEEPER_USER] [default: local:local]. Choose your own,
+    /// in the environment, before you make them public with a tunnel
     #[arg(long, value_name = "USER:PASSWORD")]
     user: Option<User>,
     /// SAM template with the schema of the table [default: the template of this version]
     #[arg(long)]
     template: Option<PathBuf>,
+    /// What is logged of each delivery
+    #[arg(long, value_enum, default_value_t = Format::Text)]
+    log: Format,
+}
+
+/// Format of the log.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+enum Format {
+    /// A line for people: time, status, verdict, milliseconds, provider, type, subject, handle
+    Text,
+    /// The line of the functions on AWS, which CloudWatch also reads as metrics
+    Json,
 }
 
 #[expect(clippy::unnecessary_wraps, reason = "clap asks for a result")]
@@ -53,13 +79,21 @@ impl Dev {
         };
         check_ports(self.port, self.dynamodb_port).await?;
         let dynamodb = DynamoDb::start(&self.data, self.dynamodb_port, &template).await?;
-        let gateway = Gateway::start(self.port, &user, &dynamodb.settings()).await?;
+        let (sender, answered) = unbounded_channel();
+        let log = match self.log {
+            Format::Text => Log::Channel(sender),
+            Format::Json => Log::Metrics,
+        };
+        let gateway = Gateway::start(self.port, &user, &dynamodb.settings(), log).await?;
         // Listen before the ready line is printed: a signal that follows it must end this in order.
         let stopped = stop()?;
         self.print(&dynamodb, &gateway, &user);
+        let printing = tokio::spawn(print_lines(answered));
         stopped.await;
         eprintln!("\nStopping.");
         gateway.stop().await;
+        // The gateway has closed the channel.
+        printing.await.ok();
         dynamodb.stop().await;
         Ok(())
     }
@@ -97,16 +131,77 @@ impl Dev {
         } else {
             format!(" --user {}", user.shell_word())
         };
+        let send = as_called("cargo hookkeeper send");
         println!(
-            "\nOr send any webhook of a provider (send --list):\n\n  cargo hookkeeper send pipedrive deal.updated{to}{shown}"
+            "\nOr send any webhook of a provider (send --list):\n\n  {send} pipedrive deal.updated{to}{shown}"
         );
         let port = match dynamodb.port() {
             8000 => " --local".to_owned(),
             port => format!(" --local={port}"),
         };
+        let events = as_called("cargo hookkeeper events");
         println!(
-            "\nList the stored events:\n\n  cargo hookkeeper events{port}\n\nPress Ctrl-C to stop. One line is logged for each delivery:\n"
+            "\nList the stored events:\n\n  {events}{port}\n\nPress Ctrl-C to stop. One line is logged for each delivery:\n"
         );
+    }
+}
+
+/// Prints a line for each answered request, until the gateway stops.
+async fn print_lines(mut answered: UnboundedReceiver<Answered>) {
+    let is_terminal = io::stdout().is_terminal();
+    while let Some(answered) = answered.recv().await {
+        let now = now();
+        let time = if is_terminal {
+            local(now).chars().skip("2026-11-21 ".len()).collect()
+        } else {
+            seconds(now)
+        };
+        // Nobody may read the log any more.
+        say!("{time}  {}", line(&answered)).ok();
+    }
+}
+
+/// Formats an answered request for people.
+fn line(answered: &Answered) -> String {
+    let status = answered.verdict.status();
+    let colour = if status.is_success() {
+        AnsiColor::Green
+    } else {
+        AnsiColor::Red
+    };
+    let style = Style::new().fg_color(Some(colour.into())).bold();
+    let code = status.as_u16();
+    let verdict = answered.verdict.word();
+    let milliseconds = answered.latency.as_millis();
+    let content = cell(&content(answered));
+    let provider = answered.provider;
+    let line = format!(
+        "{style}{code}{style:#}  {verdict:<12}  {milliseconds:>4} ms  {provider:<9}  {content}"
+    );
+    line.trim_end().to_owned()
+}
+
+/// Type, subject and handle of the first event, or the reason and the handle of the first
+/// quarantined item.
+fn content(answered: &Answered) -> String {
+    let Some(stored) = &answered.first else {
+        return String::new();
+    };
+    let more = match answered.verdict.events() {
+        0 | 1 => String::new(),
+        events => format!("  and {} more", events - 1),
+    };
+    match &stored.record {
+        Record::Event { event, .. } => {
+            let r#type = short_type(&event.r#type);
+            let handle = Handle::for_event(stored);
+            format!("{type}  {}  {handle}{more}", event.subject)
+        }
+        Record::Quarantined { reason, .. } => {
+            let handle = Handle::for_quarantined(&stored.key);
+            format!("{}  {handle}", reason.code)
+        }
+        Record::Body { .. } => String::new(),
     }
 }
 

@@ -18,7 +18,10 @@ use axum::{
     response::{IntoResponse, Response},
 };
 use dynoxide::Database;
-use ingest::{Authenticator, Receiver};
+use ingest::{Authenticator, Receiver, Request, Verdict};
+use lambda_http::aws_lambda_events::apigw::ApiGatewayV2httpRequest;
+use models::{Delivery, Record};
+use providers::Provider;
 use serde_json::{Value, json};
 use std::{
     fs::{self, File, TryLockError},
@@ -26,9 +29,14 @@ use std::{
     net::{Ipv4Addr, SocketAddr},
     path::{Path, PathBuf},
     sync::Arc,
+    time::{Duration, Instant},
 };
-use storage::{Client, Settings, Store};
-use tokio::{net::TcpListener, sync::watch, task::JoinHandle};
+use storage::{Client, Key, Settings, Store, Stored, Table};
+use tokio::{
+    net::TcpListener,
+    sync::{mpsc::UnboundedSender, watch},
+    task::JoinHandle,
+};
 
 pub use user::{User, UserError};
 
@@ -297,19 +305,56 @@ pub struct Gateway {
     server: Server,
 }
 
+/// A request that a receiver answered.
+#[derive(Debug)]
+pub struct Answered {
+    /// Name of the provider.
+    pub provider: &'static str,
+    /// Outcome.
+    pub verdict: Verdict,
+    /// Time from the request to the response.
+    pub latency: Duration,
+    /// Its first event or quarantined item, if that is in the table.
+    pub first: Option<Stored>,
+}
+
+/// How the receivers log what they answered.
+#[derive(Debug, Clone)]
+pub enum Log {
+    /// The log line of the functions, which CloudWatch also reads as metrics.
+    Metrics,
+    /// Nothing is printed, and this channel gets a value for each request.
+    Channel(UnboundedSender<Answered>),
+}
+
 impl Gateway {
     /// Starts the receivers on a port (0: any free port), for one user, with the table of these
     /// settings.
     ///
     /// # Errors
     /// [`LocalError::Port`].
-    pub async fn start(port: u16, user: &User, settings: &Settings) -> Result<Self, LocalError> {
+    pub async fn start(
+        port: u16,
+        user: &User,
+        settings: &Settings,
+        log: Log,
+    ) -> Result<Self, LocalError> {
         let listener = listen(port, "--port").await?;
-        let store = Store::new(&Client::background(), settings);
+        let client = Client::background();
+        let store = Store::new(&client, settings);
         let receivers = providers::ALL.map(|provider| {
             let gate = Authenticator::for_user(CREDENTIAL, user.name(), user.password());
-            (provider.name, Receiver::new(provider, gate, store.clone()))
+            let receiver = Receiver::new(provider, gate, store.clone());
+            match log {
+                Log::Metrics => (provider, receiver),
+                Log::Channel(_) => (provider, receiver.silent()),
+            }
         });
+        let receivers = Receivers {
+            receivers,
+            table: Table::new(&client, settings),
+            log,
+        };
         let limit = DefaultBodyLimit::max(2 * MAX_EVENT_BYTES);
         let app = Router::new().fallback(route).layer(limit);
         let app = app
@@ -338,11 +383,16 @@ impl Gateway {
     }
 }
 
-type Receivers = Arc<[(&'static str, Receiver); providers::ALL.len()]>;
+#[derive(Debug)]
+struct Receivers {
+    receivers: [(Provider, Receiver); providers::ALL.len()],
+    table: Table,
+    log: Log,
+}
 
 /// Routes `/<provider>`, and `/<provider>/` followed by anything, as the template does.
 async fn route(
-    State(receivers): State<Receivers>,
+    State(receivers): State<Arc<Receivers>>,
     method: Method,
     uri: Uri,
     headers: HeaderMap,
@@ -354,7 +404,8 @@ async fn route(
         .split('/')
         .next()
         .unwrap_or_default();
-    let Some((_, receiver)) = receivers.iter().find(|(provider, _)| *provider == name) else {
+    let mut all = receivers.receivers.iter();
+    let Some((provider, receiver)) = all.find(|(provider, _)| provider.name == name) else {
         return (StatusCode::NOT_FOUND, r#"{"message":"Not Found"}"#).into_response();
     };
     let event = gateway::event(&method, &uri, &headers, &body);
@@ -369,5 +420,44 @@ async fn route(
         )
             .into_response();
     }
-    gateway::response(receiver.answer(event).await)
+    let Log::Channel(log) = &receivers.log else {
+        return gateway::response(receiver.answer(event).await);
+    };
+    let started = Instant::now();
+    let key = first_key(provider, &event, &body);
+    let verdict = receiver.receive(event).await;
+    let latency = started.elapsed();
+    let response = gateway::response(verdict.response());
+    let is_in_table = matches!(
+        verdict,
+        Verdict::Stored { .. } | Verdict::Quarantined { .. }
+    );
+    let first = match key {
+        Some(key) if is_in_table => receivers.table.get(&key).await.ok().flatten(),
+        _ => None,
+    };
+    // Only fails if nobody prints it any more.
+    log.send(Answered {
+        provider: provider.name,
+        verdict,
+        latency,
+        first,
+    })
+    .ok();
+    response
+}
+
+/// Key of the first event or quarantined item of a delivery.
+fn first_key(provider: &Provider, event: &ApiGatewayV2httpRequest, body: &Bytes) -> Option<Key> {
+    let request = Request::from_event(event.clone(), provider.request_id_header);
+    let delivery = Delivery {
+        body: body.to_vec(),
+        origin: request.origin().clone(),
+    };
+    let parsed = (provider.parse)(&delivery);
+    let records = Record::from_delivery(provider.name, &delivery, parsed);
+    let mut items = records
+        .iter()
+        .filter(|record| !matches!(record, Record::Body { .. }));
+    items.next().map(Key::from_record)
 }

@@ -161,6 +161,12 @@ impl Request {
         }
     }
 
+    /// Where the delivery comes from. It has no credential yet.
+    #[must_use]
+    pub fn origin(&self) -> &Origin {
+        &self.origin
+    }
+
     /// Whether the request has neither a body nor a credential. Providers send such a request to
     /// check a URL before they save it.
     pub(crate) fn is_url_check(&self) -> bool {

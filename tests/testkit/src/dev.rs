@@ -39,6 +39,7 @@ impl Dev {
     pub fn start_with(data: &str, arguments: &[&str]) -> Self {
         let mut process =
             hookkeeper(&["dev", "--port", "0", "--dynamodb-port", "0", "--data", data])
+                .args(["--log", "json"])
                 .args(arguments)
                 .env_remove("HOOKKEEPER_USER")
                 .stdout(Stdio::piped())

@@ -38,8 +38,9 @@ pub const RULES: SampleRules = SampleRules {
     // The digital pipeline reports less data than the account's webhooks.
     is_last_choice: |event| event.channel.as_deref() == Some("digital_pipeline"),
     numbered,
+    // With a time of its own, so that a second one is a duplicate.
     example: "leads[status][0][id]=42&leads[status][0][status_id]=143\
-        &leads[status][0][pipeline_id]=7&account[id]=1001",
+        &leads[status][0][pipeline_id]=7&leads[status][0][updated_at]=1795255200&account[id]=1001",
     ..SampleRules::NONE
 };
 
