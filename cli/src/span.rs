@@ -37,7 +37,8 @@ impl Span {
         let now = now();
         let since = self.since.unwrap_or(Moment::Ago(default)).resolve(now);
         let until = self.until.map_or(now, |until| until.resolve(now));
-        if since < until {
+        // An open end is now, and `--since 0s` is nothing yet.
+        if since < until || (since == until && self.until.is_none()) {
             return Ok(since..until);
         }
         let sentence = match self.until {

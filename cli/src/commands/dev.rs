@@ -79,11 +79,7 @@ impl Dev {
         };
         check_ports(self.port, self.dynamodb_port).await?;
         let dynamodb = DynamoDb::start(&self.data, self.dynamodb_port, &template).await?;
-        let (sender, answered) = unbounded_channel();
-        let log = match self.log {
-            Format::Text => Log::Channel(sender),
-            Format::Json => Log::Metrics,
-        };
+        let (log, answered) = self.log();
         let gateway = Gateway::start(self.port, &user, &dynamodb.settings(), log).await?;
         // Listen before the ready line is printed: a signal that follows it must end this in order.
         let stopped = stop()?;
@@ -96,6 +92,16 @@ impl Dev {
         printing.await.ok();
         dynamodb.stop().await;
         Ok(())
+    }
+
+    /// The log of the receivers. Only the gateway has the channel's sender, so that its end ends the
+    /// channel.
+    fn log(&self) -> (Log, UnboundedReceiver<Answered>) {
+        let (sender, answered) = unbounded_channel();
+        match self.log {
+            Format::Text => (Log::Channel(sender), answered),
+            Format::Json => (Log::Metrics, answered),
+        }
     }
 
     fn print(&self, dynamodb: &DynamoDb, gateway: &Gateway, user: &User) {

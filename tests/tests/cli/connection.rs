@@ -44,6 +44,7 @@ impl Home {
         command
             .env_clear()
             .env("HOME", self.folder.path())
+            .env("CARGO", "cargo")
             .env("AWS_EC2_METADATA_DISABLED", "true");
         command.env("AWS_CONFIG_FILE", self.file("config"));
         command.env("AWS_SHARED_CREDENTIALS_FILE", self.file("credentials"));

@@ -37,6 +37,7 @@ fn doctor(arguments: &[&str]) -> Command {
         ("AWS_CONFIG_FILE", "/nowhere"),
         ("AWS_SHARED_CREDENTIALS_FILE", "/nowhere"),
         ("AWS_EC2_METADATA_DISABLED", "true"),
+        ("CARGO", "cargo"),
         ("AWS_REGION", "us-east-1"),
     ]);
     command

@@ -158,7 +158,7 @@ expires       2100-01-01T00:00:00Z
     );
     assert!(
         site.run(&["events", "show", closer, "--output", "json"])
-            .starts_with("{\"specversion\"")
+            .starts_with("{\"handle\"")
     );
     let shown = site.run(&["events", "show", closer]);
     assert_eq!(
@@ -267,10 +267,15 @@ async fn an_export_is_complete_and_in_the_order_of_storage_or_absent() {
     );
     assert_eq!(site.run(&["export"]), exported);
     let newest_first = site.run(&["events", "--limit", "100", "--output", "json"]);
+    // A listed event has the members of its item before those of the CloudEvent.
+    let listed = newest_first.lines().rev();
     assert!(
-        newest_first.lines().rev().eq(exported.lines()),
+        listed
+            .zip(exported.lines())
+            .all(|(listed, exported)| listed.ends_with(&exported[1..])),
         "{newest_first}"
     );
+    assert_eq!(newest_first.lines().count(), exported.lines().count());
     assert_eq!(
         fs::read_dir(folder.path()).unwrap().count(),
         1,
@@ -475,12 +480,12 @@ async fn items_of_another_version_are_skipped_and_counted() {
 /// Commands that cannot succeed, their exit status, and their error. `LOCAL` is a closed port.
 const WRONG: [(&str, i32, &str); 14] = [
     ("events LOCAL", 1, "is `cargo dev` running?"),
-    ("events --table t", 1, "the table t cannot be used ("),
     (
-        "events",
+        "events --table t",
         1,
-        "the stack hookkeeper cannot be asked (Connection refused",
+        "cannot be reached (Connection refused",
     ),
+    ("events", 1, "cannot be reached (Connection refused"),
     ("events --local --table t", 2, "cannot be used with"),
     (
         "events --since yesterday --local",

@@ -5,6 +5,7 @@ mod credentials;
 mod dev;
 mod doctor;
 mod events;
+mod hands;
 mod parts;
 mod replay;
 mod send;

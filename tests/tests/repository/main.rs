@@ -1,5 +1,6 @@
 //! The files of the repository agree with each other: code, documentation, template and schema.
 
+mod abuse;
 mod docs;
 mod layout;
 mod schema;

@@ -22,7 +22,7 @@ pub(crate) struct Endpoint {
 pub(crate) fn credential(argument: &str) -> Result<(Provider, Credential), String> {
     let (name, given) = argument
         .split_once('=')
-        .ok_or("expected PROVIDER=- or PROVIDER=USER:PASSWORD or PROVIDER=KEY")?;
+        .ok_or("expected PROVIDER=USER:PASSWORD or PROVIDER=KEY (PROVIDER=-: it is asked for)")?;
     let provider = provider(name)?;
     let given = secret(given, &format!("credential of {name}"))?;
     Ok((provider, Credential::for_provider(&provider, &given)?))

@@ -96,6 +96,15 @@ proptest! {
     }
 }
 
+/// A listed event as the CloudEvent that it is.
+fn without_origin(mut event: Value) -> Value {
+    let members = event.as_object_mut().unwrap();
+    for name in ["handle", "recordedtime", "arrival", "requestid"] {
+        members.remove(name);
+    }
+    event
+}
+
 async fn one_line_an_event(payloads: &[String]) -> Result<(), TestCaseError> {
     let site = Site::start().await;
     let mut expected: Vec<Value> = Vec::new();
@@ -117,7 +126,7 @@ async fn one_line_an_event(payloads: &[String]) -> Result<(), TestCaseError> {
         // `str::lines` does not split at a single carriage return.
         let lines = printed.split_terminator(['\n', '\r']);
         lines
-            .map(serde_json::from_str)
+            .map(|line| serde_json::from_str(line).map(without_origin))
             .collect::<Result<Vec<Value>, _>>()
     };
     prop_assert_eq!(printed(&["export"]).unwrap(), expected.clone());

@@ -8,7 +8,7 @@ use std::{
     time::Duration,
 };
 use testkit::{
-    dev::hookkeeper,
+    dev::{hookkeeper, send_signal},
     request::{basic, event},
     sink::Sink,
     site::{Site, records},
@@ -220,6 +220,8 @@ fn the_local_server_logs_a_readable_line_for_each_delivery() {
         [&quarantined[2], &quarantined[6]],
         ["quarantined", "not_json"]
     );
+    send_signal(&dev.process, "-INT");
+    assert_eq!(dev.process.wait().unwrap().code(), Some(0));
 }
 
 #[test]
