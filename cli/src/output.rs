@@ -101,10 +101,10 @@ impl Page {
         self,
         mut widths: [usize; N],
         dropped: &[usize],
-    ) -> Widths<N> {
+    ) -> Columns<N> {
         let mut is_shown = [true; N];
         let Some(page) = self.width else {
-            return Widths {
+            return Columns {
                 widths,
                 is_shown,
                 is_cut: false,
@@ -126,7 +126,7 @@ impl Page {
                 _ => break,
             }
         }
-        Widths {
+        Columns {
             widths,
             is_shown,
             is_cut: true,
@@ -175,14 +175,14 @@ pub(crate) fn table<const N: usize>(heading: [&str; N], rows: &[[String; N]]) ->
 
 /// Widths of the columns of a table.
 #[derive(Debug, Clone, Copy)]
-pub(crate) struct Widths<const N: usize> {
+pub(crate) struct Columns<const N: usize> {
     widths: [usize; N],
     is_shown: [bool; N],
     /// Whether a longer cell is cut. Otherwise its row is longer.
     is_cut: bool,
 }
 
-impl<const N: usize> Widths<N> {
+impl<const N: usize> Columns<N> {
     /// Formats the names of the columns as the first line of a table.
     pub(crate) fn heading(&self, names: [&str; N]) -> String {
         let bold = Style::new().bold();

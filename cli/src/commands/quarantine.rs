@@ -181,7 +181,7 @@ async fn finish_removals(
                     "{handle}  {}  finished an interrupted removal",
                     provider.name
                 )?,
-                Output::Json => Action {
+                Output::Json => Outcome {
                     handle: handle.to_string(),
                     provider: provider.name,
                     action: "finished",
@@ -204,7 +204,7 @@ async fn finish_removal(table: &Table, handle: &Handle, output: Output) -> Resul
 
 /// Line for programs about a delivery that a command changed, or could not change.
 #[derive(Serialize)]
-struct Action {
+struct Outcome {
     handle: String,
     provider: &'static str,
     /// `replayed`, `stays`, `dropped`, or `finished` for an interrupted removal.
@@ -226,7 +226,7 @@ struct Made {
     id: String,
 }
 
-impl Action {
+impl Outcome {
     fn new(delivery: &Quarantined, action: &'static str) -> Self {
         Self {
             handle: delivery.handle.to_string(),

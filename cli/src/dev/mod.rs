@@ -350,7 +350,7 @@ impl Gateway {
                 Log::Channel(_) => (provider, receiver.silent()),
             }
         });
-        let receivers = Receivers {
+        let local = Local {
             receivers,
             table: Table::new(&client, settings),
             log,
@@ -359,7 +359,7 @@ impl Gateway {
         let app = Router::new().fallback(route).layer(limit);
         let app = app
             .layer(middleware::from_fn(caller::refuse_web_pages))
-            .with_state(Arc::new(receivers));
+            .with_state(Arc::new(local));
         Ok(Self {
             server: Server::start(listener, app),
         })
@@ -384,7 +384,7 @@ impl Gateway {
 }
 
 #[derive(Debug)]
-struct Receivers {
+struct Local {
     receivers: [(Provider, Receiver); providers::ALL.len()],
     table: Table,
     log: Log,
@@ -392,7 +392,7 @@ struct Receivers {
 
 /// Routes `/<provider>`, and `/<provider>/` followed by anything, as the template does.
 async fn route(
-    State(receivers): State<Arc<Receivers>>,
+    State(local): State<Arc<Local>>,
     method: Method,
     uri: Uri,
     headers: HeaderMap,
@@ -404,7 +404,7 @@ async fn route(
         .split('/')
         .next()
         .unwrap_or_default();
-    let mut all = receivers.receivers.iter();
+    let mut all = local.receivers.iter();
     let Some((provider, receiver)) = all.find(|(provider, _)| provider.name == name) else {
         return (StatusCode::NOT_FOUND, r#"{"message":"Not Found"}"#).into_response();
     };
@@ -420,7 +420,7 @@ async fn route(
         )
             .into_response();
     }
-    let Log::Channel(log) = &receivers.log else {
+    let Log::Channel(log) = &local.log else {
         return gateway::response(receiver.answer(event).await);
     };
     let started = Instant::now();
@@ -433,7 +433,7 @@ async fn route(
         Verdict::Stored { .. } | Verdict::Quarantined { .. }
     );
     let first = match key {
-        Some(key) if is_in_table => receivers.table.get(&key).await.ok().flatten(),
+        Some(key) if is_in_table => local.table.get(&key).await.ok().flatten(),
         _ => None,
     };
     // Only fails if nobody prints it any more.

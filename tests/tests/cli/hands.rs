@@ -51,7 +51,7 @@ async fn a_listed_event_has_a_handle_and_its_origin_and_an_exported_one_has_not(
         &["events", "show", handle, "--output", "json"][..],
         &["events", "history", "deal/43", "--output", "json"],
     ] {
-        assert_eq!(lines(&site.run(arguments)), [listed.clone()]);
+        assert_eq!(lines(&site.run(arguments)).remove(0), listed);
     }
     for arguments in [&["export"][..], &["export", "--output", "json"]] {
         let exported = lines(&site.run(arguments)).remove(0);

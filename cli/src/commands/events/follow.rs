@@ -5,7 +5,7 @@ use crate::{
     Failure,
     connection::Connection,
     filter::Filter,
-    output::{Format, Output, Page, Widths, cell, say},
+    output::{Columns, Format, Output, Page, cell, say},
     signal::stop,
     skipped::Skipped,
     span::{after, before},
@@ -74,7 +74,7 @@ impl Follow {
         &self,
         new: &[(IndexEntry, Stored)],
         page: Page,
-        widths: &Widths<6>,
+        widths: &Columns<6>,
     ) -> Result<(), Failure> {
         for (entry, stored) in new {
             match self.format.output {

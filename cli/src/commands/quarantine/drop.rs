@@ -1,6 +1,6 @@
 //! `hookkeeper quarantine drop`: removes quarantined deliveries for good.
 
-use super::{Action, find, finish_removal};
+use super::{Outcome, find, finish_removal};
 use crate::{
     Failure,
     connection::Connection,
@@ -59,7 +59,7 @@ impl Drop {
         for delivery in found {
             table.remove(&delivery.key).await?;
             if self.output == Output::Json {
-                Action::new(&delivery, "dropped").say()?;
+                Outcome::new(&delivery, "dropped").say()?;
             }
             dropped += 1;
         }

@@ -1,7 +1,7 @@
 //! `hookkeeper quarantine replay`: moves the deliveries that this version can parse to the events.
 
 use super::{
-    Action, BODY_MISSING, Made, Quarantined, Which, find, finish_removal, finish_removals,
+    BODY_MISSING, Made, Outcome, Quarantined, Which, find, finish_removal, finish_removals,
     quarantined,
 };
 use crate::{
@@ -99,9 +99,9 @@ impl Replay {
             return self.stays(&delivery, &reason.message);
         }
         let events = records.iter().filter_map(made).collect();
-        self.say(&Action {
+        self.say(&Outcome {
             events,
-            ..Action::new(&delivery, "replayed")
+            ..Outcome::new(&delivery, "replayed")
         })?;
         if !self.dry_run {
             table.check_clock()?;
@@ -118,14 +118,14 @@ impl Replay {
     }
 
     fn stays(&self, delivery: &Quarantined, reason: &str) -> Result<bool, Failure> {
-        self.say(&Action {
+        self.say(&Outcome {
             reason: Some(reason.to_owned()),
-            ..Action::new(delivery, "stays")
+            ..Outcome::new(delivery, "stays")
         })?;
         Ok(false)
     }
 
-    fn say(&self, action: &Action) -> Result<(), Failure> {
+    fn say(&self, action: &Outcome) -> Result<(), Failure> {
         if self.output == Output::Json {
             return action.say();
         }
