@@ -53,7 +53,7 @@ async fn main() -> ExitCode {
         Command::Send(send) => send.run().await,
         Command::Events(events) => events.run().await,
         Command::Quarantine(quarantine) => quarantine.run().await,
-        Command::Replay(replay) => replay.run().await,
+        Command::Replay(replay) => Box::pin(replay.run()).await,
         Command::Export(export) => export.run().await,
         Command::Erase(erase) => Box::pin(erase.run()).await,
         Command::Queue(queue) => queue.run().await,

@@ -149,8 +149,6 @@ fn form_decoded(text: &str) -> Option<String> {
 
 #[cfg(test)]
 mod tests {
-    use super::*;
-
     fn finds(mention: &str, text: &str) -> bool {
         super::mention(mention)
             .unwrap()
