@@ -2,18 +2,23 @@
 //! errors to exit codes.
 
 mod commands;
+mod confirm;
 mod connection;
 mod filter;
 mod handle;
 mod http;
+mod mention;
 mod output;
+mod queues;
 mod reading;
 mod signal;
 mod skipped;
 mod span;
 
 use clap::{CommandFactory, Parser, Subcommand, error::ErrorKind};
-use commands::{credentials, dev, doctor, events, export, quarantine, replay, schema, send};
+use commands::{
+    credentials, dev, doctor, erase, events, export, quarantine, queue, replay, schema, send,
+};
 use output::cell;
 use std::{io, process::ExitCode};
 
@@ -34,6 +39,8 @@ enum Command {
     Quarantine(quarantine::Quarantine),
     Replay(replay::Replay),
     Export(export::Export),
+    Erase(erase::Erase),
+    Queue(queue::Queue),
     Schema(schema::Schema),
     Doctor(doctor::Doctor),
 }
@@ -46,8 +53,10 @@ async fn main() -> ExitCode {
         Command::Send(send) => send.run().await,
         Command::Events(events) => events.run().await,
         Command::Quarantine(quarantine) => quarantine.run().await,
-        Command::Replay(replay) => replay.run().await,
+        Command::Replay(replay) => Box::pin(replay.run()).await,
         Command::Export(export) => export.run().await,
+        Command::Erase(erase) => Box::pin(erase.run()).await,
+        Command::Queue(queue) => queue.run().await,
         Command::Schema(_) => schema::print(),
         Command::Doctor(doctor) => doctor.run().await,
     };

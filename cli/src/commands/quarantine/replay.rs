@@ -5,7 +5,7 @@ use crate::{
     Failure,
     handle::Handle,
     output::{cell, say},
-    reading::read,
+    reading::{KnownErasures, read},
     skipped::Skipped,
     span::A_WEEK,
 };
@@ -37,6 +37,7 @@ impl Replay {
         let span = self.which.span.resolve(A_WEEK)?;
         let table = self.which.connection.table().await?;
         let skipped = Skipped::default();
+        let mut erasures = KnownErasures::default();
         let mut outcomes = Vec::new();
         if self.handles.is_empty() {
             if !self.dry_run {
@@ -50,7 +51,7 @@ impl Replay {
                 &skipped,
             ));
             while let Some(delivery) = all.try_next().await? {
-                outcomes.push(self.replay(&table, delivery).await?);
+                outcomes.push(self.replay(&table, delivery, &mut erasures).await?);
             }
         }
         for handle in &self.handles {
@@ -58,7 +59,7 @@ impl Replay {
                 continue;
             }
             let delivery = find(&table, handle).await?;
-            outcomes.push(self.replay(&table, delivery).await?);
+            outcomes.push(self.replay(&table, delivery, &mut erasures).await?);
         }
         skipped.report();
         let but = if self.dry_run {
@@ -73,8 +74,17 @@ impl Replay {
     }
 
     /// Parses one delivery again. Returns whether it, or its quarantined item, could be parsed.
-    async fn replay(&self, table: &Table, delivery: Quarantined) -> Result<bool, Failure> {
+    async fn replay(
+        &self,
+        table: &Table,
+        delivery: Quarantined,
+        erasures: &mut KnownErasures,
+    ) -> Result<bool, Failure> {
         let name = format!("{}  {}", delivery.handle, delivery.provider.name);
+        let erasures = erasures.since(table, delivery.origin.arrival).await?;
+        if erasures.cover_key(&delivery.key, None) {
+            return stays(&name, "it was erased, and came back: drop it");
+        }
         let Some(bytes) = delivery.bytes else {
             return stays(&name, BODY_MISSING);
         };
@@ -89,6 +99,12 @@ impl Replay {
         if let Some(reason) = reason_of_item {
             return stays(&name, &reason.message);
         }
+        // Other items of the delivery may have been dropped.
+        let records = records
+            .into_iter()
+            .filter(|record| record.reason().is_none());
+        let records = records.filter(|record| !erasures.cover_record(record));
+        let records: Vec<Record> = records.collect();
         for record in &records {
             if let Record::Event { event, .. } = record {
                 say!("{name}  {}  {}", cell(&event.r#type), cell(&event.subject))?;
@@ -96,11 +112,7 @@ impl Replay {
         }
         if !self.dry_run {
             table.check_clock()?;
-            // Other items of the delivery may have been dropped.
-            let readable = records
-                .into_iter()
-                .filter(|record| record.reason().is_none());
-            for record in readable {
+            for record in records {
                 table.put_record(record, table.expiry()).await?;
             }
             table.remove(&delivery.key).await?;
