@@ -42,7 +42,7 @@ pub(crate) const TROUBLES: [Trouble; 20] = [
         |it| {
             it.parameters.insert("CloserKeys", "a:b");
         },
-        "FAIL  resources          missing: CloserFunction, CloserRoute, [..] and 8 more: deploy this version [..]",
+        "FAIL  resources          missing: CloserFunction, CloserRoute, [..] more: deploy this version [..]",
     ),
     (
         |it| it.table["TableStatus"] = json!("UPDATING"),
