@@ -3,9 +3,11 @@
 pub(crate) mod credentials;
 pub(crate) mod dev;
 pub(crate) mod doctor;
+pub(crate) mod erase;
 pub(crate) mod events;
 pub(crate) mod export;
 pub(crate) mod quarantine;
+pub(crate) mod queue;
 pub(crate) mod replay;
 pub(crate) mod schema;
 pub(crate) mod send;

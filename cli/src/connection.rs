@@ -1,7 +1,7 @@
 //! Connection of a command to the table and the queues: on this machine, or on AWS with its
 //! ordinary configuration.
 
-use crate::{Failure, http::innermost};
+use crate::{Failure, http::innermost, queues::Queues};
 use aws_config::{BehaviorVersion, ConfigLoader, Region, SdkConfig, profile};
 use aws_credential_types::provider::error::CredentialsError;
 use aws_sdk_cloudformation::types::Stack;
@@ -176,6 +176,16 @@ impl Connection {
         let client = aws_sdk_dynamodb::Client::new(&sdk);
         self.check(&client, &name).await?;
         Ok(Table::from_client(&client, &name, policy))
+    }
+
+    /// The queues of the stack. `None` without a stack: with `--local` or `--table`.
+    pub(crate) async fn queues(&self) -> Result<Option<Queues>, Failure> {
+        if self.local.is_some() || self.table.is_some() {
+            return Ok(None);
+        }
+        let sdk = self.aws.configured().await?;
+        let stack = stack(&sdk, &self.stack).await?;
+        Queues::new(&sdk, &stack).map(Some)
     }
 
     /// AWS configuration, or the configuration for the DynamoDB of `cargo dev`.

@@ -3,11 +3,14 @@
 
 mod called;
 mod commands;
+mod confirm;
 mod connection;
 mod filter;
 mod handle;
 mod http;
+mod mention;
 mod output;
+mod queues;
 mod reading;
 mod secret;
 mod signal;
@@ -16,7 +19,9 @@ mod span;
 
 use called::{as_called, with_names};
 use clap::{CommandFactory, FromArgMatches, Parser, Subcommand, error::ErrorKind};
-use commands::{credentials, dev, doctor, events, export, quarantine, replay, schema, send};
+use commands::{
+    credentials, dev, doctor, erase, events, export, quarantine, queue, replay, schema, send,
+};
 use output::cell;
 use std::{io, process::ExitCode};
 
@@ -37,6 +42,8 @@ enum Command {
     Quarantine(quarantine::Quarantine),
     Replay(replay::Replay),
     Export(export::Export),
+    Erase(erase::Erase),
+    Queue(queue::Queue),
     Schema(schema::Schema),
     Doctor(doctor::Doctor),
 }
@@ -49,8 +56,10 @@ async fn main() -> ExitCode {
         Command::Send(send) => send.run().await,
         Command::Events(events) => events.run().await,
         Command::Quarantine(quarantine) => quarantine.run().await,
-        Command::Replay(replay) => replay.run().await,
+        Command::Replay(replay) => Box::pin(replay.run()).await,
         Command::Export(export) => export.run().await,
+        Command::Erase(erase) => Box::pin(erase.run()).await,
+        Command::Queue(queue) => queue.run().await,
         Command::Schema(_) => schema::print(),
         Command::Doctor(doctor) => doctor.run().await,
     };

@@ -1,9 +1,10 @@
 //! Parses stored bytes again, with the parsers of this version.
 
-use models::{Delivery, Origin, ParseError, Reason, Record};
+use crate::span::{A_DAY, before};
+use models::{Delivery, Origin, ParseError, Reason, Record, Timestamp};
 use providers::Provider;
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use storage::{Key, Table, TableError};
+use storage::{Erasures, Key, Table, TableError};
 
 /// Records that this version stores for a delivery with this origin. The result is the same on each
 /// call.
@@ -25,6 +26,40 @@ pub(crate) fn read(
     match &records[..] {
         [Record::Quarantined { reason, .. }] => Err(reason.clone()),
         _ => Ok(records),
+    }
+}
+
+/// The erasures since the earliest arrival that a replay has met.
+#[derive(Default)]
+pub(crate) struct KnownErasures {
+    since: Option<Timestamp>,
+    erasures: Erasures,
+}
+
+impl KnownErasures {
+    /// The erasures that can cover what arrived at a time.
+    pub(crate) async fn since(
+        &mut self,
+        table: &Table,
+        arrival: Timestamp,
+    ) -> Result<&Erasures, TableError> {
+        if self.since.is_none_or(|since| arrival < since) {
+            // A day earlier, because the arrivals of a replay are only roughly in order.
+            let since = before(arrival, A_DAY);
+            self.erasures = table.erasures(since).await?;
+            self.since = Some(since);
+        }
+        Ok(&self.erasures)
+    }
+
+    /// Whether a record was erased.
+    pub(crate) async fn cover(
+        &mut self,
+        table: &Table,
+        record: &Record,
+    ) -> Result<bool, TableError> {
+        let erasures = self.since(table, record.origin().arrival).await?;
+        Ok(erasures.cover_record(record))
     }
 }
 

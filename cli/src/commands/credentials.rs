@@ -2,7 +2,7 @@
 //! accepts.
 
 use crate::{
-    Failure,
+    Failure, Usage,
     connection::{Aws, STACK, parameter, stack},
     filter::provider,
 };
@@ -12,21 +12,21 @@ use hookkeeper::template::logical_name;
 use ingest::Authenticator;
 use providers::{Provider, Scheme};
 use sha2::{Digest, Sha256};
-use std::iter;
+use std::{collections::BTreeSet, iter};
 use storage::budget::now;
 
-/// Generates a user name and a password, or a URL key, and prints the parameter for `sam deploy`.
+/// Generates a user name and a password, or a URL key, for each provider, and prints one `sam deploy` with all parameters.
 ///
 /// They are printed once and stored nowhere. Only their SHA-256 digests are deployed, each with a label that logs and
 /// metrics contain.
 ///
-/// Example: cargo hookkeeper credentials pipedrive
+/// Example: cargo hookkeeper credentials pipedrive amocrm closer
 #[derive(Args)]
 pub(crate) struct Credentials {
-    /// Provider that sends the credentials
-    #[arg(value_parser = provider)]
-    provider: Provider,
-    /// Generate a user name and a password for a provider that would get a URL key
+    /// Providers that send the credentials
+    #[arg(value_name = "PROVIDER", value_parser = provider, required = true)]
+    providers: Vec<Provider>,
+    /// Generate a user name and a password, also for a provider that would get a URL key
     #[arg(long)]
     basic: bool,
     /// Label of the new credential: 1 to 32 characters of a-z, 0-9 and - [default: the date]
@@ -61,85 +61,127 @@ fn label(argument: &str) -> Result<String, String> {
 /// Accepted credentials: labels, and digests in hexadecimal.
 type Accepted = Vec<(String, String)>;
 
+/// A new credential.
+struct New {
+    /// What its digest is of.
+    secret: String,
+    /// What a user pastes into the provider's settings.
+    to_paste: String,
+}
+
+impl New {
+    fn key() -> Result<Self, Failure> {
+        let secret = random(32)?;
+        let to_paste = format!("the end of the URL   ?key={secret}");
+        Ok(Self { secret, to_paste })
+    }
+
+    fn basic() -> Result<Self, Failure> {
+        let user = random(16)?;
+        let password = random(32)?;
+        Ok(Self {
+            secret: format!("{user}:{password}"),
+            to_paste: format!("user name   {user}\n  password    {password}"),
+        })
+    }
+}
+
 impl Credentials {
     pub(crate) async fn run(self) -> Result<(), Failure> {
+        let names: BTreeSet<_> = self
+            .providers
+            .iter()
+            .map(|provider| provider.name)
+            .collect();
+        if names.len() < self.providers.len() {
+            return Err(Usage("a provider is named twice".to_owned()).into());
+        }
+        if self.digests.is_some() && self.providers.len() > 1 {
+            return Err(Usage("--digests is the list of one provider".to_owned()).into());
+        }
+        // All of them before the first one is printed: an error must not leave half of a deployment.
+        let mut printed = Vec::new();
+        let mut parameters = Vec::new();
+        for provider in &self.providers {
+            let (to_paste, accepted) = self.credential(provider).await?;
+            let name = provider.name;
+            printed.extend(to_paste.map(|to_paste| {
+                format!(
+                    "Credentials for the settings of {name} (not shown again):\n\n  {to_paste}\n"
+                )
+            }));
+            parameters.push(self.parameter_with(provider, &accepted)?);
+        }
+        let parameters = parameters.join(" ");
+        printed.push(format!(
+            "Deploy the digests:\n\n  sam deploy --parameter-overrides {parameters}"
+        ));
+        println!("{}", printed.join("\n"));
+        Ok(())
+    }
+
+    /// Generates a credential, if none is to be dropped. Returns what a user pastes into the
+    /// provider's settings, and the credentials that the receiver is to accept.
+    async fn credential(&self, provider: &Provider) -> Result<(Option<String>, Accepted), Failure> {
         if let Some(label) = &self.drop {
-            let left = without(self.accepted_now().await?, label)?;
-            println!("{}", self.deploy(&left)?);
-            return Ok(());
+            let left = without(self.accepted_now(provider).await?, label)?;
+            return Ok((None, left));
         }
         let mut accepted = if self.add {
-            self.accepted_now().await?
+            self.accepted_now(provider).await?
         } else {
             Accepted::new()
         };
-        let label = self
-            .label
-            .clone()
-            .unwrap_or_else(|| unused_label(&accepted));
+        let label = self.label.clone();
+        let label = label.unwrap_or_else(|| unused_label(&accepted));
         if accepted.iter().any(|(taken, _)| *taken == label) {
             return Err(format!(
                 "the label {label} is already in use: choose another one with --label"
             )
             .into());
         }
-        let (shown, to_paste) = if self.is_key() {
-            let key = random(32)?;
-            let to_paste = format!("the end of the URL   ?key={key}");
-            (key, to_paste)
+        let New { secret, to_paste } = if self.is_key(provider) {
+            New::key()?
         } else {
-            let user = random(16)?;
-            let password = random(32)?;
-            (
-                format!("{user}:{password}"),
-                format!("user name   {user}\n  password    {password}"),
-            )
+            New::basic()?
         };
-        accepted.push((label, hex::encode(Sha256::digest(shown))));
-        let deploy = self.deploy(&accepted)?;
-        println!(
-            "Credentials for the settings of {} (not shown again):\n\n  {to_paste}\n",
-            self.provider.name
-        );
-        println!("{deploy}");
-        Ok(())
+        accepted.push((label, hex::encode(Sha256::digest(secret))));
+        Ok((Some(to_paste), accepted))
     }
 
-    fn is_key(&self) -> bool {
-        self.provider.supports(Scheme::UrlKey) && !self.basic
+    fn is_key(&self, provider: &Provider) -> bool {
+        provider.supports(Scheme::UrlKey) && !self.basic
     }
 
     /// Name of the template's parameter: `PipedriveCredentials`.
-    fn parameter(&self) -> String {
-        logical_name(
-            self.provider.name,
-            if self.is_key() { "Keys" } else { "Credentials" },
-        )
+    fn parameter(&self, provider: &Provider) -> String {
+        let kind = if self.is_key(provider) {
+            "Keys"
+        } else {
+            "Credentials"
+        };
+        logical_name(provider.name, kind)
     }
 
-    /// Command that deploys these credentials. They are validated as the function validates them.
-    fn deploy(&self, accepted: &Accepted) -> Result<String, Failure> {
-        let list = accepted
+    /// The template's parameter with its value, validated as the function validates it.
+    fn parameter_with(&self, provider: &Provider, accepted: &Accepted) -> Result<String, Failure> {
+        let entries = accepted
             .iter()
-            .map(|(label, digest)| format!("{label}:{digest}"))
-            .collect::<Vec<_>>()
-            .join(",");
-        let (credentials, keys) = if self.is_key() {
+            .map(|(label, digest)| format!("{label}:{digest}"));
+        let list = entries.collect::<Vec<_>>().join(",");
+        let (credentials, keys) = if self.is_key(provider) {
             ("", &*list)
         } else {
             (&*list, "")
         };
-        Authenticator::new(&self.provider, credentials, keys)?;
-        Ok(format!(
-            "Deploy the digests:\n\n  sam deploy --parameter-overrides {}={list}",
-            self.parameter()
-        ))
+        Authenticator::new(provider, credentials, keys)?;
+        Ok(format!("{}={list}", self.parameter(provider)))
     }
 
-    async fn accepted_now(&self) -> Result<Accepted, Failure> {
+    async fn accepted_now(&self, provider: &Provider) -> Result<Accepted, Failure> {
         let list = match &self.digests {
             Some(list) => list.clone(),
-            None => self.asked_of_the_stack().await?,
+            None => self.asked_of_the_stack(provider).await?,
         };
         let entries = list
             .split(',')
@@ -154,9 +196,9 @@ impl Credentials {
         accepted.collect()
     }
 
-    async fn asked_of_the_stack(&self) -> Result<String, Failure> {
+    async fn asked_of_the_stack(&self, provider: &Provider) -> Result<String, Failure> {
         let stack = stack(&self.aws.configured().await?, &self.stack).await?;
-        let name = self.parameter();
+        let name = self.parameter(provider);
         let list = parameter::<String>(&stack, &name).filter(|list| !list.is_empty());
         list.ok_or_else(|| {
             format!(

@@ -3,6 +3,7 @@
 
 mod follow;
 mod history;
+mod latest;
 mod show;
 
 use crate::{
@@ -36,6 +37,7 @@ pub(crate) struct Events {
 enum Command {
     Show(show::Show),
     History(history::History),
+    Latest(latest::Latest),
     Follow(follow::Follow),
 }
 
@@ -59,6 +61,7 @@ impl Events {
             None => self.list.run().await,
             Some(Command::Show(show)) => show.run().await,
             Some(Command::History(history)) => history.run().await,
+            Some(Command::Latest(latest)) => latest.run().await,
             Some(Command::Follow(follow)) => follow.run().await,
         }
     }

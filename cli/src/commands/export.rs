@@ -4,13 +4,14 @@ use crate::{
     Failure,
     commands::events::{cloud_event, entries, events},
     filter::Selection,
+    mention::{Mention, mention},
     output::{OnlyJson, cell},
     signal::stop,
 };
 use clap::Args;
 use futures_util::TryStreamExt;
 use indicatif::{ProgressBar, ProgressStyle};
-use models::Timestamp;
+use models::{Record, Timestamp};
 use std::{
     fs,
     io::{self, BufWriter, ErrorKind, Write},
@@ -31,6 +32,9 @@ use tempfile::{Builder, NamedTempFile};
 pub(crate) struct Export {
     /// File to write [default: standard output]
     file: Option<PathBuf>,
+    /// Only events that contain this text, however it is encoded. Case does not matter
+    #[arg(long, value_name = "TEXT", value_parser = mention)]
+    mention: Option<Mention>,
     #[command(flatten)]
     selection: Selection,
     /// Output format
@@ -81,6 +85,11 @@ impl Export {
         Ok(())
     }
 
+    fn is_wanted(&self, record: &Record) -> bool {
+        let mention = self.mention.as_ref();
+        mention.is_none_or(|mention| mention.is_in(record))
+    }
+
     /// Writes all events, and returns their number.
     async fn write(&self, out: &mut impl Write) -> Result<u64, Failure> {
         let (table, span) = self.selection.open().await?;
@@ -94,8 +103,10 @@ impl Export {
         );
         let mut events = pin!(events(&table, entries));
         while let Some((entry, stored)) = events.try_next().await? {
-            writeln!(out, "{}", cloud_event(&stored)?)?;
-            exported += 1;
+            if self.is_wanted(&stored.record) {
+                writeln!(out, "{}", cloud_event(&stored)?)?;
+                exported += 1;
+            }
             progress.set_position(micros(&(span.start..entry.recorded)));
             progress.set_message(format!("{exported} events"));
         }

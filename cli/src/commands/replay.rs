@@ -10,7 +10,7 @@ use crate::{
     filter::{Selection, provider_of},
     handle::Handle,
     output::{Output, cell, json_line, say},
-    reading::{exact_bytes, read},
+    reading::{KnownErasures, exact_bytes, read},
     skipped::Skipped,
 };
 use clap::Args;
@@ -69,6 +69,7 @@ impl Replay {
             dry_run: self.dry_run,
             output: self.output,
             pending: VecDeque::new(),
+            erasures: KnownErasures::default(),
             counts: Counts::default(),
         };
         let skipped = Skipped::default();
@@ -107,6 +108,7 @@ struct Replayer<'a> {
     dry_run: bool,
     output: Output,
     pending: VecDeque<Pending>,
+    erasures: KnownErasures,
     counts: Counts,
 }
 
@@ -174,6 +176,14 @@ impl Replayer<'_> {
         }
         let key = Key::from_record(&record);
         if key != stored.key {
+            if self.erasures.cover(self.table, &record).await? {
+                return self.tell(
+                    entry,
+                    event,
+                    "unchanged",
+                    "the event that it becomes was erased",
+                );
+            }
             self.counts.moved += 1;
             if !self.dry_run {
                 self.table.put_moved(record, stored).await?;
@@ -274,9 +284,12 @@ impl Replayer<'_> {
         Ok(true)
     }
 
-    /// Stores records that are missing.
+    /// Stores records that are missing, unless they were erased.
     async fn add(&mut self, records: Vec<Record>, expires: Option<i64>) -> Result<(), Failure> {
         for record in records {
+            if self.erasures.cover(self.table, &record).await? {
+                continue;
+            }
             let is_event = record.is_event();
             let is_new = if self.dry_run {
                 self.table.get(&Key::from_record(&record)).await?.is_none()

@@ -122,11 +122,15 @@ impl Event {
     /// same for every provider: [`identity`](crate::identity).
     ///
     /// # Errors
-    /// [`ParseError::TooLong`]: `source` is longer than [`MAX_SOURCE_BYTES`], `subject` is longer
-    /// than [`MAX_SUBJECT_BYTES`], or an attribute other than `data` is longer than
-    /// [`MAX_TYPE_BYTES`].
+    /// - [`ParseError::TooLong`]: `source` is longer than [`MAX_SOURCE_BYTES`], `subject` is longer
+    ///   than [`MAX_SUBJECT_BYTES`], or an attribute other than `data` is longer than
+    ///   [`MAX_TYPE_BYTES`]
+    /// - [`ParseError::SourceWithHash`]: `source` contains `#`
     pub fn new(delivery: &Delivery, draft: EventDraft) -> Result<Self, ParseError> {
         within("source", &draft.source, MAX_SOURCE_BYTES)?;
+        if draft.source.contains('#') {
+            return Err(ParseError::SourceWithHash);
+        }
         within("subject", &draft.subject, MAX_SUBJECT_BYTES)?;
         within("type", &draft.r#type, MAX_TYPE_BYTES)?;
         within("originaltype", &draft.originaltype, MAX_TYPE_BYTES)?;

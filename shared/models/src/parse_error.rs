@@ -38,6 +38,10 @@ pub enum ParseError {
         /// The limit in bytes.
         limit: usize,
     },
+    /// The source contains `#`, which separates it from the subject in a key. No account id that a
+    /// provider assigns has one.
+    #[error("the event's `source` contains `#`")]
+    SourceWithHash,
     /// Objects, lists or brackets nest deeper than any consumer can parse.
     #[error("the body nests too deep (at most {limit} levels)")]
     TooDeep {
@@ -75,6 +79,7 @@ impl ParseError {
             Self::UnknownShape { .. } => "unknown_shape",
             Self::Missing { .. } => "missing",
             Self::TooLong { .. } => "too_long",
+            Self::SourceWithHash => "source_with_hash",
             Self::TooDeep { .. } => "too_deep",
             Self::TooManyFields { .. } => "too_many_fields",
             Self::TooManyEvents { .. } => "too_many_events",

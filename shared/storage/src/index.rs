@@ -160,11 +160,27 @@ impl Table {
         &'a self,
         pk: &str,
     ) -> impl Stream<Item = Result<Stored, TableError>> + use<'a> {
-        let query = self
-            .query("pk = :pk", Order::OldestFirst)
-            .consistent_read(true);
-        self.stored(query.expression_attribute_values(":pk", AttributeValue::S(pk.to_owned())))
-            .boxed()
+        self.events_of(pk, Order::OldestFirst).boxed()
+    }
+
+    /// Returns the event of one subject with the latest `time`, given its `<source>#<subject>`.
+    ///
+    /// # Errors
+    /// [`TableError`].
+    pub async fn latest(&self, pk: &str) -> Result<Option<Stored>, TableError> {
+        pin!(self.events_of(pk, Order::NewestFirst))
+            .try_next()
+            .await
+    }
+
+    fn events_of<'a>(
+        &'a self,
+        pk: &str,
+        order: Order,
+    ) -> impl Stream<Item = Result<Stored, TableError>> + use<'a> {
+        let query = self.query("pk = :pk", order).consistent_read(true);
+        let pk = AttributeValue::S(pk.to_owned());
+        self.stored(query.expression_attribute_values(":pk", pk))
     }
 
     /// Streams the quarantined deliveries of a provider that arrived in a time range.
@@ -228,7 +244,10 @@ impl Table {
 
     /// Streams the complete records that a query finds. Skips chunks: a subject can end in
     /// `#chunks`, and then its partition contains the chunks of other records too.
-    fn stored(&self, query: QueryFluentBuilder) -> impl Stream<Item = Result<Stored, TableError>> {
+    fn stored(
+        &self,
+        query: QueryFluentBuilder,
+    ) -> impl Stream<Item = Result<Stored, TableError>> + use<'_> {
         let heads = items(query).try_filter(|item| ready(!schema::is_chunk(item)));
         heads
             .then(async |item| self.whole(item?).await)
@@ -277,7 +296,7 @@ fn hours(span: &Range<Timestamp>) -> Vec<String> {
 }
 
 /// Returns the days that a time range overlaps, like `2026-11-21`.
-fn days(span: &Range<Timestamp>) -> Vec<String> {
+pub(crate) fn days(span: &Range<Timestamp>) -> Vec<String> {
     touched(span, 86_400).map(Timestamp::day).collect()
 }
 

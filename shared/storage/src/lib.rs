@@ -6,6 +6,7 @@
 pub mod budget;
 mod client;
 mod clock;
+mod erasures;
 mod failure;
 mod index;
 mod queue;
@@ -17,11 +18,12 @@ mod table;
 mod tls;
 
 pub use client::Client;
+pub use erasures::Erasures;
 pub use failure::Failure;
 pub use index::{IndexEntry, Order};
 pub use queue::{FallbackQueue, InvalidMessage, Message, QueuedItem};
-pub use schema::{EventKey, Expiry, Key, Policy};
+pub use schema::{Erased, EventKey, Expiry, Key, Policy};
 pub use settings::{Settings, SettingsError};
 pub use store::{Outcome, Store};
-pub use table::{PutOutcome, Stored, Table, TableError};
+pub use table::{PutOutcome, Scanned, Stored, Table, TableError};
 pub use tls::network;

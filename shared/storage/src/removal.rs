@@ -55,7 +55,10 @@ impl Table {
     }
 
     /// Returns the keys of all chunks that any writer put for an item.
-    async fn chunks_of_all_writers(&self, key: &Key) -> Result<Vec<Key>, TableError> {
+    ///
+    /// # Errors
+    /// [`TableError`].
+    pub async fn chunks_of_all_writers(&self, key: &Key) -> Result<Vec<Key>, TableError> {
         let prefix = schema::chunk_prefix(key);
         let query = self
             .client
@@ -101,7 +104,7 @@ impl Table {
         }
     }
 
-    async fn delete(&self, key: &Key) -> Result<(), TableError> {
+    pub(crate) async fn delete(&self, key: &Key) -> Result<(), TableError> {
         let delete = self
             .client
             .delete_item()

@@ -6,6 +6,7 @@
 //! | `body` | `delivery#<provider>#<delivery>` | `body` |
 //! | `quarantine` | `quarantine#<provider>#<day>#<shard>` | `<arrival>#<delivery>#<index>` |
 //! | `chunk` | `<its owner's pk>#chunks` | `<its owner's sk>#<hash>#<number of four digits>` |
+//! | `erasure` | `erasure#<day of the erasure>` | `record#<hash>` or `subject#<hash>`: [`erasure`] |
 //!
 //! So the history of deal 42 is one Query in the order of the events' times, and the conditional
 //! put on the key deduplicates retries. An event's CloudEvents attributes are stored under their
@@ -18,6 +19,7 @@
 //! too large for DynamoDB, they are in chunks, which are items of their own: [`content`].
 
 mod content;
+pub mod erasure;
 mod key;
 
 use aws_sdk_dynamodb::types::AttributeValue;
@@ -31,7 +33,8 @@ use serde_bytes::ByteBuf;
 use serde_json::value::RawValue;
 use std::{collections::HashMap, time::Duration};
 
-pub use content::{MAX_CHUNK_BYTES, chunk_keys, chunk_prefix, is_chunk, is_owned_by};
+pub use content::{MAX_CHUNK_BYTES, chunk_keys, chunk_owner, chunk_prefix, is_chunk, is_owned_by};
+pub use erasure::Erased;
 pub use key::{EventKey, Key, key_attributes, quarantine_pk};
 
 /// A DynamoDB item: attribute values by name.
@@ -128,6 +131,7 @@ enum Kind {
     Body,
     Quarantine,
     Chunk,
+    Erasure,
 }
 
 impl Kind {
@@ -142,6 +146,7 @@ impl Kind {
             Some("body") => Ok(Self::Body),
             Some("quarantine") => Ok(Self::Quarantine),
             Some("chunk") => Ok(Self::Chunk),
+            Some("erasure") => Ok(Self::Erasure),
             _ => Err(ItemError::OtherVersion),
         }
     }
@@ -363,7 +368,7 @@ pub fn decode(item: Item, chunks: Vec<Item>) -> Result<Record, ItemError> {
         Kind::Event => decode_event(from_item(item)?, chunks),
         Kind::Body => decode_body(from_item(item)?, chunks),
         Kind::Quarantine => decode_quarantined(from_item(item)?, chunks),
-        Kind::Chunk => Err(ItemError::Malformed),
+        Kind::Chunk | Kind::Erasure => Err(ItemError::Malformed),
     }
 }
 
@@ -445,6 +450,18 @@ pub fn is_event(item: &Item) -> bool {
 #[must_use]
 pub fn is_shared_body(item: &Item) -> bool {
     Kind::of(item) == Ok(Kind::Body)
+}
+
+/// Whether an item is the trace of an erasure. It is not a record.
+#[must_use]
+pub fn is_erasure(item: &Item) -> bool {
+    Kind::of(item) == Ok(Kind::Erasure)
+}
+
+/// Returns when the delivery of an item arrived. A chunk does not have this time.
+#[must_use]
+pub fn arrival(item: &Item) -> Option<Timestamp> {
+    Timestamp::parse(attribute(item, "arrival")?)
 }
 
 /// Adds the time at which an event is recorded: `recordedtime`, and `hourshard`, its hour and its

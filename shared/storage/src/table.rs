@@ -13,9 +13,9 @@ use aws_sdk_dynamodb::{
     },
     types::AttributeValue,
 };
-use futures_util::{FutureExt, StreamExt, stream};
+use futures_util::{FutureExt, Stream, StreamExt, TryStreamExt, stream};
 use models::{Record, Timestamp};
-use std::time::Duration;
+use std::{pin::pin, time::Duration};
 
 /// How many chunks of an item are read concurrently.
 const CONCURRENT_GETS: usize = 8;
@@ -302,7 +302,7 @@ impl Table {
         Ok(true)
     }
 
-    async fn has(&self, key: Key) -> Result<bool, TableError> {
+    pub(crate) async fn has(&self, key: Key) -> Result<bool, TableError> {
         let get = self.get_item(&key).projection_expression("pk");
         Ok(get.send().await?.item.is_some())
     }
@@ -319,26 +319,56 @@ impl Table {
             .consistent_read(true)
     }
 
-    /// Reads all complete records, in no order. Scans the whole table, page by page.
-    ///
-    /// # Errors
-    /// [`TableError`].
-    pub async fn records(&self) -> Result<Vec<Record>, TableError> {
+    /// Streams all records in no order, page by page, and the keys of those whose removal was
+    /// interrupted. Reads the whole table.
+    pub fn scan(&self) -> impl Stream<Item = Result<Scanned, TableError>> {
         let scan = self
             .client
             .scan()
             .table_name(&self.name)
             .consistent_read(true);
-        let mut items = scan.into_paginator().items().send();
+        let pages = scan.into_paginator().items().send();
+        let items = stream::unfold(pages, async |mut pages| {
+            Some((pages.next().await?.map_err(TableError::from), pages))
+        });
+        items.filter_map(async |item| self.scanned(item).await.transpose())
+    }
+
+    async fn scanned(&self, item: Result<Item, TableError>) -> Result<Option<Scanned>, TableError> {
+        let item = item?;
+        if schema::is_chunk(&item) || schema::is_erasure(&item) {
+            return Ok(None);
+        }
+        if schema::is_being_removed(&item) {
+            return Ok(Some(Scanned::HalfRemoved(schema::key(&item))));
+        }
+        let stored = self.whole(item).await?;
+        Ok(stored.map(|stored| Scanned::Record(Box::new(stored))))
+    }
+
+    /// Reads all complete records, in no order. Scans the whole table.
+    ///
+    /// # Errors
+    /// [`TableError`].
+    pub async fn records(&self) -> Result<Vec<Record>, TableError> {
+        let mut scan = pin!(self.scan());
         let mut records = Vec::new();
-        while let Some(item) = items.next().await {
-            let item = item?;
-            if !schema::is_chunk(&item) {
-                records.extend(self.whole(item).await?.map(|stored| stored.record));
+        while let Some(scanned) = scan.try_next().await? {
+            if let Scanned::Record(stored) = scanned {
+                records.push(stored.record);
             }
         }
         Ok(records)
     }
+}
+
+/// A result of [`Table::scan`].
+#[derive(Debug)]
+pub enum Scanned {
+    /// A complete record.
+    Record(Box<Stored>),
+    /// The key of a record whose removal was interrupted.
+    HalfRemoved(Key),
 }
 
 /// A record as it is stored in the table.

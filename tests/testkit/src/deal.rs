@@ -2,6 +2,9 @@
 
 use serde_json::{Map, Value, json};
 
+/// The provider's id of the event in the body of a webhook v2.
+pub const EVENT_ID: &str = "9b3c1d52-52a8-45c8-9f6e-d9cfae9a8d11";
+
 const WORDS: [&str; 24] = [
     "account", "annual", "boats", "callback", "contract", "delivery", "discount", "expects",
     "follow", "harbour", "invoice", "manager", "meeting", "northern", "offer", "partner", "price",
@@ -91,7 +94,7 @@ fn v2(fields: &Map<String, Value>) -> String {
     json!({
         "meta": {
             "action": "change", "company_id": "7654321", "correlation_id": "4d2f9d7e-17c5-4bdf-a5a7-5fd1d5a7f0b1",
-            "entity_id": "42", "entity": "deal", "id": "9b3c1d52-52a8-45c8-9f6e-d9cfae9a8d11",
+            "entity_id": "42", "entity": "deal", "id": EVENT_ID,
             "is_bulk_edit": false, "timestamp": "2026-11-21T20:42:59.871Z", "type": "application",
             "user_id": "12345678", "version": "2.0", "webhook_id": "87654", "webhook_owner_id": "12345678",
             "change_source": "app", "permitted_user_ids": ["12345678"], "attempt": 1, "host": "example.pipedrive.com",

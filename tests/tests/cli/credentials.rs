@@ -193,3 +193,28 @@ fn wrong_arguments_are_rejected_with_the_reason() {
         );
     }
 }
+
+#[test]
+fn several_providers_get_one_line_to_deploy() {
+    let output = run(&["pipedrive", "amocrm", "closer", "--label", "new"]);
+    assert!(output.status.success(), "{output:?}");
+    let text = String::from_utf8(output.stdout).unwrap();
+    let lines: Vec<_> = text
+        .lines()
+        .filter(|line| line.contains("sam deploy"))
+        .collect();
+    let [line] = lines[..] else { panic!("{text}") };
+    let parameters: Vec<_> = line
+        .split(' ')
+        .filter_map(|word| word.split_once("=new:"))
+        .collect();
+    let names: Vec<_> = parameters.iter().map(|(name, _)| *name).collect();
+    assert_eq!(names, ["PipedriveCredentials", "AmocrmKeys", "CloserKeys"]);
+    assert_eq!(text.matches("?key=").count(), 2, "{text}");
+    for arguments in [
+        &["closer", "closer"][..],
+        &["closer", "amocrm", "--digests", "a:b"],
+    ] {
+        assert_eq!(run(arguments).status.code(), Some(2), "{arguments:?}");
+    }
+}

@@ -4,6 +4,7 @@ mod connection;
 mod credentials;
 mod dev;
 mod doctor;
+mod erase;
 mod events;
 mod hands;
 mod parts;

@@ -472,7 +472,7 @@ fn literals(folder: &Path, prefix: &str, found: &mut BTreeSet<String>) {
 fn a_role_allows_what_its_function_needs_and_no_more() {
     let template = template();
     let drain = [
-        "dynamodb:PutItem dynamodb:GetItem on Table.Arn",
+        "dynamodb:PutItem dynamodb:GetItem dynamodb:Query dynamodb:DeleteItem on Table.Arn",
         "sqs:ReceiveMessage sqs:DeleteMessage sqs:GetQueueAttributes on FallbackQueue.Arn",
     ];
     let drain = drain

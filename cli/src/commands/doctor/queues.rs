@@ -1,9 +1,9 @@
 //! Queue checks: the fallback queue and the dead-letter queue must be empty.
 
 use super::{Asked, finding::Finding};
-use crate::connection::{causes, output};
+use crate::{connection::output, queues::messages};
 use aws_config::SdkConfig;
-use aws_sdk_sqs::{Client, types::QueueAttributeName};
+use aws_sdk_sqs::Client;
 
 /// Name of the check, stack output with the queue URL, and advice if the queue is not empty.
 const QUEUES: [(&str, &str, &str); 2] = [
@@ -16,15 +16,8 @@ const QUEUES: [(&str, &str, &str); 2] = [
     (
         "dead-letter queue",
         "DeadLetterQueueUrl",
-        "the drain could not move them. Fix the cause in its log, then redrive them (docs/operations.md)",
+        "the drain could not move them. Fix the cause in its log, then `hookkeeper queue redrive`",
     ),
-];
-
-/// Attributes that together count the messages of a queue.
-const COUNTS: [QueueAttributeName; 3] = [
-    QueueAttributeName::ApproximateNumberOfMessages,
-    QueueAttributeName::ApproximateNumberOfMessagesNotVisible,
-    QueueAttributeName::ApproximateNumberOfMessagesDelayed,
 ];
 
 pub(crate) async fn check(sdk: &SdkConfig, stack: &Asked) -> Vec<Finding> {
@@ -44,27 +37,16 @@ pub(crate) async fn check(sdk: &SdkConfig, stack: &Asked) -> Vec<Finding> {
 }
 
 async fn queue(client: &Client, check: &'static str, url: &str, advice: &str) -> Finding {
-    let asked = client
-        .get_queue_attributes()
-        .queue_url(url)
-        .set_attribute_names(Some(COUNTS.to_vec()))
-        .send()
-        .await;
-    let counts = match asked {
-        Ok(answer) => answer.attributes.unwrap_or_default(),
-        Err(error) => {
-            let text = format!("it cannot be read ({})", causes(&error));
+    let messages = match messages(client, url).await {
+        Ok(messages) => messages.all(),
+        Err(why) => {
             return Finding::fail(
                 check,
-                text,
+                format!("it cannot be read ({why})"),
                 "deploy again if it was deleted, or allow your AWS user sqs:GetQueueAttributes",
             );
         }
     };
-    let messages: u64 = counts
-        .values()
-        .filter_map(|count| count.parse::<u64>().ok())
-        .sum();
     match messages {
         0 => Finding::ok(check, "empty"),
         1 => Finding::fail(check, "1 message waits", advice),

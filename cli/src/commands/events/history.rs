@@ -24,8 +24,17 @@ use storage::{Key, Stored, Table, budget::now};
 /// Example: cargo hookkeeper events history deal/42 --local
 #[derive(Args)]
 pub(crate) struct History {
+    #[command(flatten)]
+    search: Search,
+    #[command(flatten)]
+    format: Format,
+}
+
+/// A subject, and the sources in which it is searched.
+#[derive(Args)]
+pub(super) struct Search {
     /// Subject, like deal/42
-    subject: String,
+    pub(super) subject: String,
     /// Source, like pipedrive/7 [default: each source with recent events, see above]
     #[arg(long)]
     source: Option<String>,
@@ -34,8 +43,6 @@ pub(crate) struct History {
     since: Option<Moment>,
     #[command(flatten)]
     connection: Connection,
-    #[command(flatten)]
-    format: Format,
 }
 
 /// Default time span in which sources are searched. Each day takes 384 queries.
@@ -47,47 +54,14 @@ const WIDTHS_OF_A_TERMINAL: [usize; 4] = [13, 20, 22, 20];
 
 impl History {
     pub(crate) async fn run(self) -> Result<(), Failure> {
-        let table = self.connection.table().await?;
-        let Some(source) = &self.source else {
-            return self.search(&table).await;
+        let table = self.search.table().await?;
+        let mut is_first = true;
+        let print = async |source: &str| {
+            let is_found = self.print_source(&table, source, is_first).await?;
+            is_first &= !is_found;
+            Ok(is_found)
         };
-        if self.print_source(&table, source, true).await? {
-            return Ok(());
-        }
-        Err(format!("no events of {} in {source}", self.subject).into())
-    }
-
-    /// Searches the subject in all recent sources, and then in older ones until it is found.
-    async fn search(&self, table: &Table) -> Result<(), Failure> {
-        let mut until = now();
-        let since = self.since.unwrap_or(Moment::Ago(FURTHEST)).resolve(until);
-        let mut seen = BTreeSet::new();
-        while until > since {
-            let from = before(until, A_DAY).max(since);
-            let note = note(from)?;
-            let sources = table.sources(&(from..until)).await?;
-            note.finish_and_clear();
-            let new: BTreeSet<String> = sources.difference(&seen).cloned().collect();
-            if self.print_sources(table, &new).await? {
-                return Ok(());
-            }
-            seen.extend(new);
-            until = from;
-        }
-        Err(self.nothing(seen.len(), since).into())
-    }
-
-    /// Prints the events of the subject in each of these sources. Returns whether there are any.
-    async fn print_sources(
-        &self,
-        table: &Table,
-        sources: &BTreeSet<String>,
-    ) -> Result<bool, Failure> {
-        let mut is_found = false;
-        for source in sources {
-            is_found |= self.print_source(table, source, !is_found).await?;
-        }
-        Ok(is_found)
+        self.search.sources(&table, print).await
     }
 
     /// Prints the events of the subject in a source. Returns whether there are any.
@@ -99,7 +73,7 @@ impl History {
     ) -> Result<bool, Failure> {
         let mut is_found = false;
         let skipped = Skipped::default();
-        let history = table.history(&Key::history_pk(source, &self.subject));
+        let history = table.history(&Key::history_pk(source, &self.search.subject));
         let mut history = pin!(skipped.readable(history));
         while let Some(stored) = history.try_next().await? {
             self.print(&stored, is_first && !is_found)?;
@@ -125,6 +99,46 @@ impl History {
             }
         }
         Ok(())
+    }
+}
+
+impl Search {
+    pub(super) async fn table(&self) -> Result<Table, Failure> {
+        self.connection.table().await
+    }
+
+    /// Calls `print` for the named source, or for all recent sources, and then for older ones until
+    /// it finds the subject.
+    pub(super) async fn sources(
+        &self,
+        table: &Table,
+        mut print: impl AsyncFnMut(&str) -> Result<bool, Failure>,
+    ) -> Result<(), Failure> {
+        if let Some(source) = &self.source {
+            if print(source).await? {
+                return Ok(());
+            }
+            return Err(format!("no events of {} in {source}", self.subject).into());
+        }
+        let mut until = now();
+        let since = self.since.unwrap_or(Moment::Ago(FURTHEST)).resolve(until);
+        let mut seen = BTreeSet::new();
+        while until > since {
+            let from = before(until, A_DAY).max(since);
+            let note = note(from)?;
+            let sources = table.sources(&(from..until)).await?;
+            note.finish_and_clear();
+            let mut is_found = false;
+            for source in sources.difference(&seen) {
+                is_found |= print(source).await?;
+            }
+            if is_found {
+                return Ok(());
+            }
+            seen.extend(sources);
+            until = from;
+        }
+        Err(self.nothing(seen.len(), since).into())
     }
 
     /// Error message that says where the search found nothing.

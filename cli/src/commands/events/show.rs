@@ -63,7 +63,7 @@ async fn find(table: &Table, handle: &Handle) -> Result<Stored, Failure> {
     stored.ok_or_else(|| format!("the event {handle} was removed in the meantime").into())
 }
 
-fn print(stored: &Stored) -> Result<(), Failure> {
+pub(super) fn print(stored: &Stored) -> Result<(), Failure> {
     let Record::Event { event, origin, .. } = &stored.record else {
         return Ok(());
     };

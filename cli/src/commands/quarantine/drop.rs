@@ -3,12 +3,12 @@
 use super::{Outcome, find, finish_removal};
 use crate::{
     Failure,
+    confirm::confirmed,
     connection::Connection,
     handle::Handle,
     output::{Output, cell, say},
 };
 use clap::Args;
-use std::io::{self, BufRead, IsTerminal, Write};
 
 /// Deletes quarantined deliveries permanently, after confirmation.
 ///
@@ -53,7 +53,8 @@ impl Drop {
             }
             found.push(delivery);
         }
-        if !found.is_empty() && !self.yes && !confirmed(found.len())? {
+        let question = format!("Drop {} for good?", found.len());
+        if !found.is_empty() && !self.yes && !confirmed(&question)? {
             return Err("nothing was dropped".into());
         }
         for delivery in found {
@@ -68,16 +69,4 @@ impl Drop {
         }
         Ok(())
     }
-}
-
-/// Asks the user for confirmation.
-fn confirmed(deliveries: usize) -> Result<bool, Failure> {
-    if !io::stdin().is_terminal() {
-        return Err("stdin is not a terminal: pass --yes to confirm".into());
-    }
-    print!("Drop {deliveries} for good? [y/N] ");
-    io::stdout().flush()?;
-    let mut answer = String::new();
-    io::stdin().lock().read_line(&mut answer)?;
-    Ok(answer.trim().eq_ignore_ascii_case("y"))
 }

@@ -8,7 +8,7 @@ use crate::{
     Failure,
     handle::Handle,
     output::{Output, cell, say},
-    reading::read,
+    reading::{KnownErasures, read},
     skipped::Skipped,
     span::A_WEEK,
 };
@@ -43,6 +43,7 @@ impl Replay {
         let span = self.which.span.resolve(A_WEEK)?;
         let table = self.which.connection.table().await?;
         let skipped = Skipped::default();
+        let mut erasures = KnownErasures::default();
         let mut outcomes = Vec::new();
         if self.handles.is_empty() {
             if !self.dry_run {
@@ -57,7 +58,7 @@ impl Replay {
                 &skipped,
             ));
             while let Some(delivery) = all.try_next().await? {
-                outcomes.push(self.replay(&table, delivery).await?);
+                outcomes.push(self.replay(&table, delivery, &mut erasures).await?);
             }
         }
         for handle in &self.handles {
@@ -65,7 +66,7 @@ impl Replay {
                 continue;
             }
             let delivery = find(&table, handle).await?;
-            outcomes.push(self.replay(&table, delivery).await?);
+            outcomes.push(self.replay(&table, delivery, &mut erasures).await?);
         }
         skipped.report();
         if self.output == Output::Json {
@@ -83,7 +84,16 @@ impl Replay {
     }
 
     /// Parses one delivery again. Returns whether it, or its quarantined item, could be parsed.
-    async fn replay(&self, table: &Table, mut delivery: Quarantined) -> Result<bool, Failure> {
+    async fn replay(
+        &self,
+        table: &Table,
+        mut delivery: Quarantined,
+        erasures: &mut KnownErasures,
+    ) -> Result<bool, Failure> {
+        let erasures = erasures.since(table, delivery.origin.arrival).await?;
+        if erasures.cover_key(&delivery.key, None) {
+            return self.stays(&delivery, "it was erased, and came back: drop it");
+        }
         let Some(bytes) = delivery.bytes.take() else {
             return self.stays(&delivery, BODY_MISSING);
         };
@@ -98,6 +108,12 @@ impl Replay {
         if let Some(reason) = reason_of_item {
             return self.stays(&delivery, &reason.message);
         }
+        // Other items of the delivery may have been dropped.
+        let records = records
+            .into_iter()
+            .filter(|record| record.reason().is_none());
+        let records = records.filter(|record| !erasures.cover_record(record));
+        let records: Vec<Record> = records.collect();
         let events = records.iter().filter_map(made).collect();
         self.say(&Outcome {
             events,
@@ -105,11 +121,7 @@ impl Replay {
         })?;
         if !self.dry_run {
             table.check_clock()?;
-            // Other items of the delivery may have been dropped.
-            let readable = records
-                .into_iter()
-                .filter(|record| record.reason().is_none());
-            for record in readable {
+            for record in records {
                 table.put_record(record, table.expiry()).await?;
             }
             table.remove(&delivery.key).await?;

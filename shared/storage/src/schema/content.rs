@@ -198,13 +198,18 @@ pub fn chunk_prefix(owner: &Key) -> Key {
 /// Whether the key of a chunk belongs to the item with the key `owner`.
 #[must_use]
 pub fn is_owned_by(chunk: &Key, owner: &Key) -> bool {
-    let mut from_the_end = chunk.sk.rsplitn(3, '#');
-    let number = from_the_end.next();
-    let hash = from_the_end.next();
-    number.is_some()
-        && hash.is_some()
-        && from_the_end.next() == Some(&owner.sk)
-        && chunk.pk == chunks_pk(&owner.pk)
+    chunk_owner(chunk).as_ref() == Some(owner)
+}
+
+/// Returns the key of the item that a chunk belongs to. `None` for a key of another form.
+#[must_use]
+pub fn chunk_owner(chunk: &Key) -> Option<Key> {
+    let (with_hash, _number) = chunk.sk.rsplit_once('#')?;
+    let (sk, _hash) = with_hash.rsplit_once('#')?;
+    Some(Key {
+        pk: chunk.pk.strip_suffix("#chunks")?.to_owned(),
+        sk: sk.to_owned(),
+    })
 }
 
 /// Returns the keys of an item's chunks, in order. Empty for an item without chunks.

@@ -7,6 +7,7 @@ use serde::Serialize;
 use std::{fs, path::PathBuf, process::ExitCode, time::Duration};
 use testkit::{
     benchmark::{Calls, Cold, Endpoint, Share, Store, Subject, Warm, build, cold, median, sized},
+    deal,
     deployment::delivery,
     request::event,
 };
@@ -211,6 +212,20 @@ fn print(rows: &[Row]) {
 /// The cost of large bodies, and of deliveries with several events.
 async fn print_sizes(subjects: &[Subject]) {
     let mut sizes = Vec::new();
+    for (what, bytes) in [
+        ("pipedrive, a deal of 1 KB", 1_000),
+        ("pipedrive, a deal of 7 KB", 7_000),
+        ("pipedrive, a deal of 28 KB", 28_000),
+    ] {
+        let deal = deal::of_size(bytes);
+        let body = |number: u32| {
+            deal.replace(
+                deal::EVENT_ID,
+                &format!("{number:08x}{}", &deal::EVENT_ID[8..]),
+            )
+        };
+        sizes.push((what, sized(find(subjects, "pipedrive"), 20, body).await));
+    }
     for kilobytes in [1, 10, 100, 300, 1_000, 5_000] {
         let text = words(kilobytes * 1_000);
         let body = |number| {

@@ -1,0 +1,134 @@
+//! Erased records stay erased: the drain and the commands ask here before they store a record that
+//! arrived before an erasure.
+
+use crate::{
+    Table, TableError,
+    index::days,
+    schema::{self, Erased, EventKey, Item, Key, erasure},
+};
+use aws_sdk_dynamodb::types::AttributeValue;
+use futures_util::{FutureExt, StreamExt, TryStreamExt, stream};
+use models::{Record, Timestamp};
+use std::{
+    collections::{HashMap, HashSet},
+    time::Duration,
+};
+
+/// How many days are read concurrently.
+const CONCURRENT_DAYS: usize = 16;
+/// 2026-01-01. No earlier version erased anything.
+const FIRST_SECOND: u64 = 1_767_225_600;
+
+/// The erasures of some days.
+#[derive(Debug, Clone, Default)]
+pub struct Erasures {
+    /// The sort keys of erased records.
+    records: HashSet<String>,
+    /// The sort keys of erased subjects, and when each was erased last.
+    subjects: HashMap<String, Timestamp>,
+}
+
+impl Erasures {
+    /// Whether an item was erased: its record, or its subject after it had arrived.
+    #[must_use]
+    pub fn cover(&self, item: &Item) -> bool {
+        let key = schema::key(item);
+        let owner = schema::is_chunk(item).then(|| schema::chunk_owner(&key));
+        let key = owner.flatten().unwrap_or(key);
+        let arrival = schema::is_event(item).then(|| schema::arrival(item));
+        self.cover_key(&key, arrival.flatten())
+    }
+
+    /// Whether a record was erased.
+    #[must_use]
+    pub fn cover_record(&self, record: &Record) -> bool {
+        let arrival = record.is_event().then(|| record.origin().arrival);
+        self.cover_key(&Key::from_record(record), arrival)
+    }
+
+    /// Whether the record with a key was erased, or its subject. `arrival`: that of an event.
+    #[must_use]
+    pub fn cover_key(&self, key: &Key, arrival: Option<Timestamp>) -> bool {
+        if self.records.contains(&Erased::Record(key).sk()) {
+            return true;
+        }
+        let (Some(arrival), Some(event)) = (arrival, EventKey::parse(key)) else {
+            return false;
+        };
+        let subject = &*event.subject;
+        [Some(&*event.source), None].into_iter().any(|source| {
+            let erased = self.subjects.get(&Erased::Subject { source, subject }.sk());
+            erased.is_some_and(|erased| arrival <= *erased)
+        })
+    }
+
+    fn add(&mut self, item: &Item) {
+        let sk = schema::key(item).sk;
+        if sk.starts_with("record#") {
+            self.records.insert(sk);
+        } else if let Some(time) = erasure::time(item) {
+            let erased = self.subjects.entry(sk).or_insert(time);
+            *erased = time.max(*erased);
+        }
+    }
+}
+
+impl Table {
+    /// Notes an erasure, so that nothing stores again what was erased.
+    ///
+    /// # Errors
+    /// [`TableError`].
+    pub async fn put_erasure(&self, erased: &Erased<'_>) -> Result<(), TableError> {
+        let put = self.client.put_item().table_name(&self.name);
+        let item = erasure::encode(erased, self.now());
+        put.set_item(Some(item)).send().await?;
+        Ok(())
+    }
+
+    /// Reads the erasures since a time: one query for each day. A record can only have been erased
+    /// after its arrival.
+    ///
+    /// # Errors
+    /// [`TableError`].
+    pub async fn erasures(&self, since: Timestamp) -> Result<Erasures, TableError> {
+        let first = Timestamp::from_unix(Duration::from_secs(FIRST_SECOND));
+        let now = self.now();
+        let days = days(&(since.max(first).min(now)..now));
+        let days = stream::iter(days).map(|day| self.erasures_of(day).boxed());
+        let mut days = days.buffer_unordered(CONCURRENT_DAYS);
+        let mut erasures = Erasures::default();
+        while let Some(items) = days.try_next().await? {
+            for item in &items {
+                erasures.add(item);
+            }
+        }
+        Ok(erasures)
+    }
+
+    async fn erasures_of(&self, day: String) -> Result<Vec<Item>, TableError> {
+        let query = self
+            .client
+            .query()
+            .table_name(&self.name)
+            .consistent_read(true)
+            .key_condition_expression("pk = :pk")
+            .expression_attribute_values(":pk", AttributeValue::S(erasure::pk(&day)));
+        Ok(query.into_paginator().items().send().try_collect().await?)
+    }
+
+    /// Removes the chunks of an item that is not stored because it was erased. If the table has the
+    /// item, it arrived again after the erasure, and keeps them.
+    ///
+    /// # Errors
+    /// [`TableError`].
+    pub async fn remove_chunks_of_erased(&self, item: &Item) -> Result<(), TableError> {
+        let chunks = schema::chunk_keys(item);
+        if chunks.is_empty() || self.has(schema::key(item)).await? {
+            return Ok(());
+        }
+        for chunk in &chunks {
+            self.delete(chunk).await?;
+        }
+        Ok(())
+    }
+}
