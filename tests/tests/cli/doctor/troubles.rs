@@ -77,7 +77,7 @@ pub(crate) const TROUBLES: [Trouble; 21] = [
     ),
     (
         |it| it.dead_letters = [0, 0, 1],
-        "FAIL  dead-letter queue  1 message waits: the drain could not move them. Fix the cause in its log, then `hookkeeper queue redrive`",
+        "FAIL  dead-letter queue  1 message waits: the drain could not move them. Fix the cause in its log, then `[..]hookkeeper queue redrive`",
     ),
     (
         |it| {
