@@ -16,7 +16,7 @@
 //! and with them partition keys. An attribute that this version does not know is ignored.
 //!
 //! The texts of an item, `data` and `body`, are compressed above a size. If an item would still be
-//! too large for DynamoDB, they are in chunks, which are items of their own: [`content`].
+//! too large for DynamoDB, they are in chunks, which are items of their own.
 
 mod content;
 pub mod erasure;

@@ -54,7 +54,7 @@ pub enum TableError {
     /// The item exists and its chunks do not. No writer stores an item without its chunks.
     #[error("the chunks of an item are missing")]
     ChunksMissing,
-    /// Our clock and DynamoDB's differ by more than [`MAX_OFFSET`].
+    /// Our clock and DynamoDB's differ by more than 30 s.
     #[error("this machine's clock is {0} s off: correct it first, since it stamps what is stored")]
     Clock(i64),
 }
