@@ -73,6 +73,8 @@ def run(*command):
 
 
 def deploy(**parameters):
+    # The emulation is asked without TLS.
+    parameters = {"EnforceTls": "false"} | parameters
     overrides = [f"{name}={value}" for name, value in parameters.items()]
     started = time.monotonic()
     succeeded, printed = run("sam", "deploy", *(["--parameter-overrides", *overrides] if overrides else []))
