@@ -1,6 +1,6 @@
 //! Parses stored bytes again, with the parsers of this version.
 
-use crate::span::{A_DAY, before};
+use crate::span::A_DAY;
 use models::{Delivery, Origin, ParseError, Reason, Record, Timestamp};
 use providers::Provider;
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -45,7 +45,7 @@ impl KnownErasures {
     ) -> Result<&Erasures, TableError> {
         if self.since.is_none_or(|since| arrival < since) {
             // A day earlier, because the arrivals of a replay are only roughly in order.
-            let since = before(arrival, A_DAY);
+            let since = arrival.before(A_DAY);
             self.erasures = table.erasures(since).await?;
             self.since = Some(since);
         }

@@ -54,7 +54,7 @@ impl Moment {
     /// Resolves the moment against the current time.
     pub(crate) fn resolve(self, now: Timestamp) -> Timestamp {
         match self {
-            Self::Ago(ago) => before(now, ago),
+            Self::Ago(ago) => now.before(ago),
             Self::At(time) => time,
         }
     }
@@ -64,20 +64,6 @@ impl Moment {
 pub(crate) fn limit(text: &str) -> Result<usize, String> {
     let limit = text.parse().ok().filter(|limit| *limit > 0);
     limit.ok_or_else(|| "expected a whole number, 1 or more".to_owned())
-}
-
-/// Subtracts a duration from a time.
-pub(crate) fn before(time: Timestamp, ago: Duration) -> Timestamp {
-    Timestamp::from_unix(since_epoch(time).saturating_sub(ago))
-}
-
-/// Adds a duration to a time.
-pub(crate) fn after(time: Timestamp, later: Duration) -> Timestamp {
-    Timestamp::from_unix(since_epoch(time).saturating_add(later))
-}
-
-fn since_epoch(time: Timestamp) -> Duration {
-    Duration::from_micros(u64::try_from(time.as_micros()).unwrap_or_default())
 }
 
 /// Parses a moment: a duration before now, a date, or a time.

@@ -93,7 +93,7 @@ pub async fn drain(table: &Table, event: SqsEvent) -> Drained {
     }
 }
 
-/// Reads the erasures since the earliest arrival of a batch.
+/// Reads the erasures since the earliest arrival of a batch: one query for each day.
 async fn erasures(
     table: &Table,
     received: &[Received],
@@ -102,18 +102,13 @@ async fn erasures(
     let items = received
         .iter()
         .filter_map(|received| received.queued.as_ref().ok());
-    let oldest = before(table.now(), MAX_AGE);
+    let oldest = table.now().before(MAX_AGE);
     let arrivals = items.map(|queued| schema::arrival(&queued.item).unwrap_or(oldest));
     let Some(earliest) = arrivals.min() else {
         return Ok(Erasures::default());
     };
     let erasures = timeout_at(deadline, table.erasures(earliest.max(oldest))).await;
     erasures.unwrap_or_else(|_| Err(TableError::Failed(Failure::timeout())))
-}
-
-fn before(time: Timestamp, age: Duration) -> Timestamp {
-    let seconds = u64::try_from(time.as_seconds()).unwrap_or_default();
-    Timestamp::from_unix(Duration::from_secs(seconds).saturating_sub(age))
 }
 
 /// The latest time that SQS gives for a message.

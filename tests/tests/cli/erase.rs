@@ -8,11 +8,15 @@ use aws_lambda_events::sqs::{SqsEvent, SqsMessage};
 use models::{Delivery, ParseError, Record, Timestamp};
 use providers::{AMOCRM, CLOSER, PIPEDRIVE, Provider};
 use serde_json::{Value, json};
-use std::collections::{BTreeMap, BTreeSet};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    time::Duration,
+};
 use storage::{Key, Message, schema::Item};
 use testkit::{
     noise_text,
     site::{ARRIVAL, Site, delivery, encoded, records},
+    stores::{ANSWERED, Service, Stores},
 };
 
 const ADA: [&str; 4] = ["erase", "--mention", "ada@example.com", "--yes"];
@@ -362,6 +366,29 @@ async fn the_drain_drops_events_of_an_erased_subject_that_arrived_before() {
         "it arrived after the erasure"
     );
     assert!(site.get(&Key::from_record(&after)).await.is_some());
+}
+
+#[tokio::test]
+async fn a_batch_costs_one_query_of_erasures_for_each_day_since_its_earliest_arrival() {
+    let stores = Stores::new(|_| ANSWERED);
+    let table = stores.table();
+    let now = table.now();
+    let a_day = Duration::from_hours(24);
+    let of_age = |age| encoded(&arrived(now.before(age), &long("new")));
+    let chunk = &encoded(&arrived(now, &long(&noise_text(700_000))))[..1];
+    for (items, days) in [
+        (of_age(Duration::ZERO), 1),
+        (of_age(a_day), 2),
+        ([of_age(2 * a_day), of_age(Duration::ZERO)].concat(), 3),
+        // A chunk does not say when it arrived.
+        (chunk.to_vec(), 30),
+    ] {
+        let before = stores.calls(Service::Table);
+        let drained = drain::drain(&table, batch(&items)).await;
+        assert_eq!(drained.drained, items.len());
+        let queries = stores.calls(Service::Table) - before - items.len();
+        assert_eq!(queries, days);
+    }
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -8,7 +8,6 @@ use crate::{
     output::{Columns, Format, Output, Page, cell, say},
     signal::stop,
     skipped::Skipped,
-    span::{after, before},
 };
 use clap::Args;
 use futures_util::{StreamExt, TryStreamExt, stream};
@@ -130,7 +129,7 @@ impl Follower {
 
     async fn unseen(&self, table: &Table, filter: &Filter) -> Result<Vec<IndexEntry>, TableError> {
         // The clock of the machine that stores events may be ahead of ours.
-        let span = self.reach()..after(now(), OVERLAP);
+        let span = self.reach()..now().after(OVERLAP);
         // A look reaches back a minute, so an item of another version would be reported each time.
         let skipped = Skipped::default();
         let recorded = skipped.readable(entries(table, span, Order::OldestFirst, filter));
@@ -142,6 +141,6 @@ impl Follower {
 
     /// Earliest time of the next look.
     fn reach(&self) -> Timestamp {
-        before(self.looked, OVERLAP)
+        self.looked.before(OVERLAP)
     }
 }

@@ -7,7 +7,7 @@ use crate::{
     handle::Handle,
     output::{Format, Output, Page, say, seconds},
     skipped::Skipped,
-    span::{A_DAY, Moment, before, moment},
+    span::{A_DAY, Moment, moment},
 };
 use clap::Args;
 use futures_util::TryStreamExt;
@@ -124,7 +124,7 @@ impl Search {
         let since = self.since.unwrap_or(Moment::Ago(FURTHEST)).resolve(until);
         let mut seen = BTreeSet::new();
         while until > since {
-            let from = before(until, A_DAY).max(since);
+            let from = until.before(A_DAY).max(since);
             let note = note(from)?;
             let sources = table.sources(&(from..until)).await?;
             note.finish_and_clear();
