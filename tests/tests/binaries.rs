@@ -506,12 +506,12 @@ async fn a_missing_setting_ends_the_start_with_one_sentence() {
         (
             "amocrm",
             |env| env.with("AMOCRM_CREDENTIALS", "user:password"),
-            "entry 1 of AMOCRM_CREDENTIALS is not label:digest (a label of 1 to 32 characters a-z, 0-9 and -, and 64 hexadecimal digits)",
+            "entry 1 of AMOCRM_CREDENTIALS is not label:digest (a label of 1 to 32 characters of a-z, 0-9 and -, and 64 hexadecimal digits)",
         ),
         (
             "amocrm",
             |env| env.with("AMOCRM_KEYS", format!("{},x", accepted("a", KEY))),
-            "entry 2 of AMOCRM_KEYS is not label:digest (a label of 1 to 32 characters a-z, 0-9 and -, and 64 hexadecimal digits)",
+            "entry 2 of AMOCRM_KEYS is not label:digest (a label of 1 to 32 characters of a-z, 0-9 and -, and 64 hexadecimal digits)",
         ),
         (
             "pipedrive",

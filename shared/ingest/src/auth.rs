@@ -50,7 +50,8 @@ struct Accepted {
     digest: [u8; 32],
 }
 
-/// Maximum length of a label. It is stored in every record.
+/// The form of a label, which is stored in every record.
+pub const LABEL_FORM: &str = "1 to 32 characters of a-z, 0-9 and -";
 const MAX_LABEL_BYTES: usize = 32;
 
 /// An error that prevents creating an [`Authenticator`].
@@ -63,7 +64,7 @@ pub enum CredentialsError {
     NoCredential(String),
     /// An entry is not `label:digest`.
     #[error(
-        "entry {entry} of {variable} is not label:digest (a label of 1 to 32 characters a-z, 0-9 and -, and 64 hexadecimal digits)"
+        "entry {entry} of {variable} is not label:digest (a label of {LABEL_FORM}, and 64 hexadecimal digits)"
     )]
     Malformed {
         /// The name of the environment variable.
@@ -199,7 +200,7 @@ fn parse(scheme: Scheme, variable: &str, list: &str) -> Result<Vec<Accepted>, Cr
 /// Parses `label:digest`. The digest is hexadecimal.
 fn parse_entry(entry: &str) -> Option<(String, [u8; 32])> {
     let (label, digest) = entry.split_once(':')?;
-    if label.is_empty() || label.len() > MAX_LABEL_BYTES || !label.bytes().all(is_label_byte) {
+    if !is_label(label) {
         return None;
     }
     let mut bytes = [0; 32];
@@ -209,9 +210,12 @@ fn parse_entry(entry: &str) -> Option<(String, [u8; 32])> {
 
 /// Whether a query string has a key, right or wrong.
 pub(crate) fn has_key(query: &str) -> bool {
-    form_urlencoded::parse(query.as_bytes()).any(|(name, _)| name == "key")
+    url_key::is_in(query)
 }
 
-fn is_label_byte(byte: u8) -> bool {
-    byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'-'
+/// Whether a text can be the label of a credential: see [`LABEL_FORM`].
+#[must_use]
+pub fn is_label(text: &str) -> bool {
+    let is_label_byte = |byte| matches!(byte, b'a'..=b'z' | b'0'..=b'9' | b'-');
+    (1..=MAX_LABEL_BYTES).contains(&text.len()) && text.bytes().all(is_label_byte)
 }

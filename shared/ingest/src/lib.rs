@@ -12,7 +12,7 @@ mod receiver;
 mod request;
 mod verdict;
 
-pub use auth::{Authenticated, Authenticator, CredentialsError};
+pub use auth::{Authenticated, Authenticator, CredentialsError, LABEL_FORM, is_label};
 pub use lambda::run;
 pub use receiver::{Receiver, StartError};
 pub use request::{Payload, Request};
