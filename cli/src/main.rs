@@ -98,3 +98,30 @@ type Failure = Box<dyn std::error::Error + Send + Sync>;
 #[derive(Debug, thiserror::Error)]
 #[error("{0}")]
 struct Usage(String);
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// The commands that can be run, with their full names.
+    fn commands(command: &clap::Command, name: &str) -> Vec<(String, clap::Command)> {
+        let subcommands = command.get_subcommands();
+        let below =
+            subcommands.flat_map(|sub| commands(sub, &format!("{name} {}", sub.get_name())));
+        let own =
+            (!command.is_subcommand_required_set()).then(|| (name.to_owned(), command.clone()));
+        own.into_iter().chain(below).collect()
+    }
+
+    #[test]
+    fn every_command_that_prints_results_has_an_output_format() {
+        let commands = commands(&Cli::command(), "hookkeeper").into_iter();
+        let without = commands.filter(|(_, command)| {
+            let mut arguments = command.get_arguments();
+            arguments.all(|argument| argument.get_id() != "output")
+        });
+        let names: Vec<_> = without.map(|(name, _)| name).collect();
+        // It prints no results, but the log of a server, which has `--log json`.
+        assert_eq!(names, ["hookkeeper dev"]);
+    }
+}

@@ -5,12 +5,14 @@ use crate::{
     Failure, Usage,
     connection::{Aws, STACK, parameter, stack},
     filter::provider,
+    output::{Output, json_line, say},
 };
 use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
 use clap::Args;
 use hookkeeper::template::logical_name;
-use ingest::Authenticator;
+use ingest::{Authenticator, LABEL_FORM, is_label};
 use providers::{Provider, Scheme};
+use serde::Serialize;
 use sha2::{Digest, Sha256};
 use std::{collections::BTreeSet, iter};
 use storage::budget::now;
@@ -46,44 +48,71 @@ pub(crate) struct Credentials {
     stack: String,
     #[command(flatten)]
     aws: Aws,
+    /// Output format. For json, a line for each provider, with the parameter for `sam deploy` and its value
+    #[arg(long, value_enum, default_value_t = Output::Table)]
+    output: Output,
 }
 
 fn label(argument: &str) -> Result<String, String> {
-    let is_label = argument
-        .bytes()
-        .all(|byte| matches!(byte, b'a'..=b'z' | b'0'..=b'9' | b'-'));
-    if argument.is_empty() || !is_label {
-        return Err("expected 1 to 32 characters of a-z, 0-9 and -".to_owned());
+    if is_label(argument) {
+        Ok(argument.to_owned())
+    } else {
+        Err(format!("expected {LABEL_FORM}"))
     }
-    Ok(argument.to_owned())
 }
 
 /// Accepted credentials: labels, and digests in hexadecimal.
 type Accepted = Vec<(String, String)>;
 
 /// A new credential.
-struct New {
-    /// What its digest is of.
-    secret: String,
-    /// What a user pastes into the provider's settings.
-    to_paste: String,
+#[derive(Serialize)]
+#[serde(untagged)]
+enum New {
+    Key { key: String },
+    Basic { user: String, password: String },
 }
 
 impl New {
     fn key() -> Result<Self, Failure> {
-        let secret = random(32)?;
-        let to_paste = format!("the end of the URL   ?key={secret}");
-        Ok(Self { secret, to_paste })
+        Ok(Self::Key { key: random(32)? })
     }
 
     fn basic() -> Result<Self, Failure> {
-        let user = random(16)?;
-        let password = random(32)?;
-        Ok(Self {
-            secret: format!("{user}:{password}"),
-            to_paste: format!("user name   {user}\n  password    {password}"),
+        Ok(Self::Basic {
+            user: random(16)?,
+            password: random(32)?,
         })
     }
+
+    fn digest(&self) -> String {
+        hex::encode(match self {
+            Self::Key { key } => Sha256::digest(key),
+            Self::Basic { user, password } => Sha256::digest(format!("{user}:{password}")),
+        })
+    }
+
+    /// What a user pastes into the provider's settings.
+    fn to_paste(&self) -> String {
+        match self {
+            Self::Key { key } => format!("the end of the URL   ?key={key}"),
+            Self::Basic { user, password } => {
+                format!("user name   {user}\n  password    {password}")
+            }
+        }
+    }
+}
+
+/// What a provider's settings and the template get. Serialized as a line for programs.
+#[derive(Serialize)]
+struct Made {
+    provider: &'static str,
+    /// The label of the new credential, or of the one that was dropped.
+    label: String,
+    #[serde(flatten)]
+    new: Option<New>,
+    /// The template's parameter.
+    parameter: String,
+    value: String,
 }
 
 impl Credentials {
@@ -100,33 +129,41 @@ impl Credentials {
             return Err(Usage("--digests is the list of one provider".to_owned()).into());
         }
         // All of them before the first one is printed: an error must not leave half of a deployment.
-        let mut printed = Vec::new();
-        let mut parameters = Vec::new();
+        let mut made = Vec::new();
         for provider in &self.providers {
-            let (to_paste, accepted) = self.credential(provider).await?;
-            let name = provider.name;
-            printed.extend(to_paste.map(|to_paste| {
-                format!(
-                    "Credentials for the settings of {name} (not shown again):\n\n  {to_paste}\n"
-                )
-            }));
-            parameters.push(self.parameter_with(provider, &accepted)?);
+            made.push(self.make(provider).await?);
         }
-        let parameters = parameters.join(" ");
-        printed.push(format!(
-            "Deploy the digests:\n\n  sam deploy --parameter-overrides {parameters}"
-        ));
-        println!("{}", printed.join("\n"));
-        Ok(())
+        match self.output {
+            Output::Json => made
+                .iter()
+                .try_for_each(|made| Ok(say!("{}", json_line(made)?)?)),
+            Output::Table => print(&made),
+        }
     }
 
-    /// Generates a credential, if none is to be dropped. Returns what a user pastes into the
-    /// provider's settings, and the credentials that the receiver is to accept.
-    async fn credential(&self, provider: &Provider) -> Result<(Option<String>, Accepted), Failure> {
-        if let Some(label) = &self.drop {
-            let left = without(self.accepted_now(provider).await?, label)?;
-            return Ok((None, left));
-        }
+    /// Generates a credential, or drops one.
+    async fn make(&self, provider: &Provider) -> Result<Made, Failure> {
+        let (label, new, accepted) = match &self.drop {
+            Some(label) => {
+                let left = without(self.accepted_now(provider).await?, label)?;
+                (label.clone(), None, left)
+            }
+            None => self.add_new(provider).await?,
+        };
+        Ok(Made {
+            provider: provider.name,
+            label,
+            new,
+            parameter: self.parameter(provider),
+            value: self.value(provider, &accepted)?,
+        })
+    }
+
+    /// Generates a credential. Returns its label, and the credentials that the receiver is to accept.
+    async fn add_new(
+        &self,
+        provider: &Provider,
+    ) -> Result<(String, Option<New>, Accepted), Failure> {
         let mut accepted = if self.add {
             self.accepted_now(provider).await?
         } else {
@@ -140,13 +177,13 @@ impl Credentials {
             )
             .into());
         }
-        let New { secret, to_paste } = if self.is_key(provider) {
+        let new = if self.is_key(provider) {
             New::key()?
         } else {
             New::basic()?
         };
-        accepted.push((label, hex::encode(Sha256::digest(secret))));
-        Ok((Some(to_paste), accepted))
+        accepted.push((label.clone(), new.digest()));
+        Ok((label, Some(new), accepted))
     }
 
     fn is_key(&self, provider: &Provider) -> bool {
@@ -163,8 +200,8 @@ impl Credentials {
         logical_name(provider.name, kind)
     }
 
-    /// The template's parameter with its value, validated as the function validates it.
-    fn parameter_with(&self, provider: &Provider, accepted: &Accepted) -> Result<String, Failure> {
+    /// The value of the template's parameter, validated as the function validates it.
+    fn value(&self, provider: &Provider, accepted: &Accepted) -> Result<String, Failure> {
         let entries = accepted
             .iter()
             .map(|(label, digest)| format!("{label}:{digest}"));
@@ -175,7 +212,7 @@ impl Credentials {
             (&*list, "")
         };
         Authenticator::new(provider, credentials, keys)?;
-        Ok(format!("{}={list}", self.parameter(provider)))
+        Ok(list)
     }
 
     async fn accepted_now(&self, provider: &Provider) -> Result<Accepted, Failure> {
@@ -208,6 +245,22 @@ impl Credentials {
             .into()
         })
     }
+}
+
+fn print(made: &[Made]) -> Result<(), Failure> {
+    let with_new = made
+        .iter()
+        .filter_map(|made| Some((made, made.new.as_ref()?)));
+    for (made, new) in with_new {
+        let (provider, to_paste) = (made.provider, new.to_paste());
+        say!("Credentials for the settings of {provider} (not shown again):\n\n  {to_paste}\n")?;
+    }
+    let parameters = made
+        .iter()
+        .map(|made| format!("{}={}", made.parameter, made.value));
+    let parameters = parameters.collect::<Vec<_>>().join(" ");
+    say!("Deploy the digests:\n\n  sam deploy --parameter-overrides {parameters}")?;
+    Ok(())
 }
 
 fn without(accepted: Accepted, label: &str) -> Result<Accepted, Failure> {

@@ -3,6 +3,7 @@
 use ingest::{Authenticator, Request};
 use lambda_http::aws_lambda_events::apigw::ApiGatewayV2httpRequest;
 use providers::Scheme;
+use serde_json::{Value, json};
 use std::process::{Command, Output};
 use testkit::{provider as provider_of, request::basic, runtime_api::binary};
 
@@ -138,7 +139,7 @@ fn a_rotation_accepts_both_credentials_and_then_the_new_one_only() {
 #[test]
 fn wrong_arguments_are_rejected_with_the_reason() {
     let one = printed(&["closer", "--label", "one"]).list;
-    let table: [(&[&str], i32, &str); 9] = [
+    let table: [(&[&str], i32, &str); 10] = [
         (
             &["salesforce"],
             2,
@@ -155,6 +156,11 @@ fn wrong_arguments_are_rejected_with_the_reason() {
             "invalid value 'No Good' for '--label <LABEL>': expected 1 to 32 characters of a-z, 0-9 and -",
         ),
         (&["closer", "--label", ""], 2, "for '--label <LABEL>'"),
+        (
+            &["closer", "--label", "longer-than-the-thirty-two-bytes-"],
+            2,
+            "for '--label <LABEL>'",
+        ),
         (
             &["closer", "--add", "--label", "é", "--digests", &one],
             2,
@@ -192,6 +198,50 @@ fn wrong_arguments_are_rejected_with_the_reason() {
             output.stdout
         );
     }
+}
+
+#[test]
+fn programs_get_a_line_of_json_for_each_provider() {
+    let made = |arguments: &[&str]| -> Vec<Value> {
+        let output = run(&[arguments, &["--output", "json"]].concat());
+        let lines = String::from_utf8(output.stdout).unwrap();
+        let lines = lines.lines();
+        lines
+            .map(|line| serde_json::from_str(line).unwrap())
+            .collect()
+    };
+    let new = made(&["pipedrive", "closer", "--label", "new"]);
+    let text = |index: usize, name: &str| new[index][name].as_str().unwrap().to_owned();
+    let basic = Credential::Basic(format!("{}:{}", text(0, "user"), text(0, "password")));
+    let key = Credential::Key(text(1, "key"));
+    for (index, provider, parameter, shown) in [
+        (0, "pipedrive", "PipedriveCredentials", basic),
+        (1, "closer", "CloserKeys", key),
+    ] {
+        assert_eq!(text(index, "provider"), provider);
+        assert_eq!(text(index, "parameter"), parameter);
+        let label = label(provider, &shown, &text(index, "value"));
+        assert_eq!(label, Some(text(index, "label")));
+        assert_eq!(label.as_deref(), Some("new"));
+    }
+    let both = made(&[
+        "closer",
+        "--add",
+        "--label",
+        "b",
+        "--digests",
+        &text(1, "value"),
+    ]);
+    let both = both[0]["value"].as_str().unwrap();
+    let left = &made(&["closer", "--drop", "b", "--digests", both])[0];
+    assert_eq!(
+        (&left["label"], &left["value"]),
+        (&json!("b"), &new[1]["value"])
+    );
+    assert!(
+        left.get("key").is_none() && left.get("user").is_none(),
+        "{left}"
+    );
 }
 
 #[test]
