@@ -1,5 +1,7 @@
 //! `hookkeeper dev`: runs a local Hookkeeper until Ctrl-C.
 
+mod lines;
+
 use crate::{
     Failure,
     called::as_called,
@@ -10,10 +12,12 @@ use crate::{
 use anstyle::{AnsiColor, Style};
 use clap::{Args, ValueEnum};
 use hookkeeper::{
-    dev::{Answered, Data, DynamoDb, Gateway, Log, TABLE, User, check_ports},
+    dev::{Answered, Data, DynamoDb, Gateway, TABLE, User, check_ports},
     template::TEMPLATE,
 };
+use lines::Lines;
 use models::Record;
+use serde_json::json;
 use std::{
     fs,
     io::{self, IsTerminal},
@@ -36,7 +40,7 @@ pub(crate) struct Dev {
     /// Folder in which the table is stored, or `memory`
     #[arg(long, default_value = "target/dev", value_parser = data)]
     data: Data,
-    /// User name and password that the receivers accept [env: HOOKKEEPER_USER] [default: local:local]. Choose your own,
+    /// User name and password that the receivers accept [env: HOOKKEEPER_DEV_USER] [default: local:local]. Choose your own,
     /// in the environment, before you make them public with a tunnel
     #[arg(long, value_name = "USER:PASSWORD")]
     user: Option<User>,
@@ -79,29 +83,22 @@ impl Dev {
         };
         check_ports(self.port, self.dynamodb_port).await?;
         let dynamodb = DynamoDb::start(&self.data, self.dynamodb_port, &template).await?;
-        let (log, answered) = self.log();
+        let (log, answered) = unbounded_channel();
         let gateway = Gateway::start(self.port, &user, &dynamodb.settings(), log).await?;
         // Listen before the ready line is printed: a signal that follows it must end this in order.
         let stopped = stop()?;
         self.print(&dynamodb, &gateway, &user);
-        let printing = tokio::spawn(print_lines(answered));
+        let printing = tokio::spawn(print_lines(answered, self.log));
         stopped.await;
         eprintln!("\nStopping.");
         gateway.stop().await;
         // The gateway has closed the channel.
-        printing.await.ok();
+        let dropped = printing.await?;
+        if dropped > 0 {
+            eprintln!("{}", missing(dropped));
+        }
         dynamodb.stop().await;
         Ok(())
-    }
-
-    /// The log of the receivers. Only the gateway has the channel's sender, so that its end ends the
-    /// channel.
-    fn log(&self) -> (Log, UnboundedReceiver<Answered>) {
-        let (sender, answered) = unbounded_channel();
-        match self.log {
-            Format::Text => (Log::Channel(sender), answered),
-            Format::Json => (Log::Metrics, answered),
-        }
     }
 
     fn print(&self, dynamodb: &DynamoDb, gateway: &Gateway, user: &User) {
@@ -152,23 +149,38 @@ impl Dev {
     }
 }
 
-/// Prints a line for each answered request, until the gateway stops.
-async fn print_lines(mut answered: UnboundedReceiver<Answered>) {
-    let is_terminal = io::stdout().is_terminal();
+/// Prints a line for each answered request, until the gateway stops. Returns the number of lines at
+/// the end that were dropped, because nobody read the output.
+async fn print_lines(mut answered: UnboundedReceiver<Answered>, format: Format) -> u64 {
+    let note = match format {
+        Format::Text => missing,
+        Format::Json => |dropped| json!({ "dropped_lines": dropped }).to_string(),
+    };
+    // A write fails when the reader has closed the pipe.
+    let mut lines = Lines::start(note, |line| {
+        say!("{line}").ok();
+    });
     while let Some(answered) = answered.recv().await {
-        let now = now();
-        let time = if is_terminal {
-            local(now).chars().skip("2026-11-21 ".len()).collect()
-        } else {
-            seconds(now)
-        };
-        // Nobody may read the log any more.
-        say!("{time}  {}", line(&answered)).ok();
+        lines.push(match format {
+            Format::Text => line(&answered),
+            Format::Json => answered.log_line,
+        });
     }
+    lines.finish().await
+}
+
+fn missing(dropped: u64) -> String {
+    format!("{dropped} lines of the log were dropped, because nobody read the output")
 }
 
 /// Formats an answered request for people.
 fn line(answered: &Answered) -> String {
+    let now = now();
+    let time = if io::stdout().is_terminal() {
+        local(now).chars().skip("2026-11-21 ".len()).collect()
+    } else {
+        seconds(now)
+    };
     let status = answered.verdict.status();
     let colour = if status.is_success() {
         AnsiColor::Green
@@ -182,7 +194,7 @@ fn line(answered: &Answered) -> String {
     let content = cell(&content(answered));
     let provider = answered.provider;
     let line = format!(
-        "{style}{code}{style:#}  {verdict:<12}  {milliseconds:>4} ms  {provider:<9}  {content}"
+        "{time}  {style}{code}{style:#}  {verdict:<12}  {milliseconds:>4} ms  {provider:<9}  {content}"
     );
     line.trim_end().to_owned()
 }

@@ -316,20 +316,13 @@ pub struct Answered {
     pub latency: Duration,
     /// Its first event or quarantined item, if that is in the table.
     pub first: Option<Stored>,
-}
-
-/// How the receivers log what they answered.
-#[derive(Debug, Clone)]
-pub enum Log {
-    /// The log line of the functions, which CloudWatch also reads as metrics.
-    Metrics,
-    /// Nothing is printed, and this channel gets a value for each request.
-    Channel(UnboundedSender<Answered>),
+    /// The log line of the function on AWS.
+    pub log_line: String,
 }
 
 impl Gateway {
     /// Starts the receivers on a port (0: any free port), for one user, with the table of these
-    /// settings.
+    /// settings. `log` gets a value for each request.
     ///
     /// # Errors
     /// [`LocalError::Port`].
@@ -337,18 +330,14 @@ impl Gateway {
         port: u16,
         user: &User,
         settings: &Settings,
-        log: Log,
+        log: UnboundedSender<Answered>,
     ) -> Result<Self, LocalError> {
         let listener = listen(port, "--port").await?;
         let client = Client::background();
         let store = Store::new(&client, settings);
         let receivers = providers::ALL.map(|provider| {
             let gate = Authenticator::for_user(CREDENTIAL, user.name(), user.password());
-            let receiver = Receiver::new(provider, gate, store.clone());
-            match log {
-                Log::Metrics => (provider, receiver),
-                Log::Channel(_) => (provider, receiver.silent()),
-            }
+            (provider, Receiver::new(provider, gate, store.clone()))
         });
         let local = Local {
             receivers,
@@ -387,7 +376,7 @@ impl Gateway {
 struct Local {
     receivers: [(Provider, Receiver); providers::ALL.len()],
     table: Table,
-    log: Log,
+    log: UnboundedSender<Answered>,
 }
 
 /// Routes `/<provider>`, and `/<provider>/` followed by anything, as the template does.
@@ -420,12 +409,9 @@ async fn route(
         )
             .into_response();
     }
-    let Log::Channel(log) = &local.log else {
-        return gateway::response(receiver.answer(event).await);
-    };
     let started = Instant::now();
     let key = first_key(provider, &event, &body);
-    let verdict = receiver.receive(event).await;
+    let (verdict, log_line) = receiver.receive_unlogged(event).await;
     let latency = started.elapsed();
     let response = gateway::response(verdict.response());
     let is_in_table = matches!(
@@ -437,13 +423,14 @@ async fn route(
         _ => None,
     };
     // Only fails if nobody prints it any more.
-    log.send(Answered {
+    let answered = Answered {
         provider: provider.name,
         verdict,
         latency,
         first,
-    })
-    .ok();
+        log_line,
+    };
+    local.log.send(answered).ok();
     response
 }
 

@@ -5,6 +5,7 @@ use models::Timestamp;
 use serde::Serialize;
 use std::{
     collections::BTreeMap,
+    fmt,
     io::{self, Write},
     time::Duration,
 };
@@ -107,13 +108,18 @@ impl<'a> Line<'a> {
             counts,
         }
     }
+}
 
-    /// Writes the line to standard output, where Lambda collects it. A failed write must not fail
-    /// the delivery.
-    pub(crate) fn write(&self) {
-        let line = serde_json::to_string(self).unwrap_or_default();
-        writeln!(io::stdout(), "{line}").ok();
+impl fmt::Display for Line<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&serde_json::to_string(self).unwrap_or_default())
     }
+}
+
+/// Writes a line to standard output, where Lambda collects it. A failed write must not fail the
+/// delivery.
+pub(crate) fn write(line: &str) {
+    writeln!(io::stdout(), "{line}").ok();
 }
 
 /// Returns the counts of a delivery that are not zero, by the names of their metrics.

@@ -2,7 +2,7 @@
 
 use crate::{
     Authenticated, Authenticator, CredentialsError, Request, Verdict,
-    log::{Details, Line},
+    log::{self, Details, Line},
     request,
 };
 use futures_util::FutureExt;
@@ -98,6 +98,15 @@ impl Receiver {
     /// Handles one request, logs one line, and returns the verdict. [`answer`](Self::answer) makes
     /// the HTTP response from it.
     pub async fn receive(&self, event: ApiGatewayV2httpRequest) -> Verdict {
+        let (verdict, line) = self.receive_unlogged(event).await;
+        if !self.is_silent {
+            log::write(&line);
+        }
+        verdict
+    }
+
+    /// Handles one request, and returns the verdict and its log line, which is not written.
+    pub async fn receive_unlogged(&self, event: ApiGatewayV2httpRequest) -> (Verdict, String) {
         let started = Instant::now();
         let gateway_id = event.request_context.request_id.as_deref();
         let mut details = Details {
@@ -105,19 +114,10 @@ impl Receiver {
             ..Details::default()
         };
         let verdict = self.handle(event, &mut details).await;
-        if !self.is_silent {
-            let latency = started.elapsed();
-            Line::new(
-                &self.stack,
-                self.provider.name,
-                &verdict,
-                &details,
-                now(),
-                latency,
-            )
-            .write();
-        }
-        verdict
+        let latency = started.elapsed();
+        let name = self.provider.name;
+        let line = Line::new(&self.stack, name, &verdict, &details, now(), latency).to_string();
+        (verdict, line)
     }
 
     /// The path of a delivery: authenticate, parse, store.
