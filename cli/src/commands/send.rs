@@ -105,8 +105,9 @@ pub(crate) struct Send {
     /// Send to this URL
     #[arg(long, conflicts_with = "local")]
     url: Option<String>,
-    /// User name and password [env: HOOKKEEPER_USER] [default: none for --url, local:local for `cargo dev`]. They are
-    /// asked for with -; what is on a command line is in the shell's history and in the list of processes
+    /// User name and password [env: HOOKKEEPER_USER for --url, HOOKKEEPER_DEV_USER for `cargo dev`] [default: none for
+    /// --url, local:local for `cargo dev`]. They are asked for with -; what is on a command line is in the shell's
+    /// history and in the list of processes
     #[arg(long, value_name = "USER:PASSWORD", conflicts_with = "key")]
     user: Option<String>,
     /// Key that is added to --url (amoCRM, Closer) [env: HOOKKEEPER_KEY]. It is asked for with -, as --user is

@@ -4,7 +4,7 @@ use super::CREDENTIAL;
 use std::{env, str::FromStr};
 
 /// Environment variable with the user name and the password.
-const VARIABLE: &str = "HOOKKEEPER_USER";
+const VARIABLE: &str = "HOOKKEEPER_DEV_USER";
 
 /// User name and password of the local receivers.
 #[derive(Clone, PartialEq, Eq)]
@@ -27,7 +27,7 @@ pub enum UserError {
 }
 
 impl User {
-    /// Reads the environment variable `HOOKKEEPER_USER`. Returns `local:local` if it is not set or
+    /// Reads the environment variable `HOOKKEEPER_DEV_USER`. Returns `local:local` if it is not set or
     /// empty.
     ///
     /// # Errors

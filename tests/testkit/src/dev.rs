@@ -41,7 +41,7 @@ impl Dev {
             hookkeeper(&["dev", "--port", "0", "--dynamodb-port", "0", "--data", data])
                 .args(["--log", "json"])
                 .args(arguments)
-                .env_remove("HOOKKEEPER_USER")
+                .env_remove("HOOKKEEPER_DEV_USER")
                 .stdout(Stdio::piped())
                 .spawn()
                 .unwrap();
@@ -117,7 +117,7 @@ impl Dev {
             .filter_map(|line| line.trim().strip_prefix("cargo hookkeeper "));
         let line = lines.find(|line| line.starts_with(command)).unwrap();
         let mut command = hookkeeper(&line.split(' ').collect::<Vec<_>>());
-        let output = command.env_remove("HOOKKEEPER_USER").output().unwrap();
+        let output = command.env_remove("HOOKKEEPER_DEV_USER").output().unwrap();
         assert!(
             output.status.success(),
             "{}",

@@ -2,15 +2,15 @@
 
 use std::{
     fs,
-    io::{Read, Write},
+    io::{BufRead, BufReader, Read, Write},
     net::{TcpListener, TcpStream},
     path::Path,
-    process::{Command, Output, Stdio},
+    process::{Child, Command, Output, Stdio},
     thread::sleep,
     time::{Duration, Instant},
 };
 use testkit::{
-    dev::{Dev, hookkeeper},
+    dev::{Dev, hookkeeper, send_signal},
     request::basic,
 };
 
@@ -204,12 +204,12 @@ fn a_custom_credential_replaces_the_default_one() {
     let local = format!("--local={}", dev.port());
     let send = ["send", "pipedrive", "deal.updated", &local];
     let without = hookkeeper(&send)
-        .env_remove("HOOKKEEPER_USER")
+        .env_remove("HOOKKEEPER_DEV_USER")
         .output()
         .unwrap();
     assert_eq!(without.status.code(), Some(1));
     let by_environment = hookkeeper(&send)
-        .env("HOOKKEEPER_USER", "ada:love-lace")
+        .env("HOOKKEEPER_DEV_USER", "ada:love-lace")
         .output()
         .unwrap();
     assert_eq!(by_environment.status.code(), Some(0));
@@ -217,11 +217,11 @@ fn a_custom_credential_replaces_the_default_one() {
 
 #[test]
 fn a_custom_credential_is_read_from_the_environment_too() {
-    let output = |user: &str| refused(dev("memory").env("HOOKKEEPER_USER", user), 1);
+    let output = |user: &str| refused(dev("memory").env("HOOKKEEPER_DEV_USER", user), 1);
     for user in ["ada", ":password", "ada:"] {
         let said = output(user);
         assert!(
-            said.contains("HOOKKEEPER_USER") && said.contains("USER:PASSWORD"),
+            said.contains("HOOKKEEPER_DEV_USER") && said.contains("USER:PASSWORD"),
             "{said}"
         );
         assert!(!said.contains(user), "a secret is printed: {said}");
@@ -235,6 +235,43 @@ fn dev(data: &str) -> Command {
     hookkeeper(&["dev", "--port", "0", "--dynamodb-port", "0", "--data", data])
 }
 
+/// Waits for a process that must end by itself.
+fn wait_for_end(process: &mut Child) {
+    let end = Instant::now() + Duration::from_mins(1);
+    while process.try_wait().unwrap().is_none() {
+        if Instant::now() > end {
+            process.kill().unwrap();
+            process.wait().unwrap();
+            panic!("it does not end");
+        }
+        sleep(Duration::from_millis(20));
+    }
+}
+
+#[test]
+fn a_log_that_nobody_reads_delays_no_response() {
+    for format in ["text", "json"] {
+        let mut command = dev("memory");
+        command.args(["--log", format]).stdout(Stdio::piped());
+        let mut process = command.env_remove("HOOKKEEPER_DEV_USER").spawn().unwrap();
+        let stdout = BufReader::new(process.stdout.as_mut().unwrap());
+        let greeting = stdout.lines().map(Result::unwrap);
+        let mut greeting = greeting.take_while(|line| !line.contains("Press Ctrl-C"));
+        let url = "closer     http://127.0.0.1:";
+        let port = greeting.find_map(|line| Some(line.split_once(url)?.1.to_owned()));
+        assert!(greeting.last().is_some());
+        let local = format!("--local={}", port.unwrap().trim_end_matches("/closer"));
+        // The lines do not fit into the 64 KB of a pipe.
+        let subject = format!("customer.id={}", "x".repeat(500));
+        let send = ["send", "closer", "created", "--set", &subject];
+        let many = ["--count", "400", &local];
+        let output = hookkeeper(&[&send[..], &many].concat()).output().unwrap();
+        assert!(output.status.success(), "{format}: {output:?}");
+        send_signal(&process, "-INT");
+        wait_for_end(&mut process);
+    }
+}
+
 /// The standard error of a command that must end by itself.
 fn refused(command: &mut Command, code: i32) -> String {
     let mut process = command
@@ -242,15 +279,7 @@ fn refused(command: &mut Command, code: i32) -> String {
         .stderr(Stdio::piped())
         .spawn()
         .unwrap();
-    let end = Instant::now() + Duration::from_mins(1);
-    while process.try_wait().unwrap().is_none() {
-        if Instant::now() > end {
-            process.kill().unwrap();
-            process.wait().unwrap();
-            panic!("it runs, and is not refused: {command:?}");
-        }
-        sleep(Duration::from_millis(20));
-    }
+    wait_for_end(&mut process);
     let output = process.wait_with_output().unwrap();
     let said = String::from_utf8(output.stderr).unwrap();
     assert_eq!(output.status.code(), Some(code), "{said}");

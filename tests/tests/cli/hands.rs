@@ -155,7 +155,9 @@ impl Dev {
     fn start() -> Self {
         let ports = ["--port", "0", "--dynamodb-port", "0", "--data", "memory"];
         let mut command = hookkeeper(&[&["dev"][..], &ports].concat());
-        command.env_remove("HOOKKEEPER_USER").env_remove("CARGO");
+        command
+            .env_remove("HOOKKEEPER_DEV_USER")
+            .env_remove("CARGO");
         let mut process = command.stdout(Stdio::piped()).spawn().unwrap();
         let mut log = BufReader::new(process.stdout.take().unwrap()).lines();
         let mut greeting = String::new();

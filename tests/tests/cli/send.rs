@@ -21,6 +21,7 @@ fn send(arguments: &[&str]) -> Output {
     hookkeeper(&["send"])
         .args(arguments)
         .env_remove("HOOKKEEPER_USER")
+        .env_remove("HOOKKEEPER_DEV_USER")
         .env_remove("HOOKKEEPER_KEY")
         .output()
         .unwrap()

@@ -17,6 +17,7 @@ fn transcript<'a>(commands: impl IntoIterator<Item = &'a str>) -> String {
         let mut command_line = hookkeeper(&arguments);
         let output = command_line
             .env_remove("HOOKKEEPER_USER")
+            .env_remove("HOOKKEEPER_DEV_USER")
             .env_remove("HOOKKEEPER_KEY")
             .output()
             .unwrap();

@@ -442,6 +442,26 @@ async fn a_rate_sets_the_start_of_each_delivery_however_slow_the_responses() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn the_credential_of_a_deployed_receiver_is_not_sent_to_the_local_one() {
+    let sink = sink().await;
+    let local = format!("--local={}", sink.port());
+    let deployed = ("HOOKKEEPER_USER", "deployed:secret");
+    let own = ("HOOKKEEPER_DEV_USER", "ada:own");
+    for (option, variables, expected) in [
+        (None, &[deployed][..], "local:local"),
+        (None, &[deployed, own], "ada:own"),
+        (Some("--user=given:user"), &[deployed, own], "given:user"),
+    ] {
+        let mut command = hookkeeper(&["send", "pipedrive", "deal.updated", &local]);
+        command.args(option).env_remove(own.0);
+        let output = command.envs(variables.iter().copied()).output().unwrap();
+        assert!(output.status.success(), "{output:?}");
+        let taken = sink.taken().remove(0);
+        assert_eq!(taken.headers["authorization"], basic(expected));
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn credentials_are_sent_as_the_provider_sends_them() {
     let sink = sink().await;
     let run = |arguments: &[&str], variables: &[(&str, &str)]| {
