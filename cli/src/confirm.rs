@@ -1,7 +1,7 @@
 //! Confirmation of a command that cannot be undone.
 
 use crate::Failure;
-use std::io::{self, BufRead, IsTerminal, Write};
+use std::io::{self, BufRead, IsTerminal};
 
 /// Error if nobody can be asked.
 pub(crate) const NO_TERMINAL: &str = "stdin is not a terminal: pass --yes to confirm";
@@ -11,8 +11,8 @@ pub(crate) fn confirmed(question: &str) -> Result<bool, Failure> {
     if !io::stdin().is_terminal() {
         return Err(NO_TERMINAL.into());
     }
-    print!("{question} [y/N] ");
-    io::stdout().flush()?;
+    // The standard output may be piped.
+    eprint!("{question} [y/N] ");
     let mut answer = String::new();
     io::stdin().lock().read_line(&mut answer)?;
     Ok(answer.trim().eq_ignore_ascii_case("y"))

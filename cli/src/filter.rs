@@ -68,6 +68,20 @@ pub(crate) fn provider_of(source: &str) -> Option<Provider> {
     provider(source.split('/').next().unwrap_or_default()).ok()
 }
 
+/// Parses a source: a provider with an account, like `pipedrive/7`, or all accounts of a provider.
+pub(crate) fn source(text: &str) -> Result<String, String> {
+    let is_source = provider_of(text).is_some() && !text.ends_with('/') && text.trim() == text;
+    let why = "expected a provider with an account, like pipedrive/7, or a provider";
+    is_source.then(|| text.to_owned()).ok_or(why.to_owned())
+}
+
+/// Parses a subject.
+pub(crate) fn subject(text: &str) -> Result<String, String> {
+    let is_subject = !text.is_empty() && text.trim() == text;
+    let why = "expected a subject, like person/42";
+    is_subject.then(|| text.to_owned()).ok_or(why.to_owned())
+}
+
 impl Filter {
     /// Whether the filter selects an event.
     pub(crate) fn takes(&self, entry: &IndexEntry) -> bool {
@@ -93,8 +107,8 @@ fn has_words(r#type: &str, words: &str) -> bool {
     format!(".{type}.").contains(&format!(".{words}."))
 }
 
-/// Whether a subject equals another one, or is of that kind.
-fn is_within(subject: &str, kind: &str) -> bool {
+/// Whether a subject equals another one or is of that kind, or a source is one of a provider's.
+pub(crate) fn is_within(subject: &str, kind: &str) -> bool {
     let rest = subject.strip_prefix(kind);
     rest.is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
 }

@@ -67,11 +67,13 @@ impl Credential {
 /// can read it. The message does not contain the URL, which may have a key.
 pub(crate) fn check_secrecy(url: &str, shown: Option<&Credential>) -> Result<(), String> {
     let uri: Option<Uri> = url.parse().ok();
+    let query = uri.as_ref().and_then(Uri::query).unwrap_or_default();
+    let has_key = query.split('&').any(|pair| pair.starts_with("key="));
     let is_encrypted = uri
         .as_ref()
         .is_some_and(|uri| uri.scheme_str() == Some("https"));
     let host = uri.as_ref().and_then(Uri::host).unwrap_or_default();
-    if shown.is_none() || is_encrypted || is_this_machine(host) {
+    if (shown.is_none() && !has_key) || is_encrypted || is_this_machine(host) {
         return Ok(());
     }
     Err(format!(

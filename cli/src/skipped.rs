@@ -27,9 +27,14 @@ impl Skipped {
         is_unreadable
     }
 
+    /// The number of skipped items.
+    pub(crate) fn count(&self) -> u64 {
+        self.0.load(Ordering::Relaxed)
+    }
+
     /// Prints the number of skipped items to standard error, if there are any.
     pub(crate) fn report(&self) {
-        let items = match self.0.load(Ordering::Relaxed) {
+        let items = match self.count() {
             0 => return,
             1 => "1 item was skipped".to_owned(),
             more => format!("{more} items were skipped"),

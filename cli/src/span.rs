@@ -9,7 +9,7 @@ use storage::budget::now;
 /// A time range: when events were recorded, or deliveries arrived.
 #[derive(Args, Clone)]
 pub(crate) struct Span {
-    /// Start: 30s, 15m, 2h, 7d ago, a date, or a time with its zone [default: 24h, for the quarantine 7d]
+    /// Start: 30s, 15m, 2h, 7d ago, a date, or a time with its zone [default: 24h before the end, for the quarantine 7d]
     #[arg(long, value_name = "TIME", value_parser = moment)]
     since: Option<Moment>,
     /// End, in the same form [default: now]
@@ -29,14 +29,18 @@ pub(crate) enum Moment {
 }
 
 impl Span {
-    /// Resolves the span against the current time. Without `--since` it begins `default` ago.
+    /// Resolves the span against the current time. Without `--since` it begins
+    /// `default` before its end.
     ///
     /// # Errors
     /// [`Usage`]: the span ends before it begins.
     pub(crate) fn resolve(&self, default: Duration) -> Result<Range<Timestamp>, Usage> {
         let now = now();
-        let since = self.since.unwrap_or(Moment::Ago(default)).resolve(now);
         let until = self.until.map_or(now, |until| until.resolve(now));
+        let since = match self.since {
+            Some(since) => since.resolve(now),
+            None => until.before(default),
+        };
         // An open end is now, and `--since 0s` is nothing yet.
         if since < until || (since == until && self.until.is_none()) {
             return Ok(since..until);

@@ -102,10 +102,19 @@ impl Dev {
     }
 
     fn print(&self, dynamodb: &DynamoDb, gateway: &Gateway, user: &User) {
+        // A secret of the environment is not printed, and the commands take it from there.
+        let is_secret = self.user.is_none() && *user != User::known();
+        let (password, word) = if is_secret {
+            (
+                "in HOOKKEEPER_DEV_USER",
+                "\"$HOOKKEEPER_DEV_USER\"".to_owned(),
+            )
+        } else {
+            (user.password(), user.shell_word())
+        };
         println!(
-            "Hookkeeper receives webhooks (user name {}, password {}):\n",
-            user.name(),
-            user.password()
+            "Hookkeeper receives webhooks (user name {}, password {password}):\n",
+            user.name()
         );
         for provider in providers::ALL {
             println!("  {:<10} {}", provider.name, gateway.url(provider.name));
@@ -122,17 +131,16 @@ impl Dev {
         for provider in providers::ALL {
             println!(
                 "  {}",
-                curl(user, &gateway.url(provider.name), provider.samples.example)
+                curl(&word, &gateway.url(provider.name), provider.samples.example)
             );
         }
         let to = match gateway.port() {
             9000 => String::new(),
             port => format!(" --local={port}"),
         };
-        let shown = if *user == User::known() {
-            String::new()
-        } else {
-            format!(" --user {}", user.shell_word())
+        let shown = match &self.user {
+            Some(user) if *user != User::known() => format!(" --user {word}"),
+            _ => String::new(),
         };
         let send = as_called("cargo hookkeeper send");
         println!(
@@ -223,11 +231,11 @@ fn content(answered: &Answered) -> String {
     }
 }
 
-fn curl(user: &User, url: &str, body: &str) -> String {
+fn curl(user: &str, url: &str, body: &str) -> String {
     let json = if body.starts_with('{') {
         " -H 'content-type: application/json'"
     } else {
         ""
     };
-    format!("curl -i -u {} {url}{json} -d '{body}'", user.shell_word())
+    format!("curl -i -u {user} {url}{json} -d '{body}'")
 }

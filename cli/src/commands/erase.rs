@@ -8,7 +8,7 @@ use crate::{
     Failure, Usage,
     confirm::{NO_TERMINAL, confirmed},
     connection::Connection,
-    filter::{provider, provider_of},
+    filter::{is_within, provider, provider_of, source, subject},
     handle::Handle,
     mention::{Mention, mention},
     output::{Output, cell, say},
@@ -24,7 +24,7 @@ use std::{
     io::{self, IsTerminal},
     pin::pin,
 };
-use storage::{Erased, Key, Scanned, Stored, Table};
+use storage::{Erased, EventKey, Key, Scanned, Stored, Table};
 
 /// Erases the data of one person: the events of a subject, and every record that mentions a text.
 ///
@@ -34,16 +34,18 @@ use storage::{Erased, Key, Scanned, Stored, Table};
 /// store it again.
 ///
 /// It does nothing (exit status 1) while the fallback queue or the dead-letter queue holds messages. With --local and
-/// --table no queue is known.
+/// --table no queue is known. The exit status is also 1 if there are records that cannot be searched: those of another
+/// version, and those whose chunks are missing.
 ///
 /// Example: cargo hookkeeper erase --local --source pipedrive/7 --subject person/42 --mention ada@example.com --dry-run
 #[derive(Args)]
 pub(crate) struct Erase {
-    /// Only in this source, like pipedrive/7. Bodies and quarantined deliveries: of its provider
-    #[arg(long)]
+    /// Only in this source, like pipedrive/7, or in all of a provider, like pipedrive. Bodies and quarantined
+    /// deliveries: of its provider
+    #[arg(long, value_parser = source)]
     source: Option<String>,
     /// Subject whose events are erased, like person/42
-    #[arg(long)]
+    #[arg(long, value_parser = subject)]
     subject: Option<String>,
     /// Text, such as an e-mail address, and every record that contains it is erased. Case does not matter
     #[arg(long, value_name = "TEXT", value_parser = mention)]
@@ -64,7 +66,7 @@ pub(crate) struct Erase {
 /// What an erasure does not reach.
 const NOT_REACHED: &str = "\
 Not reached: backups (point-in-time recovery, 35 days), the table's stream (24 hours), logs, and copies that \
-consumers or exports made. A provider that still has the data can send it again.";
+consumers or exports made, and chunks whose record was never stored. A provider that still has the data can send it again.";
 
 /// The records to remove.
 #[derive(Default)]
@@ -76,6 +78,8 @@ struct Found {
     chunks: usize,
     /// Records whose removal was interrupted.
     half_removed: Vec<Key>,
+    /// The number of records that cannot be searched: they are of another version, or incomplete.
+    unreadable: u64,
 }
 
 impl Erase {
@@ -85,7 +89,11 @@ impl Erase {
                 Usage("say what to erase: --subject, --mention, or both".to_owned()).into(),
             );
         }
-        if !self.dry_run && !self.yes && !io::stdin().is_terminal() {
+        let is_asked = !self.dry_run && !self.yes;
+        if is_asked && self.output == Output::Json {
+            return Err(Usage("--output json needs --yes or --dry-run".to_owned()).into());
+        }
+        if is_asked && !io::stdin().is_terminal() {
             return Err(Usage(NO_TERMINAL.to_owned()).into());
         }
         let table = self.connection.table().await?;
@@ -97,18 +105,19 @@ impl Erase {
         table.check_clock()?;
         let found = self.find(&table).await?;
         if self.dry_run {
-            return self.report(&found);
+            self.report(&found)?;
+            return found.check_readable();
         }
         let question = format!("Erase {} for good?", found.counts());
-        if !self.yes && !confirmed(&question)? {
+        if is_asked && !confirmed(&question)? {
             return Err("nothing was erased".into());
         }
         self.erase(&table, &found).await?;
         self.report(&found)?;
-        match &queues {
-            Some(queues) => queues.check_empty().await,
-            None => Ok(()),
+        if let Some(queues) = &queues {
+            queues.check_empty().await?;
         }
+        found.check_readable()
     }
 
     /// Finds the records to remove, and prints them.
@@ -123,6 +132,10 @@ impl Erase {
                 Scanned::Record(stored) => *stored,
                 Scanned::HalfRemoved(key) => {
                     found.half_removed.push(key);
+                    continue;
+                }
+                Scanned::Incomplete(key) => {
+                    self.add_incomplete(key, &mut found);
                     continue;
                 }
             };
@@ -146,7 +159,30 @@ impl Erase {
         }
         found.complete(table).await?;
         skipped.report();
+        found.unreadable += skipped.count();
+        if found.keys().next().is_none() {
+            eprintln!("Nothing was found: check the source and the subject in `events`.");
+        }
         Ok(found)
+    }
+
+    /// Adds a record whose chunks are missing: its key alone tells whether it is wanted.
+    fn add_incomplete(&self, key: Key, found: &mut Found) {
+        let event = EventKey::parse(&key);
+        let is_wanted = event.is_some_and(|event| {
+            let source = self.source.as_ref();
+            let is_in_source = source.is_none_or(|source| is_within(&event.source, source));
+            is_in_source && self.subject.as_ref() == Some(&event.subject)
+        });
+        if is_wanted {
+            found.events.push(key);
+        } else {
+            eprintln!(
+                "{}: the chunks of this item are missing",
+                cell(&format!("{} {}", key.pk, key.sk))
+            );
+            found.unreadable += 1;
+        }
     }
 
     fn is_wanted(&self, record: &Record) -> bool {
@@ -163,7 +199,7 @@ impl Erase {
             return true;
         };
         match record {
-            Record::Event { event, .. } => event.source == *source,
+            Record::Event { event, .. } => is_within(&event.source, source),
             Record::Body { provider, .. } | Record::Quarantined { provider, .. } => {
                 provider_of(source).is_some_and(|found| found.name == provider)
             }
@@ -174,11 +210,9 @@ impl Erase {
     fn is_of_subject(&self, record: &Record) -> bool {
         match record {
             Record::Event { event, .. } => {
-                let is_source = self
-                    .source
-                    .as_ref()
-                    .is_none_or(|source| *source == event.source);
-                is_source && self.subject.as_ref() == Some(&event.subject)
+                let source = self.source.as_ref();
+                source.is_none_or(|source| is_within(&event.source, source))
+                    && self.subject.as_ref() == Some(&event.subject)
             }
             Record::Body {
                 provider,
@@ -245,7 +279,12 @@ impl Erase {
     fn report(&self, found: &Found) -> Result<(), Failure> {
         match self.output {
             Output::Json => {
-                for (kind, count) in found.by_kind() {
+                let more = [
+                    ("half_removed", found.half_removed.len()),
+                    ("unreadable", usize::try_from(found.unreadable)?),
+                ];
+                let more = more.into_iter().filter(|(_, count)| *count > 0);
+                for (kind, count) in found.by_kind().into_iter().chain(more) {
                     let line = json!({ "kind": kind, "count": count, "dry_run": self.dry_run });
                     say!("{line}")?;
                 }
@@ -257,6 +296,12 @@ impl Erase {
                 )?;
             }
             Output::Table => say!("{} erased.", found.counts())?,
+        }
+        if !found.half_removed.is_empty() {
+            eprintln!(
+                "{} interrupted removals are finished too.",
+                found.half_removed.len()
+            );
         }
         eprintln!("{NOT_REACHED}");
         Ok(())
@@ -302,6 +347,18 @@ impl Found {
             .iter()
             .chain(&self.quarantined)
             .chain(&self.events)
+    }
+
+    /// Fails if there are records that were not searched.
+    fn check_readable(&self) -> Result<(), Failure> {
+        match self.unreadable {
+            0 => Ok(()),
+            more => Err(format!(
+                "{more} records could not be searched, of another version or with missing chunks: \
+                they may have data of the person"
+            )
+            .into()),
+        }
     }
 
     fn by_kind(&self) -> [(&'static str, usize); 4] {

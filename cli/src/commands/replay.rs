@@ -134,6 +134,17 @@ impl Replayer<'_> {
         })?;
         self.counts.read += 1;
         let Some(bytes) = exact_bytes(self.table, &provider, &stored.record).await? else {
+            let shared = stored.record.shared_body();
+            let body = shared.map(|name| Key::for_body(provider.name, name));
+            let erasures = self.erasures.since(self.table, origin.arrival).await?;
+            if body.is_some_and(|body| erasures.cover_key(&body, None)) {
+                return self.tell(
+                    entry,
+                    event,
+                    "unchanged",
+                    "the body of its delivery was erased",
+                );
+            }
             self.counts.without_body += 1;
             return self.tell(
                 entry,

@@ -9,10 +9,7 @@ use crate::{
 use aws_sdk_dynamodb::types::AttributeValue;
 use futures_util::{FutureExt, StreamExt, TryStreamExt, stream};
 use models::{Record, Timestamp};
-use std::{
-    collections::{HashMap, HashSet},
-    time::Duration,
-};
+use std::{collections::HashMap, time::Duration};
 
 /// How many days are read concurrently.
 const CONCURRENT_DAYS: usize = 16;
@@ -22,14 +19,12 @@ const FIRST_SECOND: u64 = 1_767_225_600;
 /// The erasures of some days.
 #[derive(Debug, Clone, Default)]
 pub struct Erasures {
-    /// The sort keys of erased records.
-    records: HashSet<String>,
-    /// The sort keys of erased subjects, and when each was erased last.
-    subjects: HashMap<String, Timestamp>,
+    /// The sort keys of erased records and subjects, and when each was erased last.
+    times: HashMap<String, Timestamp>,
 }
 
 impl Erasures {
-    /// Whether an item was erased: its record, or its subject after it had arrived.
+    /// Whether an item was erased, its record or its subject, after it had arrived.
     #[must_use]
     pub fn cover(&self, item: &Item) -> bool {
         let key = schema::key(item);
@@ -49,25 +44,25 @@ impl Erasures {
     /// Whether the record with a key was erased, or its subject. `arrival`: that of an event.
     #[must_use]
     pub fn cover_key(&self, key: &Key, arrival: Option<Timestamp>) -> bool {
-        if self.records.contains(&Erased::Record(key).sk()) {
-            return true;
-        }
-        let (Some(arrival), Some(event)) = (arrival, EventKey::parse(key)) else {
-            return false;
+        let has_record = self.has(&Erased::Record(key), arrival);
+        let (Some(_), Some(event)) = (arrival, EventKey::parse(key)) else {
+            return has_record;
         };
         let subject = &*event.subject;
-        [Some(&*event.source), None].into_iter().any(|source| {
-            let erased = self.subjects.get(&Erased::Subject { source, subject }.sk());
-            erased.is_some_and(|erased| arrival <= *erased)
-        })
+        let provider = event.source.split('/').next();
+        let mut sources = [Some(&*event.source), provider, None].into_iter();
+        has_record || sources.any(|source| self.has(&Erased::Subject { source, subject }, arrival))
+    }
+
+    /// Whether something was erased, after this arrival if it is known.
+    fn has(&self, erased: &Erased, arrival: Option<Timestamp>) -> bool {
+        let time = self.times.get(&erased.sk());
+        time.is_some_and(|time| arrival.is_none_or(|arrival| arrival <= *time))
     }
 
     fn add(&mut self, item: &Item) {
-        let sk = schema::key(item).sk;
-        if sk.starts_with("record#") {
-            self.records.insert(sk);
-        } else if let Some(time) = erasure::time(item) {
-            let erased = self.subjects.entry(sk).or_insert(time);
+        if let Some(time) = erasure::time(item) {
+            let erased = self.times.entry(schema::key(item).sk).or_insert(time);
             *erased = time.max(*erased);
         }
     }

@@ -342,8 +342,12 @@ impl Table {
         if schema::is_being_removed(&item) {
             return Ok(Some(Scanned::HalfRemoved(schema::key(&item))));
         }
-        let stored = self.whole(item).await?;
-        Ok(stored.map(|stored| Scanned::Record(Box::new(stored))))
+        let key = schema::key(&item);
+        match self.whole(item).await {
+            Ok(stored) => Ok(stored.map(|stored| Scanned::Record(Box::new(stored)))),
+            Err(TableError::ChunksMissing) => Ok(Some(Scanned::Incomplete(key))),
+            Err(error) => Err(error),
+        }
     }
 
     /// Reads all complete records, in no order. Scans the whole table.
@@ -354,8 +358,10 @@ impl Table {
         let mut scan = pin!(self.scan());
         let mut records = Vec::new();
         while let Some(scanned) = scan.try_next().await? {
-            if let Scanned::Record(stored) = scanned {
-                records.push(stored.record);
+            match scanned {
+                Scanned::Record(stored) => records.push(stored.record),
+                Scanned::HalfRemoved(_) => {}
+                Scanned::Incomplete(_) => return Err(TableError::ChunksMissing),
             }
         }
         Ok(records)
@@ -369,6 +375,8 @@ pub enum Scanned {
     Record(Box<Stored>),
     /// The key of a record whose removal was interrupted.
     HalfRemoved(Key),
+    /// The key of a record whose chunks are missing.
+    Incomplete(Key),
 }
 
 /// A record as it is stored in the table.

@@ -230,6 +230,28 @@ fn a_custom_credential_is_read_from_the_environment_too() {
     assert_eq!(by_option.status.code(), Some(2), "{by_option:?}");
 }
 
+#[test]
+fn a_credential_of_the_environment_is_not_printed() {
+    let mut command = dev("memory");
+    command
+        .env("HOOKKEEPER_DEV_USER", "ada:own-secret")
+        .stdout(Stdio::piped());
+    let mut process = command.spawn().unwrap();
+    let stdout = BufReader::new(process.stdout.as_mut().unwrap());
+    let lines = stdout.lines().map(Result::unwrap);
+    let greeting: Vec<_> = lines
+        .take_while(|line| !line.contains("Press Ctrl-C"))
+        .collect();
+    let greeting = greeting.join("\n");
+    send_signal(&process, "-INT");
+    wait_for_end(&mut process);
+    assert!(!greeting.contains("own-secret"), "{greeting}");
+    assert!(
+        greeting.contains("curl -i -u \"$HOOKKEEPER_DEV_USER\" http"),
+        "{greeting}"
+    );
+}
+
 /// `hookkeeper dev` on free ports, with its data in a folder or in memory.
 fn dev(data: &str) -> Command {
     hookkeeper(&["dev", "--port", "0", "--dynamodb-port", "0", "--data", data])

@@ -264,6 +264,80 @@ async fn a_dry_run_changes_nothing() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_provider_as_the_source_is_all_of_its_accounts() {
+    let site = Site::start().await;
+    site.put(&records(&AMOCRM, TWO_CONTACTS), None).await;
+    let arguments = ["erase", "--source", "amocrm", "--subject", "contact/1"];
+    erase(&site, &[&arguments[..], &["--yes"]].concat());
+    assert!(
+        keys(&site)
+            .await
+            .iter()
+            .all(|key| key.contains("contact/2"))
+    );
+    let queued: Vec<Item> = records(&AMOCRM, TWO_CONTACTS)
+        .iter()
+        .flat_map(encoded)
+        .collect();
+    let drained = drain::drain(&site.table, batch(&queued)).await;
+    assert_eq!((drained.drained, drained.erased), (1, 2));
+    let again = site.output(&[&arguments[..], &["--dry-run"]].concat());
+    let said = String::from_utf8(again.stderr).unwrap();
+    assert!(
+        again.status.success() && said.contains("Nothing was found"),
+        "{said}"
+    );
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_erasure_that_could_not_search_everything_is_exit_status_1() {
+    let site = Site::start().await;
+    site.put(&records(&PIPEDRIVE, &person(1, "ada@example.com")), None)
+        .await;
+    let large = records(&CLOSER, &long(&noise_text(700_000)));
+    let mut incomplete = encoded(&large[0]);
+    incomplete.remove(0);
+    for item in incomplete {
+        site.table.put(item, site.table.now()).await.unwrap();
+    }
+    let (code, error) = site.fail(&ADA);
+    assert!(
+        code == 1 && error.contains("1 records could not be searched"),
+        "{error}"
+    );
+    let keys_left = keys(&site).await;
+    assert!(
+        keys_left.iter().all(|key| key.contains("customer/5")),
+        "{keys_left:?}"
+    );
+    // Its key names the subject, so it can be erased without being read.
+    erase(
+        &site,
+        &[
+            "erase",
+            "--source",
+            "closer",
+            "--subject",
+            "customer/5",
+            "--yes",
+        ],
+    );
+    assert_eq!(keys(&site).await, BTreeSet::new());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_replay_accepts_that_a_shared_body_was_erased() {
+    let site = Site::start().await;
+    site.put(&records(&AMOCRM, TWO_CONTACTS), None).await;
+    erase(&site, &ADA);
+    let printed = site.run(&["replay", "--since", "2026-11-01"]);
+    assert!(
+        printed.contains("the body of its delivery was erased"),
+        "{printed}"
+    );
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn wrong_usage_is_exit_status_2_and_erases_nothing() {
     let site = Site::start().await;
     site.put(&records(&PIPEDRIVE, &person(1, "ada@example.com")), None)
@@ -275,6 +349,18 @@ async fn wrong_usage_is_exit_status_2_and_erases_nothing() {
             "say what to erase",
         ),
         (&["erase", "--mention", " ", "--yes"], "expected a text"),
+        (
+            &["erase", "--source", "nosuch/7", "--mention", "a", "--yes"],
+            "expected a provider with an account",
+        ),
+        (
+            &["erase", "--subject", "person/1 ", "--yes"],
+            "expected a subject",
+        ),
+        (
+            &["erase", "--mention", "a", "--output", "json"],
+            "needs --yes or --dry-run",
+        ),
         (
             &["erase", "--mention", "ada@example.com"],
             "pass --yes to confirm",
@@ -363,9 +449,26 @@ async fn the_drain_drops_events_of_an_erased_subject_that_arrived_before() {
     assert_eq!(
         (drained.drained, drained.erased),
         (1, 0),
-        "it arrived after the erasure"
+        "it arrived after the erasure of its subject"
     );
     assert!(site.get(&Key::from_record(&after)).await.is_some());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_drain_stores_an_erased_event_that_is_sent_again_after_the_erasure() {
+    let site = Site::start().await;
+    let first = arrived(Timestamp::parse(ARRIVAL).unwrap(), &long("text"));
+    site.put(std::slice::from_ref(&first), None).await;
+    erase(&site, &ADA);
+    let again = arrived(
+        site.table.now().after(Duration::from_hours(24)),
+        &long("text"),
+    );
+    assert_eq!(Key::from_record(&again), Key::from_record(&first));
+    for (record, outcome) in [(&first, (0, 1)), (&again, (1, 0))] {
+        let drained = drain::drain(&site.table, batch(&encoded(record))).await;
+        assert_eq!((drained.drained, drained.erased), outcome);
+    }
 }
 
 #[tokio::test]

@@ -143,6 +143,34 @@ fn a_credential_is_not_sent_without_tls_to_another_machine() {
     );
 }
 
+#[test]
+fn a_key_or_password_in_a_url_is_not_sent_without_tls_and_not_printed() {
+    for (url, sentence) in [
+        ("http://hooks.invalid/closer?a=b&key=secret", "use https://"),
+        (
+            "https://user:secret@hooks.invalid/closer",
+            "HOOKKEEPER_USER",
+        ),
+    ] {
+        let output = with_input(&["send", "closer", "created", "--url", url], "");
+        let error = String::from_utf8(output.stderr).unwrap();
+        assert_eq!(output.status.code(), Some(2), "{error}");
+        assert!(
+            error.contains(sentence) && !error.contains("secret"),
+            "{error}"
+        );
+    }
+}
+
+#[test]
+fn a_time_range_with_an_end_only_begins_before_it() {
+    for command in ["events", "quarantine"] {
+        let arguments = [command, "--local=1", "--until", "2026-11-01"];
+        let output = hookkeeper(&arguments).output().unwrap();
+        assert_eq!(output.status.code(), Some(1), "{output:?}");
+    }
+}
+
 /// A running `hookkeeper dev` with its log for people. Killed when it is dropped.
 struct Dev {
     process: Child,

@@ -99,6 +99,25 @@ fn the_request_rate_of_each_route_is_a_parameter() {
 }
 
 #[test]
+fn reserved_concurrency_and_a_closed_execute_api_are_parameters() {
+    let template = template();
+    for provider in providers::ALL {
+        let function = &template["Resources"][logical_name(provider.name, "Function")];
+        let reserved = &function["Properties"]["ReservedConcurrentExecutions"]["If"];
+        assert_eq!(reserved[0], "ReserveConcurrency", "{}", provider.name);
+        assert_eq!(reserved[1]["Ref"], "ReservedConcurrency");
+    }
+    let apis = resources(&template, "AWS::ApiGatewayV2::Api");
+    let closed = &apis[0]["Properties"]["DisableExecuteApiEndpoint"]["If"];
+    // Without a domain name nothing else leads to the functions.
+    assert_eq!(closed[0], "UseDomain");
+    assert_eq!(closed[1]["Ref"], "DisableExecuteApiEndpoint");
+    let parameters = &template["Parameters"];
+    assert_eq!(parameters["ReservedConcurrency"]["Default"], 0);
+    assert_eq!(parameters["DisableExecuteApiEndpoint"]["Default"], "false");
+}
+
+#[test]
 fn costs_are_limited_only_on_request() {
     let template = template();
     let budget = &template["Resources"]["Budget"];

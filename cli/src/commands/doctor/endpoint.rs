@@ -135,7 +135,7 @@ impl Endpoint {
 
     fn manner(&self) -> &'static str {
         if self.shown.is_some() {
-            "a signed probe"
+            "an authenticated probe"
         } else {
             "a GET"
         }
@@ -154,8 +154,9 @@ impl Endpoint {
         let name = self.provider.name;
         let advice = match status {
             401 => format!(
-                "give what it accepts with --credential {name}=..., \
-                or make another with `hookkeeper credentials {name} --add`"
+                "give what it accepts in HOOKKEEPER_{}, \
+                or make another with `hookkeeper credentials {name} --add`",
+                name.to_uppercase()
             ),
             404 => "no receiver has this URL: deploy again".to_owned(),
             429 => "raise the account's quotas (docs/costs-and-limits.md)".to_owned(),

@@ -157,7 +157,8 @@ pub(crate) fn failure(answers: &[Answer], target: &Target) -> Option<String> {
             format!("no answer from {url} ({reason}): check the URL and the network")
         }
         (Ok(401), _) => format!(
-            "{url} does not accept the credentials (401): give others with --user or --key, or make new ones with \
+            "{url} does not accept the credentials (401): give others in HOOKKEEPER_USER or HOOKKEEPER_KEY (for `cargo dev`: \
+             HOOKKEEPER_DEV_USER), or make new ones with \
              `hookkeeper credentials`"
         ),
         (Ok(404), _) => {

@@ -25,7 +25,14 @@ impl Target {
         let uri = url.parse::<Uri>().ok().filter(|uri| uri.host().is_some());
         let uri = uri.filter(|uri| matches!(uri.scheme_str(), Some("http" | "https")));
         // The text may have a key.
-        uri.ok_or("--url is not a URL (expected https://... or http://...)")?;
+        let uri = uri.ok_or("--url is not a URL (expected https://... or http://...)")?;
+        if uri
+            .authority()
+            .is_some_and(|authority| authority.as_str().contains('@'))
+        {
+            let why = "--url has a user name: set HOOKKEEPER_USER, or use --user";
+            return Err(why.to_owned());
+        }
         check_secrecy(url, shown.as_ref())?;
         Ok(Self {
             url: url.to_owned(),

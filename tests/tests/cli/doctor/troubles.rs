@@ -83,13 +83,13 @@ pub(crate) const TROUBLES: [Trouble; 21] = [
         |it| {
             it.status_of.insert("amocrm", 503);
         },
-        "FAIL  amocrm             [..]/amocrm answers 503 to a signed probe: look at the function's log and its alarms (docs/operations.md)",
+        "FAIL  amocrm             [..]/amocrm answers 503 to an authenticated probe: look at the function's log and its alarms (docs/operations.md)",
     ),
     (
         |it| {
             it.status_of.insert("pipedrive", 404);
         },
-        "FAIL  pipedrive          [..]/pipedrive answers 404 to a signed probe: no receiver has this URL: deploy again",
+        "FAIL  pipedrive          [..]/pipedrive answers 404 to an authenticated probe: no receiver has this URL: deploy again",
     ),
     (
         |it| {
@@ -98,7 +98,7 @@ pub(crate) const TROUBLES: [Trouble; 21] = [
                 .unwrap()
                 .insert("amocrm", vec![Duration::ZERO, Duration::from_millis(700)]);
         },
-        "FAIL  amocrm             [..]/amocrm answers a signed probe in [..] ms (the first in [..] ms), more than a third of the 2 s timeout of amocrm: look at the dashboard: is the table slow, or are there many cold starts?",
+        "FAIL  amocrm             [..]/amocrm answers an authenticated probe in [..] ms (the first in [..] ms), more than a third of the 2 s timeout of amocrm: look at the dashboard: is the table slow, or are there many cold starts?",
     ),
     (
         |it| {
