@@ -150,13 +150,21 @@ impl Endpoint {
         (format!("does not answer ({error})"), advice.to_owned())
     }
 
+    /// The environment variable from which this command takes the credential.
+    fn variable(&self) -> String {
+        if self.is_local {
+            return "HOOKKEEPER_DEV_USER".to_owned();
+        }
+        format!("HOOKKEEPER_{}", self.provider.name.to_uppercase())
+    }
+
     fn refusal(&self, status: u16) -> Trouble {
         let name = self.provider.name;
         let advice = match status {
             401 => format!(
-                "give what it accepts in HOOKKEEPER_{}, \
+                "give what it accepts in {}, \
                 or make another with `hookkeeper credentials {name} --add`",
-                name.to_uppercase()
+                self.variable()
             ),
             404 => "no receiver has this URL: deploy again".to_owned(),
             429 => "raise the account's quotas (docs/costs-and-limits.md)".to_owned(),
