@@ -320,6 +320,7 @@ def check_relay(outputs, queue, url, shown):
     wait_for("the event behind an unreadable item", lambda: [it["id"] for it in received(queue)] == ["copy-4"])
     key = {name: newer[name]["S"] for name in ["pk", "sk"]}
     wait_for("the dead letter", lambda: depth(dead) == 1)
+    assert failing() == ["expiry", "relay queue"], failing()
     boto3.client("sqs").set_queue_attributes(QueueUrl=dead, Attributes={"VisibilityTimeout": "0"})
     succeeded, printed = run("hookkeeper", "republish", "--dead-letters")
     assert not succeeded and "another version" in printed and depth(dead) == 1, printed
