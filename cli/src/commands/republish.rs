@@ -61,6 +61,7 @@ struct Counts {
 struct Republisher {
     table: Table,
     bus: Bus,
+    dead_letters: bool,
     dry_run: bool,
     output: Output,
     counts: Counts,
@@ -89,6 +90,7 @@ impl Republish {
         let mut republisher = Republisher {
             bus: Bus::new(client, name, table.name().to_owned()),
             table,
+            dead_letters: self.dead_letters,
             dry_run: self.dry_run,
             output: self.output,
             counts: Counts::default(),
@@ -184,10 +186,11 @@ impl Republisher {
 
     fn interrupted(&self, failure: &StorageFailure, recorded: Option<Timestamp>) -> String {
         let published = self.counts.published;
-        let first = recorded.map_or_else(String::new, |time| {
-            format!(": continue with --since {time}")
-        });
-        format!("the event bus {failure}; {published} events were published before{first}")
+        let advice = match recorded {
+            Some(recorded) if !self.dead_letters => format!("continue with --since {recorded}"),
+            _ => "run this again".to_owned(),
+        };
+        format!("the event bus {failure}; {published} events were published before: {advice}")
     }
 
     fn tell_refused(&self, handle: &Handle, code: &str) -> Result<(), Failure> {

@@ -1,5 +1,5 @@
-//! The relay: publishes new events from the table's stream to an EventBridge bus, in the order of the
-//! stream. It reads nothing from the table.
+//! The relay: publishes new events from the table's stream to an EventBridge bus, in the order of
+//! the stream. It reads nothing from the table.
 //!
 //! A batch fails only for an outage, and Lambda then passes it again from the first record that is
 //! not done. An event that the bus refuses, and an item that this version cannot read, goes to the
@@ -124,8 +124,8 @@ impl Relay {
     }
 
     /// Writes a line for each dead letter, and one for the batch, to standard output, where Lambda
-    /// collects them. CloudWatch also reads the second one as metrics. Write errors are ignored: they
-    /// must not fail a batch.
+    /// collects them. CloudWatch also reads the second one as metrics. Write errors are ignored:
+    /// they must not fail a batch.
     pub fn log(&self, relayed: &Relayed) {
         for DeadLetter { reason, code, .. } in &relayed.dead_letters {
             write_line(&json!({ "dead_letter": reason, "code": code }));

@@ -17,8 +17,8 @@ pub(crate) struct Line<'a> {
     /// Records that are no new events.
     skipped: usize,
     relay_dead_letters: usize,
-    /// The sequence number from which Lambda is to continue, and the cause: AWS's error code, or else
-    /// the kind of failure.
+    /// The sequence number from which Lambda is to continue, and the cause: AWS's error code, or
+    /// else the kind of failure.
     #[serde(skip_serializing_if = "Option::is_none")]
     continue_at: Option<&'a str>,
     #[serde(skip_serializing_if = "Option::is_none")]

@@ -57,8 +57,8 @@ impl Outgoing {
         outgoing
     }
 
-    /// Prepares the event of an item in the table's stream. Returns `None` for an item that is not a
-    /// new event. An event whose data is in chunks, or too large, refers to its item.
+    /// Prepares the event of an item in the table's stream. Returns `None` for an item that is not
+    /// a new event. An event whose data is in chunks, or too large, refers to its item.
     ///
     /// # Errors
     /// [`ItemError`]: this version cannot read the item.

@@ -206,6 +206,15 @@ async fn dead_letters_are_deleted_when_their_events_are_published() {
     setup.stack.push("relay-dead", "somebody else's");
     let before = setup.stack.messages("relay-dead");
 
+    setup.proxy.set(Fault::InternalError).await;
+    let (_, _, stderr) = setup.run(&["--dead-letters"]);
+    assert!(
+        stderr.ends_with("were published before: run this again\n"),
+        "{stderr}"
+    );
+    setup.proxy.set(Fault::None).await;
+    assert_eq!(setup.stack.messages("relay-dead"), before);
+
     let (status, lines, _) = setup.run(&["--dead-letters", "--dry-run"]);
     assert_eq!((status, lines.len()), (1, 4), "{lines:?}");
     assert_eq!(setup.bridge.calls(), [] as [usize; 0]);

@@ -589,7 +589,7 @@ async fn a_dead_letter_that_the_queue_does_not_take_is_not_lost() {
     let reasons: Vec<_> = setup
         .dead_letters()
         .iter()
-        .map(|it| it["reason"].clone())
+        .map(|letter| letter["reason"].clone())
         .collect();
     assert_eq!(reasons, ["refused", "other_version"]);
     assert!(setup.subjects().contains(&"deal/5".to_owned()));
