@@ -26,16 +26,16 @@ use tokio::time::sleep;
 const MAX_ENTRIES: usize = 10;
 const MAX_CALL_BYTES: usize = 1_000_000;
 
-/// Error codes of an entry that EventBridge may take later. Any other code is a refusal.
+/// Words in the error code of an entry that EventBridge may take later, such as `InternalFailure`
+/// and `ThrottlingException`. Any other code is a refusal.
 ///
 /// Source: <https://docs.aws.amazon.com/eventbridge/latest/APIReference/API_PutEventsResultEntry.html>
-const OUTAGES: [&str; 6] = [
-    "InternalException",
-    "InternalFailure",
-    "InternalServerError",
-    "ServiceUnavailable",
-    "Throttling",
-    "ThrottlingException",
+const OUTAGES: [&str; 5] = [
+    "Internal",
+    "LimitExceeded",
+    "Throttl",
+    "TooManyRequests",
+    "Unavailable",
 ];
 /// Error codes of a call that one of its entries causes.
 const INVALID: [&str; 2] = ["SerializationException", "ValidationException"];
@@ -222,13 +222,17 @@ fn is_of_an_entry(error: &SdkError<PutEventsError>) -> bool {
     status == Some(TOO_LARGE) || error.code().is_some_and(|code| INVALID.contains(&code))
 }
 
+fn is_of_an_outage(code: &str) -> bool {
+    OUTAGES.iter().any(|word| code.contains(word))
+}
+
 /// What became of an event, by the result of its entry.
 fn outcome(result: Option<PutEventsResultEntry>) -> Outcome {
     let Some(result) = result else {
         return Outcome::Failed(Failure::bad_answer());
     };
     match (result.event_id, result.error_code) {
-        (_, Some(code)) if OUTAGES.contains(&&*code) => Outcome::Failed(Failure::refused(&code)),
+        (_, Some(code)) if is_of_an_outage(&code) => Outcome::Failed(Failure::refused(&code)),
         (_, Some(code)) => Outcome::Refused(Failure::refused(&code)),
         (Some(_), None) => Outcome::Published,
         (None, None) => Outcome::Failed(Failure::bad_answer()),

@@ -516,7 +516,12 @@ async fn an_outage_fails_the_batch_and_loses_nothing() {
         (Fault::NotJson, "bad_answer"),
     ] {
         setup.bus_proxy.set(fault).await;
+        let started = Instant::now();
         let not_done = setup.relay(batch(&items)).await;
+        println!(
+            "| {fault:?} | `{failure}` | {} ms |",
+            started.elapsed().as_millis()
+        );
         assert_eq!(not_done, Some(sequence_number(0)), "{fault:?}");
         assert_eq!(setup.last_line()["failure"], failure, "{fault:?}");
     }
