@@ -9,5 +9,6 @@ pub(crate) mod export;
 pub(crate) mod quarantine;
 pub(crate) mod queue;
 pub(crate) mod replay;
+pub(crate) mod republish;
 pub(crate) mod schema;
 pub(crate) mod send;

@@ -180,12 +180,20 @@ impl Connection {
 
     /// The queues of the stack. `None` without a stack: with `--local` or `--table`.
     pub(crate) async fn queues(&self) -> Result<Option<Queues>, Failure> {
+        match self.described().await? {
+            Some((sdk, stack)) => Queues::new(&sdk, &stack).map(Some),
+            None => Ok(None),
+        }
+    }
+
+    /// The stack. `None` without one: with `--local` or `--table`.
+    pub(crate) async fn described(&self) -> Result<Option<(SdkConfig, Stack)>, Failure> {
         if self.local.is_some() || self.table.is_some() {
             return Ok(None);
         }
         let sdk = self.aws.configured().await?;
         let stack = stack(&sdk, &self.stack).await?;
-        Queues::new(&sdk, &stack).map(Some)
+        Ok(Some((sdk, stack)))
     }
 
     /// AWS configuration, or the configuration for the DynamoDB of `cargo dev`.

@@ -12,7 +12,7 @@ use std::ops::Range;
 use storage::{IndexEntry, Table};
 
 /// Which events.
-#[derive(Args, Clone)]
+#[derive(Args, Clone, Default)]
 pub(crate) struct Filter {
     /// Only events of this provider
     #[arg(long, value_parser = provider)]
@@ -32,7 +32,7 @@ pub(crate) struct Filter {
 #[derive(Args)]
 pub(crate) struct Selection {
     #[command(flatten)]
-    connection: Connection,
+    pub(crate) connection: Connection,
     #[command(flatten)]
     pub(crate) filter: Filter,
     #[command(flatten)]

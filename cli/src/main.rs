@@ -10,6 +10,7 @@ mod handle;
 mod http;
 mod mention;
 mod output;
+mod progress;
 mod queues;
 mod reading;
 mod secret;
@@ -20,7 +21,8 @@ mod span;
 use called::{as_called, with_names};
 use clap::{CommandFactory, FromArgMatches, Parser, Subcommand, error::ErrorKind};
 use commands::{
-    credentials, dev, doctor, erase, events, export, quarantine, queue, replay, schema, send,
+    credentials, dev, doctor, erase, events, export, quarantine, queue, replay, republish, schema,
+    send,
 };
 use output::cell;
 use std::{io, process::ExitCode};
@@ -41,6 +43,7 @@ enum Command {
     Events(events::Events),
     Quarantine(quarantine::Quarantine),
     Replay(replay::Replay),
+    Republish(republish::Republish),
     Export(export::Export),
     Erase(erase::Erase),
     Queue(queue::Queue),
@@ -57,6 +60,7 @@ async fn main() -> ExitCode {
         Command::Events(events) => events.run().await,
         Command::Quarantine(quarantine) => quarantine.run().await,
         Command::Replay(replay) => Box::pin(replay.run()).await,
+        Command::Republish(republish) => Box::pin(republish.run()).await,
         Command::Export(export) => export.run().await,
         Command::Erase(erase) => Box::pin(erase.run()).await,
         Command::Queue(queue) => queue.run().await,

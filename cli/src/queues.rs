@@ -6,7 +6,10 @@ use crate::{
 };
 use aws_config::SdkConfig;
 use aws_sdk_cloudformation::types::Stack;
-use aws_sdk_sqs::{Client, types::QueueAttributeName};
+use aws_sdk_sqs::{
+    Client,
+    types::{Message, QueueAttributeName},
+};
 use serde::Serialize;
 
 /// Attributes that together count the messages of a queue.
@@ -15,6 +18,11 @@ const COUNTS: [QueueAttributeName; 3] = [
     QueueAttributeName::ApproximateNumberOfMessagesNotVisible,
     QueueAttributeName::ApproximateNumberOfMessagesDelayed,
 ];
+
+/// The largest number of messages that SQS returns at a time.
+const BATCH: i32 = 10;
+/// How long an empty queue is asked for messages, in seconds.
+const WAIT_SECONDS: i32 = 5;
 
 /// A queue of a stack.
 #[derive(Debug, Clone)]
@@ -29,6 +37,10 @@ pub(crate) struct Queue {
 pub(crate) struct Queues {
     pub(crate) fallback: Queue,
     pub(crate) dead_letter: Queue,
+    /// Only if the stack has an event bus.
+    pub(crate) relay_dead_letter: Option<Queue>,
+    /// Only if the stack forwards events to a URL.
+    pub(crate) forward_dead_letter: Option<Queue>,
 }
 
 /// Messages of a queue. SQS counts them approximately.
@@ -50,16 +62,28 @@ impl Queues {
     /// Finds the queues in the outputs of a stack.
     pub(crate) fn new(sdk: &SdkConfig, stack: &Stack) -> Result<Self, Failure> {
         let client = Client::new(sdk);
-        let queue = |name: &'static str, of: &str| {
-            let missing = || format!("the stack has no output {of}: deploy it again");
-            let url = output(stack, of).ok_or_else(missing)?;
+        let optional = |name, of| {
+            let url = output(stack, of)?;
             let client = client.clone();
-            Ok::<_, Failure>(Queue { name, url, client })
+            Some(Queue { name, url, client })
+        };
+        let queue = |name, of| {
+            let missing = || format!("the stack has no output {of}: deploy it again");
+            optional(name, of).ok_or_else(missing)
         };
         Ok(Self {
             fallback: queue("fallback queue", "FallbackQueueUrl")?,
             dead_letter: queue("dead-letter queue", "DeadLetterQueueUrl")?,
+            relay_dead_letter: optional("relay dead letters", "RelayDeadLetterQueueUrl"),
+            forward_dead_letter: optional("forward dead letters", "ForwardDeadLetterQueueUrl"),
         })
+    }
+
+    /// All queues that the stack has.
+    pub(crate) fn all(&self) -> impl Iterator<Item = &Queue> {
+        let optional = [&self.relay_dead_letter, &self.forward_dead_letter];
+        let queues = [&self.fallback, &self.dead_letter].into_iter();
+        queues.chain(optional.into_iter().flatten())
     }
 
     /// Fails if a queue holds messages.
@@ -84,6 +108,32 @@ impl Queue {
     pub(crate) async fn messages(&self) -> Result<Messages, Failure> {
         let messages = messages(&self.client, &self.url).await;
         messages.map_err(|why| format!("the {} cannot be read ({why})", self.name).into())
+    }
+
+    /// Receives messages. Waits some seconds for the first one.
+    pub(crate) async fn receive(&self) -> Result<Vec<Message>, Failure> {
+        let receive = self
+            .client
+            .receive_message()
+            .queue_url(&self.url)
+            .max_number_of_messages(BATCH)
+            .wait_time_seconds(WAIT_SECONDS);
+        let received = receive.send().await;
+        let received = received
+            .map_err(|error| format!("the {} cannot be read ({})", self.name, causes(&error)))?;
+        Ok(received.messages.unwrap_or_default())
+    }
+
+    /// Deletes a message that was received.
+    ///
+    /// # Errors
+    /// The cause in one line.
+    pub(crate) async fn delete(&self, message: &Message) -> Result<(), String> {
+        let request = self.client.delete_message().queue_url(&self.url);
+        let request = request.receipt_handle(message.receipt_handle().unwrap_or_default());
+        let deleted = request.send().await;
+        deleted.map_err(|error| causes(&error))?;
+        Ok(())
     }
 }
 

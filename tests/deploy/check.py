@@ -9,12 +9,14 @@ import os
 import re
 import subprocess
 import sys
+import threading
 import time
 import urllib.error
 import urllib.parse
 import urllib.request
 from contextlib import contextmanager
 from datetime import datetime, timedelta, timezone
+from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
@@ -191,6 +193,149 @@ def allow_batches():
             iam.put_role_policy(RoleName=name, PolicyName="batches", PolicyDocument=json.dumps(policy))
 
 
+class Endpoint(BaseHTTPRequestHandler):
+    """An endpoint that events are forwarded to."""
+
+    posts = []
+
+    def do_POST(self):
+        body = self.rfile.read(int(self.headers["Content-Length"]))
+        self.posts.append((self.headers, json.loads(body)))
+        self.send_response(204)
+        self.end_headers()
+
+    def log_message(self, *_):
+        pass
+
+
+def forward(bus):
+    """A rule that forwards all events to an endpoint on this machine. The emulation has API destinations, but takes none
+    from a template: this one is made as the template's."""
+    resources = Path("template.yaml").read_text()
+    assert "Value: application/cloudevents+json" in resources and "InputPath: $.detail" in resources
+    server = HTTPServer(("127.0.0.1", 0), Endpoint)
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    events = boto3.client("events")
+    header = {"Key": "Content-Type", "Value": "application/cloudevents+json", "IsValueSecret": False}
+    connection = events.create_connection(
+        Name="forward",
+        AuthorizationType="API_KEY",
+        AuthParameters={
+            "ApiKeyAuthParameters": {"ApiKeyName": "x-api-key", "ApiKeyValue": "secret"},
+            "InvocationHttpParameters": {"HeaderParameters": [header]},
+        },
+    )["ConnectionArn"]
+    destination = events.create_api_destination(
+        Name="forward",
+        ConnectionArn=connection,
+        HttpMethod="POST",
+        InvocationEndpoint=f"http://127.0.0.1:{server.server_port}/hook",
+        InvocationRateLimitPerSecond=50,
+    )["ApiDestinationArn"]
+    pattern = {"detail": {"specversion": ["1.0"], "originaltype": [{"exists": True}]}}
+    events.put_rule(Name="forward", EventBusName=bus, EventPattern=json.dumps(pattern))
+    role = "arn:aws:iam::000000000000:role/forward"
+    target = {"Id": "forward", "Arn": destination, "RoleArn": role, "InputPath": "$.detail"}
+    events.put_targets(Rule="forward", EventBusName=bus, Targets=[target])
+
+
+def subscribe(bus):
+    """The queue of the rule in examples/rules/queue.yaml."""
+    cloudformation = boto3.client("cloudformation")
+    cloudformation.create_stack(
+        StackName="rules",
+        TemplateBody=Path("examples/rules/queue.yaml").read_text(),
+        Parameters=[{"ParameterKey": "EventBusName", "ParameterValue": bus}],
+    )
+    cloudformation.get_waiter("stack_create_complete").wait(StackName="rules", WaiterConfig={"Delay": 1})
+    [stack] = cloudformation.describe_stacks(StackName="rules")["Stacks"]
+    [output] = stack["Outputs"]
+    return output["OutputValue"]
+
+
+def unsubscribe(bus):
+    """Removes the rules: a bus that has any cannot be deleted."""
+    events = boto3.client("events")
+    events.remove_targets(Rule="forward", EventBusName=bus, Ids=["forward"])
+    events.delete_rule(Name="forward", EventBusName=bus)
+    boto3.client("cloudformation").delete_stack(StackName="rules")
+
+
+def received(queue):
+    """The bodies of the messages in a queue, which are deleted."""
+    sqs = boto3.client("sqs")
+    bodies = []
+    while messages := sqs.receive_message(QueueUrl=queue, MaxNumberOfMessages=10).get("Messages"):
+        for message in messages:
+            bodies.append(json.loads(message["Body"]))
+            sqs.delete_message(QueueUrl=queue, ReceiptHandle=message["ReceiptHandle"])
+    return bodies
+
+
+def put_event(table, number, **attributes):
+    """Stores another event: a copy of a stored deal with another id."""
+    item = next(item for item in items(table) if item.get("type", {}).get("S", "").startswith("com.pipedrive.deal."))
+    time, _ = item["sk"]["S"].split("#")
+    name = f"copy-{number}"
+    copy = item | {"id": {"S": name}, "sk": {"S": f"{time}#{name}"}} | attributes
+    boto3.client("dynamodb").put_item(TableName=table, Item=copy)
+    return copy
+
+
+def check_relay(outputs, queue, url, shown):
+    """Events that were stored are on the bus, and get to the targets of its rules."""
+    table, dead = outputs["TableName"], outputs["RelayDeadLetterQueueUrl"]
+    stored = [item["id"]["S"] for item in items(table) if item["kind"]["S"] == "event"]
+    assert len(stored) == len(PROVIDERS)
+    wait_for("the forwarded events", lambda: len(Endpoint.posts) >= len(stored))
+    for headers, event in Endpoint.posts:
+        assert headers["Content-Type"] == "application/cloudevents+json", headers
+        assert headers["x-api-key"] == "secret"
+        assert event["id"] in stored and "data" in event, event
+    wait_for("the event in the queue", lambda: depth(queue) == 1)
+    [event] = received(queue)
+    succeeded, printed = run("hookkeeper", "export", "--provider", "pipedrive")
+    assert succeeded and [event] == [json.loads(line) for line in printed.splitlines() if line.startswith("{")], printed
+    print("a webhook is an event in the queue of a rule, and at a URL, as export prints it")
+
+    latencies = []
+    body, content_type = sample("pipedrive")
+    for number in range(20):
+        event = json.loads(body)
+        event["data"]["title"], event["meta"]["id"] = f"deal {number}", f"4ad6a8f7-2b5c-4f0e-9a63-{number:012x}"
+        started = time.monotonic()
+        assert send(url, shown, json.dumps(event).encode(), content_type) == 200
+        while not received(queue):
+            assert time.monotonic() < started + 30, "an event does not arrive"
+        latencies.append(time.monotonic() - started)
+    latencies.sort()
+    print(f"from a webhook to its event in a queue: p50 {latencies[10]:.2f} s, max {latencies[-1]:.2f} s")
+
+    put_event(table, 1, channel={"S": "api"})
+    put_event(table, 2, channel={"S": "account"})
+    wait_for("the event that was not healed", lambda: [it["id"] for it in received(queue)] == ["copy-2"])
+    assert "copy-1" in [event["id"] for _, event in Endpoint.posts], "the healed event is not forwarded"
+    newer = put_event(table, 3, v={"N": "2"})
+    put_event(table, 4)
+    wait_for("the event behind an unreadable item", lambda: [it["id"] for it in received(queue)] == ["copy-4"])
+    key = {name: newer[name]["S"] for name in ["pk", "sk"]}
+    wait_for("the dead letter", lambda: depth(dead) == 1)
+    assert failing() == ["expiry", "relay queue"], failing()
+    boto3.client("sqs").set_queue_attributes(QueueUrl=dead, Attributes={"VisibilityTimeout": "0"})
+    succeeded, printed = run("hookkeeper", "republish", "--dead-letters")
+    assert not succeeded and "another version" in printed and depth(dead) == 1, printed
+    assert received(dead) == [key | {"id": "copy-3", "reason": "other_version", "code": None}]
+    succeeded, printed = run("hookkeeper", "republish", "--since", "1h", "--type", "deal", "--output", "json")
+    assert succeeded and "1 item was skipped" in printed, printed
+    [published] = [json.loads(line)["published"] for line in printed.splitlines() if line.startswith("{")]
+    assert published == 24, printed
+    # All but the healed one.
+    wait_for("the republished events", lambda: depth(queue) == published - 1)
+    received(queue)
+    boto3.client("dynamodb").delete_item(TableName=table, Key={name: newer[name] for name in ["pk", "sk"]})
+    print(f"{published} events are published again, and what the relay cannot read is in its dead-letter queue")
+
+
 def functions():
     names = [function["FunctionName"] for function in boto3.client("lambda").list_functions()["Functions"]]
     return sorted(name.split("-")[1] for name in names)
@@ -212,13 +357,16 @@ def check():
     assert not [prefix for prefix in others if f"{prefix}Url" in outputs], outputs
     print("a provider with no credentials is left out")
 
-    outputs = deployed(**parameters)
+    outputs = deployed(**parameters, EventBus="create")
     urls = {provider: outputs[f"{prefix}Url"] for provider, prefix in PREFIXES.items()}
     table, queue, dead = outputs["TableName"], outputs["FallbackQueueUrl"], outputs["DeadLetterQueueUrl"]
     assert outputs["StreamArn"] == boto3.client("dynamodb").describe_table(TableName=table)["Table"]["LatestStreamArn"]
-    assert "No changes to deploy" in deploy(**parameters)[1]
+    assert "No changes to deploy" in deploy(**parameters, EventBus="create")[1]
     print("a second deploy changes nothing")
     allow_batches()
+    bus = outputs["EventBusName"]
+    events = subscribe(bus)
+    forward(bus)
 
     for provider, url in urls.items():
         body, content_type = sample(provider)
@@ -238,6 +386,8 @@ def check():
     assert depth(queue) == 0
     # The emulation forgets the table's TimeToLiveSpecification.
     assert failing() == ["expiry"], failing()
+    check_relay(outputs, events, urls["pipedrive"], shown["pipedrive"])
+    unsubscribe(bus)
 
     # An outage of the table, of three receives of the drain at the least. They are 180 s apart in the template, here 2 s.
     boto3.client("sqs").set_queue_attributes(QueueUrl=queue, Attributes={"VisibilityTimeout": "2"})
@@ -274,7 +424,7 @@ def check():
     print("a password is rotated without a refused delivery")
 
     secrets = [part for secret in [*shown.values(), new] for part in secret]
-    told = json.dumps([logged(name) for name in (*PREFIXES.values(), "Drain")]) + json.dumps(outputs)
+    told = json.dumps([logged(name) for name in (*PREFIXES.values(), "Drain", "Relay")]) + json.dumps(outputs)
     assert not [secret for secret in secrets if secret in told], "a secret is told"
 
     # What still waits when the stack is deleted was answered 200.
@@ -300,7 +450,7 @@ def check():
 
 def tell():
     """What the functions logged last."""
-    for function in (*PREFIXES.values(), "Drain"):
+    for function in (*PREFIXES.values(), "Drain", "Relay"):
         logs = boto3.client("logs")
         for group in logs.describe_log_groups()["logGroups"]:
             if f"{function}Log" in group["logGroupName"]:

@@ -6,16 +6,15 @@ use crate::{
     filter::Selection,
     mention::{Mention, mention},
     output::{OnlyJson, cell},
+    progress::{micros, progress},
     signal::stop,
 };
 use clap::Args;
 use futures_util::TryStreamExt;
-use indicatif::{ProgressBar, ProgressStyle};
-use models::{Record, Timestamp};
+use models::Record;
 use std::{
     fs,
     io::{self, BufWriter, ErrorKind, Write},
-    ops::Range,
     path::{Path, PathBuf},
     pin::pin,
 };
@@ -157,14 +156,4 @@ fn unwritten(failure: Failure, name: &str) -> Failure {
         Ok(error) => format!("cannot write {name} ({error})").into(),
         Err(failure) => failure,
     }
-}
-
-/// Progress bar on a terminal, as long as the time span.
-fn progress(span: &Range<Timestamp>) -> Result<ProgressBar, Failure> {
-    let style = ProgressStyle::with_template("{wide_bar} {percent} %  {msg}  {eta} left")?;
-    Ok(ProgressBar::new(micros(span)).with_style(style))
-}
-
-fn micros(span: &Range<Timestamp>) -> u64 {
-    u64::try_from(span.end.as_micros() - span.start.as_micros()).unwrap_or_default()
 }

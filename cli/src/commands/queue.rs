@@ -1,5 +1,5 @@
-//! `hookkeeper queue`: counts the messages of the fallback queue and of the dead-letter queue, and
-//! moves messages back.
+//! `hookkeeper queue`: counts the messages of the stack's queues, and moves dead letters back into the
+//! fallback queue.
 
 use crate::{
     Failure, Usage,
@@ -13,7 +13,7 @@ use futures_util::{StreamExt, stream};
 use serde::Serialize;
 use serde_json::json;
 
-/// Counts and redrives messages of the fallback queue and of the dead-letter queue.
+/// Counts the messages of the stack's queues, and redrives those of the dead-letter queue.
 ///
 /// Example: cargo hookkeeper queue status
 #[derive(Args)]
@@ -28,7 +28,7 @@ enum Command {
     Redrive(Redrive),
 }
 
-/// Counts the messages in the fallback queue and in the dead-letter queue. SQS counts them approximately.
+/// Counts the messages in the stack's queues. SQS counts them approximately.
 ///
 /// Example: cargo hookkeeper queue status --output json
 #[derive(Args)]
@@ -58,11 +58,6 @@ struct Redrive {
     output: Output,
 }
 
-/// The largest number of messages that SQS returns at a time.
-const BATCH: i32 = 10;
-/// How long an empty queue is asked for messages, in seconds.
-const WAIT_SECONDS: i32 = 5;
-
 impl Queue {
     pub(crate) async fn run(self) -> Result<(), Failure> {
         match self.command {
@@ -90,7 +85,7 @@ impl Status {
     async fn run(self) -> Result<(), Failure> {
         let queues = queues(&self.connection).await?;
         let mut rows = Vec::new();
-        for queue in [&queues.fallback, &queues.dead_letter] {
+        for queue in queues.all() {
             rows.push(Row {
                 queue: queue.name,
                 messages: queue.messages().await?,
@@ -139,7 +134,7 @@ impl Redrive {
         }
         let mut moved = 0;
         loop {
-            let messages = receive(&from).await?;
+            let messages = from.receive().await?;
             if messages.is_empty() {
                 break;
             }
@@ -164,19 +159,6 @@ impl Redrive {
     }
 }
 
-async fn receive(queue: &StackQueue) -> Result<Vec<Message>, Failure> {
-    let receive = queue
-        .client
-        .receive_message()
-        .queue_url(&queue.url)
-        .max_number_of_messages(BATCH)
-        .wait_time_seconds(WAIT_SECONDS);
-    let received = receive.send().await;
-    let received = received
-        .map_err(|error| format!("the {} cannot be read ({})", queue.name, causes(&error)))?;
-    Ok(received.messages.unwrap_or_default())
-}
-
 /// Moves one message: it is deleted after the other queue has it.
 async fn redrive(from: &StackQueue, to: &StackQueue, message: &Message) -> Result<(), String> {
     let request = to.client.send_message().queue_url(&to.url);
@@ -189,14 +171,6 @@ async fn redrive(from: &StackQueue, to: &StackQueue, message: &Message) -> Resul
             causes(&error)
         )
     })?;
-    let request = from.client.delete_message().queue_url(&from.url);
-    let request = request.receipt_handle(message.receipt_handle().unwrap_or_default());
-    let deleted = request.send().await;
-    deleted.map_err(|error| {
-        format!(
-            "a message that was moved could not be deleted ({})",
-            causes(&error)
-        )
-    })?;
-    Ok(())
+    let deleted = from.delete(message).await;
+    deleted.map_err(|why| format!("a message that was moved could not be deleted ({why})"))
 }

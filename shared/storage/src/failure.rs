@@ -35,7 +35,7 @@ impl Failure {
 
     /// The response does not confirm that the store did what was requested.
     #[must_use]
-    pub(crate) const fn bad_answer() -> Self {
+    pub const fn bad_answer() -> Self {
         Self {
             kind: FailureKind::BadAnswer,
             code: None,
@@ -44,7 +44,7 @@ impl Failure {
 
     /// The store refused the request, with this error code.
     #[must_use]
-    pub(crate) fn refused(code: &str) -> Self {
+    pub fn refused(code: &str) -> Self {
         Self {
             kind: FailureKind::Refused,
             code: checked_code(code),

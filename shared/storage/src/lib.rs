@@ -1,11 +1,12 @@
 //! Storage of records: one DynamoDB table, and an SQS queue for items that the table does not
 //! accept in time.
 //!
-//! In a function, only this crate uses the AWS SDK.
+//! In a function, only this crate uses the SDKs of DynamoDB and SQS.
 
 pub mod budget;
 mod client;
 mod clock;
+mod dead_letter_queue;
 mod erasures;
 mod failure;
 mod index;
@@ -18,12 +19,13 @@ mod table;
 mod tls;
 
 pub use client::Client;
+pub use dead_letter_queue::DeadLetterQueue;
 pub use erasures::Erasures;
 pub use failure::Failure;
 pub use index::{IndexEntry, Order};
 pub use queue::{FallbackQueue, InvalidMessage, Message, QueuedItem};
 pub use schema::{Erased, EventKey, Expiry, Key, Policy};
-pub use settings::{Settings, SettingsError};
+pub use settings::{Settings, SettingsError, endpoint, require};
 pub use store::{Outcome, Store};
 pub use table::{PutOutcome, Scanned, Stored, Table, TableError};
 pub use tls::network;

@@ -31,7 +31,7 @@ use models::{
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
 use serde_bytes::ByteBuf;
 use serde_json::value::RawValue;
-use std::{collections::HashMap, time::Duration};
+use std::{collections::HashMap, mem, time::Duration};
 
 pub use content::{MAX_CHUNK_BYTES, chunk_keys, chunk_owner, chunk_prefix, is_chunk, is_owned_by};
 pub use erasure::Erased;
@@ -45,6 +45,9 @@ pub const VERSION: u32 = 1;
 
 /// The attribute that marks an item while it is being removed.
 pub(crate) const REMOVING: &str = "removing";
+
+/// The attribute that marks an event that a replay moved to another key.
+const MOVED: &str = "moved";
 
 /// Why an item is not a record. The texts contain no value of the item.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
@@ -372,34 +375,76 @@ pub fn decode(item: Item, chunks: Vec<Item>) -> Result<Record, ItemError> {
     }
 }
 
-fn decode_event(item: EventItem, chunks: Vec<Item>) -> Result<Record, ItemError> {
-    let texts = item.content.into_texts(chunks)?;
+fn decode_event(mut item: EventItem, chunks: Vec<Item>) -> Result<Record, ItemError> {
+    let texts = mem::take(&mut item.content).into_texts(chunks)?;
     let data = texts.data.ok_or(ItemError::Malformed)?;
-    let body = match (item.delivery, texts.body) {
+    let body = match (item.delivery.take(), texts.body) {
         (Some(delivery), _) => Body::Shared(delivery),
         (None, Some(bytes)) => Body::Here(bytes),
         (None, None) => Body::Data,
     };
-    let event = Event {
-        specversion: SpecVersion::V1_0,
-        id: EventId::from_stored(item.id),
-        source: item.source,
-        r#type: item.r#type,
-        subject: item.subject,
-        time: item.time,
-        datacontenttype: DataContentType::Json,
-        originaltype: item.originaltype,
-        apiversion: item.apiversion,
-        channel: item.channel,
-        eventid: item.eventid,
-        timeproblem: item.timeproblem,
-        data: RawValue::from_string(data).map_err(|_| ItemError::Malformed)?,
-    };
+    let (event, origin) = item.into_event(json(data)?);
     Ok(Record::Event {
         event,
-        origin: item.origin.into(),
+        origin,
         body,
     })
+}
+
+fn json(text: String) -> Result<Box<RawValue>, ItemError> {
+    RawValue::from_string(text).map_err(|_| ItemError::Malformed)
+}
+
+impl EventItem {
+    fn into_event(self, data: Box<RawValue>) -> (Event, Origin) {
+        let event = Event {
+            specversion: SpecVersion::V1_0,
+            id: EventId::from_stored(self.id),
+            source: self.source,
+            r#type: self.r#type,
+            subject: self.subject,
+            time: self.time,
+            datacontenttype: DataContentType::Json,
+            originaltype: self.originaltype,
+            apiversion: self.apiversion,
+            channel: self.channel,
+            eventid: self.eventid,
+            timeproblem: self.timeproblem,
+            data,
+        };
+        (event, self.origin.into())
+    }
+}
+
+/// An event that was decoded from its item alone.
+#[derive(Debug, Clone)]
+pub struct ItemEvent {
+    /// The event. Its `data` is `null` if `has_data` is false.
+    pub event: Event,
+    /// Whether `data` is in the item, and not longer than the limit.
+    pub has_data: bool,
+}
+
+/// Decodes the event of an item in the table's stream, without its chunks, and with `data` up to a
+/// limit in bytes. Returns `None` for an item of another kind, and for an event that a replay moved:
+/// it is not new.
+///
+/// # Errors
+/// [`ItemError`]: the event is of another version, or [`encode`] did not make it.
+pub fn decode_new_event(item: Item, max_data: usize) -> Result<Option<ItemEvent>, ItemError> {
+    if attribute(&item, "kind") != Some("event") {
+        return Ok(None);
+    }
+    Kind::of(&item)?;
+    if item.get(MOVED) == Some(&AttributeValue::Bool(true)) {
+        return Ok(None);
+    }
+    let mut item: EventItem = from_item(item)?;
+    let data = mem::take(&mut item.content).into_data_up_to(max_data)?;
+    let has_data = data.is_some();
+    let data = data.map_or_else(|| Ok(RawValue::NULL.to_owned()), json)?;
+    let (event, _) = item.into_event(data);
+    Ok(Some(ItemEvent { event, has_data }))
 }
 
 fn decode_body(item: BodyItem, chunks: Vec<Item>) -> Result<Record, ItemError> {
@@ -480,7 +525,7 @@ pub fn stamp(item: &mut Item, recorded: Timestamp) {
 /// Marks an event that a replay moved to another key. It was delivered under its old key already.
 pub(crate) fn mark_moved(item: &mut Item) {
     if is_event(item) {
-        item.insert("moved".to_owned(), AttributeValue::Bool(true));
+        item.insert(MOVED.to_owned(), AttributeValue::Bool(true));
     }
 }
 
@@ -509,8 +554,9 @@ fn put_text(item: &mut Item, name: &str, value: String) {
     item.insert(name.to_owned(), AttributeValue::S(value));
 }
 
-/// Returns the key of an item.
-pub(crate) fn key(item: &Item) -> Key {
+/// Returns the key of an item. A part that the item does not have is empty.
+#[must_use]
+pub fn key(item: &Item) -> Key {
     key::of(item)
 }
 

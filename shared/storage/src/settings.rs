@@ -86,8 +86,9 @@ impl Settings {
     }
 }
 
-/// The endpoint of a service, else of all services.
-fn endpoint(service: &str) -> Option<String> {
+/// Reads the endpoint of a service, else of all services, from the process environment.
+#[must_use]
+pub fn endpoint(service: &str) -> Option<String> {
     variable(service).or_else(|| variable("AWS_ENDPOINT_URL"))
 }
 
@@ -103,7 +104,11 @@ fn number<T: FromStr>(name: &'static str) -> Result<Option<T>, SettingsError> {
     number.transpose()
 }
 
-fn require(name: &'static str) -> Result<String, SettingsError> {
+/// Reads a variable of the process environment.
+///
+/// # Errors
+/// [`SettingsError::Unset`].
+pub fn require(name: &'static str) -> Result<String, SettingsError> {
     variable(name).ok_or(SettingsError::Unset(name))
 }
 

@@ -98,6 +98,12 @@ impl Table {
         }
     }
 
+    /// Its name.
+    #[must_use]
+    pub fn name(&self) -> &str {
+        &self.name
+    }
+
     /// The current time, as DynamoDB's last response told it.
     #[must_use]
     pub fn now(&self) -> Timestamp {

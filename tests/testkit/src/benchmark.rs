@@ -209,7 +209,8 @@ fn assert_stored(subject: &Subject, answer: &Answer, function: &Function) {
 }
 
 /// CPU time of all threads of a process.
-fn cpu_time(pid: u32) -> Duration {
+#[must_use]
+pub fn cpu_time(pid: u32) -> Duration {
     let threads = fs::read_dir(format!("/proc/{pid}/task")).unwrap();
     let nanos = threads.filter_map(|thread| {
         let schedstat = fs::read_to_string(thread.unwrap().path().join("schedstat")).ok()?;

@@ -5,6 +5,7 @@ pub mod corpus;
 pub mod deal;
 pub mod deployment;
 pub mod dev;
+pub mod event_bridge;
 pub mod exact;
 pub mod proxy;
 pub mod request;
@@ -16,6 +17,7 @@ pub mod sink;
 pub mod site;
 pub mod sqs;
 pub mod stores;
+pub mod stream;
 
 use fastrand::Rng;
 use providers::Provider;

@@ -77,6 +77,11 @@ const DYNAMODB_THROTTLES: [&str; 2] = [
 /// Source: <https://docs.aws.amazon.com/AWSSimpleQueueService/latest/APIReference/API_SendMessageBatch.html>
 const SQS_THROTTLES: &str = "com.amazonaws.sqs#RequestThrottled";
 
+/// Throttling error of EventBridge.
+///
+/// Source: <https://docs.aws.amazon.com/eventbridge/latest/APIReference/CommonErrors.html>
+const EVENT_BRIDGE_THROTTLES: &str = "ThrottlingException";
+
 /// A proxy on 127.0.0.1. Dropping it ends the proxy.
 #[derive(Debug)]
 pub struct Proxy {
@@ -304,9 +309,11 @@ async fn message(stream: &mut BufReader<TcpStream>) -> io::Result<Vec<u8>> {
 }
 
 fn throttled(request: &[u8], count: usize) -> String {
-    let to_sqs = String::from_utf8_lossy(request).contains("AmazonSQS.");
-    let word = if to_sqs {
+    let request = String::from_utf8_lossy(request);
+    let word = if request.contains("AmazonSQS.") {
         SQS_THROTTLES
+    } else if request.contains("AWSEvents.") {
+        EVENT_BRIDGE_THROTTLES
     } else {
         DYNAMODB_THROTTLES[count % DYNAMODB_THROTTLES.len()]
     };

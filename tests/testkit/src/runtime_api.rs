@@ -98,7 +98,7 @@ impl Function {
         event: impl Into<Bytes>,
     ) -> (Self, Answer) {
         let api = Api::start().await;
-        let answer = api.queue(event.into());
+        let answer = api.queue(event.into(), TIMEOUT);
         let mut function = Self::behind(api, tempfile::tempfile().unwrap(), binary, environment);
         let answer = function.answer(answer).await;
         (function, answer)
@@ -140,7 +140,12 @@ impl Function {
 
     /// Passes an event (JSON or any other text) to the function, and waits for the result.
     pub async fn invoke(&mut self, event: impl Into<Bytes>) -> Answer {
-        let answer = self.api.queue(event.into());
+        self.invoke_within(TIMEOUT, event).await
+    }
+
+    /// Passes an event to the function with another deadline than that of the template.
+    pub async fn invoke_within(&mut self, timeout: Duration, event: impl Into<Bytes>) -> Answer {
+        let answer = self.api.queue(event.into(), timeout);
         self.answer(answer).await
     }
 
@@ -245,6 +250,7 @@ struct ApiState {
 #[derive(Debug)]
 struct Invocation {
     event: Bytes,
+    timeout: Duration,
     answer: oneshot::Sender<Answer>,
 }
 
@@ -277,9 +283,14 @@ impl Api {
         }
     }
 
-    fn queue(&self, event: Bytes) -> oneshot::Receiver<Answer> {
+    fn queue(&self, event: Bytes, timeout: Duration) -> oneshot::Receiver<Answer> {
         let (answer, answered) = oneshot::channel();
-        self.queue.send(Invocation { event, answer }).unwrap();
+        let invocation = Invocation {
+            event,
+            timeout,
+            answer,
+        };
+        self.queue.send(invocation).unwrap();
         answered
     }
 }
@@ -293,10 +304,15 @@ impl Drop for Api {
 /// Returns the next event, as soon as there is one.
 async fn next(State(state): State<Arc<ApiState>>) -> ([(&'static str, String); 5], Bytes) {
     state.polled.notify_one();
-    let Some(Invocation { event, answer }) = state.queued.lock().await.recv().await else {
+    let Some(invocation) = state.queued.lock().await.recv().await else {
         // The function can outlive its test for a moment.
         return pending().await;
     };
+    let Invocation {
+        event,
+        timeout,
+        answer,
+    } = invocation;
     let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap();
     let request_id = format!("00000000-0000-4000-8000-{:012x}", now.as_micros());
     state
@@ -309,7 +325,7 @@ async fn next(State(state): State<Arc<ApiState>>) -> ([(&'static str, String); 5
         ("lambda-runtime-aws-request-id", request_id),
         (
             "lambda-runtime-deadline-ms",
-            (now + TIMEOUT).as_millis().to_string(),
+            (now + timeout).as_millis().to_string(),
         ),
         (
             "lambda-runtime-invoked-function-arn",

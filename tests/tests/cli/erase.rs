@@ -2,7 +2,6 @@
 //! brings it back.
 
 mod queue;
-mod stack;
 
 use aws_lambda_events::sqs::{SqsEvent, SqsMessage};
 use models::{Delivery, ParseError, Record, Timestamp};

@@ -9,7 +9,9 @@ mod events;
 mod hands;
 mod parts;
 mod replay;
+mod republish;
 mod send;
+mod stack;
 
 /// The days around the arrival of all deliveries here.
 const SPAN: [&str; 4] = ["--since", "2026-11-20", "--until", "2026-11-23"];

@@ -6,6 +6,7 @@ mod form;
 mod gate;
 mod identity;
 mod properties;
+mod relay;
 mod secrecy;
 mod stored_form;
 mod tls;

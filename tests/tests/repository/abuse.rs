@@ -130,29 +130,42 @@ fn costs_are_limited_only_on_request() {
     }
 }
 
+/// The part of a value that holds if its condition does.
+fn if_true(value: &Value) -> &Value {
+    value["If"].get(1).unwrap_or(value)
+}
+
 #[test]
 fn queues_and_topics_refuse_requests_without_tls() {
     let template = template();
     let refuses = |policy: &Value| {
         let statements = policy["Properties"]["PolicyDocument"]["Statement"].as_array();
-        let mut statements = statements.unwrap().iter();
+        let mut statements = statements.unwrap().iter().map(if_true);
         statements.any(|statement| {
             statement["Effect"] == "Deny"
                 && statement["Principal"] == "*"
                 && statement["Condition"]["Bool"]["aws:SecureTransport"] == "false"
         })
     };
-    let queues = &template["Resources"]["TlsOnlyQueues"];
-    let topics = &template["Resources"]["TlsOnlyAlarms"];
-    assert!(refuses(queues) && refuses(topics));
     for (policy, of, kind) in [
-        (queues, "Queues", "AWS::SQS::Queue"),
-        (topics, "Topics", "AWS::SNS::Topic"),
+        ("AWS::SQS::QueuePolicy", "Queues", "AWS::SQS::Queue"),
+        ("AWS::SNS::TopicPolicy", "Topics", "AWS::SNS::Topic"),
     ] {
-        let of = policy["Properties"][of].as_array().unwrap();
-        assert_eq!(of.len(), resources(&template, kind).len(), "{kind}");
+        let policies = resources(&template, policy);
+        assert!(policies.iter().all(refuses), "{policy}");
+        let of = policies
+            .iter()
+            .flat_map(|policy| policy["Properties"][of].as_array().unwrap());
+        let mut covered: Vec<&str> = of.map(|of| if_true(of)["Ref"].as_str().unwrap()).collect();
+        covered.sort_unstable();
+        let all = template["Resources"].as_object().unwrap().iter();
+        let all = all.filter(|(_, resource)| resource["Type"] == kind);
+        let mut all: Vec<&str> = all.map(|(name, _)| &**name).collect();
+        all.sort_unstable();
+        assert_eq!(covered, all, "{kind}");
     }
     // The policy replaces the default one, by which alarms may publish.
+    let topics = &template["Resources"]["TlsOnlyAlarms"];
     let admitted = &topics["Properties"]["PolicyDocument"]["Statement"][0];
     assert_eq!(admitted["Principal"]["Service"], "cloudwatch.amazonaws.com");
     assert_eq!(admitted["Effect"], "Allow");

@@ -161,11 +161,15 @@ async fn every_watched_metric_is_logged() {
         "queued".to_owned(),
         BTreeSet::from(["stack".to_owned(), "provider".to_owned()]),
     );
+    // So do the relay's own tests with these.
+    let of_relay = ["relayed", "relay_dead_letters"]
+        .map(|metric| (metric.to_owned(), BTreeSet::from(["stack".to_owned()])));
     let all: BTreeSet<_> = logged_by
         .values()
         .flatten()
         .cloned()
         .chain([queued])
+        .chain(of_relay)
         .collect();
     let shown = dashboard_metrics(&template);
     for metric in &shown {
@@ -218,7 +222,7 @@ const PUBLISHED: [(&str, &[&str], &[&str]); 5] = [
     ),
     (
         "AWS/Lambda",
-        &["Errors", "Throttles", "ConcurrentExecutions"],
+        &["Errors", "IteratorAge", "Throttles", "ConcurrentExecutions"],
         &["FunctionName"],
     ),
     ("AWS/Lambda", &["ConcurrentExecutions"], &[]),
@@ -426,8 +430,9 @@ fn the_template_sets_the_environment_variables_that_the_functions_read() {
     );
     for (name, function) in resources(&template, "AWS::Serverless::Function") {
         for (variable, value) in variables(function) {
+            let is_of_template = value.get("Ref").is_some() || value["If"][0] == "CreateBus";
             assert!(
-                value.get("Ref").is_some(),
+                is_of_template,
                 "{variable} of {name} is no parameter: {value}"
             );
             told.insert(variable);
@@ -480,7 +485,23 @@ fn a_role_allows_what_its_function_needs_and_no_more() {
         .map(str::to_owned)
         .chain([log("Drain")])
         .collect();
-    let mut expected = BTreeMap::from([("DrainRole".to_owned(), drain)]);
+    let relay = [
+        "dynamodb:DescribeStream dynamodb:GetRecords dynamodb:GetShardIterator on Table.StreamArn",
+        "dynamodb:ListStreams on ${Table.Arn}/stream/*",
+        "events:PutEvents on arn:${AWS::Partition}:events:${AWS::Region}:${AWS::AccountId}:event-bus/${Name}",
+        "sqs:SendMessage on RelayDeadLetterQueue.Arn",
+    ];
+    let relay = relay
+        .into_iter()
+        .map(str::to_owned)
+        .chain([log("Relay")])
+        .collect();
+    let forward = vec!["events:InvokeApiDestination on ForwardDestination.Arn".to_owned()];
+    let mut expected = BTreeMap::from([
+        ("DrainRole".to_owned(), drain),
+        ("ForwardRole".to_owned(), forward),
+        ("RelayRole".to_owned(), relay),
+    ]);
     for provider in providers::ALL {
         let name = capitalized(provider.name);
         expected.insert(format!("{name}Role"), receiver(&name));
@@ -507,10 +528,10 @@ fn a_role_allows_what_its_function_needs_and_no_more() {
                                 .join(" "),
                             action => action.as_str().unwrap().to_owned(),
                         };
-                        format!(
-                            "{actions} on {}",
-                            statement["Resource"]["GetAtt"].as_str().unwrap()
-                        )
+                        let resource = &statement["Resource"];
+                        let names = [&resource["GetAtt"], &resource["Sub"], &resource["Sub"][0]];
+                        let mut names = names.into_iter().filter_map(Value::as_str);
+                        format!("{actions} on {}", names.next().unwrap())
                     })
                     .collect(),
             )
@@ -568,6 +589,87 @@ fn the_fallback_queue_outlives_an_outage() {
 }
 
 #[test]
+fn the_relay_retries_an_outage_until_the_stream_forgets() {
+    let template = template();
+    let relay = resources(&template, "AWS::Serverless::Function")["RelayFunction"];
+    let stream = &relay["Events"]["Stream"]["Properties"];
+    assert_eq!(stream["Stream"]["GetAtt"], "Table.StreamArn");
+    assert_eq!(stream["StartingPosition"], "TRIM_HORIZON");
+    assert_eq!(stream["MaximumRetryAttempts"], -1);
+    assert_eq!(stream["MaximumRecordAgeInSeconds"], 23 * 3_600);
+    assert_eq!(stream["BisectBatchOnFunctionError"], true);
+    assert_eq!(stream["ParallelizationFactor"], 1);
+    assert_eq!(
+        stream["FunctionResponseTypes"][0],
+        "ReportBatchItemFailures"
+    );
+    let destination = &stream["DestinationConfig"]["OnFailure"]["Destination"];
+    assert_eq!(destination["GetAtt"], "RelayDeadLetterQueue.Arn");
+    let pattern = stream["FilterCriteria"]["Filters"][0]["Pattern"].as_str();
+    let pattern: Value = serde_json::from_str(pattern.unwrap()).unwrap();
+    assert_eq!(pattern["eventName"][0], "INSERT");
+    assert_eq!(pattern["dynamodb"]["NewImage"]["kind"]["S"][0], "event");
+    let alarms = resources(&template, "AWS::CloudWatch::Alarm");
+    for (name, hours) in [("RelayAgeAlarm", 1), ("RelayLossAlarm", 12)] {
+        assert_eq!(alarms[name]["MetricName"], "IteratorAge", "{name}");
+        assert_eq!(
+            number(&alarms[name]["Threshold"]),
+            hours * 3_600_000,
+            "{name}"
+        );
+    }
+}
+
+#[test]
+fn the_relay_and_the_forwarding_are_off_unless_they_are_asked_for() {
+    let template = template();
+    for parameter in ["EventBus", "ForwardUrl", "ForwardSecret"] {
+        assert_eq!(
+            template["Parameters"][parameter]["Default"], "",
+            "{parameter}"
+        );
+    }
+    assert_eq!(template["Parameters"]["ForwardSecret"]["NoEcho"], true);
+    for (name, resource) in template["Resources"].as_object().unwrap() {
+        let condition = match &**name {
+            "Bus" => "CreateBus",
+            name if name.starts_with("Relay") => "UseRelay",
+            name if name.starts_with("Forward") => "Forward",
+            _ => continue,
+        };
+        assert_eq!(resource["Condition"], condition, "{name}");
+    }
+}
+
+#[test]
+fn each_event_is_posted_as_a_cloud_event_for_a_day() {
+    let template = template();
+    let rule = resources(&template, "AWS::Events::Rule")["ForwardRule"];
+    let target = &rule["Targets"][0];
+    assert_eq!(target["InputPath"], "$.detail");
+    assert_eq!(
+        number(&target["RetryPolicy"]["MaximumEventAgeInSeconds"]),
+        86_400
+    );
+    let queue = &target["DeadLetterConfig"]["Arn"]["GetAtt"];
+    assert_eq!(queue, "ForwardDeadLetterQueue.Arn");
+    let connection = resources(&template, "AWS::Events::Connection")["ForwardConnection"];
+    let parameters = &connection["AuthParameters"];
+    let secret = &parameters["ApiKeyAuthParameters"]["ApiKeyValue"];
+    assert_eq!(secret["Ref"], "ForwardSecret");
+    let header = &parameters["InvocationHttpParameters"]["HeaderParameters"][0];
+    assert_eq!(header["Key"], "Content-Type");
+    assert_eq!(header["Value"], "application/cloudevents+json");
+    let destination = resources(&template, "AWS::Events::ApiDestination")["ForwardDestination"];
+    assert!(number(&destination["InvocationRateLimitPerSecond"]) > 0);
+    let policy = resources(&template, "AWS::SQS::QueuePolicy")["ForwardDeadLetterQueuePolicy"];
+    let admitted = &policy["PolicyDocument"]["Statement"][0];
+    assert_eq!(admitted["Principal"]["Service"], "events.amazonaws.com");
+    let source = &admitted["Condition"]["ArnEquals"]["aws:SourceArn"];
+    assert_eq!(source["GetAtt"], "ForwardRule.Arn");
+}
+
+#[test]
 fn resources_with_data_outlive_the_stack() {
     let template = template();
     let holds_data = ["AWS::DynamoDB::Table", "AWS::SQS::Queue", "AWS::S3::Bucket"];
@@ -588,7 +690,13 @@ fn resources_with_data_outlive_the_stack() {
     }
     assert_eq!(
         holders,
-        BTreeSet::from(["DeadLetterQueue", "FallbackQueue", "Table"])
+        BTreeSet::from([
+            "DeadLetterQueue",
+            "FallbackQueue",
+            "ForwardDeadLetterQueue",
+            "RelayDeadLetterQueue",
+            "Table"
+        ])
     );
 }
 

@@ -1,4 +1,4 @@
-//! Queue checks: the fallback queue and the dead-letter queue must be empty.
+//! Queue checks: the fallback queue and the dead-letter queues must be empty.
 
 use super::{Asked, finding::Finding};
 use crate::{connection::output, queues::messages};
@@ -20,6 +20,22 @@ const QUEUES: [(&str, &str, &str); 2] = [
     ),
 ];
 
+/// The same for queues that only some stacks have.
+const OF_RELAY: [(&str, &str, &str); 2] = [
+    (
+        "relay queue",
+        "RelayDeadLetterQueueUrl",
+        "the relay could not publish their events: `hookkeeper republish --dead-letters` tries again, \
+        and says why",
+    ),
+    (
+        "forward queue",
+        "ForwardDeadLetterQueueUrl",
+        "ForwardUrl did not take the events for 24 hours. Repair it, `hookkeeper republish` the time, \
+        then delete the messages",
+    ),
+];
+
 pub(crate) async fn check(sdk: &SdkConfig, stack: &Asked) -> Vec<Finding> {
     let client = Client::new(sdk);
     let mut findings = Vec::new();
@@ -32,6 +48,12 @@ pub(crate) async fn check(sdk: &SdkConfig, stack: &Asked) -> Vec<Finding> {
             Ok(url) => queue(&client, check, &url, advice).await,
             Err(why) => Finding::skip(check, why),
         });
+    }
+    for (check, name, advice) in OF_RELAY {
+        let url = stack.as_ref().ok().and_then(|stack| output(stack, name));
+        if let Some(url) = url {
+            findings.push(queue(&client, check, &url, advice).await);
+        }
     }
     findings
 }

@@ -136,6 +136,24 @@ impl Content {
         };
         Ok(Texts { data, body })
     }
+
+    /// Restores `data`, if it is not in chunks and not longer than a limit in bytes. Decompresses no
+    /// more than the limit.
+    ///
+    /// # Errors
+    /// [`ItemError::Malformed`].
+    pub(super) fn into_data_up_to(self, limit: usize) -> Result<Option<String>, ItemError> {
+        if self.chunkhash.is_some() {
+            return Ok(None);
+        }
+        let Some(compressed) = self.compressed else {
+            let data = self.data.ok_or(ItemError::Malformed)?;
+            return Ok(Some(data).filter(|data| data.len() <= limit));
+        };
+        let data = decompress_up_to(limit as u64 + 1, &mut &compressed[..])?;
+        let data = Some(data).filter(|data| data.len() <= limit);
+        data.map(utf8).transpose()
+    }
 }
 
 /// Restores the texts from chunks: `data`, and after it `body` if the item has one.
@@ -240,9 +258,14 @@ fn compress(bytes: &[u8]) -> Vec<u8> {
 
 /// Decompresses one zlib stream, and leaves what is behind it.
 fn decompress(bytes: &mut &[u8]) -> Result<Vec<u8>, ItemError> {
+    decompress_up_to(MAX_TEXT_BYTES, bytes)
+}
+
+/// Decompresses the first bytes of one zlib stream.
+fn decompress_up_to(limit: u64, bytes: &mut &[u8]) -> Result<Vec<u8>, ItemError> {
     let mut text = Vec::new();
     ZlibDecoder::new(bytes)
-        .take(MAX_TEXT_BYTES)
+        .take(limit)
         .read_to_end(&mut text)
         .map_err(|_| ItemError::Malformed)?;
     Ok(text)

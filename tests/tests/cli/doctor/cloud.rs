@@ -47,6 +47,8 @@ pub(crate) struct Cloud {
     /// Messages of a queue: visible, in flight, delayed.
     pub(crate) fallback_queue: [u32; 3],
     pub(crate) dead_letters: [u32; 3],
+    /// Those of the relay's queue, if the stack has one.
+    pub(crate) relay_dead_letters: Option<[u32; 3]>,
     /// Status for authenticated requests to a provider's URL, instead of 200.
     pub(crate) status_of: HashMap<&'static str, u16>,
     /// Status for unauthorized requests.
@@ -78,6 +80,7 @@ impl Cloud {
             time_to_live: json!({ "TimeToLiveStatus": "ENABLED", "AttributeName": "expires" }),
             fallback_queue: [0; 3],
             dead_letters: [0; 3],
+            relay_dead_letters: None,
             status_of: HashMap::new(),
             stranger: 401,
             delays: Mutex::default(),
@@ -108,7 +111,10 @@ impl Cloud {
             ("FallbackQueueUrl", url("1/spool")),
             ("DeadLetterQueueUrl", url("1/dead")),
         ];
-        let outputs = outputs.map(|(name, value)| {
+        let of_relay = self
+            .relay_dead_letters
+            .map(|_| ("RelayDeadLetterQueueUrl", url("1/relay")));
+        let outputs = outputs.into_iter().chain(of_relay).map(|(name, value)| {
             format!(
                 "<member><OutputKey>{name}</OutputKey><OutputValue>{value}</OutputValue></member>"
             )
@@ -118,7 +124,7 @@ impl Cloud {
              <StackStatus>{}</StackStatus><Parameters>{}</Parameters><Outputs>{}</Outputs></member></Stacks>",
             self.status,
             parameters.collect::<String>(),
-            outputs.concat()
+            outputs.collect::<String>()
         )
     }
 
@@ -203,14 +209,14 @@ impl Cloud {
     }
 
     fn sqs(&self, request: &Value) -> Response {
-        let is_spool = request["QueueUrl"].as_str().unwrap().ends_with("/spool");
+        let url = request["QueueUrl"].as_str().unwrap();
         let names = ["", "NotVisible", "Delayed"]
             .map(|suffix| format!("ApproximateNumberOfMessages{suffix}"));
         assert_eq!(request["AttributeNames"], json!(names));
-        let counts = if is_spool {
-            self.fallback_queue
-        } else {
-            self.dead_letters
+        let counts = match url.rsplit('/').next() {
+            Some("spool") => self.fallback_queue,
+            Some("relay") => self.relay_dead_letters.unwrap(),
+            _ => self.dead_letters,
         };
         let attributes: BTreeMap<_, _> = names
             .into_iter()

@@ -8,7 +8,7 @@ use std::time::Duration;
 /// A problem, and the one line that reports it.
 type Trouble = (fn(&mut Cloud), &'static str);
 
-pub(crate) const TROUBLES: [Trouble; 21] = [
+pub(crate) const TROUBLES: [Trouble; 22] = [
     (
         |it| it.status = "UPDATE_ROLLBACK_COMPLETE",
         "FAIL  stack              hookkeeper is UPDATE_ROLLBACK_COMPLETE: its last deployment was rolled back: `aws cloudformation describe-stack-events --stack-name hookkeeper` shows the cause; fix it, and deploy again",
@@ -78,6 +78,13 @@ pub(crate) const TROUBLES: [Trouble; 21] = [
     (
         |it| it.dead_letters = [0, 0, 1],
         "FAIL  dead-letter queue  1 message waits: the drain could not move them. Fix the cause in its log, then `[..]hookkeeper queue redrive`",
+    ),
+    (
+        |it| {
+            it.conditions.insert("UseRelay");
+            it.relay_dead_letters = Some([1, 1, 0]);
+        },
+        "FAIL  relay queue        2 messages wait: the relay could not publish their events: `[..]hookkeeper republish --dead-letters` tries again, and says why",
     ),
     (
         |it| {

@@ -1,6 +1,7 @@
 //! Erasing while messages wait, and `hookkeeper queue`.
 
-use super::{ADA, keys, person, stack::Stack};
+use super::{ADA, keys, person};
+use crate::stack::Stack;
 use providers::PIPEDRIVE;
 use snapbox::{assert_data_eq, str};
 use testkit::site::{Site, records};

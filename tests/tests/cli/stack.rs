@@ -1,5 +1,5 @@
-//! A fake stack: CloudFormation (query protocol, XML), and SQS (JSON) with its two queues. The table
-//! is a [`Site`]'s.
+//! A fake stack: CloudFormation (query protocol, XML), and SQS (JSON) with its queues. The table is a
+//! [`Site`]'s, and the event bus a test's.
 
 use axum::{
     Router,
@@ -21,28 +21,52 @@ use tokio::{
     task::{JoinHandle, block_in_place},
 };
 
-/// Messages by queue: `fallback`, `dead`, and any other that a test names.
+/// The name of the event bus.
+pub(crate) const BUS: &str = "crm";
+
+/// Messages by queue: `fallback`, `dead`, `relay-dead`, and any other that a test names.
 type Messages = Arc<Mutex<BTreeMap<String, Vec<String>>>>;
+
+/// State of the server.
+#[derive(Debug, Clone)]
+struct Shared {
+    messages: Messages,
+    has_bus: bool,
+}
 
 /// A running stack. Dropping it ends its server.
 #[derive(Debug)]
 pub(crate) struct Stack {
     pub(crate) endpoint: String,
+    /// The endpoint of its event bus, if it has one.
+    bus: Option<String>,
     messages: Messages,
     server: JoinHandle<()>,
 }
 
 impl Stack {
     pub(crate) async fn start() -> Self {
+        Self::start_with(None).await
+    }
+
+    /// Starts a stack whose event bus has this endpoint.
+    pub(crate) async fn with_bus(endpoint: &str) -> Self {
+        Self::start_with(Some(endpoint.to_owned())).await
+    }
+
+    async fn start_with(bus: Option<String>) -> Self {
         let messages = Messages::default();
+        let shared = Shared {
+            messages: Arc::clone(&messages),
+            has_bus: bus.is_some(),
+        };
         let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await.unwrap();
         let endpoint = format!("http://{}", listener.local_addr().unwrap());
-        let app = Router::new()
-            .fallback(answer)
-            .with_state(Arc::clone(&messages));
+        let app = Router::new().fallback(answer).with_state(shared);
         let server = tokio::spawn(async move { axum::serve(listener, app).await.unwrap() });
         Self {
             endpoint,
+            bus,
             messages,
             server,
         }
@@ -74,6 +98,9 @@ impl Stack {
             ("AWS_ENDPOINT_URL", &*self.endpoint),
             ("AWS_ENDPOINT_URL_DYNAMODB", &*site.endpoint()),
         ]);
+        if let Some(bus) = &self.bus {
+            command.env("AWS_ENDPOINT_URL_EVENTBRIDGE", bus);
+        }
         block_in_place(|| command.output().unwrap())
     }
 }
@@ -84,16 +111,16 @@ impl Drop for Stack {
     }
 }
 
-async fn answer(State(messages): State<Messages>, headers: HeaderMap, body: Bytes) -> Response {
+async fn answer(State(shared): State<Shared>, headers: HeaderMap, body: Bytes) -> Response {
     let host = headers["host"].to_str().unwrap();
     let Some(target) = headers.get("x-amz-target") else {
-        return describe(host).into_response();
+        return describe(host, shared.has_bus).into_response();
     };
     let request: Value = serde_json::from_slice(&body).unwrap();
     let operation = target.to_str().unwrap().strip_prefix("AmazonSQS.").unwrap();
     let url = request["QueueUrl"].as_str().unwrap();
     let queue = url.rsplit('/').next().unwrap();
-    let mut messages = messages.lock().unwrap();
+    let mut messages = shared.messages.lock().unwrap();
     let messages = messages.entry(queue.to_owned()).or_default();
     let answer = match operation {
         "GetQueueAttributes" => {
@@ -102,7 +129,7 @@ async fn answer(State(messages): State<Messages>, headers: HeaderMap, body: Byte
         "ReceiveMessage" => {
             let received = messages.iter().take(10);
             let received: Vec<_> = received
-                .map(|body| json!({ "MessageId": "1", "ReceiptHandle": body, "Body": body }))
+                .map(|body| json!({ "MessageId": body, "ReceiptHandle": body, "Body": body }))
                 .collect();
             json!({ "Messages": received })
         }
@@ -125,19 +152,24 @@ async fn answer(State(messages): State<Messages>, headers: HeaderMap, body: Byte
 }
 
 /// The answer of `DescribeStacks`.
-fn describe(host: &str) -> String {
-    let outputs = [
+fn describe(host: &str, has_bus: bool) -> String {
+    let mut outputs = vec![
         ("TableName", hookkeeper::dev::TABLE.to_owned()),
         ("FallbackQueueUrl", format!("http://{host}/1/fallback")),
         ("DeadLetterQueueUrl", format!("http://{host}/1/dead")),
     ];
-    let outputs = outputs.map(|(name, value)| {
+    if has_bus {
+        outputs.push(("EventBusName", BUS.to_owned()));
+        let queue = format!("http://{host}/1/relay-dead");
+        outputs.push(("RelayDeadLetterQueueUrl", queue));
+    }
+    let outputs = outputs.into_iter().map(|(name, value)| {
         format!("<member><OutputKey>{name}</OutputKey><OutputValue>{value}</OutputValue></member>")
     });
+    let outputs: String = outputs.collect();
     format!(
         "<DescribeStacksResponse><DescribeStacksResult><Stacks><member><StackName>hookkeeper</StackName>\
          <CreationTime>2026-11-21T10:00:00Z</CreationTime><StackStatus>UPDATE_COMPLETE</StackStatus>\
-         <Outputs>{}</Outputs></member></Stacks></DescribeStacksResult></DescribeStacksResponse>",
-        outputs.concat()
+         <Outputs>{outputs}</Outputs></member></Stacks></DescribeStacksResult></DescribeStacksResponse>"
     )
 }

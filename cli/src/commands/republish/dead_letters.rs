@@ -1,0 +1,94 @@
+//! `hookkeeper republish --dead-letters`: publishes the events that the relay gave up.
+
+use super::Republisher;
+use crate::{
+    Failure,
+    filter::Filter,
+    output::{Output, cell, json_line, say},
+    queues::Queue,
+    span::{after, before},
+};
+use models::Timestamp;
+use relay::DeadLetter;
+use serde::Deserialize;
+use serde_json::json;
+use std::{collections::HashSet, time::Duration};
+use storage::TableError;
+
+/// How much a record's time in the stream and its `recordedtime` may differ.
+const MARGIN: Duration = Duration::from_mins(2);
+
+/// A message of Lambda about records that were too old.
+///
+/// Source: <https://docs.aws.amazon.com/lambda/latest/dg/services-dynamodb-errors.html>
+#[derive(Deserialize)]
+struct GivenUp {
+    #[serde(rename = "DDBStreamBatchInfo")]
+    batch: BatchInfo,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct BatchInfo {
+    approximate_arrival_of_first_record: Timestamp,
+    approximate_arrival_of_last_record: Timestamp,
+}
+
+impl Republisher {
+    /// Publishes the events of all messages, and deletes the messages whose events were published.
+    pub(super) async fn publish_dead_letters(&mut self, queue: &Queue) -> Result<(), Failure> {
+        let mut seen = HashSet::new();
+        loop {
+            let mut messages = queue.receive().await?;
+            // A message that is kept becomes visible again.
+            messages.retain(|message| seen.insert(message.message_id.clone()));
+            if messages.is_empty() {
+                return Ok(());
+            }
+            for message in &messages {
+                let is_published = self.publish_dead_letter(message.body().unwrap_or_default());
+                if !is_published.await? {
+                    self.counts.kept += 1;
+                } else if !self.dry_run {
+                    let deleted = queue.delete(message).await;
+                    deleted.map_err(|why| {
+                        format!("a message whose event was published could not be deleted ({why})")
+                    })?;
+                }
+            }
+        }
+    }
+
+    /// Publishes the events of one message. Returns whether all of them were published.
+    async fn publish_dead_letter(&mut self, message: &str) -> Result<bool, Failure> {
+        let refused = self.counts.refused;
+        if let Ok(DeadLetter { key, .. }) = serde_json::from_str(message) {
+            match self.table.get(&key).await {
+                Ok(Some(stored)) => self.add(stored).await?,
+                Ok(None) => return self.keep(&key.pk, "its event is not in the table any more"),
+                Err(TableError::Item(error)) => return self.keep(&key.pk, &error.to_string()),
+                Err(error) => return Err(error.into()),
+            }
+            self.publish().await?;
+        } else if let Ok(GivenUp { batch }) = serde_json::from_str(message) {
+            let first = before(batch.approximate_arrival_of_first_record, MARGIN);
+            let last = after(batch.approximate_arrival_of_last_record, MARGIN);
+            self.publish_span(first..last, &Filter::default()).await?;
+        } else {
+            return self.keep("a message", "it is not one of the relay or of Lambda");
+        }
+        Ok(self.counts.refused == refused)
+    }
+
+    /// Prints why a message stays in the queue.
+    fn keep(&self, event: &str, why: &str) -> Result<bool, Failure> {
+        match self.output {
+            Output::Json => {
+                let line = json!({ "event": event, "action": "kept", "detail": why });
+                say!("{}", json_line(&line)?)?;
+            }
+            Output::Table => say!("{}", cell(&format!("{event}  kept: {why}")))?,
+        }
+        Ok(false)
+    }
+}
