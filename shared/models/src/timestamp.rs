@@ -53,6 +53,18 @@ impl Timestamp {
         self.0
     }
 
+    /// The time that is this much earlier, but not before 1970.
+    #[must_use]
+    pub fn before(self, age: Duration) -> Self {
+        Self(self.0.saturating_sub_unsigned(micros(age)).max(0))
+    }
+
+    /// The time that is this much later.
+    #[must_use]
+    pub fn after(self, age: Duration) -> Self {
+        Self(self.0.saturating_add_unsigned(micros(age)))
+    }
+
     /// The date in UTC: `2026-11-21`.
     #[must_use]
     pub fn day(self) -> String {
@@ -78,6 +90,10 @@ impl Timestamp {
     fn is_sane(self) -> bool {
         SANE_SECONDS.contains(&self.as_seconds())
     }
+}
+
+fn micros(duration: Duration) -> u64 {
+    u64::try_from(duration.as_micros()).unwrap_or(u64::MAX)
 }
 
 impl fmt::Display for Timestamp {
@@ -213,6 +229,16 @@ mod tests {
             OwnTime::OutOfRange
         );
         assert_eq!(OwnTime::first([None, Some("later")]), OwnTime::Missing);
+    }
+
+    #[test]
+    fn a_duration_is_subtracted_and_added_without_overflow() {
+        let time = Timestamp(1_700_000_000_123_456);
+        let day = Duration::from_hours(24);
+        assert_eq!(time.before(day), Timestamp(1_699_913_600_123_456));
+        assert_eq!(time.before(day).after(day), time);
+        assert_eq!(time.before(Duration::MAX), Timestamp::EPOCH);
+        assert_eq!(time.after(Duration::MAX), Timestamp(i64::MAX));
     }
 
     #[test]

@@ -6,6 +6,7 @@
 pub mod budget;
 mod client;
 mod clock;
+pub mod consumer;
 mod erasures;
 mod failure;
 mod index;
@@ -18,6 +19,7 @@ mod table;
 mod tls;
 
 pub use client::Client;
+pub use consumer::{Consumer, Cursor, Position};
 pub use erasures::Erasures;
 pub use failure::Failure;
 pub use index::{IndexEntry, Order};
