@@ -71,18 +71,13 @@ pub(crate) fn before(time: Timestamp, ago: Duration) -> Timestamp {
     Timestamp::from_unix(since_epoch(time).saturating_sub(ago))
 }
 
-/// Adds a duration to a time.
-pub(crate) fn after(time: Timestamp, later: Duration) -> Timestamp {
-    Timestamp::from_unix(since_epoch(time).saturating_add(later))
-}
-
 fn since_epoch(time: Timestamp) -> Duration {
     Duration::from_micros(u64::try_from(time.as_micros()).unwrap_or_default())
 }
 
 /// Parses a moment: a duration before now, a date, or a time.
 pub(crate) fn moment(text: &str) -> Result<Moment, String> {
-    if let Some(ago) = duration(text) {
+    if let Some(ago) = parse_duration(text) {
         return Ok(Moment::Ago(ago));
     }
     let time = Timestamp::parse(text);
@@ -93,7 +88,12 @@ pub(crate) fn moment(text: &str) -> Result<Moment, String> {
     })
 }
 
-fn duration(text: &str) -> Option<Duration> {
+/// Parses a duration, like `30s` or `2h`.
+pub(crate) fn duration(text: &str) -> Result<Duration, String> {
+    parse_duration(text).ok_or_else(|| "expected a duration (30s, 15m, 2h, 7d)".to_owned())
+}
+
+fn parse_duration(text: &str) -> Option<Duration> {
     let (number, unit) = text.split_at_checked(text.len().checked_sub(1)?)?;
     let seconds = match unit {
         "s" => 1,
