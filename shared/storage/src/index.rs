@@ -200,8 +200,13 @@ impl Table {
         after: Position,
         until: Position,
     ) -> BoxStream<'_, Result<Positioned, TableError>> {
-        let span = start_of_hour(&after)..start_of_hour(&until);
-        let hours = stream::iter(hours(&span));
+        // DynamoDB refuses a range that ends before it begins.
+        let hours = if after < until {
+            hours(&(start_of_hour(&after)..start_of_hour(&until)))
+        } else {
+            Vec::new()
+        };
+        let hours = stream::iter(hours);
         let of_hours = hours.flat_map(move |hour| {
             let shards = SHARDS.map(|shard| self.positions_in(&hour, shard, &after, &until));
             let position = |positioned: &Positioned| positioned.position.clone();

@@ -16,6 +16,7 @@ pub mod sink;
 pub mod site;
 pub mod sqs;
 pub mod stores;
+pub mod world;
 
 use fastrand::Rng;
 use providers::Provider;
