@@ -1,11 +1,14 @@
 //! Subcommands of `hookkeeper`, one file or folder each.
 
+pub(crate) mod consume;
+pub(crate) mod consumers;
 pub(crate) mod credentials;
 pub(crate) mod dev;
 pub(crate) mod doctor;
 pub(crate) mod erase;
 pub(crate) mod events;
 pub(crate) mod export;
+pub(crate) mod listen;
 pub(crate) mod quarantine;
 pub(crate) mod queue;
 pub(crate) mod replay;

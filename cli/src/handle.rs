@@ -36,6 +36,11 @@ impl Handle {
         Self::new(stored.recorded.unwrap_or(Timestamp::EPOCH), id(&stored.key))
     }
 
+    /// Handle of the event with a key that was recorded at a time.
+    pub(crate) fn for_recorded(time: Timestamp, key: &Key) -> Self {
+        Self::new(time, id(key))
+    }
+
     /// Handle of a quarantined delivery.
     pub(crate) fn for_quarantined(key: &Key) -> Self {
         Self::new(arrival(key).unwrap_or(Timestamp::EPOCH), id(key))

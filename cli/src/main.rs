@@ -6,6 +6,8 @@ mod commands;
 mod confirm;
 mod connection;
 mod filter;
+mod follower;
+mod forward;
 mod handle;
 mod http;
 mod mention;
@@ -21,8 +23,8 @@ mod span;
 use called::{as_called, with_names};
 use clap::{CommandFactory, FromArgMatches, Parser, Subcommand, error::ErrorKind};
 use commands::{
-    credentials, dev, doctor, erase, events, export, quarantine, queue, replay, republish, schema,
-    send,
+    consume, consumers, credentials, dev, doctor, erase, events, export, listen, quarantine, queue,
+    replay, republish, schema, send,
 };
 use output::cell;
 use std::{io, process::ExitCode};
@@ -41,6 +43,9 @@ enum Command {
     Dev(dev::Dev),
     Send(send::Send),
     Events(events::Events),
+    Listen(listen::Listen),
+    Consume(consume::Consume),
+    Consumers(consumers::Consumers),
     Quarantine(quarantine::Quarantine),
     Replay(replay::Replay),
     Republish(republish::Republish),
@@ -58,6 +63,9 @@ async fn main() -> ExitCode {
         Command::Dev(dev) => dev.run().await,
         Command::Send(send) => send.run().await,
         Command::Events(events) => events.run().await,
+        Command::Listen(listen) => listen.run().await,
+        Command::Consume(consume) => Box::pin(consume.run()).await,
+        Command::Consumers(consumers) => Box::pin(consumers.run()).await,
         Command::Quarantine(quarantine) => quarantine.run().await,
         Command::Replay(replay) => Box::pin(replay.run()).await,
         Command::Republish(republish) => Box::pin(republish.run()).await,
@@ -83,10 +91,16 @@ async fn main() -> ExitCode {
         Err(error) => {
             // The message may quote text from a sender.
             eprintln!("error: {}", cell(&as_called(&error.to_string())));
-            ExitCode::FAILURE
+            let is_temporary = error.is::<Held>();
+            ExitCode::from(if is_temporary { EX_TEMPFAIL } else { 1 })
         }
     }
 }
+
+/// The exit code of a command that may succeed later.
+///
+/// Source: `sysexits.h` of BSD.
+const EX_TEMPFAIL: u8 = 75;
 
 /// Parses the arguments. Exits if they are wrong.
 fn parsed() -> Cli {
@@ -102,6 +116,11 @@ type Failure = Box<dyn std::error::Error + Send + Sync>;
 #[derive(Debug, thiserror::Error)]
 #[error("{0}")]
 struct Usage(String);
+
+/// Another process holds what the command needs. The command exits with code 75.
+#[derive(Debug, thiserror::Error)]
+#[error("{0}")]
+struct Held(String);
 
 #[cfg(test)]
 mod tests {

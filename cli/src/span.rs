@@ -72,7 +72,7 @@ pub(crate) fn limit(text: &str) -> Result<usize, String> {
 
 /// Parses a moment: a duration before now, a date, or a time.
 pub(crate) fn moment(text: &str) -> Result<Moment, String> {
-    if let Some(ago) = duration(text) {
+    if let Some(ago) = parse_duration(text) {
         return Ok(Moment::Ago(ago));
     }
     let time = Timestamp::parse(text);
@@ -83,7 +83,12 @@ pub(crate) fn moment(text: &str) -> Result<Moment, String> {
     })
 }
 
-fn duration(text: &str) -> Option<Duration> {
+/// Parses a duration, like `30s` or `2h`.
+pub(crate) fn duration(text: &str) -> Result<Duration, String> {
+    parse_duration(text).ok_or_else(|| "expected a duration (30s, 15m, 2h, 7d)".to_owned())
+}
+
+fn parse_duration(text: &str) -> Option<Duration> {
     let (number, unit) = text.split_at_checked(text.len().checked_sub(1)?)?;
     let seconds = match unit {
         "s" => 1,

@@ -3,19 +3,19 @@
 //! The queries return streams that read page by page, because a table can be larger than memory.
 
 use crate::{
-    Stored, Table, TableError,
+    Position, Stored, Table, TableError,
     schema::{self, EventKey, Item, ItemError, Key, quarantine_pk},
 };
 use aws_sdk_dynamodb::{operation::query::builders::QueryFluentBuilder, types::AttributeValue};
 use futures_util::{
-    Stream, StreamExt, TryStreamExt,
+    FutureExt, Stream, StreamExt, TryStreamExt,
     future::{join_all, ready},
     stream::{self, BoxStream, Peekable},
 };
 use models::{SHARDS, Timestamp};
 use std::{
     cmp::Reverse,
-    collections::BTreeSet,
+    collections::{BTreeSet, VecDeque},
     ops::Range,
     pin::{Pin, pin},
     time::Duration,
@@ -23,6 +23,13 @@ use std::{
 
 /// How many shards of hours are read concurrently.
 const CONCURRENT_SHARDS: usize = 32;
+
+/// The index of events by the time at which they were recorded.
+const INDEX: &str = "by_recordedtime";
+
+/// A scan of the index reads this many parts of it, some of them concurrently.
+const SCAN_SEGMENTS: i32 = 8;
+const CONCURRENT_SEGMENTS: usize = 8;
 
 /// The order of a query's results.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -65,6 +72,28 @@ impl IndexEntry {
             channel: text("channel"),
             eventid: text("eventid"),
         })
+    }
+}
+
+/// An entry of the index with its position. This version may not be able to read it.
+#[derive(Debug, Clone)]
+pub(crate) struct Positioned {
+    pub(crate) position: Position,
+    pub(crate) entry: Result<IndexEntry, ItemError>,
+}
+
+impl Positioned {
+    fn from_item(item: &Item) -> Self {
+        let key = schema::key(item);
+        let recordedtime = schema::attribute(item, "recordedtime").unwrap_or_default();
+        Self {
+            position: Position {
+                recordedtime: recordedtime.to_owned(),
+                pk: key.pk,
+                sk: key.sk,
+            },
+            entry: IndexEntry::from_item(item),
+        }
     }
 }
 
@@ -138,21 +167,104 @@ impl Table {
         span: &Range<Timestamp>,
         order: Order,
     ) -> BoxStream<'static, Result<IndexEntry, TableError>> {
-        let query = self
-            .query(
-                "hourshard = :hourshard AND recordedtime BETWEEN :since AND :until",
-                order,
-            )
-            .index_name("by_recordedtime")
-            .expression_attribute_values(":hourshard", AttributeValue::S(format!("{hour}#{shard}")))
-            .expression_attribute_values(":since", AttributeValue::S(span.start.to_string()))
-            .expression_attribute_values(":until", AttributeValue::S(span.end.to_string()));
-        let entries = items(query).map(|item| Ok(IndexEntry::from_item(&item?)?));
+        let times = [span.start.to_string(), span.end.to_string()];
+        let items = items(self.shard_query(hour, shard, times, order));
+        let entries = items.map(|item| Ok(IndexEntry::from_item(&item?)?));
         // BETWEEN includes both ends.
         let until = span.end;
         entries
             .try_filter(move |entry| ready(entry.recorded < until))
             .boxed()
+    }
+
+    /// Queries one shard of an hour for the entries with these times or between them.
+    fn shard_query(
+        &self,
+        hour: &str,
+        shard: char,
+        [since, until]: [String; 2],
+        order: Order,
+    ) -> QueryFluentBuilder {
+        let condition = "hourshard = :hourshard AND recordedtime BETWEEN :since AND :until";
+        self.query(condition, order)
+            .index_name(INDEX)
+            .expression_attribute_values(":hourshard", AttributeValue::S(format!("{hour}#{shard}")))
+            .expression_attribute_values(":since", AttributeValue::S(since))
+            .expression_attribute_values(":until", AttributeValue::S(until))
+    }
+
+    /// Streams what is in the index behind the position `after` and up to `until`, in the order of
+    /// positions.
+    pub(crate) fn positions(
+        &self,
+        after: Position,
+        until: Position,
+    ) -> BoxStream<'_, Result<Positioned, TableError>> {
+        // DynamoDB refuses a range that ends before it begins.
+        let hours = if after < until {
+            hours(&(start_of_hour(&after)..start_of_hour(&until)))
+        } else {
+            Vec::new()
+        };
+        let hours = stream::iter(hours);
+        let of_hours = hours.flat_map(move |hour| {
+            let shards = SHARDS.map(|shard| self.positions_in(&hour, shard, &after, &until));
+            let position = |positioned: &Positioned| positioned.position.clone();
+            merged(shards.into(), Order::OldestFirst, position)
+        });
+        of_hours.boxed()
+    }
+
+    fn positions_in(
+        &self,
+        hour: &str,
+        shard: char,
+        after: &Position,
+        until: &Position,
+    ) -> BoxStream<'static, Result<Positioned, TableError>> {
+        let times = [after.recordedtime.clone(), until.recordedtime.clone()];
+        let items = items(self.shard_query(hour, shard, times, Order::OldestFirst));
+        let (after, until) = (after.clone(), until.clone());
+        sorted(items.map_ok(|item| Positioned::from_item(&item)))
+            .try_filter(move |positioned| {
+                ready(after < positioned.position && positioned.position <= until)
+            })
+            .boxed()
+    }
+
+    /// Returns when the first event was recorded that is still stored. Reads the whole index.
+    ///
+    /// # Errors
+    /// [`TableError`].
+    pub(crate) async fn first_recorded(&self) -> Result<Option<String>, TableError> {
+        let segments = stream::iter(0..SCAN_SEGMENTS);
+        let firsts = segments.map(|segment| self.first_recorded_in(segment).boxed());
+        let firsts: Vec<_> = firsts
+            .buffer_unordered(CONCURRENT_SEGMENTS)
+            .try_collect()
+            .await?;
+        Ok(firsts.into_iter().flatten().min())
+    }
+
+    async fn first_recorded_in(&self, segment: i32) -> Result<Option<String>, TableError> {
+        let scan = self
+            .client
+            .scan()
+            .table_name(&self.name)
+            .index_name(INDEX)
+            .segment(segment)
+            .total_segments(SCAN_SEGMENTS)
+            .projection_expression("recordedtime");
+        let mut items = scan.into_paginator().items().send();
+        let mut first: Option<String> = None;
+        while let Some(item) = items.next().await {
+            let item = item?;
+            let time = schema::attribute(&item, "recordedtime").unwrap_or_default();
+            if first.as_deref().is_none_or(|first| time < first) {
+                first = Some(time.to_owned());
+            }
+        }
+        Ok(first)
     }
 
     /// Streams all events of one subject, given its `<source>#<subject>`, in the order of `time`.
@@ -288,6 +400,44 @@ fn merged<'a, T: Send + Sync + 'a, K: Ord + 'a>(
         Some((item, heads))
     };
     stream::unfold(heads, next).boxed()
+}
+
+/// Sorts the entries of a shard. DynamoDB sorts them by time, and does not define the order of
+/// entries with the same time, such as those of one delivery.
+fn sorted(
+    entries: impl Stream<Item = Result<Positioned, TableError>> + Send + 'static,
+) -> impl Stream<Item = Result<Positioned, TableError>> + Send + 'static {
+    let entries = Box::pin(entries.peekable());
+    stream::unfold(
+        (entries, VecDeque::new()),
+        async |(mut entries, mut same)| {
+            if same.is_empty() {
+                let first = match entries.next().await? {
+                    Ok(first) => first,
+                    Err(error) => return Some((Err(error), (entries, same))),
+                };
+                let time = first.position.recordedtime.clone();
+                same.push_back(first);
+                let has_time = |next: &Result<Positioned, TableError>| {
+                    let next = next.as_ref();
+                    next.is_ok_and(|next| next.position.recordedtime == time)
+                };
+                while let Some(Ok(next)) = entries.as_mut().next_if(has_time).await {
+                    same.push_back(next);
+                }
+                let sort_key = |positioned: &Positioned| positioned.position.clone();
+                same.make_contiguous().sort_by_cached_key(sort_key);
+            }
+            let next = same.pop_front()?;
+            Some((Ok(next), (entries, same)))
+        },
+    )
+}
+
+/// Returns the start of the hour that a position is in.
+fn start_of_hour(position: &Position) -> Timestamp {
+    let hour: String = position.recordedtime.chars().take(13).collect();
+    Timestamp::parse(&format!("{hour}:00:00Z")).unwrap_or(Timestamp::EPOCH)
 }
 
 /// Returns the hours that a time range overlaps, like `2026-11-21T20`.

@@ -6,6 +6,7 @@
 pub mod budget;
 mod client;
 mod clock;
+pub mod consumer;
 mod dead_letter_queue;
 mod erasures;
 mod failure;
@@ -19,6 +20,7 @@ mod table;
 mod tls;
 
 pub use client::Client;
+pub use consumer::{Consumer, Cursor, Position};
 pub use dead_letter_queue::DeadLetterQueue;
 pub use erasures::Erasures;
 pub use failure::Failure;

@@ -7,6 +7,7 @@
 //! | `quarantine` | `quarantine#<provider>#<day>#<shard>` | `<arrival>#<delivery>#<index>` |
 //! | `chunk` | `<its owner's pk>#chunks` | `<its owner's sk>#<hash>#<number of four digits>` |
 //! | `erasure` | `erasure#<day of the erasure>` | `record#<hash>` or `subject#<hash>`: [`erasure`] |
+//! | `consumer` | `consumer#<name>` | `cursor`; and in the list of all: `consumers`, `<name>` |
 //!
 //! So the history of deal 42 is one Query in the order of the events' times, and the conditional
 //! put on the key deduplicates retries. An event's CloudEvents attributes are stored under their
@@ -18,6 +19,7 @@
 //! The texts of an item, `data` and `body`, are compressed above a size. If an item would still be
 //! too large for DynamoDB, they are in chunks, which are items of their own.
 
+pub(crate) mod consumer;
 mod content;
 pub mod erasure;
 mod key;
@@ -135,6 +137,7 @@ enum Kind {
     Quarantine,
     Chunk,
     Erasure,
+    Consumer,
 }
 
 impl Kind {
@@ -150,6 +153,7 @@ impl Kind {
             Some("quarantine") => Ok(Self::Quarantine),
             Some("chunk") => Ok(Self::Chunk),
             Some("erasure") => Ok(Self::Erasure),
+            Some("consumer") => Ok(Self::Consumer),
             _ => Err(ItemError::OtherVersion),
         }
     }
@@ -371,7 +375,7 @@ pub fn decode(item: Item, chunks: Vec<Item>) -> Result<Record, ItemError> {
         Kind::Event => decode_event(from_item(item)?, chunks),
         Kind::Body => decode_body(from_item(item)?, chunks),
         Kind::Quarantine => decode_quarantined(from_item(item)?, chunks),
-        Kind::Chunk | Kind::Erasure => Err(ItemError::Malformed),
+        Kind::Chunk | Kind::Erasure | Kind::Consumer => Err(ItemError::Malformed),
     }
 }
 
@@ -497,10 +501,14 @@ pub fn is_shared_body(item: &Item) -> bool {
     Kind::of(item) == Ok(Kind::Body)
 }
 
-/// Whether an item is the trace of an erasure. It is not a record.
+/// Whether an item is a record, and neither a part of one nor the state of Hookkeeper itself. An
+/// item of another version may be one.
 #[must_use]
-pub fn is_erasure(item: &Item) -> bool {
-    Kind::of(item) == Ok(Kind::Erasure)
+pub fn may_be_record(item: &Item) -> bool {
+    !matches!(
+        Kind::of(item),
+        Ok(Kind::Chunk | Kind::Erasure | Kind::Consumer)
+    )
 }
 
 /// Returns when the delivery of an item arrived. A chunk does not have this time.
@@ -527,6 +535,11 @@ pub(crate) fn mark_moved(item: &mut Item) {
     if is_event(item) {
         item.insert(MOVED.to_owned(), AttributeValue::Bool(true));
     }
+}
+
+/// Whether a replay moved an event to its key.
+pub(crate) fn is_moved(item: &Item) -> bool {
+    item.contains_key(MOVED)
 }
 
 /// Returns when an event was recorded. `None` for an item that is not an event.

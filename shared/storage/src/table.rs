@@ -342,7 +342,7 @@ impl Table {
 
     async fn scanned(&self, item: Result<Item, TableError>) -> Result<Option<Scanned>, TableError> {
         let item = item?;
-        if schema::is_chunk(&item) || schema::is_erasure(&item) {
+        if !schema::may_be_record(&item) {
             return Ok(None);
         }
         if schema::is_being_removed(&item) {
@@ -394,6 +394,8 @@ pub struct Stored {
     pub recorded: Option<Timestamp>,
     /// When it expires, in seconds since 1970. `None`: never.
     pub expires: Option<i64>,
+    /// Whether a replay moved the event to this key.
+    pub is_moved: bool,
     /// The record.
     pub record: Record,
 }
@@ -404,6 +406,7 @@ impl Stored {
             key: schema::key(&item),
             recorded: schema::recorded(&item),
             expires: schema::expiry(&item),
+            is_moved: schema::is_moved(&item),
             record: schema::decode(item, chunks)?,
         })
     }

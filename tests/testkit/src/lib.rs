@@ -18,6 +18,7 @@ pub mod site;
 pub mod sqs;
 pub mod stores;
 pub mod stream;
+pub mod world;
 
 use fastrand::Rng;
 use providers::Provider;

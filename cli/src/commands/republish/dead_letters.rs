@@ -6,7 +6,6 @@ use crate::{
     filter::Filter,
     output::{Output, cell, json_line, say},
     queues::Queue,
-    span::{after, before},
 };
 use models::Timestamp;
 use relay::DeadLetter;
@@ -71,8 +70,8 @@ impl Republisher {
             }
             self.publish().await?;
         } else if let Ok(GivenUp { batch }) = serde_json::from_str(message) {
-            let first = before(batch.approximate_arrival_of_first_record, MARGIN);
-            let last = after(batch.approximate_arrival_of_last_record, MARGIN);
+            let first = batch.approximate_arrival_of_first_record.before(MARGIN);
+            let last = batch.approximate_arrival_of_last_record.after(MARGIN);
             self.publish_span(first..last, &Filter::default()).await?;
         } else {
             return self.keep("a message", "it is not one of the relay or of Lambda");

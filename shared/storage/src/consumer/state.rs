@@ -1,0 +1,236 @@
+//! The state of a consumer in the table. Every write of it is conditional on the one before.
+
+use super::{
+    COUNTED, Consumer, ConsumerError, Found, LEASE, Pending, Position, Start,
+    window::{self, Digest, Window},
+};
+use crate::{
+    Table, TableError,
+    index::Positioned,
+    schema::{
+        self,
+        consumer::{self, NAMES_PK},
+    },
+};
+use aws_sdk_dynamodb::{
+    error::SdkError, operation::put_item::builders::PutItemFluentBuilder, types::AttributeValue,
+};
+use futures_util::{StreamExt, TryStreamExt};
+use models::Timestamp;
+use std::time::Duration;
+
+/// How long before now a consumer of all events begins if there is none.
+const EMPTY_TABLE: Duration = Duration::from_mins(1);
+
+impl Table {
+    /// Reads the state of a consumer.
+    ///
+    /// # Errors
+    /// [`TableError`].
+    pub async fn consumer(&self, name: &str) -> Result<Option<Consumer>, TableError> {
+        let item = self.item(&consumer::key(name)).await?;
+        Ok(item.map(consumer::decode).transpose()?)
+    }
+
+    /// Reads the states of all consumers, in the order of their names.
+    ///
+    /// # Errors
+    /// [`TableError`].
+    pub async fn consumers(&self) -> Result<Vec<Consumer>, TableError> {
+        let query = self
+            .client
+            .query()
+            .table_name(&self.name)
+            .consistent_read(true)
+            .key_condition_expression("pk = :pk")
+            .expression_attribute_values(":pk", AttributeValue::S(NAMES_PK.to_owned()));
+        let items: Vec<_> = query.into_paginator().items().send().try_collect().await?;
+        let mut consumers = Vec::new();
+        for item in items {
+            let name = schema::key(&item).sk;
+            consumers.extend(self.consumer(&name).await?);
+        }
+        Ok(consumers)
+    }
+
+    /// Counts the events that a consumer has not handled.
+    ///
+    /// # Errors
+    /// [`TableError`].
+    pub async fn pending(&self, consumer: &Consumer) -> Result<Pending, TableError> {
+        let until = Position::at(self.now());
+        let ahead = self.positions(consumer.position.clone(), until);
+        let ahead: Vec<_> = ahead.take(COUNTED).try_collect().await?;
+        let first = ahead.first();
+        let (_, behind) = self.written_behind(consumer).await?;
+        Ok(Pending {
+            events: ahead.len(),
+            oldest: first.and_then(|first| first.position.time()),
+            behind,
+        })
+    }
+
+    /// Takes the lease of a consumer. `None`: another process was faster.
+    pub(super) async fn take(&self, consumer: Consumer) -> Result<Option<Consumer>, ConsumerError> {
+        let now = self.now();
+        if consumer.owner.is_some() && consumer.leaseuntil > now {
+            return Err(ConsumerError::Held(consumer.leaseuntil));
+        }
+        let taken = Consumer {
+            owner: Some(random()),
+            leaseuntil: now.after(LEASE),
+            ..consumer.clone()
+        };
+        Ok(self.save_consumer(&consumer, taken).await?)
+    }
+
+    /// Creates a consumer. `None`: another process was faster.
+    pub(super) async fn create(
+        &self,
+        name: &str,
+        start: Start,
+    ) -> Result<Option<Consumer>, ConsumerError> {
+        let (start, position) = self.start(start).await?;
+        let nothing = Window::default().digest();
+        let created = Consumer {
+            name: name.to_owned(),
+            position,
+            start,
+            revision: 1,
+            owner: Some(random()),
+            leaseuntil: self.now().after(LEASE),
+            windowcount: nothing.count,
+            windowhash: nothing.hash,
+            behindcount: 0,
+            behind: Vec::new(),
+            stopped: None,
+            skipped: Vec::new(),
+        };
+        // First, so that every consumer is listed.
+        let put = self.client.put_item().table_name(&self.name);
+        let put = put.set_item(Some(consumer::encode_name(name)));
+        put.send().await.map_err(TableError::from)?;
+        let put = self.client.put_item().table_name(&self.name);
+        let put = put.condition_expression("attribute_not_exists(pk)");
+        Ok(self.put_consumer(put, created).await?)
+    }
+
+    /// Returns where a consumer starts, and its first position.
+    pub(super) async fn start(&self, start: Start) -> Result<(Position, Position), TableError> {
+        let time = match start {
+            Start::Now => self.now(),
+            Start::At(time) => time,
+            Start::Beginning => {
+                let first = self.first_recorded().await?;
+                let first = first.and_then(|first| Timestamp::parse(&first));
+                let first = first.unwrap_or(self.now()).before(EMPTY_TABLE);
+                return Ok((Position::at(Timestamp::EPOCH), Position::at(first)));
+            }
+        };
+        Ok((Position::at(time), Position::at(time)))
+    }
+
+    /// Replaces the state of a consumer, if nobody else wrote it since. Returns the new state, or
+    /// `None` if somebody did.
+    pub(super) async fn save_consumer(
+        &self,
+        old: &Consumer,
+        new: Consumer,
+    ) -> Result<Option<Consumer>, TableError> {
+        let mut revision = old.revision;
+        loop {
+            let new = Consumer {
+                revision: revision + 1,
+                ..new.clone()
+            };
+            let put = self
+                .client
+                .put_item()
+                .table_name(&self.name)
+                .condition_expression("revision = :revision")
+                .expression_attribute_values(":revision", AttributeValue::N(revision.to_string()));
+            if let Some(saved) = self.put_consumer(put, new.clone()).await? {
+                return Ok(Some(saved));
+            }
+            // A write of this process may have taken effect although its response was lost.
+            match self.consumer(&new.name).await? {
+                Some(stored) if stored.owner == new.owner => revision = stored.revision,
+                _ => return Ok(None),
+            }
+        }
+    }
+
+    /// Puts the state of a consumer. `None`: the condition is not met.
+    async fn put_consumer(
+        &self,
+        put: PutItemFluentBuilder,
+        new: Consumer,
+    ) -> Result<Option<Consumer>, TableError> {
+        let put = put.set_item(Some(consumer::encode(&new)));
+        match put.send().await {
+            Ok(_) => Ok(Some(new)),
+            Err(SdkError::ServiceError(error))
+                if error.err().is_conditional_check_failed_exception() =>
+            {
+                // The SDK's own retry of a put that took effect ends here too.
+                let stored = self.consumer(&new.name).await?;
+                Ok(stored.filter(|stored| *stored == new))
+            }
+            Err(error) => Err(error.into()),
+        }
+    }
+
+    /// Reads what is in the index in the last minutes before a consumer's position.
+    pub(super) async fn window(&self, consumer: &Consumer) -> Result<Vec<Positioned>, TableError> {
+        let start = window::start(&consumer.position, &consumer.start);
+        let entries = self.positions(start, consumer.position.clone());
+        entries.try_collect().await
+    }
+
+    /// Reads the window of a consumer, and counts the events that were written there since it was
+    /// saved. Fewer events than then were removed.
+    pub(super) async fn written_behind(
+        &self,
+        consumer: &Consumer,
+    ) -> Result<(Vec<Positioned>, u64), TableError> {
+        let mut entries = self.window(consumer).await?;
+        if is_saved(consumer, &digest(&entries)) {
+            return Ok((entries, 0));
+        }
+        let mut moved = Vec::new();
+        for entry in &entries {
+            let found = match entry.position.key() {
+                Some(key) => self.found(&key).await?,
+                None => Found::Nothing,
+            };
+            moved.push(matches!(found, Found::Event(stored) if stored.is_moved));
+        }
+        let mut moved = moved.into_iter();
+        entries.retain(|_| moved.next() != Some(true));
+        let found = digest(&entries);
+        let behind = match found.count.checked_sub(consumer.windowcount) {
+            Some(0) if is_saved(consumer, &found) => 0,
+            Some(more) => more.max(1),
+            None => 0,
+        };
+        Ok((entries, behind))
+    }
+}
+
+/// Whether a digest is the one that was saved with the position.
+fn is_saved(consumer: &Consumer, found: &Digest) -> bool {
+    found.count == consumer.windowcount && found.hash == consumer.windowhash
+}
+
+fn digest(entries: &[Positioned]) -> Digest {
+    let mut window = Window::default();
+    for entry in entries {
+        window.insert(&entry.position);
+    }
+    window.digest()
+}
+
+/// A text that no other process has.
+fn random() -> String {
+    format!("{:032x}", fastrand::u128(..))
+}
