@@ -17,7 +17,7 @@ use std::{
 };
 use tokio::{net::TcpListener, task::JoinHandle, time::sleep};
 
-/// Server that gives the same response to every request. Dropping it ends the server.
+/// Server that records requests. Dropping it ends the server.
 #[derive(Debug)]
 pub struct Sink {
     port: u16,
@@ -27,7 +27,8 @@ pub struct Sink {
 
 #[derive(Debug)]
 struct Shared {
-    status: StatusCode,
+    /// Statuses of the next requests. The last one is repeated.
+    statuses: Mutex<Vec<StatusCode>>,
     after: Duration,
     taken: Mutex<Vec<Taken>>,
     /// Number of requests in progress, and its maximum so far.
@@ -49,11 +50,24 @@ pub struct Taken {
 impl Sink {
     /// Starts a server that responds with a status after a delay.
     pub async fn start(status: u16, after: Duration) -> Self {
-        let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await.unwrap();
+        Self::on_port(0, &[status], after).await
+    }
+
+    /// Starts a server that responds with these statuses in turn, and then with the last one.
+    pub async fn answering(statuses: &[u16]) -> Self {
+        Self::on_port(0, statuses, Duration::ZERO).await
+    }
+
+    /// Starts a server on a port. 0: any.
+    pub async fn on_port(port: u16, statuses: &[u16], after: Duration) -> Self {
+        let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, port))
+            .await
+            .unwrap();
         let port = listener.local_addr().unwrap().port();
-        let status = StatusCode::from_u16(status).unwrap();
+        let statuses = statuses.iter().rev();
+        let statuses = statuses.map(|status| StatusCode::from_u16(*status).unwrap());
         let state = Arc::new(Shared {
-            status,
+            statuses: Mutex::new(statuses.collect()),
             after,
             taken: Mutex::default(),
             here: AtomicUsize::new(0),
@@ -118,5 +132,7 @@ async fn take(
     });
     sleep(state.after).await;
     state.here.fetch_sub(1, Ordering::SeqCst);
-    state.status
+    let mut statuses = state.statuses.lock().unwrap();
+    let next = (statuses.len() > 1).then(|| statuses.pop());
+    next.flatten().or(statuses.first().copied()).unwrap()
 }

@@ -6,6 +6,7 @@ mod history;
 mod json_lines;
 mod terminal;
 
+use crate::process::{Killed, PATIENCE, lines_of, wait};
 use hookkeeper::{
     dev::{Data, DynamoDb},
     template::TEMPLATE,
@@ -17,10 +18,8 @@ use std::{
     fs,
     io::{BufRead, BufReader, Read},
     net::TcpListener,
-    process::{Child, ExitStatus, Stdio},
-    sync::mpsc::{self, Receiver},
-    thread,
-    time::{Duration, Instant, SystemTime, UNIX_EPOCH},
+    process::Stdio,
+    time::{Duration, SystemTime, UNIX_EPOCH},
 };
 use storage::{Key, schema};
 use testkit::{
@@ -324,43 +323,6 @@ async fn put_late(site: &Site, record: &Record, ago: Duration) {
     let mut item = encoded(record).pop().unwrap();
     schema::stamp(&mut item, Timestamp::from_unix(now - ago));
     site.put_item(item).await;
-}
-
-/// A process that is killed when this is dropped.
-struct Killed(Child);
-
-impl Drop for Killed {
-    fn drop(&mut self) {
-        self.0.kill().ok();
-        self.0.wait().ok();
-    }
-}
-
-/// Timeout of a test that waits for a process.
-const PATIENCE: Duration = Duration::from_secs(30);
-
-/// The lines that a process prints, as it prints them.
-fn lines_of(process: &mut Killed) -> Receiver<String> {
-    let (sender, lines) = mpsc::channel();
-    let stdout = BufReader::new(process.0.stdout.take().unwrap());
-    thread::spawn(move || {
-        stdout
-            .lines()
-            .try_for_each(|line| sender.send(line.unwrap()))
-    });
-    lines
-}
-
-/// How a process ends.
-fn wait(process: &mut Killed) -> ExitStatus {
-    let started = Instant::now();
-    loop {
-        match process.0.try_wait().unwrap() {
-            Some(status) => return status,
-            None => assert!(started.elapsed() < PATIENCE, "it does not end"),
-        }
-        block_in_place(|| thread::sleep(Duration::from_millis(10)));
-    }
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -1,13 +1,16 @@
 //! The `hookkeeper` command, run as a process.
 
 mod connection;
+mod consume;
 mod credentials;
 mod dev;
 mod doctor;
 mod erase;
 mod events;
 mod hands;
+mod listen;
 mod parts;
+mod process;
 mod replay;
 mod republish;
 mod send;

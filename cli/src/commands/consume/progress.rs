@@ -110,7 +110,10 @@ impl Progress {
                 behind: consumer.behindcount,
             })?);
         }
-        let handled = HumanCount(self.handled);
+        let handled = match self.handled {
+            1 => "1 event".to_owned(),
+            more => format!("{} events", HumanCount(more)),
+        };
         let position = time.map_or(consumer.position.recordedtime.clone(), seconds);
         let lag = lag.map_or_else(String::new, |lag| format!(", {lag} s ago"));
         let behind = match consumer.behindcount {
@@ -119,7 +122,7 @@ impl Progress {
         };
         let name = &self.name;
         Ok(format!(
-            "{name}: {handled} events handled, up to {position}{lag}{behind}"
+            "{name}: {handled} handled, up to {position}{lag}{behind}"
         ))
     }
 

@@ -1,6 +1,6 @@
 //! `hookkeeper events follow` ends after a signal.
 
-use super::{Killed, PATIENCE, lines_of};
+use crate::process::{Killed, PATIENCE, lines_of};
 use std::{
     process::Stdio,
     time::{Duration, Instant},

@@ -1,6 +1,7 @@
 //! JSON Lines: an event is one line, whatever its payload contains.
 
-use super::{Killed, handles, lines_of};
+use super::handles;
+use crate::process::{Killed, lines_of};
 use models::Record;
 use proptest::{collection::vec, prelude::*};
 use providers::PIPEDRIVE;

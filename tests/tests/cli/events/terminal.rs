@@ -1,7 +1,8 @@
 //! No text of a sender controls the terminal. A marker is put in every place where a sender can
 //! put text, and goes through every command that prints such text.
 
-use super::{Killed, PATIENCE, handles, lines_of};
+use super::handles;
+use crate::process::{Killed, PATIENCE, lines_of};
 use models::{Delivery, Event, ParseError, Record, Timestamp};
 use providers::PIPEDRIVE;
 use serde_json::json;
