@@ -12,7 +12,7 @@ use crate::{
     handle::Handle,
     output::{Output, cell},
     signal::stop,
-    span::{Moment, duration, limit, moment},
+    span::{duration, limit, moment},
 };
 use clap::Args;
 pub(crate) use destination::CLOUD_EVENT;
@@ -50,7 +50,7 @@ pub(crate) struct Consume {
     forward_to: Option<String>,
     /// Where a new consumer begins: beginning, now, a duration ago, or a time. One that exists continues
     #[arg(long, value_name = "TIME", value_parser = start, default_value = "beginning")]
-    from: From,
+    from: Start,
     #[command(flatten)]
     filter: Filter,
     /// Number of events per commit
@@ -81,33 +81,15 @@ const LONGEST_WAIT: Duration = Duration::from_secs(30);
 /// How long a delivery may go on after Ctrl-C.
 const GRACE: Duration = Duration::from_secs(10);
 
-/// Where a consumer begins.
-#[derive(Debug, Clone, Copy)]
-pub(crate) enum From {
-    Beginning,
-    Now,
-    Moment(Moment),
-}
-
-impl From {
-    pub(crate) fn start(self) -> Start {
-        match self {
-            Self::Beginning => Start::Beginning,
-            Self::Now => Start::Now,
-            Self::Moment(moment) => Start::At(moment.resolve(now())),
-        }
-    }
-}
-
 /// Parses where a consumer begins.
-pub(crate) fn start(text: &str) -> Result<From, String> {
+pub(crate) fn start(text: &str) -> Result<Start, String> {
     match text {
-        "beginning" => Ok(From::Beginning),
-        "now" => Ok(From::Now),
-        _ => {
-            let expected = |error| format!("{error}, or beginning, or now");
-            moment(text).map(From::Moment).map_err(expected)
-        }
+        "beginning" => Ok(Start::Beginning),
+        "now" => Ok(Start::Now),
+        _ => match moment(text) {
+            Ok(moment) => Ok(Start::At(moment.resolve(now()))),
+            Err(error) => Err(format!("{error}, or beginning, or now")),
+        },
     }
 }
 
@@ -169,7 +151,7 @@ impl Consume {
         let is_local = self.connection.local.is_some();
         let delay = if is_local { LOCAL_DELAY } else { DELAY };
         let options = Options {
-            start: self.from.start(),
+            start: self.from,
             delay: self.delay.unwrap_or(delay),
             select: &|entry| self.filter.takes(entry),
         };

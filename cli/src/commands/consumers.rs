@@ -1,6 +1,6 @@
 //! `hookkeeper consumers`: lists consumers, and skips events, moves or deletes a consumer.
 
-use super::consume::{From, failure, name, start};
+use super::consume::{failure, name, start};
 use crate::{
     Failure,
     connection::Connection,
@@ -63,7 +63,7 @@ struct Reset {
     consumer: Named,
     /// The position: beginning, now, a duration ago, or a time
     #[arg(long, value_name = "TIME", value_parser = start, default_value = "beginning")]
-    from: From,
+    from: Start,
 }
 
 /// Deletes a consumer. The events stay.
@@ -228,10 +228,9 @@ impl Skip {
 
 impl Reset {
     async fn run(self) -> Result<(), Failure> {
-        let start = self.from.start();
         let reset = self
             .consumer
-            .with(async |cursor| cursor.reset(start).await)
+            .with(async |cursor| cursor.reset(self.from).await)
             .await?;
         let position = &reset.position.recordedtime;
         let sentence = format!(

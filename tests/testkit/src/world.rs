@@ -39,6 +39,17 @@ pub struct World {
     /// Items that are put later, and when.
     coming: Mutex<Vec<(Timestamp, Duration, Item)>>,
     requests: AtomicUsize,
+    /// The capacity units that the processes consumed.
+    units: Mutex<Units>,
+}
+
+/// Capacity units of DynamoDB.
+#[derive(Debug, Clone, Copy, Default, PartialEq)]
+pub struct Units {
+    /// Of queries, gets and scans.
+    pub read: f64,
+    /// Of puts and deletes.
+    pub write: f64,
 }
 
 impl fmt::Debug for World {
@@ -61,6 +72,7 @@ impl World {
             visible: Mutex::default(),
             coming: Mutex::default(),
             requests: AtomicUsize::new(0),
+            units: Mutex::default(),
         })
     }
 
@@ -74,6 +86,20 @@ impl World {
     #[must_use]
     pub fn requests(&self) -> usize {
         self.requests.load(Ordering::Relaxed)
+    }
+
+    /// The capacity units since the last call.
+    pub fn units(&self) -> Units {
+        std::mem::take(&mut *self.units.lock().unwrap())
+    }
+
+    fn count(&self, operation: &str, answer: &Value) {
+        let units = answer["ConsumedCapacity"]["CapacityUnits"].as_f64();
+        let mut counted = self.units.lock().unwrap();
+        match operation {
+            "PutItem" | "DeleteItem" => counted.write += units.unwrap_or_default(),
+            _ => counted.read += units.unwrap_or_default(),
+        }
     }
 
     /// Lets time pass. What is to be put by then is put.
@@ -216,7 +242,12 @@ impl Process {
             return None;
         }
         self.world.requests.fetch_add(1, Ordering::Relaxed);
-        let result = self.world.run(&request.operation, &request.body);
+        let mut body = request.body.clone();
+        body["ReturnConsumedCapacity"] = json!("TOTAL");
+        let result = self.world.run(&request.operation, &body);
+        if let Ok(answer) = &result {
+            self.world.count(&request.operation, answer);
+        }
         let mut response = response(result);
         let date = DateTime::from_secs(self.world.now().as_seconds());
         let date = date.fmt(Format::HttpDate).unwrap();

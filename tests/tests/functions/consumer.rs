@@ -17,7 +17,7 @@ use storage::{
     Cursor, Position, Stored, Table,
     consumer::{ConsumerError, LEASE, Options, Start},
 };
-use testkit::world::{Crash, Process, World, item};
+use testkit::world::{Crash, Process, Units, World, item};
 
 /// Events that are older than a minute, from the first one.
 static OPTIONS: LazyLock<Options<'static>> = LazyLock::new(|| Options::new(Start::Beginning));
@@ -89,34 +89,39 @@ fn step(late: bool) -> impl Strategy<Value = Step> {
 struct Actor {
     world: Arc<World>,
     process: Process,
+    table: &'static Table,
     cursor: Option<Cursor<'static>>,
 }
 
 impl Actor {
     fn new(world: &Arc<World>) -> Self {
+        let process = Process::new(world);
         Self {
             world: Arc::clone(world),
-            process: Process::new(world),
+            // A cursor lives as long as its process, and so does its table.
+            table: Box::leak(Box::new(process.table())),
+            process,
             cursor: None,
         }
     }
 
     /// Ends without another request.
     fn kill(&mut self) {
-        self.cursor = None;
-        self.process = Process::new(&self.world);
+        *self = Self::new(&self.world);
     }
 
-    /// A cursor lives as long as the process, and so does its table.
-    fn table(&self) -> &'static Table {
-        Box::leak(Box::new(self.process.table()))
+    /// Lets the clock of the process go on. It follows the times of responses.
+    async fn look_at_the_clock(&mut self) {
+        if let Err(error) = self.table.consumer(NAME).await {
+            self.fail(&error.into());
+        }
     }
 
     async fn open(&mut self) {
         if self.cursor.is_some() {
             return;
         }
-        match self.table().open_cursor(NAME, &OPTIONS).await {
+        match self.table.open_cursor(NAME, &OPTIONS).await {
             Ok(cursor) => self.cursor = Some(cursor),
             Err(error) => self.fail(&error),
         }
@@ -125,6 +130,7 @@ impl Actor {
     /// Takes some events, and commits after each batch of them.
     async fn take(&mut self, events: usize, batch: usize) -> Vec<Position> {
         let mut taken = Vec::new();
+        self.look_at_the_clock().await;
         let Some(cursor) = &mut self.cursor else {
             return taken;
         };
@@ -321,4 +327,41 @@ fn events_of_a_writer_that_is_ten_minutes_behind_are_delivered_too() {
         Ok(())
     });
     tested.unwrap();
+}
+
+/// The figures in docs/consume.md.
+#[test]
+fn a_look_costs_eight_read_units_an_event_one_and_a_commit_one_write_unit() {
+    block_on(async {
+        let world = World::new();
+        // Far from the end of an hour, where a look reads two hours.
+        let minutes = world.now().as_seconds() / 60 % 60;
+        world.wait(Duration::from_mins(60 - minutes.unsigned_abs()) + Duration::from_mins(20));
+        for deal in 0..200 {
+            world.put_after(Duration::ZERO, Duration::ZERO, item(deal, world.now()));
+        }
+        world.wait(Duration::from_mins(2));
+        let mut actor = Actor::new(&world);
+        actor.open().await;
+        let opened = world.units();
+        let taken = actor.take(usize::MAX, 25).await.len();
+        let consumed = world.units();
+        world.wait(Duration::from_secs(5));
+        actor.look_at_the_clock().await;
+        world.units();
+        actor.cursor.as_mut().unwrap().next().await.unwrap();
+        actor.cursor.as_mut().unwrap().commit().await.unwrap();
+        let idle = world.units();
+        println!("opened {opened:?}, {taken} events {consumed:?}, a look {idle:?}");
+        assert_eq!(
+            idle,
+            Units {
+                read: 8.0,
+                write: 1.0
+            }
+        );
+        assert_eq!(taken, 200);
+        assert!((200.0..=230.0).contains(&consumed.read), "{consumed:?}");
+        assert!((8.0..=10.0).contains(&consumed.write), "{consumed:?}");
+    });
 }
