@@ -129,11 +129,14 @@ fn counts(verdict: &Verdict, details: &Details) -> BTreeMap<&'static str, usize>
         Verdict::Probe | Verdict::UrlCheck | Verdict::Unauthorized
     );
     let is_unauthorized = *verdict == Verdict::Unauthorized;
+    let is_unauthenticated = is_unauthorized || *verdict == Verdict::UrlCheck;
     let counts = [
         (DELIVERIES, usize::from(is_delivery)),
         ("duplicates", verdict.duplicates()),
         ("quarantined", verdict.quarantined()),
         ("queued", details.queued),
+        // Whether it is rejected or not: a stranger can send both, and both cost the same.
+        ("unauthenticated", usize::from(is_unauthenticated)),
         ("unauthorized", usize::from(is_unauthorized)),
         // An unauthorized request whose User-Agent names the provider. Most likely the provider
         // sent it, with a credential that is not accepted.
@@ -183,4 +186,23 @@ pub(crate) struct Details {
     pub(crate) queued: usize,
     pub(crate) table_failure: Option<Failure>,
     pub(crate) queue_failure: Option<Failure>,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_request_without_a_valid_credential_is_counted_and_none_is_a_delivery() {
+        let of = |verdict| counts(&verdict, &Details::default());
+        assert_eq!(of(Verdict::UrlCheck), [("unauthenticated", 1)].into());
+        let unauthorized = [("unauthenticated", 1), ("unauthorized", 1)];
+        assert_eq!(of(Verdict::Unauthorized), unauthorized.into());
+        assert_eq!(of(Verdict::Probe), [].into());
+        let stored = Verdict::Stored {
+            events: 1,
+            duplicates: 0,
+        };
+        assert_eq!(of(stored), [(DELIVERIES, 1)].into());
+    }
 }

@@ -42,7 +42,7 @@ fn rejections_of_api_gateway_raise_an_alarm() {
 
 #[test]
 fn one_request_of_a_stranger_raises_no_alarm() {
-    let strangers = ["unauthorized", "unauthorized_provider", "too_large"];
+    let strangers = ["unauthenticated", "unauthorized_provider", "too_large"];
     let mut watched = 0;
     for alarm in resources(&template(), "AWS::CloudWatch::Alarm") {
         let alarm = &alarm["Properties"];

@@ -147,7 +147,7 @@ async fn every_watched_metric_is_logged() {
     for provider in providers::ALL {
         for metric in [
             "deliveries",
-            "unauthorized",
+            "unauthenticated",
             "unauthorized_provider",
             "quarantined",
         ] {
