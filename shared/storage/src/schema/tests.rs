@@ -135,7 +135,7 @@ fn an_item_of_another_version_or_kind_is_not_read() {
     for (name, value) in [
         ("v", AttributeValue::N("2".to_owned())),
         ("v", AttributeValue::S("1".to_owned())),
-        ("kind", AttributeValue::S("consumer".to_owned())),
+        ("kind", AttributeValue::S("other".to_owned())),
     ] {
         let mut item = golden().remove(0);
         item.insert(name.to_owned(), value);
