@@ -62,7 +62,7 @@ impl Handle {
 }
 
 /// Arrival time in a sort key, before the id.
-fn arrival(key: &Key) -> Option<Timestamp> {
+pub(crate) fn arrival(key: &Key) -> Option<Timestamp> {
     let (arrival, _) = key.sk.split_once('#')?;
     Timestamp::parse(arrival)
 }

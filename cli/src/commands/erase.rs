@@ -35,7 +35,7 @@ use storage::{Erased, EventKey, Key, Scanned, Stored, Table};
 ///
 /// It does nothing (exit status 1) while the fallback queue or the dead-letter queue holds messages. With --local and
 /// --table no queue is known. The exit status is also 1 if there are records that cannot be searched: those of another
-/// version, and those whose chunks are missing.
+/// version, and incomplete ones.
 ///
 /// Example: cargo hookkeeper erase --local --source pipedrive/7 --subject person/42 --mention ada@example.com --dry-run
 #[derive(Args)]
@@ -66,7 +66,7 @@ pub(crate) struct Erase {
 /// What an erasure does not reach.
 const NOT_REACHED: &str = "\
 Not reached: backups (point-in-time recovery, 35 days), the table's stream (24 hours), logs, and copies that \
-consumers or exports made, and chunks whose record was never stored. A provider that still has the data can send it again.";
+consumers or exports made. A provider that still has the data can send it again.";
 
 /// The records to remove.
 #[derive(Default)]
@@ -126,6 +126,7 @@ impl Erase {
         let mut found = Found::default();
         // Quarantined items of deliveries whose bodies may be removed: without them they are empty.
         let mut with_body = Vec::new();
+        let mut with_chunks = BTreeSet::new();
         let mut scan = pin!(skipped.readable(table.scan()));
         while let Some(scanned) = scan.try_next().await? {
             let stored = match scanned {
@@ -135,7 +136,11 @@ impl Erase {
                     continue;
                 }
                 Scanned::Incomplete(key) => {
-                    self.add_incomplete(key, &mut found);
+                    self.add_incomplete(key, "its chunks are missing", &mut found);
+                    continue;
+                }
+                Scanned::ChunkOf(key) => {
+                    with_chunks.insert(key);
                     continue;
                 }
             };
@@ -157,6 +162,11 @@ impl Erase {
                 found.add(stored);
             }
         }
+        for key in with_chunks {
+            if !table.has_all(vec![key.clone()]).await? {
+                self.add_incomplete(key, "it is missing, but has chunks", &mut found);
+            }
+        }
         found.complete(table).await?;
         skipped.report();
         found.unreadable += skipped.count();
@@ -166,8 +176,8 @@ impl Erase {
         Ok(found)
     }
 
-    /// Adds a record whose chunks are missing: its key alone tells whether it is wanted.
-    fn add_incomplete(&self, key: Key, found: &mut Found) {
+    /// Adds an incomplete record: its key alone tells whether it is wanted.
+    fn add_incomplete(&self, key: Key, problem: &str, found: &mut Found) {
         let event = EventKey::parse(&key);
         let is_wanted = event.is_some_and(|event| {
             let source = self.source.as_ref();
@@ -177,10 +187,8 @@ impl Erase {
         if is_wanted {
             found.events.push(key);
         } else {
-            eprintln!(
-                "{}: the chunks of this item are missing",
-                cell(&format!("{} {}", key.pk, key.sk))
-            );
+            let item = format!("{} {}", key.pk, key.sk);
+            eprintln!("{}: {problem}", cell(&item));
             found.unreadable += 1;
         }
     }
@@ -354,7 +362,7 @@ impl Found {
         match self.unreadable {
             0 => Ok(()),
             more => Err(format!(
-                "{more} records could not be searched, of another version or with missing chunks: \
+                "{more} records could not be searched, of another version or incomplete: \
                 they may have data of the person"
             )
             .into()),

@@ -8,7 +8,7 @@ use crate::{
     Failure,
     connection::Connection,
     filter::{provider, selected},
-    handle::{Handle, id},
+    handle::{Handle, arrival, id},
     output::{Format, Output, Page, json_line, say},
     reading::exact_bytes,
     skipped::Skipped,
@@ -16,11 +16,11 @@ use crate::{
 };
 use clap::{Args, Subcommand};
 use futures_util::{Stream, StreamExt, TryStreamExt, stream};
-use models::{Origin, Reason, Record, Timestamp};
+use models::{Delivery, Origin, Reason, Record, Timestamp};
 use providers::Provider;
 use serde::Serialize;
 use std::{future::ready, ops::Range};
-use storage::{Key, Order, Stored, Table};
+use storage::{Key, Order, Scanned, Stored, Table};
 
 /// Lists the deliveries that could not be parsed, newest first, with the reasons.
 ///
@@ -84,15 +84,48 @@ struct Quarantined {
     index: usize,
     origin: Origin,
     reason: Reason,
-    /// The exact body. `None` if it is shared and not in the table.
+    /// The exact body. `None` if it, or a chunk of it, is not in the table.
     bytes: Option<Vec<u8>>,
 }
 
 impl Quarantined {
+    /// Reads what a query found. `None` for a delivery that is being removed.
+    async fn load(
+        table: &Table,
+        provider: Provider,
+        scanned: Scanned,
+    ) -> Result<Option<Self>, Failure> {
+        match scanned {
+            Scanned::Record(stored) => Self::read(table, provider, *stored).await,
+            Scanned::Incomplete(key) => Ok(Some(Self::damaged(provider, key))),
+            Scanned::HalfRemoved(_) | Scanned::ChunkOf(_) => Ok(None),
+        }
+    }
+
+    /// A delivery whose chunks are missing: only its key is read.
+    fn damaged(provider: Provider, key: Key) -> Self {
+        let arrival = arrival(&key).unwrap_or(Timestamp::EPOCH);
+        Self {
+            handle: Handle::for_quarantined(&key),
+            key,
+            provider,
+            index: 0,
+            origin: Delivery::new(Vec::new(), arrival, "").origin,
+            reason: Reason {
+                code: "damaged".to_owned(),
+                message: "damaged: its chunks are missing".to_owned(),
+            },
+            bytes: None,
+        }
+    }
+
     /// Reads the bytes of a quarantined record. `None` for another record.
-    async fn load(table: &Table, stored: Stored) -> Result<Option<Self>, Failure> {
+    async fn read(
+        table: &Table,
+        provider: Provider,
+        stored: Stored,
+    ) -> Result<Option<Self>, Failure> {
         let Record::Quarantined {
-            provider: name,
             index,
             origin,
             reason,
@@ -101,16 +134,13 @@ impl Quarantined {
         else {
             return Ok(None);
         };
-        let Ok(provider) = provider(name) else {
-            return Ok(None);
-        };
         Ok(Some(Self {
             handle: Handle::for_quarantined(&stored.key),
-            provider,
             index: *index,
             origin: origin.clone(),
             reason: reason.clone(),
             bytes: exact_bytes(table, &provider, &stored.record).await?,
+            provider,
             key: stored.key,
         }))
     }
@@ -124,15 +154,19 @@ fn quarantined<'a>(
     order: Order,
     skipped: &'a Skipped,
 ) -> impl Stream<Item = Result<Quarantined, Failure>> + 'a {
-    let all = stream::iter(selected(only))
-        .flat_map(move |provider| table.quarantined(provider.name, span.clone(), order));
+    let all = stream::iter(selected(only)).flat_map(move |provider| {
+        let scanned = table.quarantined(provider.name, span.clone(), order);
+        scanned.map_ok(move |scanned| (provider, scanned))
+    });
     skipped
         .readable(all)
         .map_err(Failure::from)
-        .try_filter_map(async |stored| Quarantined::load(table, stored).await)
+        .try_filter_map(async |(provider, scanned)| {
+            Quarantined::load(table, provider, scanned).await
+        })
 }
 
-/// Error for a shared body that is not in the table.
+/// Error for a body that is not in the table, or not completely.
 const BODY_MISSING: &str = "the body of the delivery is not in the table";
 
 /// Finds the only delivery with a handle.

@@ -3,7 +3,7 @@
 //! The queries return streams that read page by page, because a table can be larger than memory.
 
 use crate::{
-    Position, Stored, Table, TableError,
+    Position, Scanned, Stored, Table, TableError,
     schema::{self, EventKey, Item, ItemError, Key, quarantine_pk},
 };
 use aws_sdk_dynamodb::{operation::query::builders::QueryFluentBuilder, types::AttributeValue};
@@ -295,25 +295,28 @@ impl Table {
         self.stored(query.expression_attribute_values(":pk", pk))
     }
 
-    /// Streams the quarantined deliveries of a provider that arrived in a time range.
+    /// Streams the quarantined deliveries of a provider that arrived in a time range, and the keys of
+    /// those that are not complete.
     pub fn quarantined(
         &self,
         provider: &'static str,
         span: Range<Timestamp>,
         order: Order,
-    ) -> impl Stream<Item = Result<Stored, TableError>> {
+    ) -> impl Stream<Item = Result<Scanned, TableError>> {
         let days = in_order(days(&span), order);
         stream::iter(days).flat_map(move |day| {
             let shards = SHARDS.map(|shard| {
                 let pk = quarantine_pk(provider, &day, shard);
-                self.stored(self.quarantine_query(pk, &span, order)).boxed()
+                let heads = items(self.quarantine_query(pk, &span, order));
+                let scanned = heads.then(async |head| self.scanned(head).await);
+                scanned.try_filter_map(async |scanned| Ok(scanned)).boxed()
             });
-            merged(shards.into(), order, |stored| stored.key.sk.clone())
+            merged(shards.into(), order, |scanned| scanned.key().sk.clone())
         })
     }
 
     /// Streams the keys of quarantined deliveries whose removal was interrupted, in no order.
-    /// [`Table::quarantined`] skips these deliveries. [`Table::remove`] deletes the rest of them.
+    /// [`Table::remove`] deletes the rest of them.
     pub fn half_removed(
         &self,
         provider: &'static str,

@@ -325,8 +325,8 @@ impl Table {
             .consistent_read(true)
     }
 
-    /// Streams all records in no order, page by page, and the keys of those whose removal was
-    /// interrupted. Reads the whole table.
+    /// Streams all records in no order, page by page, and the keys of what is no complete record.
+    /// Reads the whole table.
     pub fn scan(&self) -> impl Stream<Item = Result<Scanned, TableError>> {
         let scan = self
             .client
@@ -340,15 +340,23 @@ impl Table {
         items.filter_map(async |item| self.scanned(item).await.transpose())
     }
 
-    async fn scanned(&self, item: Result<Item, TableError>) -> Result<Option<Scanned>, TableError> {
+    pub(crate) async fn scanned(
+        &self,
+        item: Result<Item, TableError>,
+    ) -> Result<Option<Scanned>, TableError> {
         let item = item?;
+        let key = schema::key(&item);
+        if schema::is_chunk(&item) {
+            // DynamoDB deletes expired items in any order, so the record may be gone before it.
+            let owner = schema::chunk_owner(&key).filter(|_| !is_expired(&item));
+            return Ok(owner.map(Scanned::ChunkOf));
+        }
         if !schema::may_be_record(&item) {
             return Ok(None);
         }
         if schema::is_being_removed(&item) {
-            return Ok(Some(Scanned::HalfRemoved(schema::key(&item))));
+            return Ok(Some(Scanned::HalfRemoved(key)));
         }
-        let key = schema::key(&item);
         match self.whole(item).await {
             Ok(stored) => Ok(stored.map(|stored| Scanned::Record(Box::new(stored)))),
             Err(TableError::ChunksMissing) => Ok(Some(Scanned::Incomplete(key))),
@@ -366,7 +374,7 @@ impl Table {
         while let Some(scanned) = scan.try_next().await? {
             match scanned {
                 Scanned::Record(stored) => records.push(stored.record),
-                Scanned::HalfRemoved(_) => {}
+                Scanned::HalfRemoved(_) | Scanned::ChunkOf(_) => {}
                 Scanned::Incomplete(_) => return Err(TableError::ChunksMissing),
             }
         }
@@ -374,7 +382,7 @@ impl Table {
     }
 }
 
-/// A result of [`Table::scan`].
+/// A result of [`Table::scan`] or [`Table::quarantined`].
 #[derive(Debug)]
 pub enum Scanned {
     /// A complete record.
@@ -383,6 +391,19 @@ pub enum Scanned {
     HalfRemoved(Key),
     /// The key of a record whose chunks are missing.
     Incomplete(Key),
+    /// The key of the record that a chunk belongs to.
+    ChunkOf(Key),
+}
+
+impl Scanned {
+    /// The key of the record.
+    #[must_use]
+    pub fn key(&self) -> &Key {
+        match self {
+            Self::Record(stored) => &stored.key,
+            Self::HalfRemoved(key) | Self::Incomplete(key) | Self::ChunkOf(key) => key,
+        }
+    }
 }
 
 /// A record as it is stored in the table.

@@ -4,6 +4,7 @@
 mod queue;
 
 use aws_lambda_events::sqs::{SqsEvent, SqsMessage};
+use aws_sdk_dynamodb::types::AttributeValue;
 use models::{Delivery, ParseError, Record, Timestamp};
 use providers::{AMOCRM, CLOSER, PIPEDRIVE, Provider};
 use serde_json::{Value, json};
@@ -309,19 +310,35 @@ async fn an_erasure_that_could_not_search_everything_is_exit_status_1() {
         keys_left.iter().all(|key| key.contains("customer/5")),
         "{keys_left:?}"
     );
-    // Its key names the subject, so it can be erased without being read.
-    erase(
-        &site,
-        &[
-            "erase",
-            "--source",
-            "closer",
-            "--subject",
-            "customer/5",
-            "--yes",
-        ],
+    // The chunks of an event that was never stored.
+    let other = long(&noise_text(700_000)).replace(r#"{"id":"5"}"#, r#"{"id":"6"}"#);
+    let mut chunks = encoded(&records(&CLOSER, &other)[0]);
+    chunks.pop();
+    for mut chunk in chunks {
+        site.put_item(chunk.clone()).await;
+        // DynamoDB will delete this one.
+        let pk = chunk["pk"]
+            .as_s()
+            .unwrap()
+            .replace("customer/6", "customer/7");
+        chunk.insert("pk".to_owned(), AttributeValue::S(pk));
+        chunk.insert("expires".to_owned(), AttributeValue::N("1".to_owned()));
+        site.put_item(chunk).await;
+    }
+    let (code, error) = site.fail(&ADA);
+    assert!(
+        code == 1 && error.contains("2 records could not be searched"),
+        "{error}"
     );
-    assert_eq!(keys(&site).await, BTreeSet::new());
+    // Their keys name the subject, so they can be erased without being read.
+    let of = |subject| ["erase", "--source", "closer", "--subject", subject, "--yes"];
+    assert_eq!(site.fail(&of("customer/5")).0, 1);
+    erase(&site, &of("customer/6"));
+    let keys_left = keys(&site).await;
+    assert!(
+        keys_left.iter().all(|key| key.contains("customer/7")),
+        "{keys_left:?}"
+    );
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -278,6 +278,37 @@ async fn dropping_a_large_delivery_removes_all_its_items() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_delivery_whose_chunks_are_missing_is_listed_as_damaged_and_can_be_dropped() {
+    let site = Site::start().await;
+    let [damaged, whole] = [LENGTH, 1].map(|length| large_quarantined(&noise_text(length)));
+    let mut items_of_damaged = encoded(&damaged);
+    items_of_damaged.remove(0);
+    for item in items_of_damaged {
+        site.put_item(item).await;
+    }
+    site.put(&[whole], None).await;
+    let list = [&["quarantine"], &SPAN[..]].concat();
+    let listed = site.run(&list);
+    assert_eq!(
+        listed.matches("its chunks are missing").count(),
+        1,
+        "{listed}"
+    );
+    assert_eq!(listed.lines().count(), 3, "{listed}");
+    let replayed = site.run(&[&["quarantine", "replay"], &SPAN[..]].concat());
+    assert!(
+        replayed.ends_with("0 deliveries replayed, 2 still in quarantine.\n"),
+        "{replayed}"
+    );
+    let damaged = listed.lines().find(|line| line.contains("its chunks"));
+    let handle = damaged.unwrap().split(' ').next().unwrap();
+    let dropped = site.run(&["quarantine", "drop", handle, "--yes"]);
+    assert!(dropped.ends_with("Dropped 1.\n"), "{dropped}");
+    assert_eq!(items(&site).await.len(), 1);
+    assert!(!site.run(&list).contains("its chunks are missing"));
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn replaying_a_large_delivery_removes_all_its_items_from_the_quarantine() {
     let site = Site::start().await;
     let readable = large_event(0);
