@@ -21,8 +21,8 @@ pub use left::{Cause, Left};
 /// reported nothing, and all of its messages are delivered again.
 pub const DEADLINE: Duration = Duration::from_secs(20);
 
-/// How far back erasures are read for a chunk, whose arrival is not known: as long as a message can
-/// be in the fallback queue, and after it in the dead-letter queue.
+/// How far back erasures are read for an item whose arrival is not known, a chunk of an earlier
+/// release: as long as a message can be in the fallback queue, and after it in the dead-letter queue.
 const MAX_AGE: Duration = Duration::from_hours(24 * 29);
 
 /// The result of a batch.

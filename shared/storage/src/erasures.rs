@@ -30,18 +30,17 @@ impl Erasures {
         let key = schema::key(item);
         let owner = schema::is_chunk(item).then(|| schema::chunk_owner(&key));
         let key = owner.flatten().unwrap_or(key);
-        let arrival = schema::is_event(item).then(|| schema::arrival(item));
-        self.cover_key(&key, arrival.flatten())
+        self.cover_key(&key, schema::arrival(item))
     }
 
-    /// Whether a record was erased.
+    /// Whether a record was erased, or its subject, after it had arrived.
     #[must_use]
     pub fn cover_record(&self, record: &Record) -> bool {
-        let arrival = record.is_event().then(|| record.origin().arrival);
-        self.cover_key(&Key::from_record(record), arrival)
+        self.cover_key(&Key::from_record(record), Some(record.origin().arrival))
     }
 
-    /// Whether the record with a key was erased, or its subject. `arrival`: that of an event.
+    /// Whether the record with a key was erased, or its subject, after its arrival if that is known.
+    /// Without it, only the record itself is compared.
     #[must_use]
     pub fn cover_key(&self, key: &Key, arrival: Option<Timestamp>) -> bool {
         let has_record = self.has(&Erased::Record(key), arrival);

@@ -240,6 +240,9 @@ struct QuarantineItem {
 struct ChunkItem {
     #[serde(flatten)]
     head: Head,
+    /// The arrival of its owner, by which the drain knows whether it was erased since.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    arrival: Option<Timestamp>,
     compressed: ByteBuf,
 }
 
@@ -286,7 +289,8 @@ impl From<OriginAttributes> for Origin {
 pub fn encode(record: Record, expiry: Expiry, compress_above: usize) -> Vec<Item> {
     let key = Key::from_record(&record);
     let expires = expiry.of(&record);
-    let content = |texts: Texts| Content::new(texts, &key, expires, compress_above);
+    let arrival = record.origin().arrival;
+    let content = |texts: Texts| Content::new(texts, &key, arrival, expires, compress_above);
     match record {
         Record::Event {
             event,
@@ -511,7 +515,8 @@ pub fn may_be_record(item: &Item) -> bool {
     )
 }
 
-/// Returns when the delivery of an item arrived. A chunk does not have this time.
+/// Returns when the delivery of an item arrived. A chunk of an earlier release does not have this
+/// time.
 #[must_use]
 pub fn arrival(item: &Item) -> Option<Timestamp> {
     Timestamp::parse(attribute(item, "arrival")?)

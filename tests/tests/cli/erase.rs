@@ -432,6 +432,13 @@ async fn the_drain_drops_the_shared_body_and_stores_the_other_event() {
     assert!(left.iter().all(|key| key.contains("contact/2")), "{left:?}");
 }
 
+/// An item as an earlier release stored a chunk.
+fn without_arrival(item: &Item) -> Item {
+    let mut item = item.clone();
+    item.remove("arrival");
+    item
+}
+
 /// A record of a Closer delivery that arrived at a time.
 fn arrived(arrival: Timestamp, body: &str) -> Record {
     let delivery = Delivery::new(body.into(), arrival, "another request");
@@ -446,11 +453,15 @@ async fn the_drain_drops_events_of_an_erased_subject_that_arrived_before() {
         Timestamp::parse(ARRIVAL).unwrap(),
         &long(&noise_text(700_000)),
     );
-    let mut queued = encoded(&before);
-    let head = queued.pop().unwrap();
-    // The chunks come first, and do not say when they arrived.
+    let queued = encoded(&before);
+    let drained = drain::drain(&site.table, batch(&queued)).await;
+    assert_eq!((drained.erased, drained.left), (3, vec![]));
+    // The chunks come first, and those of an earlier release do not say when they arrived.
+    let mut queued: Vec<_> = queued.iter().map(without_arrival).collect();
+    queued.pop();
     let drained = drain::drain(&site.table, batch(&queued)).await;
     assert_eq!((drained.drained, drained.left), (2, vec![]));
+    let head = encoded(&before).pop().unwrap();
     let drained = drain::drain(&site.table, batch(&[head])).await;
     assert_eq!((drained.erased, drained.left), (1, vec![]));
     assert_eq!(
@@ -471,19 +482,40 @@ async fn the_drain_drops_events_of_an_erased_subject_that_arrived_before() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn the_drain_stores_an_erased_event_that_is_sent_again_after_the_erasure() {
-    let site = Site::start().await;
-    let first = arrived(Timestamp::parse(ARRIVAL).unwrap(), &long("text"));
-    site.put(std::slice::from_ref(&first), None).await;
-    erase(&site, &ADA);
-    let again = arrived(
-        site.table.now().after(Duration::from_hours(24)),
-        &long("text"),
-    );
-    assert_eq!(Key::from_record(&again), Key::from_record(&first));
-    for (record, outcome) in [(&first, (0, 1)), (&again, (1, 0))] {
-        let drained = drain::drain(&site.table, batch(&encoded(record))).await;
-        assert_eq!((drained.drained, drained.erased), outcome);
+async fn the_drain_stores_a_record_that_is_sent_again_after_its_erasure() {
+    let before = Timestamp::parse(ARRIVAL).unwrap();
+    let after = before.after(Duration::from_hours(24 * 3650));
+    let arrivals = [before, after];
+    for [first, again] in [
+        arrivals.map(|arrival| vec![arrived(arrival, &long("text"))]),
+        arrivals.map(|arrival| vec![arrived(arrival, &long(&noise_text(700_000)))]),
+        // Two events and the body that they share.
+        arrivals.map(|arrival| {
+            let delivery = Delivery::new(TWO_CONTACTS.into(), arrival, "request");
+            Record::from_delivery("amocrm", &delivery, (AMOCRM.parse)(&delivery))
+        }),
+    ] {
+        let site = Site::start().await;
+        site.put(&first, None).await;
+        erase(&site, &[&ADA[..], &["--subject", "contact/2"]].concat());
+        assert_eq!(keys(&site).await, BTreeSet::new());
+        for (records, is_erased) in [(&first, true), (&again, false)] {
+            let queued: Vec<Item> = records.iter().flat_map(encoded).collect();
+            let expected = if is_erased {
+                (0, queued.len())
+            } else {
+                (queued.len(), 0)
+            };
+            // The chunks are in a batch of their own.
+            let (head, chunks) = queued.split_last().unwrap();
+            let chunks = drain::drain(&site.table, batch(chunks)).await;
+            let head = drain::drain(&site.table, batch(std::slice::from_ref(head))).await;
+            let drained = chunks.drained + head.drained;
+            assert_eq!((drained, chunks.erased + head.erased), expected);
+        }
+        for record in &again {
+            assert!(site.get(&Key::from_record(record)).await.is_some());
+        }
     }
 }
 
@@ -499,8 +531,8 @@ async fn a_batch_costs_one_query_of_erasures_for_each_day_since_its_earliest_arr
         (of_age(Duration::ZERO), 1),
         (of_age(a_day), 2),
         ([of_age(2 * a_day), of_age(Duration::ZERO)].concat(), 3),
-        // A chunk does not say when it arrived.
-        (chunk.to_vec(), 30),
+        (chunk.to_vec(), 1),
+        (chunk.iter().map(without_arrival).collect(), 30),
     ] {
         let before = stores.calls(Service::Table);
         let drained = drain::drain(&table, batch(&items)).await;

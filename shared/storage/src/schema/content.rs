@@ -12,7 +12,7 @@
 
 use super::{ChunkItem, Head, Item, ItemError, Key, Kind, attribute, from_item, key, to_item};
 use flate2::{Compression, bufread::ZlibDecoder, write::ZlibEncoder};
-use models::hash;
+use models::{Timestamp, hash};
 use serde::{Deserialize, Serialize};
 use serde_bytes::ByteBuf;
 use std::io::{Read, Write};
@@ -70,6 +70,7 @@ impl Content {
     pub(super) fn new(
         texts: Texts,
         owner: &Key,
+        arrival: Timestamp,
         expires: Option<i64>,
         compress_above: usize,
     ) -> (Vec<Item>, Self) {
@@ -92,7 +93,13 @@ impl Content {
         let chunks: Vec<Item> = bytes
             .chunks(MAX_CHUNK_BYTES)
             .enumerate()
-            .map(|(number, bytes)| chunk(chunk_key(owner, &hash, number), bytes, expires))
+            .map(|(number, bytes)| {
+                to_item(&ChunkItem {
+                    head: Head::new(chunk_key(owner, &hash, number), Kind::Chunk, expires),
+                    arrival: Some(arrival),
+                    compressed: ByteBuf::from(bytes),
+                })
+            })
             .collect();
         let content = Self {
             chunks: Some(chunks.len()),
@@ -174,13 +181,6 @@ fn from_chunks(hash_in_keys: &str, chunks: Vec<Item>) -> Result<Texts, ItemError
         Some(decompress(&mut rest)?)
     };
     Ok(Texts { data, body })
-}
-
-fn chunk(key: Key, bytes: &[u8], expires: Option<i64>) -> Item {
-    to_item(&ChunkItem {
-        head: Head::new(key, Kind::Chunk, expires),
-        compressed: ByteBuf::from(bytes),
-    })
 }
 
 /// Whether an item is a chunk of another one.

@@ -68,7 +68,7 @@ pub(crate) fn time(item: &Item) -> Option<Timestamp> {
 mod tests {
     use super::*;
 
-    /// The script in docs/operations.md that restores a table makes the same one.
+    /// examples/restore_table.py makes the same one.
     #[test]
     fn the_sort_key_of_a_record_is_a_hash_of_its_key() {
         let key = Key {
