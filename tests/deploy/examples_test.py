@@ -1,6 +1,6 @@
-"""Runs examples/consumer.py against the receivers and the DynamoDB of `hookkeeper dev`.
+"""Runs examples/consumer.py and examples/restore_table.py against the receivers and the DynamoDB of `hookkeeper dev`.
 
-    python3 tests/deploy/consumer_test.py [consumer]
+    python3 tests/deploy/examples_test.py [consumer]
 
 Needs boto3, and `hookkeeper` in the PATH.
 """
@@ -143,6 +143,13 @@ def post(url, body, content_type):
         assert response.status == 200, response.status
 
 
+def hookkeeper(*arguments):
+    """What a command prints."""
+    port = os.environ["AWS_ENDPOINT_URL"].rsplit(":", 1)[1]
+    command = ["hookkeeper", *arguments, f"--local={port}"]
+    return subprocess.run(command, capture_output=True, check=True).stdout
+
+
 def deal(number, **data):
     """A body of Pipedrive's."""
     meta = {"version": "2.0", "action": "change", "entity": "deal", "entity_id": str(number), "company_id": "7"}
@@ -163,10 +170,9 @@ def what_is_received(url, table, folder):
     form = "&".join(f"leads[status][{n}][id]={n}&leads[status][{n}][status_id]=143" for n in range(2))
     post(f"{url}/amocrm", f"{form}&account[id]=1001", "application/x-www-form-urlencoded")
     assert "compressed" in table.item_of("deal/2"), "the large event is not compressed"
-    port = os.environ["AWS_ENDPOINT_URL"].rsplit(":", 1)[1]
-    exported = subprocess.run(["hookkeeper", "export", f"--local={port}", "--since", "1h"], capture_output=True, check=True)
+    exported = hookkeeper("export", "--since", "1h")
     printed = consumer.events()
-    assert printed == [json.loads(line) for line in exported.stdout.splitlines()], printed
+    assert printed == [json.loads(line) for line in exported.splitlines()], printed
     assert len(printed) == 4 and len(printed[1]["data"]["data"]["note"]) == 3_000_000, len(printed)
 
     # Numbers that a parser would change, and line breaks between the tokens.
@@ -247,6 +253,48 @@ def what_an_interrupted_run_leaves(url, table, folder):
     return "an interrupted run loses nothing"
 
 
+def key(item):
+    return item["pk"], item["sk"]
+
+
+def what_a_restore_copies(url, table, folder):
+    """What is missing, but nothing that was erased after it had arrived, or that was being removed."""
+    for number in range(1, 6):
+        post(f"{url}/pipedrive", json.dumps(deal(number, note=noise(700_000) if number > 3 else "")), "application/json")
+    form = "&".join(f"contacts[add][{n}][id]={n}&contacts[add][{n}][updated_at]=1795255200" for n in range(2))
+    post(f"{url}/amocrm", f"{form}&account[id]=1001", "application/x-www-form-urlencoded")
+    backup = boto3.resource("dynamodb").create_table(
+        TableName="restored",
+        KeySchema=[{"AttributeName": "pk", "KeyType": "HASH"}, {"AttributeName": "sk", "KeyType": "RANGE"}],
+        AttributeDefinitions=[{"AttributeName": name, "AttributeType": "S"} for name in ("pk", "sk")],
+        BillingMode="PAY_PER_REQUEST",
+    )
+    stored = table.table.scan()["Items"]
+    erased, unchanged = table.item_of("deal/2"), table.item_of("deal/1")
+    half_removed = table.item_of("deal/5")
+    later = text(now() + timedelta(days=1))
+    copied = [erased | {"sk": f"{erased['time']}#later", "arrival": later}, {"pk": "foreign", "sk": "item"}]
+    of_erased = [item for item in stored if item.get("subject") in ("deal/2", "deal/4", "contact/0")]
+    moved = [item | {"sk": f"{item['time']}#moved"} for item in of_erased]
+    for item in [*stored, *copied, *moved, half_removed | {"removing": True}]:
+        backup.put_item(Item=item)
+    hookkeeper("erase", "--source", "pipedrive/7", "--subject", "deal/2", "--yes")
+    hookkeeper("erase", "--source", "pipedrive", "--subject", "deal/4", "--yes")
+    hookkeeper("erase", "--subject", "contact/0", "--yes")
+    left = table.table.scan()["Items"]
+    for item in left:
+        if item["kind"] != "erasure":
+            table.table.delete_item(Key={name: item[name] for name in ("pk", "sk")})
+    table.table.put_item(Item=unchanged | {"data": "{}"})
+    subprocess.run([sys.executable, "examples/restore_table.py", "restored", TABLE], check=True)
+    restored = table.table.scan()["Items"]
+    of_removed = half_removed["pk"], half_removed["pk"] + "#chunks"
+    expected = {key(item) for item in [*left, *copied] if item["pk"] not in of_removed}
+    assert {key(item) for item in restored} == expected, {key(item) for item in restored} ^ expected
+    assert table.item_of("deal/1")["data"] == "{}", "an item is overwritten"
+    return "a restore copies neither what was erased nor what was being removed"
+
+
 CASES = [
     what_is_received,
     what_is_in_chunks,
@@ -254,6 +302,7 @@ CASES = [
     what_was_recorded_in_earlier_hours,
     what_comes_between_two_runs,
     what_an_interrupted_run_leaves,
+    what_a_restore_copies,
 ]
 
 
