@@ -2,8 +2,8 @@
 //!
 //! A text is searched as it is, with JSON escapes decoded (`\u0410`, `\/`), and with form encoding
 //! decoded (`%40`, `+`), one in the other up to [`MAX_DEPTH`] times: a form can hold JSON, and JSON
-//! a form. So a body that no parser can parse is searched too. Case, and the way in which Unicode
-//! composes a letter, do not matter.
+//! a form. So a body that no parser can parse is searched too. Case, white space, and the way in which
+//! Unicode composes a letter, do not matter.
 
 use models::{Body, Record};
 use percent_encoding::percent_decode_str;
@@ -75,13 +75,18 @@ impl Mention {
     }
 }
 
-/// The same text for two texts that differ in case or in the composition of letters.
+/// The same text for two texts that differ in case, in the composition of letters or in white space.
 fn folded(text: &str) -> String {
-    if text.is_ascii() {
-        return text.to_ascii_lowercase();
-    }
-    let upper = text.chars().flat_map(char::to_uppercase);
-    upper.flat_map(char::to_lowercase).nfkc().collect()
+    let text = if text.is_ascii() {
+        text.to_ascii_lowercase()
+    } else {
+        let upper = text.chars().flat_map(char::to_uppercase);
+        let folded: String = upper.flat_map(char::to_lowercase).nfkc().collect();
+        // A Turkish capital I with a dot becomes a small one with a second dot.
+        folded.replace("i\u{307}", "i")
+    };
+    let words: Vec<&str> = text.split_whitespace().collect();
+    words.join(" ")
 }
 
 /// Decodes the escapes of JSON strings. `None` if there are none.
@@ -184,6 +189,11 @@ mod tests {
             ("AC/DC", r#"{"name":"AC\/DC"}"#),
             ("Ada 😀", r#"{"name":"Ada \ud83d\ude00"}"#),
             ("STRASSE", "straße"),
+            ("ibrahim", "İBRAHİM"),
+            ("İbrahim", r#"{"name":"IBRAHIM"}"#),
+            ("Ada Lovelace", r#"{"name":"Ada\n  Lovelace"}"#),
+            ("Ada\nLovelace", "name=Ada%0D%0ALovelace"),
+            ("Ada\u{a0}Lovelace", "Ada Lovelace"),
         ] {
             assert!(finds(mention, text), "{mention} in {text}");
         }
