@@ -21,7 +21,7 @@ mod skipped;
 mod span;
 
 use called::{as_called, with_names};
-use clap::{CommandFactory, FromArgMatches, Parser, Subcommand, error::ErrorKind};
+use clap::{ArgMatches, CommandFactory, FromArgMatches, Parser, Subcommand, error::ErrorKind};
 use commands::{
     consume, consumers, credentials, dev, doctor, erase, events, export, listen, quarantine, queue,
     replay, republish, schema, send,
@@ -58,7 +58,9 @@ enum Command {
 
 #[tokio::main]
 async fn main() -> ExitCode {
-    let done = match parsed().command {
+    let matches = with_names(Cli::command()).get_matches();
+    let cli = Cli::from_arg_matches(&matches).unwrap_or_else(|error| error.exit());
+    let done = match cli.command {
         Command::Credentials(credentials) => credentials.run().await,
         Command::Dev(dev) => dev.run().await,
         Command::Send(send) => send.run().await,
@@ -85,7 +87,7 @@ async fn main() -> ExitCode {
         {
             ExitCode::SUCCESS
         }
-        Err(error) if error.is::<Usage>() => Cli::command()
+        Err(error) if error.is::<Usage>() => subcommand(&matches)
             .error(ErrorKind::ValueValidation, as_called(&error.to_string()))
             .exit(),
         Err(error) => {
@@ -102,10 +104,15 @@ async fn main() -> ExitCode {
 /// Source: `sysexits.h` of BSD.
 const EX_TEMPFAIL: u8 = 75;
 
-/// Parses the arguments. Exits if they are wrong.
-fn parsed() -> Cli {
-    let matches = with_names(Cli::command()).get_matches();
-    Cli::from_arg_matches(&matches).unwrap_or_else(|error| error.exit())
+/// The subcommand that was called, whose usage an error shows.
+fn subcommand(mut matches: &ArgMatches) -> clap::Command {
+    let mut command = Cli::command();
+    command.build();
+    while let Some((name, of_subcommand)) = matches.subcommand() {
+        command = command.find_subcommand(name).cloned().unwrap_or_default();
+        matches = of_subcommand;
+    }
+    command
 }
 
 /// Error that ends a command. Its message says what to do.

@@ -277,3 +277,21 @@ fn hints_name_the_command_as_it_was_called() {
         assert!(help.contains(expected), "{help}");
     }
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_usage_error_shows_the_usage_of_its_subcommand() {
+    let site = Site::start().await;
+    for (arguments, usage) in [
+        (&["erase", "--yes"][..], "hookkeeper erase [OPTIONS]"),
+        (
+            &["quarantine", "replay", "--since", "1h", "--until", "2h"],
+            "hookkeeper quarantine replay [OPTIONS]",
+        ),
+    ] {
+        let (code, error) = site.fail(arguments);
+        assert!(
+            code == 2 && error.contains(&format!("Usage: {usage}")),
+            "{error}"
+        );
+    }
+}
