@@ -31,6 +31,13 @@ pub(crate) struct Connection {
     /// Name of the table [default: the output TableName of the stack]
     #[arg(long, conflicts_with = "stack")]
     pub(crate) table: Option<String>,
+    #[command(flatten)]
+    pub(crate) on_aws: OnAws,
+}
+
+/// A stack on AWS.
+#[derive(Args, Clone)]
+pub(crate) struct OnAws {
     /// Name of the stack
     #[arg(long, default_value = STACK)]
     pub(crate) stack: String,
@@ -138,11 +145,25 @@ fn loader() -> ConfigLoader {
     aws_config::defaults(BehaviorVersion::latest()).http_client(storage::network(IDLE_CONNECTIONS))
 }
 
+impl OnAws {
+    /// The queues of the stack.
+    pub(crate) async fn queues(&self) -> Result<Queues, Failure> {
+        let (sdk, stack) = self.described().await?;
+        Queues::new(&sdk, &stack)
+    }
+
+    async fn described(&self) -> Result<(SdkConfig, Stack), Failure> {
+        let sdk = self.aws.configured().await?;
+        let stack = stack(&sdk, &self.stack).await?;
+        Ok((sdk, stack))
+    }
+}
+
 impl Connection {
     /// Fails if the AWS configuration lacks anything that a request needs, except credentials.
     pub(crate) async fn check_configuration(&self) -> Result<(), Failure> {
         if self.local.is_none() {
-            self.aws.configured().await?;
+            self.on_aws.aws.configured().await?;
         }
         Ok(())
     }
@@ -159,13 +180,13 @@ impl Connection {
     async fn checked_table(&self) -> Result<Table, Failure> {
         let sdk = match self.local {
             Some(_) => self.sdk().await,
-            None => self.aws.configured().await?,
+            None => self.on_aws.aws.configured().await?,
         };
         let (name, policy) = match (self.local, &self.table) {
             (Some(_), _) => (TABLE.to_owned(), Policy::default()),
             (None, Some(table)) => (table.clone(), Policy::default()),
             (None, None) => {
-                let stack = stack(&sdk, &self.stack).await?;
+                let stack = stack(&sdk, &self.on_aws.stack).await?;
                 let name = output(&stack, "TableName");
                 (
                     name.ok_or("the stack has no output TableName: deploy it again")?,
@@ -191,15 +212,13 @@ impl Connection {
         if self.local.is_some() || self.table.is_some() {
             return Ok(None);
         }
-        let sdk = self.aws.configured().await?;
-        let stack = stack(&sdk, &self.stack).await?;
-        Ok(Some((sdk, stack)))
+        self.on_aws.described().await.map(Some)
     }
 
     /// AWS configuration, or the configuration for the DynamoDB of `cargo dev`.
     pub(crate) async fn sdk(&self) -> SdkConfig {
         let Some(port) = self.local else {
-            return self.aws.sdk().await;
+            return self.on_aws.aws.sdk().await;
         };
         let credentials = Credentials::new("local", "local", None, None, "local");
         let local = loader()

@@ -3,9 +3,9 @@
 
 use crate::{
     Failure, Usage,
-    connection::{Connection, causes},
+    connection::{OnAws, causes},
     output::{Output, json_line, say, table},
-    queues::{Messages, Queue as StackQueue, Queues},
+    queues::{Messages, Queue as StackQueue},
 };
 use aws_sdk_sqs::types::Message;
 use clap::{Args, Subcommand};
@@ -34,7 +34,7 @@ enum Command {
 #[derive(Args)]
 struct Status {
     #[command(flatten)]
-    connection: Connection,
+    on_aws: OnAws,
     /// Output format
     #[arg(long, value_enum, default_value_t = Output::Table)]
     output: Output,
@@ -52,7 +52,7 @@ struct Redrive {
     #[arg(long, value_name = "URL")]
     from: Option<String>,
     #[command(flatten)]
-    connection: Connection,
+    on_aws: OnAws,
     /// Output format
     #[arg(long, value_enum, default_value_t = Output::Table)]
     output: Output,
@@ -67,12 +67,6 @@ impl Queue {
     }
 }
 
-async fn queues(connection: &Connection) -> Result<Queues, Failure> {
-    let queues = connection.queues().await?;
-    let why = "only a stack has queues: leave out --local and --table";
-    queues.ok_or_else(|| Usage(why.to_owned()).into())
-}
-
 /// One line of JSON.
 #[derive(Serialize)]
 struct Row {
@@ -83,7 +77,7 @@ struct Row {
 
 impl Status {
     async fn run(self) -> Result<(), Failure> {
-        let queues = queues(&self.connection).await?;
+        let queues = self.on_aws.queues().await?;
         let mut rows = Vec::new();
         for queue in queues.all() {
             rows.push(Row {
@@ -119,7 +113,7 @@ impl Row {
 
 impl Redrive {
     async fn run(self) -> Result<(), Failure> {
-        let queues = queues(&self.connection).await?;
+        let queues = self.on_aws.queues().await?;
         let to = &queues.fallback;
         let from = match &self.from {
             None => queues.dead_letter.clone(),

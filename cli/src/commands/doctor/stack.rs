@@ -33,7 +33,7 @@ pub(crate) async fn check(sdk: &SdkConfig, connection: &Connection) -> (Asked, V
         return (Err(why), vec![Finding::skip(CHECK, why)]);
     }
     let client = Client::new(sdk);
-    let name = &*connection.stack;
+    let name = &*connection.on_aws.stack;
     let stack = match client.describe_stacks().stack_name(name).send().await {
         Ok(answer) => answer.stacks.unwrap_or_default().pop(),
         Err(error) => {
