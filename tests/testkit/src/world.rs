@@ -145,6 +145,9 @@ impl World {
                 if request.get("IndexName").is_some() {
                     let items = found["Items"].as_array_mut().unwrap();
                     items.retain(|item| self.is_visible(item));
+                    // The order of items with the same sort key of an index is not defined.
+                    items.reverse();
+                    items.sort_by_cached_key(|item| item["recordedtime"]["S"].to_string());
                 }
                 Ok(found)
             }

@@ -37,6 +37,8 @@ enum Step {
         put: u64,
         lag: u64,
     },
+    /// The events of one delivery are recorded at the same time.
+    StoreBatch,
     /// A writer stamps an event as if it were ten minutes earlier.
     StoreLate,
     Wait(u64),
@@ -75,6 +77,7 @@ fn step(late: bool) -> impl Strategy<Value = Step> {
     });
     prop_oneof![
         8 => store,
+        1 => Just(Step::StoreBatch),
         u32::from(late) * 2 => Just(Step::StoreLate),
         5 => (1..60_u64).prop_map(Step::Wait),
         3 => process.clone().prop_map(Step::Open),
@@ -214,6 +217,13 @@ impl Run {
                 let item = item(self.stored, recorded);
                 self.world.put_after(put, lag, item);
                 self.stored += 1;
+            }
+            Step::StoreBatch => {
+                for _ in 0..20 {
+                    let item = item(self.stored, self.world.now());
+                    self.world.put_after(Duration::ZERO, Duration::ZERO, item);
+                    self.stored += 1;
+                }
             }
             Step::StoreLate => {
                 let recorded = self.world.now().before(Duration::from_mins(10));
