@@ -1,85 +1,39 @@
-"""Prints the events that Hookkeeper stored, in the order of recording, as CloudEvents: one JSON object per line.
-
-    python3 consumer.py <TableName> position.json 2026-11-21T10:00:00Z
-
-The first run begins at the given time. It saves in position.json where it ended, and the next run begins there.
-Run it again every few seconds. A run that is interrupted may print some events again the next time.
-"""
-
-import heapq, json, math, os, sys, time, zlib
+# Prints the events that Hookkeeper stored since the last run, as CloudEvents: one JSON object per line.
+# python3 consumer.py TABLE position.json 2026-11-21T10:00:00Z
+import json, math, os, sys, time, zlib
 from datetime import datetime, timedelta, timezone
-
+from pathlib import Path
 import boto3
 from boto3.dynamodb.conditions import Key
-
-ATTRIBUTES = "id source type subject time originaltype apiversion channel eventid timeproblem".split()
-OVERLAP = timedelta(minutes=1)  # An event can appear in the index some seconds after its `recordedtime`.
-
-
-def query(**request):
-    while True:
-        page = table.query(**request)
-        yield from page["Items"]
-        if "LastEvaluatedKey" not in page:
-            return
-        request["ExclusiveStartKey"] = page["LastEvaluatedKey"]
-
-
-def text(when):
-    return when.strftime("%Y-%m-%dT%H:%M:%S.%fZ")
-
-
-def recorded(hour, since, end):
-    """The keys of the events of an hour, oldest first. The index has 16 partitions for it, each in this order."""
-    partitions = [Key("hourshard").eq(f"{hour:%Y-%m-%dT%H}#{shard:x}") for shard in range(16)]
-    span = Key("recordedtime").between(text(since), text(end))
-    queries = [query(IndexName="by_recordedtime", KeyConditionExpression=partition & span) for partition in partitions]
-    for entry in heapq.merge(*queries, key=lambda entry: entry["recordedtime"]):
-        yield entry["recordedtime"], entry["pk"], entry["sk"]
-
-
-def data(item):
-    """The data as JSON text. A large one is compressed; a very large one is in chunks, and the exact body is behind it."""
-    if "data" in item:
-        return item["data"]
+NAMES = "id source type subject time originaltype apiversion channel eventid timeproblem".split()
+DELAY = timedelta(seconds=int(os.environ.get("DELAY", 60)))  # After this time, every event is in the index.
+table = boto3.resource("dynamodb").Table(sys.argv[1])
+sys.stdout.reconfigure(encoding="utf-8")
+text = lambda when: when.astimezone(timezone.utc).strftime("%Y-%m-%dT%H:%M:%S.%fZ")
+def query(condition, **more):
+    pages = table.meta.client.get_paginator("query").paginate(TableName=table.name, KeyConditionExpression=condition, **more)
+    return [item for page in pages for item in page["Items"]]
+def positions(position, until):  # Each is [recordedtime, pk, sk], in this order. The index has 16 shards per hour.
+    hour, end = (datetime.fromisoformat(time[:13] + ":00") for time in (position[0], until))
+    while hour <= end and position[0] < until:
+        shards = [Key("hourshard").eq(f"{hour:%Y-%m-%dT%H}#{shard:x}") for shard in range(16)]
+        span = Key("recordedtime").between(position[0], until)
+        found = [entry for shard in shards for entry in query(shard & span, IndexName="by_recordedtime")]
+        yield from (entry for entry in sorted([e["recordedtime"], e["pk"], e["sk"]] for e in found) if entry > position)
+        hour += timedelta(hours=1)
+def data(item):  # The JSON text. A large one is compressed; a very large one is in chunks, before the body.
     chunks = [item]
     if "chunkhash" in item:
-        order = Key("sk").begins_with(f"{item['sk']}#{item['chunkhash']}#")
-        chunks = query(KeyConditionExpression=Key("pk").eq(item["pk"] + "#chunks") & order, ConsistentRead=True)
-    compressed = b"".join(bytes(chunk["compressed"]) for chunk in chunks)
-    return zlib.decompressobj().decompress(compressed).decode()
-
-
-def cloud_event(item):
-    """One line. The data is copied as it is, so that no number changes; line breaks in JSON text are only white space."""
-    event = {"specversion": "1.0", "datacontenttype": "application/json"}
-    event |= {name: item[name] for name in ATTRIBUTES if name in item}
-    return json.dumps(event)[:-1] + ', "data": ' + data(item).replace("\r", " ").replace("\n", " ") + "}"
-
-
-def consume(path, first):
-    saved = json.load(open(path)) if os.path.exists(path) else {"since": first, "seen": []}
-    since = datetime.fromisoformat(saved["since"].replace("Z", "+00:00")).astimezone(timezone.utc)
-    seen = {tuple(entry) for entry in saved["seen"]}
-    end = max(since, datetime.now(timezone.utc))
-    hour = since.replace(minute=0, second=0, microsecond=0)
-    while hour <= end:
-        for entry in recorded(hour, since, end):
-            if entry not in seen:
-                item = table.get_item(Key={"pk": entry[1], "sk": entry[2]}, ConsistentRead=True).get("Item")
-                if item and "removing" not in item and item.get("expires", math.inf) > time.time():
-                    print(cloud_event(item))
-                seen.add(entry)
-        hour += timedelta(hours=1)
-        next_since = text(max(since, min(hour, end) - OVERLAP))
-        seen = {entry for entry in seen if entry[0] >= next_since}
-        sys.stdout.flush()
-        with open(path + ".new", "w") as file:
-            json.dump({"since": next_since, "seen": sorted(seen)}, file)
-        os.replace(path + ".new", path)
-
-
-if __name__ == "__main__":
-    table = boto3.resource("dynamodb").Table(sys.argv[1])
-    sys.stdout.reconfigure(encoding="utf-8")
-    consume(*sys.argv[2:])
+        chunks = query(Key("pk").eq(item["pk"] + "#chunks") & Key("sk").begins_with(f"{item['sk']}#{item['chunkhash']}#"), ConsistentRead=True)
+    return item.get("data") or zlib.decompressobj().decompress(b"".join(bytes(c["compressed"]) for c in chunks)).decode()
+path, first = Path(sys.argv[2]), text(datetime.fromisoformat(sys.argv[3].replace("Z", "+00:00")))
+saved = json.loads(path.read_text()) if path.exists() else [first, "", ""]
+for position in positions(saved, text(datetime.now(timezone.utc) - DELAY)):
+    item = table.get_item(Key={"pk": position[1], "sk": position[2]}, ConsistentRead=True).get("Item")
+    if item and item["v"] != 1:
+        sys.exit(f"{position} is of another version of Hookkeeper")
+    if item and "removing" not in item and item.get("expires", math.inf) > time.time():
+        event = {"specversion": "1.0", "datacontenttype": "application/json"} | {name: item[name] for name in NAMES if name in item}
+        print(json.dumps(event)[:-1] + ', "data": ' + data(item).translate({10: " ", 13: " "}) + "}", flush=True)  # Handle it here.
+    Path(f"{path}.new").write_text(json.dumps(position))
+    Path(f"{path}.new").replace(path)

@@ -1,8 +1,8 @@
-"""Runs examples/consumer.py and examples/restore_table.py against the receivers and the DynamoDB of `hookkeeper dev`.
+"""Runs the programs in examples/ against the receivers and the DynamoDB of `hookkeeper dev`.
 
-    python3 tests/deploy/examples_test.py [consumer]
+    python3 tests/deploy/examples_test.py
 
-Needs boto3, and `hookkeeper` in the PATH.
+Needs boto3, `hookkeeper` and `node` in the PATH, and the packages of tests/deploy/node in target/deploy/npm.
 """
 
 import base64
@@ -11,6 +11,7 @@ import json
 import os
 import random
 import re
+import shutil
 import subprocess
 import sys
 import tempfile
@@ -23,7 +24,9 @@ from pathlib import Path
 import boto3
 from boto3.dynamodb.conditions import Key
 
-CONSUMER = sys.argv[1] if len(sys.argv) > 1 else "examples/consumer.py"
+# Node looks for packages beside the program.
+JAVASCRIPT = shutil.copy("examples/consumer.mjs", "target/deploy/npm")
+CONSUMERS = {"Python": [sys.executable, "examples/consumer.py"], "JavaScript": ["node", JAVASCRIPT]}
 TABLE = "hookkeeper"
 MAX_CHUNK_BYTES = 380_000
 os.environ |= {
@@ -106,17 +109,13 @@ class Table:
 
 
 class Consumer:
-    """A consumer with a position of its own."""
+    """A consumer in one of the languages, with a position of its own."""
 
-    def __init__(self, folder, first):
-        self.position = Path(folder, "position.json")
-        self.first = text(first)
+    def __init__(self, language, folder, first):
+        self.command = [*CONSUMERS[language], TABLE, str(Path(folder, "position.json")), text(first)]
 
-    def command(self):
-        return [sys.executable, CONSUMER, TABLE, str(self.position), self.first]
-
-    def lines(self):
-        done = subprocess.run(self.command(), capture_output=True)
+    def lines(self, delay=0):
+        done = subprocess.run(self.command, capture_output=True, env=os.environ | {"DELAY": str(delay)})
         assert done.returncode == 0, done.stderr.decode()
         # Not splitlines: it takes other characters for line ends too.
         return done.stdout.decode().split("\n")[:-1]
@@ -124,8 +123,8 @@ class Consumer:
     def events(self):
         return [json.loads(line) for line in self.lines()]
 
-    def subjects(self):
-        return [event["subject"] for event in self.events()]
+    def subjects(self, delay=0):
+        return [json.loads(line)["subject"] for line in self.lines(delay)]
 
 
 def text(time):
@@ -162,9 +161,9 @@ def noise(size):
     return base64.b64encode(random.Random(1).randbytes(size * 3 // 4)).decode()
 
 
-def what_is_received(url, table, folder):
+def what_is_received(url, table, folder, language):
     """Deliveries are printed as `hookkeeper export` prints them, also one of 3 MB."""
-    consumer = Consumer(folder, now() - timedelta(minutes=10))
+    consumer = Consumer(language, folder, now() - timedelta(minutes=10))
     post(f"{url}/pipedrive", json.dumps(deal(1, title="Zażółć \u2028 \U0001f600", value=1), ensure_ascii=False), "application/json")
     post(f"{url}/pipedrive", json.dumps(deal(2, note="large " * 500_000)), "application/json")
     form = "&".join(f"leads[status][{n}][id]={n}&leads[status][{n}][status_id]=143" for n in range(2))
@@ -184,18 +183,18 @@ def what_is_received(url, table, folder):
     return "deliveries are printed as they are exported, a compressed one too, and one per line"
 
 
-def what_is_in_chunks(url, table, folder):
+def what_is_in_chunks(url, table, folder, language):
     """An event that is too large for one item even when it is compressed."""
     kept = now() - timedelta(minutes=5)
     note = noise(2_000_000)
     assert table.put_large("deal/10", kept, json.dumps({"note": "small"})) == 0
     assert table.put_large("deal/11", kept + timedelta(seconds=1), json.dumps({"note": note})) >= 4
-    events = Consumer(folder, kept).events()
+    events = Consumer(language, folder, kept).events()
     assert [event["data"]["note"] == expected for event, expected in zip(events, ["small", note], strict=True)] == [True, True]
     return "an event in chunks is put together"
 
 
-def what_is_on_several_pages(url, table, folder):
+def what_is_on_several_pages(url, table, folder, language):
     """More than a page of the index in one partition, beside the others, and all in the order of recording."""
     hour = now().replace(minute=0, second=0, microsecond=0) - timedelta(hours=3)
     expected = []
@@ -205,11 +204,11 @@ def what_is_on_several_pages(url, table, folder):
         table.put(subject, hour + timedelta(seconds=number), shard="0" if number % 2 else f"{number % 16:x}", **large)
         expected.append(subject)
     assert table.pages(hour) > 1, "one page is enough"
-    assert Consumer(folder, hour).subjects()[:60] == expected
+    assert Consumer(language, folder, hour).subjects()[:60] == expected
     return "events on several pages are printed in the order of recording"
 
 
-def what_was_recorded_in_earlier_hours(url, table, folder):
+def what_was_recorded_in_earlier_hours(url, table, folder, language):
     """Events of earlier hours come first; what is before the first time does not come."""
     start = now() - timedelta(hours=30)
     ages = [timedelta(), timedelta(hours=1), timedelta(hours=1, microseconds=1), timedelta(hours=5), timedelta(hours=20)]
@@ -218,33 +217,64 @@ def what_was_recorded_in_earlier_hours(url, table, folder):
     table.put("deal/299", start - timedelta(seconds=1))
     expired = {"expires": int((now() - timedelta(seconds=1)).timestamp())}
     table.put("deal/298", start + timedelta(hours=2), **expired)
-    assert Consumer(folder, start).subjects()[: len(ages)] == [f"deal/{number + 200}" for number in range(len(ages))]
+    assert Consumer(language, folder, start).subjects()[: len(ages)] == [f"deal/{number + 200}" for number in range(len(ages))]
     return "events of earlier hours are printed"
 
 
-def what_comes_between_two_runs(url, table, folder):
+def what_comes_between_two_runs(url, table, folder, language):
     """A later run prints what is new, and what appeared late, once."""
-    consumer = Consumer(folder, now() - timedelta(minutes=2))
-    table.put("deal/300", now() - timedelta(seconds=50))
-    assert "deal/300" in consumer.subjects()
-    assert consumer.subjects() == []
-    table.put("deal/301", now() - timedelta(seconds=30))  # appears in the index half a minute after its `recordedtime`
-    table.put("deal/302", now())
-    assert consumer.subjects() == ["deal/301", "deal/302"]
+    consumer = Consumer(language, folder, now() - timedelta(minutes=2))
+    table.put("deal/300", now() - timedelta(seconds=70))
+    table.put("deal/301", now() - timedelta(seconds=50))
+    assert consumer.subjects(delay=60) == ["deal/300"], "an event is printed before all others must be in the index"
+    table.put("deal/302", now() - timedelta(seconds=55))  # appears in the index 55 seconds after its `recordedtime`
+    table.put("deal/303", now() - timedelta(seconds=1))
+    assert consumer.subjects() == ["deal/302", "deal/301", "deal/303"]
     # A replay changes an event, and not the time at which it was recorded.
-    table.table.put_item(Item=table.item_of("deal/302") | {"data": "{}"})
+    table.table.put_item(Item=table.item_of("deal/303") | {"data": "{}"})
     assert consumer.subjects() == []
     return "a later run prints what is new or late, once"
 
 
-def what_an_interrupted_run_leaves(url, table, folder):
+def what_is_recorded_at_one_time(url, table, folder, language):
+    """Events of one delivery can be recorded at the same time. A run that ends between them loses none."""
+    kept = now() - timedelta(minutes=4)
+    subjects = sorted(f"deal/{number}" for number in range(500, 540))
+    for number, subject in enumerate(random.Random(1).sample(subjects, len(subjects))):
+        table.put(subject, kept, json.dumps({"note": noise(100_000)}), shard=f"{number % 2}")
+    consumer = Consumer(language, folder, kept)
+    with subprocess.Popen(consumer.command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL) as running:
+        read = [json.loads(running.stdout.readline())["subject"] for _ in range(3)]
+        running.stdout.close()
+    assert read == subjects[:3], read
+    assert [subject for subject in consumer.subjects() if subject in subjects[3:]] == subjects[3:]
+    return "events that were recorded at one time are not lost when a run ends between them"
+
+
+def what_this_version_cannot_read(url, table, folder, language):
+    """An item of another version ends the consumer: passing it would lose an event."""
+    kept = now() - timedelta(minutes=4)
+    table.put("deal/600", kept)
+    table.put("deal/601", kept + timedelta(seconds=1), v=2)
+    table.put("deal/602", kept + timedelta(seconds=2), removing=True)
+    consumer = Consumer(language, folder, kept)
+    for expected in ["deal/600"], []:
+        done = subprocess.run(consumer.command, capture_output=True)
+        assert done.returncode != 0 and b"another version" in done.stderr, done
+        assert [json.loads(line)["subject"] for line in done.stdout.splitlines()] == expected
+    table.table.delete_item(Key={name: table.item_of("deal/601")[name] for name in ("pk", "sk")})
+    assert consumer.subjects() == [], "an item that is being removed is printed"
+    return "an item of another version ends the consumer"
+
+
+def what_an_interrupted_run_leaves(url, table, folder, language):
     """Whoever reads the lines goes away in between: the next run prints all that was not read."""
     kept = now() - timedelta(minutes=4)
     expected = [f"deal/{number + 400}" for number in range(20)]
     for number, subject in enumerate(expected):
         table.put(subject, kept + timedelta(milliseconds=number), json.dumps({"note": noise(100_000)}))
-    consumer = Consumer(folder, kept)
-    with subprocess.Popen(consumer.command(), stdout=subprocess.PIPE, stderr=subprocess.DEVNULL) as running:
+    consumer = Consumer(language, folder, kept)
+    with subprocess.Popen(consumer.command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL) as running:
         read = [json.loads(running.stdout.readline())["subject"] for _ in range(3)]
         running.stdout.close()
     assert running.returncode != 0 and read == expected[:3], (running.returncode, read)
@@ -301,21 +331,23 @@ CASES = [
     what_is_on_several_pages,
     what_was_recorded_in_earlier_hours,
     what_comes_between_two_runs,
+    what_is_recorded_at_one_time,
+    what_this_version_cannot_read,
     what_an_interrupted_run_leaves,
-    what_a_restore_copies,
 ]
 
 
 def check():
+    runs = [(case, (language,)) for case in CASES for language in CONSUMERS]
     failed = 0
-    for case in CASES:
-        # Each case has a table of its own.
+    for case, language in [*runs, (what_a_restore_copies, ())]:
+        # Each run has a table of its own.
         with tempfile.TemporaryDirectory() as folder, hookkeeper_dev() as url:
             try:
-                print(case(url, Table(), folder))
+                print(*language, case(url, Table(), folder, *language))
             except Exception as error:
                 failed += 1
-                print(f"FAILED {case.__name__}: {type(error).__name__} {str(error)[-500:]}")
+                print(f"FAILED {case.__name__} {language}: {type(error).__name__} {str(error)[-500:]}")
     return failed
 
 
