@@ -1,6 +1,7 @@
 //! Signals that end a command.
 
 use std::io;
+use tokio::sync::watch;
 
 /// Starts to listen for Ctrl-C and SIGTERM. The future resolves when one of them has arrived.
 ///
@@ -26,4 +27,28 @@ pub(crate) fn stop() -> io::Result<impl Future<Output = ()>> {
     Ok(async move {
         interrupt.recv().await;
     })
+}
+
+/// Whether one of these signals has arrived. It can be awaited any number of times.
+#[derive(Debug, Clone)]
+pub(crate) struct Stop(watch::Receiver<bool>);
+
+impl Stop {
+    /// Starts to listen, as [`stop`] does.
+    pub(crate) fn listen() -> io::Result<Self> {
+        let stop = stop()?;
+        let (sender, receiver) = watch::channel(false);
+        tokio::spawn(async move {
+            stop.await;
+            sender.send_replace(true);
+            // The receivers see the value as long as the sender lives.
+            sender.closed().await;
+        });
+        Ok(Self(receiver))
+    }
+
+    /// Resolves when a signal has arrived.
+    pub(crate) async fn arrived(&mut self) {
+        self.0.wait_for(|has_arrived| *has_arrived).await.ok();
+    }
 }

@@ -11,14 +11,14 @@ use crate::{
     forward::{Waits, url},
     handle::Handle,
     output::{Output, cell},
-    signal::stop,
+    signal::Stop,
     span::{duration, limit, moment},
 };
 use clap::Args;
 pub(crate) use destination::CLOUD_EVENT;
 use destination::{Attempt, Destination};
 use progress::Progress;
-use std::{pin::Pin, time::Duration};
+use std::time::Duration;
 use storage::{
     Cursor, Position, Stored, Table,
     budget::now,
@@ -138,9 +138,6 @@ enum Handled {
     Interrupted,
 }
 
-/// Ends when a signal has arrived.
-type Stop = Pin<Box<dyn Future<Output = ()>>>;
-
 impl Consume {
     pub(crate) async fn run(self) -> Result<(), Failure> {
         if self.forward_to.is_none() && self.exec.is_none() && self.output == Output::Json {
@@ -156,11 +153,11 @@ impl Consume {
             select: &|entry| self.filter.takes(entry),
         };
         // From here on, a signal ends the command without losing the position.
-        let mut stop: Stop = Box::pin(stop()?);
+        let mut stop = Stop::listen()?;
         let opened = table.open_cursor(&self.name, &options);
         let cursor = tokio::select! {
             cursor = opened => cursor.map_err(|error| failure(error, &self.name))?,
-            () = &mut stop => return Ok(()),
+            () = stop.arrived() => return Ok(()),
         };
         Box::pin(self.consume(&table, cursor, options.delay, stop)).await
     }
@@ -180,7 +177,7 @@ impl Consume {
         loop {
             let next = tokio::select! {
                 next = cursor.next() => next,
-                () = &mut stop => break,
+                () = stop.arrived() => break,
             };
             let pause = match next {
                 Ok(Some(event)) => {
@@ -224,7 +221,7 @@ impl Consume {
             progress.committed(cursor.consumer(), table.now())?;
             tokio::select! {
                 () = sleep(pause) => {}
-                () = &mut stop => break,
+                () = stop.arrived() => break,
             }
         }
         cursor
@@ -281,7 +278,7 @@ impl Consume {
                 tokio::select! {
                     () = &mut wait => break,
                     () = sleep(RENEWAL) => self.renew(cursor).await?,
-                    () = &mut *stop => return Ok(Handled::Interrupted),
+                    () = stop.arrived() => return Ok(Handled::Interrupted),
                 }
             }
         }
@@ -301,7 +298,7 @@ impl Consume {
                 biased;
                 attempt = &mut attempt => return Ok(Some(attempt)),
                 () = sleep(RENEWAL) => self.renew(cursor).await?,
-                () = &mut *stop => {
+                () = stop.arrived() => {
                     return Ok(tokio::time::timeout(GRACE, attempt).await.ok());
                 }
             }

@@ -452,7 +452,8 @@ impl<'a> Cursor<'a> {
     }
 
     async fn replace(&mut self, new: Consumer) -> Result<(), ConsumerError> {
-        let saved = self.table.save_consumer(&self.saved, new).await?;
+        let owner = self.saved.owner.as_deref();
+        let saved = self.table.save_consumer(&self.saved, new, owner).await?;
         self.saved = saved.ok_or(ConsumerError::Lost)?;
         self.next = self.saved.clone();
         Ok(())

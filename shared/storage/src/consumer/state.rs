@@ -76,12 +76,13 @@ impl Table {
         if consumer.owner.is_some() && consumer.leaseuntil > now {
             return Err(ConsumerError::Held(consumer.leaseuntil));
         }
+        let owner = random();
         let taken = Consumer {
-            owner: Some(random()),
+            owner: Some(owner.clone()),
             leaseuntil: now.after(LEASE),
             ..consumer.clone()
         };
-        Ok(self.save_consumer(&consumer, taken).await?)
+        Ok(self.save_consumer(&consumer, taken, Some(&owner)).await?)
     }
 
     /// Creates a consumer. `None`: another process was faster.
@@ -130,12 +131,13 @@ impl Table {
         Ok((Position::at(time), Position::at(time)))
     }
 
-    /// Replaces the state of a consumer, if nobody else wrote it since. Returns the new state, or
-    /// `None` if somebody did.
+    /// Replaces the state of a consumer for the process `owner`, if nobody else wrote it since.
+    /// Returns the new state, or `None` if somebody did.
     pub(super) async fn save_consumer(
         &self,
         old: &Consumer,
         new: Consumer,
+        owner: Option<&str>,
     ) -> Result<Option<Consumer>, TableError> {
         let mut revision = old.revision;
         loop {
@@ -153,9 +155,10 @@ impl Table {
                 return Ok(Some(saved));
             }
             // A write of this process may have taken effect although its response was lost.
-            match self.consumer(&new.name).await? {
-                Some(stored) if stored.owner == new.owner => revision = stored.revision,
-                _ => return Ok(None),
+            let stored = self.consumer(&new.name).await?;
+            match stored.filter(|stored| owner.is_some() && stored.owner.as_deref() == owner) {
+                Some(own) => revision = own.revision,
+                None => return Ok(None),
             }
         }
     }
