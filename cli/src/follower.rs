@@ -3,8 +3,8 @@
 use crate::{commands::events::entries, filter::Filter, skipped::Skipped};
 use futures_util::TryStreamExt;
 use models::Timestamp;
-use std::{collections::HashMap, future::ready, time::Duration};
-use storage::{IndexEntry, Key, Order, Table, TableError};
+use std::{collections::HashSet, future::ready, time::Duration};
+use storage::{IndexEntry, Order, Table, TableError};
 
 /// Time between two looks at the index.
 pub(crate) const INTERVAL: Duration = Duration::from_secs(1);
@@ -17,7 +17,9 @@ const OVERLAP: Duration = Duration::from_mins(1);
 #[derive(Debug)]
 pub(crate) struct Follower {
     looked: Timestamp,
-    seen: HashMap<Key, Timestamp>,
+    /// When they were recorded, and their ids. A replay that moves an event to another key keeps
+    /// both.
+    seen: HashSet<(Timestamp, String)>,
 }
 
 /// The events that a look found and that were not seen, in the order of `recordedtime`.
@@ -32,7 +34,7 @@ impl Follower {
     pub(crate) async fn from_now(table: &Table, filter: &Filter) -> Result<Self, TableError> {
         let mut follower = Self {
             looked: table.now(),
-            seen: HashMap::new(),
+            seen: HashSet::new(),
         };
         let look = follower.look(table, filter).await?;
         for entry in &look.unseen {
@@ -45,7 +47,7 @@ impl Follower {
     pub(crate) fn since(time: Timestamp) -> Self {
         Self {
             looked: time.after(OVERLAP),
-            seen: HashMap::new(),
+            seen: HashSet::new(),
         }
     }
 
@@ -57,7 +59,7 @@ impl Follower {
         // A look reaches back a minute, so an item of another version would be reported each time.
         let skipped = Skipped::default();
         let recorded = skipped.readable(entries(table, span, Order::OldestFirst, filter));
-        let unseen = recorded.try_filter(|entry| ready(!self.seen.contains_key(&entry.key)));
+        let unseen = recorded.try_filter(|entry| ready(!self.has_seen(entry)));
         Ok(Look {
             time,
             unseen: unseen.try_collect().await?,
@@ -66,14 +68,19 @@ impl Follower {
 
     /// Marks an event as seen.
     pub(crate) fn see(&mut self, entry: &IndexEntry) {
-        self.seen.insert(entry.key.clone(), entry.recorded);
+        self.seen.insert((entry.recorded, entry.event.id.clone()));
+    }
+
+    fn has_seen(&self, entry: &IndexEntry) -> bool {
+        let key = (entry.recorded, entry.event.id.clone());
+        self.seen.contains(&key)
     }
 
     /// Ends a look whose events are all seen. The next one begins where it began.
     pub(crate) fn end(&mut self, look: &Look) {
         self.looked = self.looked.max(look.time);
         let reach = self.reach();
-        self.seen.retain(|_, recorded| *recorded >= reach);
+        self.seen.retain(|(recorded, _)| *recorded >= reach);
     }
 
     /// Earliest time of the next look.

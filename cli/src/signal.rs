@@ -47,6 +47,11 @@ impl Stop {
         Ok(Self(receiver))
     }
 
+    /// Whether a signal has arrived.
+    pub(crate) fn has_arrived(&self) -> bool {
+        *self.0.borrow()
+    }
+
     /// Resolves when a signal has arrived.
     pub(crate) async fn arrived(&mut self) {
         self.0.wait_for(|has_arrived| *has_arrived).await.ok();

@@ -20,7 +20,7 @@ use destination::{Attempt, Destination};
 use progress::Progress;
 use std::time::Duration;
 use storage::{
-    Cursor, Position, Stored, Table,
+    Cursor, Position, Stored, Table, TableError,
     budget::now,
     consumer::{ConsumerError, Options, RENEWAL, Start},
 };
@@ -124,9 +124,20 @@ pub(crate) fn failure(error: ConsumerError, name: &str) -> Failure {
     }
 }
 
+/// Error codes of DynamoDB that somebody has to correct.
+const PERMANENT: [&str; 4] = [
+    "AccessDeniedException",
+    "ResourceNotFoundException",
+    "UnrecognizedClientException",
+    "ValidationException",
+];
+
 /// Whether the same call may succeed later.
 fn is_temporary(error: &ConsumerError) -> bool {
-    matches!(error, ConsumerError::Table(_))
+    match error {
+        ConsumerError::Table(error @ TableError::Failed(_)) => !PERMANENT.contains(&error.word()),
+        _ => false,
+    }
 }
 
 /// How the work on an event ended.
@@ -261,6 +272,8 @@ impl Consume {
             attempts += 1;
             let reason = match attempt {
                 Attempt::Done => return Ok(Handled::Done),
+                // Ctrl-C ends the command too.
+                _ if stop.has_arrived() => return Ok(Handled::Interrupted),
                 Attempt::Refused(reason) => return Ok(Handled::Refused(reason)),
                 Attempt::Failed(reason) if attempts >= self.attempts => {
                     return Ok(Handled::Refused(reason));
@@ -325,7 +338,7 @@ impl Consume {
         cursor: Cursor<'_>,
         progress: Progress,
         position: &Position,
-        error: &storage::TableError,
+        error: &TableError,
     ) -> Result<(), Failure> {
         let consumer = cursor.stop(error.word()).await;
         progress.end(&consumer.map_err(|error| failure(error, &self.name))?)?;

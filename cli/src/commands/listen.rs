@@ -2,7 +2,7 @@
 
 use crate::{
     Failure,
-    commands::{consume::CLOUD_EVENT, events::found},
+    commands::consume::CLOUD_EVENT,
     connection::Connection,
     filter::{Filter, provider_of},
     follower::{Follower, INTERVAL},
@@ -12,20 +12,17 @@ use crate::{
     output::{Output, cell, json_line, say, seconds, short_type},
     reading::exact_bytes,
     signal::stop,
-    skipped::Skipped,
     span::{Moment, moment},
 };
 use clap::{Args, ValueEnum};
-use futures_util::{StreamExt, TryStreamExt, stream};
 use models::{Event, Origin, Record, Timestamp};
 use serde::Serialize;
 use std::{
     collections::HashMap,
     io::{self, IsTerminal},
-    pin::pin,
     time::Duration,
 };
-use storage::{Stored, Table, TableError, budget::now};
+use storage::{IndexEntry, Stored, Table, TableError, budget::now};
 use tokio::time::sleep;
 
 /// Sends each event to a server on this machine as soon as it is stored, until Ctrl-C.
@@ -164,25 +161,61 @@ impl Listen {
         }
         Ok(())
     }
+
+    fn print(&self, sent: Sent, handle: &str, event: &Event) -> Result<(), Failure> {
+        let Sent {
+            status,
+            milliseconds,
+        } = sent;
+        if self.output == Output::Json {
+            let line = Line {
+                method: "POST",
+                status,
+                ms: milliseconds,
+                handle,
+                r#type: &event.r#type,
+                subject: &event.subject,
+            };
+            return Ok(say!("{}", json_line(&line)?)?);
+        }
+        let line = format!("POST {status} {milliseconds} {handle}");
+        if io::stdout().is_terminal() {
+            let r#type = cell(short_type(&event.r#type));
+            return Ok(say!("{line}  {type}  {}", cell(&event.subject))?);
+        }
+        Ok(say!("{line}")?)
+    }
 }
 
 impl Listener<'_> {
     /// Sends the events that were not seen.
     async fn look(&mut self) -> Result<(), Failure> {
         let look = self.follower.look(self.table, &self.listen.filter).await?;
-        let skipped = Skipped::default();
-        let unseen = stream::iter(look.unseen.clone()).map(Ok);
-        let mut events = pin!(skipped.readable(found(self.table, unseen)));
-        while let Some((entry, stored)) = events.try_next().await? {
-            if let Some(stored) = stored.filter(|stored| !stored.is_moved) {
-                self.send(&stored).await?;
+        for entry in &look.unseen {
+            match self.send_entry(entry).await {
+                Ok(true) => {}
+                // It was removed, or a replay is moving it to another key.
+                Ok(false) => continue,
+                Err(failure) if is_about_item(&failure) => {
+                    let handle = Handle::for_entry(entry);
+                    eprintln!("{handle} is not sent: {}", cell(&failure.to_string()));
+                }
+                Err(failure) => return Err(failure),
             }
-            self.follower.see(&entry);
+            self.follower.see(entry);
         }
         self.follower.end(&look);
         let reach = self.follower.reach();
         self.sent.retain(|_, (_, recorded)| *recorded >= reach);
         Ok(())
+    }
+
+    /// Sends the event of an index entry. False: there is none.
+    async fn send_entry(&mut self, entry: &IndexEntry) -> Result<bool, Failure> {
+        match self.table.get(&entry.key).await? {
+            Some(stored) => self.send(&stored).await.map(|()| true),
+            None => Ok(false),
+        }
     }
 
     /// Sends an event, or its delivery if that was not sent yet.
@@ -257,35 +290,14 @@ impl Listener<'_> {
     }
 }
 
+fn is_about_item(failure: &Failure) -> bool {
+    let error = failure.downcast_ref::<TableError>();
+    error.is_some_and(TableError::is_about_item)
+}
+
 fn unavailable(answer: &Answer) -> String {
     match &answer.status {
         Ok(status) => format!("the server answered {status}"),
         Err(reason) => format!("the server does not answer ({reason})"),
-    }
-}
-
-impl Listen {
-    fn print(&self, sent: Sent, handle: &str, event: &Event) -> Result<(), Failure> {
-        let Sent {
-            status,
-            milliseconds,
-        } = sent;
-        if self.output == Output::Json {
-            let line = Line {
-                method: "POST",
-                status,
-                ms: milliseconds,
-                handle,
-                r#type: &event.r#type,
-                subject: &event.subject,
-            };
-            return Ok(say!("{}", json_line(&line)?)?);
-        }
-        let line = format!("POST {status} {milliseconds} {handle}");
-        if io::stdout().is_terminal() {
-            let r#type = cell(short_type(&event.r#type));
-            return Ok(say!("{line}  {type}  {}", cell(&event.subject))?);
-        }
-        Ok(say!("{line}")?)
     }
 }

@@ -48,6 +48,7 @@ use crate::{
 use aws_sdk_dynamodb::{error::SdkError, types::AttributeValue};
 use futures_util::{StreamExt, stream::BoxStream};
 use models::Timestamp;
+use state::Difference;
 use std::{collections::VecDeque, fmt, time::Duration};
 use window::Window;
 
@@ -150,7 +151,9 @@ struct Read {
 
 enum Found {
     Event(Box<Stored>),
-    /// An event that is not selected, or was removed.
+    /// An event that is not selected.
+    NotSelected,
+    /// The event was removed, or a replay is moving it to another key.
     Nothing,
     Unreadable(TableError),
 }
@@ -176,8 +179,9 @@ pub struct Cursor<'a> {
     ahead: Option<Ahead<'a>>,
     /// Events behind the position that are to be delivered.
     behind: VecDeque<Positioned>,
-    /// If it is not known which events in `behind` were written there late: how many.
-    late: Option<u64>,
+    /// Set while `behind` is the whole window, because the saved digest differs: it is not known
+    /// which events are new.
+    difference: Difference,
     window: Window,
     checked: Timestamp,
 }
@@ -226,7 +230,7 @@ impl Table {
             stuck: None,
             ahead: None,
             behind: VecDeque::new(),
-            late: None,
+            difference: Difference::None,
             window: Window::default(),
             checked: self.now(),
         };
@@ -257,7 +261,7 @@ impl Table {
     ) -> Result<Read, TableError> {
         let position = entry.position;
         let found = match entry.entry {
-            Ok(entry) if !select(&entry) => Found::Nothing,
+            Ok(entry) if !select(&entry) => Found::NotSelected,
             Ok(entry) => self.found(&entry.key).await?,
             Err(error) => Found::Unreadable(error.into()),
         };
@@ -268,9 +272,7 @@ impl Table {
         match self.get(key).await {
             Ok(Some(stored)) => Ok(Found::Event(Box::new(stored))),
             Ok(None) => Ok(Found::Nothing),
-            Err(error @ (TableError::Item(_) | TableError::ChunksMissing)) => {
-                Ok(Found::Unreadable(error))
-            }
+            Err(error) if error.is_about_item() => Ok(Found::Unreadable(error)),
             Err(error) => Err(error),
         }
     }
@@ -318,7 +320,9 @@ impl<'a> Cursor<'a> {
                 Found::Unreadable(error) if !self.is_skipped(&position) => {
                     self.stuck = Some((position, error));
                 }
-                Found::Nothing | Found::Unreadable(_) => self.pass(position),
+                // Not in the window: if it was moved, its new key is still to be delivered.
+                Found::Nothing => self.move_behind(position),
+                Found::NotSelected | Found::Unreadable(_) => self.pass(position),
             }
         }
     }
@@ -384,7 +388,13 @@ impl<'a> Cursor<'a> {
             self.release().await?;
             return Err(ConsumerError::NotStopped);
         };
-        push_latest(&mut self.next.skipped, stopped.clone());
+        let skipped = &mut self.next.skipped;
+        skipped.push(stopped.clone());
+        // A window that is delivered again passes these.
+        let start = window::start(&self.next.position, &self.next.start);
+        while skipped.len() > LISTED && skipped.first().is_some_and(|old| old.position < start) {
+            skipped.remove(0);
+        }
         self.release().await?;
         Ok(stopped)
     }
@@ -399,6 +409,7 @@ impl<'a> Cursor<'a> {
         self.next.start = start;
         self.next.stopped = None;
         self.window = Window::default();
+        self.difference = Difference::None;
         self.release().await?;
         Ok(self.saved)
     }
@@ -460,6 +471,10 @@ impl<'a> Cursor<'a> {
     }
 
     fn update_window(&mut self) {
+        // Until the window is delivered again, another process must find the difference too.
+        if self.difference != Difference::None {
+            return;
+        }
         let start = window::start(&self.next.position, &self.next.start);
         self.window.forget_before(&start);
         let digest = self.window.digest();
@@ -472,23 +487,29 @@ impl<'a> Cursor<'a> {
         let Some(returned) = self.returned.take() else {
             return;
         };
-        if returned.is_behind && self.late.is_none() {
+        if returned.is_behind && self.difference == Difference::None {
             self.next.behindcount += 1;
-            push_latest(&mut self.next.behind, returned.position.clone());
+            let listed = &mut self.next.behind;
+            listed.push(returned.position.clone());
+            listed.drain(..listed.len().saturating_sub(LISTED));
         }
         self.pass(returned.position);
     }
 
-    /// Moves behind an event.
+    /// Counts an event as handled, and moves behind it.
     fn pass(&mut self, position: Position) {
         self.window.insert(&position);
+        self.move_behind(position);
+    }
+
+    fn move_behind(&mut self, position: Position) {
         let stopped = &mut self.next.stopped;
-        stopped.take_if(|stopped| stopped.position == position);
-        let behind = self
-            .behind
-            .pop_front_if(|behind| behind.position == position);
-        if behind.is_some() && self.behind.is_empty() {
-            self.next.behindcount += self.late.take().unwrap_or_default();
+        stopped.take_if(|stopped| stopped.position <= position);
+        let behind = &mut self.behind;
+        let was_behind = behind.pop_front_if(|behind| behind.position == position);
+        if was_behind.is_some() && self.behind.is_empty() {
+            self.next.behindcount += self.difference.written();
+            self.difference = Difference::None;
         }
         // A text that is no time stays ahead, because the next query could not begin there.
         if position > self.next.position && position.time().is_some() {
@@ -541,17 +562,17 @@ impl<'a> Cursor<'a> {
         Ahead { reads, until }
     }
 
-    /// Compares the window with the index, when the cursor is opened. If events were written there
-    /// since the last commit, it is not known which: all of them are delivered again.
+    /// Compares the window with the index, when the cursor is opened. If they differ, all of it is
+    /// delivered again.
     async fn compare_window(&mut self) -> Result<(), ConsumerError> {
-        let (entries, behind) = self.table.written_behind(&self.saved).await?;
-        if behind > 0 {
+        let (entries, difference) = self.table.compared_window(&self.saved).await?;
+        if difference == Difference::None {
+            for entry in entries {
+                self.window.insert(&entry.position);
+            }
+        } else if !entries.is_empty() {
             self.behind = entries.into();
-            self.late = Some(behind);
-            return Ok(());
-        }
-        for entry in entries {
-            self.window.insert(&entry.position);
+            self.difference = difference;
         }
         Ok(())
     }
@@ -569,22 +590,9 @@ impl<'a> Cursor<'a> {
         Ok(())
     }
 
-    /// Reads an event behind the position. One that a replay moved there was delivered under its
-    /// old key.
     async fn read_behind(&self, entry: Positioned) -> Result<Read, ConsumerError> {
         let is_skipped = self.is_skipped(&entry.position);
         let is_wanted = |entry: &IndexEntry| !is_skipped && (self.options.select)(entry);
-        let mut read = self.table.read(entry, &is_wanted).await?;
-        if matches!(&read.found, Found::Event(stored) if stored.is_moved) {
-            read.found = Found::Nothing;
-        }
-        Ok(read)
+        Ok(self.table.read(entry, &is_wanted).await?)
     }
-}
-
-/// Adds to a list of the latest.
-fn push_latest<T>(list: &mut Vec<T>, item: T) {
-    list.push(item);
-    let excess = list.len().saturating_sub(LISTED);
-    list.drain(..excess);
 }

@@ -236,7 +236,7 @@ impl Table {
     ///
     /// # Errors
     /// [`TableError`].
-    pub(crate) async fn first_recorded(&self) -> Result<Option<String>, TableError> {
+    pub(crate) async fn first_recorded(&self) -> Result<Option<Timestamp>, TableError> {
         let segments = stream::iter(0..SCAN_SEGMENTS);
         let firsts = segments.map(|segment| self.first_recorded_in(segment).boxed());
         let firsts: Vec<_> = firsts
@@ -246,7 +246,7 @@ impl Table {
         Ok(firsts.into_iter().flatten().min())
     }
 
-    async fn first_recorded_in(&self, segment: i32) -> Result<Option<String>, TableError> {
+    async fn first_recorded_in(&self, segment: i32) -> Result<Option<Timestamp>, TableError> {
         let scan = self
             .client
             .scan()
@@ -256,13 +256,10 @@ impl Table {
             .total_segments(SCAN_SEGMENTS)
             .projection_expression("recordedtime");
         let mut items = scan.into_paginator().items().send();
-        let mut first: Option<String> = None;
+        let mut first: Option<Timestamp> = None;
         while let Some(item) = items.next().await {
-            let item = item?;
-            let time = schema::attribute(&item, "recordedtime").unwrap_or_default();
-            if first.as_deref().is_none_or(|first| time < first) {
-                first = Some(time.to_owned());
-            }
+            let recorded = schema::recorded(&item?);
+            first = [first, recorded].into_iter().flatten().min();
         }
         Ok(first)
     }

@@ -60,6 +60,12 @@ pub enum TableError {
 }
 
 impl TableError {
+    /// Whether the error is of one item, and not of the table. The next item may be readable.
+    #[must_use]
+    pub fn is_about_item(&self) -> bool {
+        matches!(self, Self::Item(_) | Self::ChunksMissing)
+    }
+
     /// One word for a log: AWS's error code, else the kind of failure.
     #[must_use]
     pub fn word(&self) -> &str {

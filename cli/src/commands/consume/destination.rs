@@ -60,7 +60,8 @@ impl Destination {
     /// What it is, for people.
     pub(super) fn shown(&self) -> &str {
         match self {
-            Self::Command(command) => command,
+            // Its arguments may be secrets.
+            Self::Command(_) => "a command",
             Self::Server(server) => server.shown(),
             Self::StandardOutput => "standard output",
         }

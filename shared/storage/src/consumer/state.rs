@@ -1,7 +1,7 @@
 //! The state of a consumer in the table. Every write of it is conditional on the one before.
 
 use super::{
-    COUNTED, Consumer, ConsumerError, Found, LEASE, Pending, Position, Start,
+    COUNTED, Consumer, ConsumerError, LEASE, Pending, Position, Start,
     window::{self, Digest, Window},
 };
 use crate::{
@@ -62,11 +62,11 @@ impl Table {
         let ahead = self.positions(consumer.position.clone(), until);
         let ahead: Vec<_> = ahead.take(COUNTED).try_collect().await?;
         let first = ahead.first();
-        let (_, behind) = self.written_behind(consumer).await?;
+        let (_, difference) = self.compared_window(consumer).await?;
         Ok(Pending {
             events: ahead.len(),
             oldest: first.and_then(|first| first.position.time()),
-            behind,
+            behind: difference.written(),
         })
     }
 
@@ -123,7 +123,6 @@ impl Table {
             Start::At(time) => time,
             Start::Beginning => {
                 let first = self.first_recorded().await?;
-                let first = first.and_then(|first| Timestamp::parse(&first));
                 let first = first.unwrap_or(self.now()).before(EMPTY_TABLE);
                 return Ok((Position::at(Timestamp::EPOCH), Position::at(first)));
             }
@@ -190,33 +189,43 @@ impl Table {
         entries.try_collect().await
     }
 
-    /// Reads the window of a consumer, and counts the events that were written there since it was
-    /// saved. Fewer events than then were removed.
-    pub(super) async fn written_behind(
+    /// Reads the window of a consumer, and compares it with the one that was saved.
+    pub(super) async fn compared_window(
         &self,
         consumer: &Consumer,
-    ) -> Result<(Vec<Positioned>, u64), TableError> {
-        let mut entries = self.window(consumer).await?;
-        if is_saved(consumer, &digest(&entries)) {
-            return Ok((entries, 0));
-        }
-        let mut moved = Vec::new();
-        for entry in &entries {
-            let found = match entry.position.key() {
-                Some(key) => self.found(&key).await?,
-                None => Found::Nothing,
-            };
-            moved.push(matches!(found, Found::Event(stored) if stored.is_moved));
-        }
-        let mut moved = moved.into_iter();
-        entries.retain(|_| moved.next() != Some(true));
+    ) -> Result<(Vec<Positioned>, Difference), TableError> {
+        let entries = self.window(consumer).await?;
         let found = digest(&entries);
-        let behind = match found.count.checked_sub(consumer.windowcount) {
-            Some(0) if is_saved(consumer, &found) => 0,
-            Some(more) => more.max(1),
-            None => 0,
+        let difference = if is_saved(consumer, &found) {
+            Difference::None
+        } else {
+            // Fewer events: some were removed, and others may have been written.
+            let more = found.count.checked_sub(consumer.windowcount);
+            Difference::Some {
+                written: more.map_or(0, |more| more.max(1)),
+            }
         };
-        Ok((entries, behind))
+        Ok((entries, difference))
+    }
+}
+
+/// The difference between the window in the index and the one that was saved with the position.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Difference {
+    None,
+    /// At least this number of events was written there since.
+    Some {
+        written: u64,
+    },
+}
+
+impl Difference {
+    /// The number of events that were written in the window since.
+    pub(super) fn written(self) -> u64 {
+        match self {
+            Self::None => 0,
+            Self::Some { written } => written,
+        }
     }
 }
 

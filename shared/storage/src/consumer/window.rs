@@ -69,9 +69,10 @@ fn minute(position: &Position) -> String {
     chars.take(MINUTE_CHARS).collect()
 }
 
+/// The hash of an event's time and id. A replay that moves an event to another key keeps both.
 fn hash_of(event: &Position) -> u64 {
-    let parts = [&event.recordedtime, &event.pk, &event.sk];
-    let hex = hash(&parts.map(String::as_bytes));
+    let id = event.sk.rsplit('#').next().unwrap_or_default();
+    let hex = hash(&[event.recordedtime.as_bytes(), id.as_bytes()]);
     let first = hex.get(..16).unwrap_or_default();
     u64::from_str_radix(first, 16).unwrap_or_default()
 }
@@ -80,11 +81,11 @@ fn hash_of(event: &Position) -> u64 {
 mod tests {
     use super::*;
 
-    fn event(time: &str, pk: &str) -> Position {
+    fn event(time: &str, id: &str) -> Position {
         Position {
             recordedtime: time.to_owned(),
-            pk: pk.to_owned(),
-            sk: "sk".to_owned(),
+            pk: "closer#customer/1".to_owned(),
+            sk: format!("2026-11-21T10:00:00.000000Z#{id}"),
         }
     }
 
@@ -109,6 +110,18 @@ mod tests {
         let mut other = window([0, 1, 1]);
         other.insert(&event("2026-11-21T20:50:00.000001Z", "a"));
         assert_ne!(other.digest(), digest);
+    }
+
+    #[test]
+    fn a_moved_event_is_the_same_one() {
+        let event = event("2026-11-21T20:43:00.000000Z", "a");
+        let mut window = Window::default();
+        window.insert(&event);
+        assert!(window.contains(&Position {
+            pk: "closer#customer/2".to_owned(),
+            sk: "2026-11-21T11:00:00.000000Z#a".to_owned(),
+            ..event
+        }));
     }
 
     #[test]
