@@ -157,7 +157,8 @@ impl World {
 
     fn is_visible(&self, item: &Value) -> bool {
         let key = ["pk", "sk"].map(|name| item[name]["S"].as_str().unwrap().to_owned());
-        self.visible.lock().unwrap()[&key] <= self.now()
+        let visible = self.visible.lock().unwrap();
+        visible.get(&key).is_none_or(|time| *time <= self.now())
     }
 }
 

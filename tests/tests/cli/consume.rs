@@ -206,6 +206,28 @@ async fn one_process_at_a_time_holds_a_consumer() {
     assert_eq!(subjects(&site.output(&ONCE).stdout), deals(0..0));
 }
 
+/// Interrupts the first delivery to a command, and returns what the next run gets.
+async fn after_an_interruption(then: &str) -> Vec<String> {
+    let site = site(3).await;
+    let folder = tempfile::tempdir().unwrap();
+    let begun = folder.path().join("begun");
+    let exec = format!("touch {}; sleep 1; {then}", begun.display());
+    let arguments = ["consume", "warehouse", "--attempts", "1", "--exec", &exec];
+    let mut process = Killed(site.command(&arguments).spawn().unwrap());
+    while !begun.exists() {
+        tokio::time::sleep(Duration::from_millis(10)).await;
+    }
+    send_signal(&process.0, "-INT");
+    assert_eq!(wait(&mut process).code(), Some(0));
+    subjects(&site.output(&ONCE).stdout)
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_delivery_that_is_interrupted_counts_if_it_ends_well() {
+    assert_eq!(after_an_interruption("true").await, deals([1, 2]));
+    assert_eq!(after_an_interruption("false").await, deals(0..3));
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn events_since_the_last_commit_come_again_after_a_crash() {
     let site = site(7).await;

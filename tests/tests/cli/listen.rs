@@ -8,7 +8,7 @@ use testkit::{
     dev::send_signal,
     request::event,
     sink::{Sink, Taken},
-    site::{Site, records},
+    site::{Site, encoded, records},
 };
 use tokio::task::block_in_place;
 
@@ -172,4 +172,24 @@ async fn earlier_events_are_sent_on_request_and_others_are_left_out() {
         panic!("one event is selected");
     };
     assert_eq!(String::from_utf8_lossy(&taken.body), event("closer", 2));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_event_that_cannot_be_read_does_not_hold_up_the_next() {
+    let site = Site::start().await;
+    let form = "leads[add][0][id]=1&leads[add][0][created_at]=1795255200\
+        &leads[add][1][id]=2&leads[add][1][created_at]=1795255200&account[id]=1001";
+    for mut item in records(&AMOCRM, form).iter().flat_map(encoded) {
+        if item["kind"].as_s().unwrap() == "body" {
+            let version = aws_sdk_dynamodb::types::AttributeValue::N("2".to_owned());
+            item.insert("v".to_owned(), version);
+        }
+        storage::schema::stamp(&mut item, site.table.now());
+        site.put_item(item).await;
+    }
+    let sink = Sink::start(200, Duration::ZERO).await;
+    let listener = Listener::start(&site, &sink.url("hook"), &["--since", "1h"]);
+    site.put(&records(&CLOSER, &event("closer", 3)), None).await;
+    assert_eq!(listener.sent(1)[0][1], "200");
+    assert_eq!(taken(&sink, 1).await.len(), 1);
 }

@@ -17,7 +17,10 @@ use storage::{
     Cursor, Position, Stored, Table,
     consumer::{ConsumerError, LEASE, Options, Start},
 };
-use testkit::world::{Crash, Process, Units, World, item};
+use testkit::{
+    site::altered,
+    world::{Crash, Process, Units, World, item},
+};
 
 /// Events that are older than a minute, from the first one.
 static OPTIONS: LazyLock<Options<'static>> = LazyLock::new(|| Options::new(Start::Beginning));
@@ -373,5 +376,64 @@ fn a_look_costs_eight_read_units_an_event_one_and_a_commit_one_write_unit() {
         assert_eq!(taken, 200);
         assert!((200.0..=230.0).contains(&consumed.read), "{consumed:?}");
         assert!((8.0..=10.0).contains(&consumed.write), "{consumed:?}");
+    });
+}
+
+#[test]
+fn a_process_that_was_frozen_does_not_overwrite_what_others_released() {
+    block_on(async {
+        let world = World::new();
+        for deal in 0..5 {
+            world.put_after(Duration::ZERO, Duration::ZERO, item(deal, world.now()));
+        }
+        world.wait(Duration::from_mins(2));
+        let mut frozen = Actor::new(&world);
+        frozen.open().await;
+        assert_eq!(frozen.take(1, 5).await.len(), 1);
+        world.wait(LEASE + Duration::from_secs(2));
+        let mut other = Actor::new(&world);
+        other.open().await;
+        assert_eq!(other.take(usize::MAX, 5).await.len(), 5);
+        let released = other.cursor.unwrap().close().await.unwrap();
+        let closed = frozen.cursor.unwrap().close().await;
+        assert_eq!(closed, Err(ConsumerError::Lost));
+        let stored = Process::new(&world).table().consumer(NAME).await;
+        assert_eq!(stored.unwrap(), Some(released));
+    });
+}
+
+#[test]
+fn an_event_that_a_replay_moves_meanwhile_is_delivered_and_not_twice() {
+    block_on(async {
+        let world = World::new();
+        for deal in 0..20 {
+            world.put_after(Duration::ZERO, Duration::ZERO, item(deal, world.now()));
+            world.wait(Duration::from_millis(1));
+        }
+        world.wait(Duration::from_mins(2));
+        let mut actor = Actor::new(&world);
+        actor.open().await;
+        let mut taken = actor.take(1, 5).await;
+        // The first one was delivered, the last one only has its key in a page that was read.
+        let table = Process::new(&world).table();
+        for deal in [0, 19] {
+            let pk = format!("pipedrive/7#deal/{deal}");
+            let old = table.latest(&pk).await.unwrap().unwrap();
+            let moved = altered(&old.record, |event| event.subject = format!("moved/{deal}"));
+            table.put_moved(moved, &old).await.unwrap();
+            table.remove(&old.key).await.unwrap();
+        }
+        for _ in 0..3 {
+            taken.extend(actor.take(usize::MAX, 5).await);
+            world.wait(Duration::from_secs(61));
+        }
+        let moved = taken.iter().filter(|taken| taken.pk.contains("moved"));
+        let moved: Vec<_> = moved.map(|moved| &*moved.pk).collect();
+        assert_eq!((taken.len(), moved), (20, vec!["pipedrive/7#moved/19"]));
+        // Neither is there a difference for the next process.
+        actor.cursor.unwrap().close().await.unwrap();
+        let mut next = Actor::new(&world);
+        next.open().await;
+        assert_eq!(next.take(usize::MAX, 5).await.len(), 0);
     });
 }
