@@ -63,27 +63,22 @@ impl Entity {
     /// `None` if there is nothing to compare it with.
     pub(crate) fn change(&mut self, event: &Event) -> Option<Vec<Change>> {
         let state = state(event)?;
-        match self.0.get_mut(&event.apiversion) {
-            Some(known) => Some(update(known, state, is_complete(event))),
-            None => {
-                self.0.insert(event.apiversion.clone(), state);
-                None
-            }
-        }
+        let Some(known) = self.0.get_mut(&event.apiversion) else {
+            self.0.insert(event.apiversion.clone(), state);
+            return None;
+        };
+        Some(update(known, state, is_complete(event)))
     }
 }
 
 /// The state that an event carries.
 fn state(event: &Event) -> Option<State> {
-    let root = match provider_of(&event.source)?.name {
-        "pipedrive" => {
-            let name = if event.apiversion.as_deref() == Some("1") {
-                "current"
-            } else {
-                "data"
-            };
-            member(&event.data, name)?
-        }
+    let root = match (
+        provider_of(&event.source)?.name,
+        event.apiversion.as_deref(),
+    ) {
+        ("pipedrive", Some("1")) => member(&event.data, "current")?,
+        ("pipedrive", _) => member(&event.data, "data")?,
         _ => &event.data,
     };
     let mut state = State::new();
@@ -278,6 +273,10 @@ mod tests {
         changes.map(|changes| changes.map(lines)).collect()
     }
 
+    #[expect(
+        clippy::unnecessary_wraps,
+        reason = "it is compared with what may be none"
+    )]
     fn lines(lines: &[&str]) -> Option<Vec<String>> {
         Some(lines.iter().map(|line| (*line).to_owned()).collect())
     }

@@ -4,7 +4,7 @@
 mod follow;
 mod history;
 mod latest;
-mod show;
+pub(crate) mod show;
 
 use crate::{
     Failure,

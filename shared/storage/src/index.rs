@@ -271,8 +271,9 @@ impl Table {
     pub fn history<'a>(
         &'a self,
         pk: &str,
+        order: Order,
     ) -> impl Stream<Item = Result<Stored, TableError>> + use<'a> {
-        self.events_of(pk, Order::OldestFirst).boxed()
+        self.events_of(pk, order).boxed()
     }
 
     /// Returns the event of one subject with the latest `time`, given its `<source>#<subject>`.

@@ -15,7 +15,7 @@ use futures_util::TryStreamExt;
 use indicatif::{ProgressBar, ProgressStyle};
 use models::{Event, Record, Timestamp};
 use std::{collections::BTreeSet, pin::pin, time::Duration};
-use storage::{Key, Stored, Table, budget::now};
+use storage::{Key, Order, Stored, Table, budget::now};
 
 /// Shows all events of one subject, in the order of their times.
 ///
@@ -77,7 +77,8 @@ impl History {
     ) -> Result<bool, Failure> {
         let mut is_found = false;
         let skipped = Skipped::default();
-        let history = table.history(&Key::history_pk(source, &self.search.subject));
+        let pk = Key::history_pk(source, &self.search.subject);
+        let history = table.history(&pk, Order::OldestFirst);
         let mut history = pin!(skipped.readable(history));
         let mut entity = Entity::default();
         while let Some(stored) = history.try_next().await? {
