@@ -237,7 +237,7 @@ async fn pages_have_each_of_a_thousand_events_once() {
     let page = Page::start(&site);
     let mut expected = listed(&site, &[]);
     assert_eq!(expected.len(), 1_000);
-    for limit in [150, 400] {
+    for limit in [70, 400] {
         let mut url = Some(format!("/?limit={limit}"));
         let mut seen = Vec::new();
         while let Some(path) = url {

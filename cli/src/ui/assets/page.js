@@ -13,10 +13,13 @@ const LIST = "hookkeeper-list";
 const list = document.querySelector("table.events");
 const links = () => [...document.querySelectorAll("#rows a.handle, ol.history h2 a")];
 
+// As the server does, shows a character that is invisible or changes the direction of text.
+const visible = (text) => text.replace(/[\p{Cc}\p{Cf}\p{Zl}\p{Zp}]/gu, "\ufffd");
+
 function element(tag, className, text) {
   const created = document.createElement(tag);
-  created.className = className;
-  created.textContent = text;
+  if (className) created.className = className;
+  created.textContent = visible(text);
   return created;
 }
 
@@ -28,7 +31,7 @@ function link(className, text, href) {
 
 function column(className, child) {
   const created = element("td", className, "");
-  created.append(child);
+  created.append(typeof child === "string" ? visible(child) : child);
   return created;
 }
 
@@ -43,7 +46,7 @@ function row(event) {
   const time = element("time", "", new Date(event.recordedtime).toLocaleString("sv-SE"));
   time.dateTime = event.recordedtime;
   const type = column("type", event.type.replace(/^(com|app)\.[^.]*\./, ""));
-  type.title = event.type;
+  type.title = visible(event.type);
   created.append(
     column("", link("handle", event.handle, `/events/${handle}`)),
     column("", time),
@@ -125,6 +128,11 @@ document.addEventListener("keydown", (event) => {
   if (!action) return;
   event.preventDefault();
   action();
+});
+
+// Leaves what is not filtered out of the URL.
+document.querySelector("form.filter")?.addEventListener("submit", (event) => {
+  for (const field of event.target.elements) field.disabled = field.name && field.value === "";
 });
 
 for (const button of document.querySelectorAll("button[data-copy]")) {
