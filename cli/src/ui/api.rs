@@ -4,7 +4,7 @@ use super::{
     Problem, Site,
     query::{Words, events as read},
 };
-use crate::commands::events::json;
+use crate::{commands::events::json, skipped::Skipped};
 use axum::{
     extract::State,
     http::{Uri, header},
@@ -13,7 +13,8 @@ use axum::{
 use serde_json::json;
 use std::sync::Arc;
 
-/// The events of a page as `events --output json` prints them, and where the next page begins.
+/// The events of a page as `events --output json` prints them, where the next page begins, and the
+/// number of items that cannot be read.
 pub(super) async fn events(State(site): State<Arc<Site>>, uri: Uri) -> Response {
     let (status, body) = match list(&site, &uri).await {
         Ok(body) => (axum::http::StatusCode::OK, body),
@@ -30,10 +31,12 @@ async fn list(site: &Site, uri: &Uri) -> Result<String, Problem> {
     let query = Words::from(uri).query()?;
     let found = query.find(&site.table).await?;
     let after = json!(found.after.map(|after| after.to_string()));
-    let events = read(&site.table, found.hits).await?;
+    let skipped = Skipped::default();
+    let events = read(&site.table, found.hits, &skipped).await?;
+    let skipped = found.skipped + skipped.count();
     let events: Vec<_> = events.iter().map(json).collect::<Result<_, _>>()?;
     Ok(format!(
-        r#"{{"events":[{}],"after":{after}}}"#,
+        r#"{{"events":[{}],"after":{after},"skipped":{skipped}}}"#,
         events.join(",")
     ))
 }

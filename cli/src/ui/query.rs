@@ -158,7 +158,7 @@ pub(super) struct Found {
     pub(super) after: Option<Position>,
     /// Whether the search stopped here because it had read enough for one request.
     pub(super) is_cut: bool,
-    /// Number of items that this version cannot read.
+    /// Number of items that cannot be read.
     pub(super) skipped: u64,
 }
 
@@ -176,7 +176,7 @@ impl Query {
         let skipped = Skipped::default();
         let recorded = table.recorded(self.reach(), Order::NewestFirst);
         let recorded = skipped.readable(recorded);
-        let looked = recorded.map(|entry| self.look(table, entry));
+        let looked = recorded.map(|entry| self.look(table, &skipped, entry));
         let mut looked = pin!(looked.buffered(CONCURRENT_GETS));
         let mut found = Found::default();
         let mut last: Option<Timestamp> = None;
@@ -235,6 +235,7 @@ impl Query {
     async fn look(
         &self,
         table: &Table,
+        skipped: &Skipped,
         entry: Result<IndexEntry, TableError>,
     ) -> Result<(Position, Option<Hit>), TableError> {
         let entry = entry?;
@@ -246,7 +247,7 @@ impl Query {
             let stored = None;
             return Ok((position, Some(Hit { entry, stored })));
         };
-        let stored = readable(table.get(&entry.key).await)?;
+        let stored = skipped.read(table.get(&entry.key).await)?;
         let stored = stored.filter(|stored| mention.is_in(&stored.record));
         let hit = stored.map(|stored| Hit {
             entry,
@@ -257,22 +258,18 @@ impl Query {
 }
 
 /// Reads the events of a page. Events that were removed in the meantime are left out.
-pub(super) async fn events(table: &Table, hits: Vec<Hit>) -> Result<Vec<Stored>, TableError> {
+pub(super) async fn events(
+    table: &Table,
+    hits: Vec<Hit>,
+    skipped: &Skipped,
+) -> Result<Vec<Stored>, TableError> {
     let reads = hits.into_iter().map(async |hit| match hit.stored {
         Some(stored) => Ok(Some(stored)),
-        None => readable(table.get(&hit.entry.key).await),
+        None => skipped.read(table.get(&hit.entry.key).await),
     });
     let events: Vec<_> = stream::iter(reads)
         .buffered(CONCURRENT_GETS)
         .try_collect()
         .await?;
     Ok(events.into_iter().flatten().collect())
-}
-
-/// `None` also for an item of another version.
-fn readable(got: Result<Option<Stored>, TableError>) -> Result<Option<Stored>, TableError> {
-    match got {
-        Err(TableError::Item(_)) => Ok(None),
-        got => got,
-    }
 }

@@ -2,12 +2,14 @@
 
 mod security;
 
+use aws_sdk_dynamodb::types::AttributeValue;
 use serde_json::{Value, json};
 use std::{
     io::{BufRead, BufReader, Read, Write},
     net::TcpStream,
     process::{Child, Stdio},
 };
+use storage::Key;
 use testkit::{
     request::event,
     site::{Site, records},
@@ -193,8 +195,36 @@ async fn the_api_has_the_events_of_the_command() {
         .lines()
         .map(|line| serde_json::from_str(line).unwrap())
         .collect();
-    assert_eq!(page.api(""), json!({ "events": events, "after": null }));
+    assert_eq!(
+        page.api(""),
+        json!({ "events": events, "after": null, "skipped": 0 })
+    );
     assert_eq!(page.api("limit=1")["events"], json!([events[0]]));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn events_that_cannot_be_read_are_counted() {
+    let site = Site::start().await;
+    put(&site, "closer", 1).await;
+    put(&site, "closer", 2).await;
+    let record = &records(&providers::CLOSER, &event("closer", 1))[0];
+    let client = site.client();
+    let update = client.update_item().table_name(hookkeeper::dev::TABLE);
+    let key = Key::from_record(record);
+    let update = update
+        .key("pk", AttributeValue::S(key.pk))
+        .key("sk", AttributeValue::S(key.sk))
+        .update_expression("SET v = :v")
+        .expression_attribute_values(":v", AttributeValue::N("99".to_owned()));
+    update.send().await.unwrap();
+    let page = Page::start(&site);
+    for query in ["", "q=customer"] {
+        let answer = page.api(query);
+        assert_eq!(answer["skipped"], 1, "{query}: {answer}");
+        assert_eq!(answer["events"].as_array().unwrap().len(), 1);
+    }
+    let html = page.html("/?q=customer");
+    assert!(html.contains("Items that cannot be read: 1."), "{html}");
 }
 
 #[tokio::test(flavor = "multi_thread")]

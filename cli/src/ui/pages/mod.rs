@@ -95,7 +95,7 @@ fn time(time: Timestamp) -> Markup {
 fn skipped(count: u64) -> Markup {
     html! {
         @if count > 0 {
-            p.note { "Items that this version of Hookkeeper cannot read: " (count) "." }
+            p.note { "Items that cannot be read: " (count) "." }
         }
     }
 }
