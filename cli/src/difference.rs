@@ -11,17 +11,16 @@
 //! - Some events carry a part of the entity, as amoCRM's changes of a status do. A member that such
 //!   an event does not carry stays as it was known.
 
+use crate::{
+    filter::provider_of,
+    node::{Node, text},
+};
 use models::{Event, json::canonical};
 use serde::Serialize;
 use serde_json::value::RawValue;
 use std::{
     collections::{BTreeMap, BTreeSet, HashMap},
     fmt,
-};
-
-use crate::{
-    filter::provider_of,
-    node::{Node, text},
 };
 
 /// The known states of one entity, by the version of the payload.

@@ -86,7 +86,11 @@ fn results(site: &Site, words: &Words, query: &Query, found: &Found) -> Markup {
         p #status role="status" {}
         table.events data-live[is_live] data-now=(site.table.now()) {
             thead {
-                tr { th { "Handle" } th { "Recorded" } th { "Type" } th { "Subject" } th { "Source" } }
+                tr {
+                    @for name in ["Handle", "Recorded", "Type", "Subject", "Source"] {
+                        th { (name) }
+                    }
+                }
             }
             tbody #rows { @for hit in &found.hits { (row(&hit.entry)) } }
         }
@@ -109,7 +113,11 @@ fn row(entry: &IndexEntry) -> Markup {
             td { a.handle href=(event_url(&handle)) { (cell(&handle)) } }
             td { (time(entry.recorded)) }
             td.type title=(cell(&entry.r#type)) { (cell(short_type(&entry.r#type))) }
-            td { a.subject href=(entity_url(&event.source, &event.subject)) { (cell(&event.subject)) } }
+            td {
+                a.subject href=(entity_url(&event.source, &event.subject)) {
+                    (cell(&event.subject))
+                }
+            }
             td.source { (cell(&event.source)) }
         }
     }
