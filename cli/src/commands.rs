@@ -15,3 +15,4 @@ pub(crate) mod replay;
 pub(crate) mod republish;
 pub(crate) mod schema;
 pub(crate) mod send;
+pub(crate) mod ui;

@@ -12,7 +12,7 @@ use std::ops::Range;
 use storage::{IndexEntry, Table};
 
 /// Which events.
-#[derive(Args, Clone, Default)]
+#[derive(Args, Debug, Clone, Default)]
 pub(crate) struct Filter {
     /// Only events of this provider
     #[arg(long, value_parser = provider)]
@@ -83,6 +83,19 @@ pub(crate) fn subject(text: &str) -> Result<String, String> {
 }
 
 impl Filter {
+    pub(crate) fn new(
+        provider: Option<Provider>,
+        r#type: Option<String>,
+        subject: Option<String>,
+    ) -> Self {
+        Self {
+            provider,
+            r#type,
+            subject,
+            credential: None,
+        }
+    }
+
     /// Whether the filter selects an event.
     pub(crate) fn takes(&self, entry: &IndexEntry) -> bool {
         self.provider

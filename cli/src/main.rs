@@ -5,12 +5,14 @@ mod called;
 mod commands;
 mod confirm;
 mod connection;
+mod difference;
 mod filter;
 mod follower;
 mod forward;
 mod handle;
 mod http;
 mod mention;
+mod node;
 mod output;
 mod progress;
 mod queues;
@@ -19,12 +21,13 @@ mod secret;
 mod signal;
 mod skipped;
 mod span;
+mod ui;
 
 use called::{as_called, with_names};
 use clap::{ArgMatches, CommandFactory, FromArgMatches, Parser, Subcommand, error::ErrorKind};
 use commands::{
     consume, consumers, credentials, dev, doctor, erase, events, export, listen, quarantine, queue,
-    replay, republish, schema, send,
+    replay, republish, schema, send, ui as page,
 };
 use output::cell;
 use std::{io, process::ExitCode};
@@ -41,6 +44,7 @@ struct Cli {
 enum Command {
     Credentials(credentials::Credentials),
     Dev(dev::Dev),
+    Ui(page::Ui),
     Send(send::Send),
     Events(events::Events),
     Listen(listen::Listen),
@@ -63,6 +67,7 @@ async fn main() -> ExitCode {
     let done = match cli.command {
         Command::Credentials(credentials) => credentials.run().await,
         Command::Dev(dev) => dev.run().await,
+        Command::Ui(ui) => ui.run().await,
         Command::Send(send) => send.run().await,
         Command::Events(events) => events.run().await,
         Command::Listen(listen) => listen.run().await,
@@ -151,7 +156,7 @@ mod tests {
             arguments.all(|argument| argument.get_id() != "output")
         });
         let names: Vec<_> = without.map(|(name, _)| name).collect();
-        // It prints no results, but the log of a server, which has `--log json`.
-        assert_eq!(names, ["hookkeeper dev"]);
+        // They are servers. The log of the first has `--log json`.
+        assert_eq!(names, ["hookkeeper dev", "hookkeeper ui"]);
     }
 }

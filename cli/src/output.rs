@@ -225,6 +225,13 @@ pub(crate) fn printable(text: &str) -> String {
         .collect()
 }
 
+/// Whether text can be pasted into a terminal: no character controls it or is invisible, but for
+/// line feeds and tabs.
+pub(crate) fn is_text(text: &str) -> bool {
+    text.chars()
+        .all(|char| matches!(char, '\n' | '\t') || !is_no_text(char))
+}
+
 /// Replaces a character that controls a terminal or is invisible with the replacement character.
 fn visible(char: char) -> char {
     if is_no_text(char) {

@@ -27,6 +27,20 @@ impl Skipped {
         is_unreadable
     }
 
+    /// What was read of one item. Counts it if it cannot be read or a part of it is missing.
+    pub(crate) fn read<T>(
+        &self,
+        got: Result<Option<T>, TableError>,
+    ) -> Result<Option<T>, TableError> {
+        match got {
+            Err(TableError::Item(_) | TableError::ChunksMissing) => {
+                self.0.fetch_add(1, Ordering::Relaxed);
+                Ok(None)
+            }
+            got => got,
+        }
+    }
+
     /// The number of skipped items.
     pub(crate) fn count(&self) -> u64 {
         self.0.load(Ordering::Relaxed)

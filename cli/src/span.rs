@@ -29,6 +29,10 @@ pub(crate) enum Moment {
 }
 
 impl Span {
+    pub(crate) fn new(since: Option<Moment>, until: Option<Moment>) -> Self {
+        Self { since, until }
+    }
+
     /// Resolves the span against the current time. Without `--since` it begins
     /// `default` before its end.
     ///

@@ -151,8 +151,9 @@ impl Dev {
             port => format!(" --local={port}"),
         };
         let events = as_called("cargo hookkeeper events");
+        let ui = as_called("cargo hookkeeper ui");
         println!(
-            "\nList the stored events:\n\n  {events}{port}\n\nPress Ctrl-C to stop. One line is logged for each delivery:\n"
+            "\nList the stored events, or see them in a browser:\n\n  {events}{port}\n  {ui}{port}\n\nPress Ctrl-C to stop. One line is logged for each delivery:\n"
         );
     }
 }

@@ -4,10 +4,11 @@
 mod follow;
 mod history;
 mod latest;
-mod show;
+pub(crate) mod show;
 
 use crate::{
     Failure,
+    difference::Change,
     filter::{Filter, Selection},
     handle::Handle,
     output::{Format, Output, Page, json_line, say},
@@ -173,12 +174,19 @@ struct Listed<'a> {
     gatewayid: Option<&'a str>,
     #[serde(skip_serializing_if = "Option::is_none")]
     credential: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    difference: Option<&'a [Change]>,
     #[serde(flatten)]
     event: &'a Event,
 }
 
 /// Formats an event as one line of JSON, with its handle and its origin.
 pub(crate) fn json(stored: &Stored) -> Result<String, Failure> {
+    json_with(stored, None)
+}
+
+/// The same with what the event changed, if that is known.
+fn json_with(stored: &Stored, difference: Option<&[Change]>) -> Result<String, Failure> {
     let (event, origin) = event(stored)?;
     let listed = Listed {
         handle: Handle::for_event(stored).to_string(),
@@ -187,6 +195,7 @@ pub(crate) fn json(stored: &Stored) -> Result<String, Failure> {
         requestid: &origin.request_id,
         gatewayid: origin.gateway_id.as_deref(),
         credential: origin.credential.as_deref(),
+        difference,
         event,
     };
     Ok(json_line(&listed)?)

@@ -76,16 +76,16 @@ impl Quarantine {
 }
 
 /// Delivery that could not be parsed, or one item of it.
-struct Quarantined {
-    handle: Handle,
+pub(crate) struct Quarantined {
+    pub(crate) handle: Handle,
     key: Key,
-    provider: Provider,
+    pub(crate) provider: Provider,
     /// The position of the item in the delivery. 0 for a whole delivery.
     index: usize,
-    origin: Origin,
-    reason: Reason,
+    pub(crate) origin: Origin,
+    pub(crate) reason: Reason,
     /// The exact body. `None` if it, or a chunk of it, is not in the table.
-    bytes: Option<Vec<u8>>,
+    pub(crate) bytes: Option<Vec<u8>>,
 }
 
 impl Quarantined {
@@ -164,6 +164,29 @@ fn quarantined<'a>(
         .try_filter_map(async |(provider, scanned)| {
             Quarantined::load(table, provider, scanned).await
         })
+}
+
+/// The newest quarantined deliveries of a time span, each as what `shown` keeps of it.
+pub(crate) async fn newest<T>(
+    table: &Table,
+    only: Option<Provider>,
+    span: &Range<Timestamp>,
+    limit: usize,
+    skipped: &Skipped,
+    shown: fn(Quarantined) -> T,
+) -> Result<Vec<T>, Failure> {
+    let mut newest = Vec::new();
+    for provider in selected(only) {
+        let span = span.clone();
+        let all = quarantined(table, Some(provider), span, Order::NewestFirst, skipped);
+        let all = all
+            .take(limit)
+            .map_ok(|delivery| (delivery.key.sk.clone(), shown(delivery)));
+        newest.extend(all.try_collect::<Vec<_>>().await?);
+    }
+    newest.sort_by(|(a, _), (b, _)| b.cmp(a));
+    newest.truncate(limit);
+    Ok(newest.into_iter().map(|(_, shown)| shown).collect())
 }
 
 /// Error for a body that is not in the table, or not completely.
@@ -284,8 +307,6 @@ struct Row {
     provider: &'static str,
     bytes: Option<usize>,
     reason: String,
-    #[serde(skip)]
-    sk: String,
 }
 
 impl From<Quarantined> for Row {
@@ -296,7 +317,6 @@ impl From<Quarantined> for Row {
             provider: delivery.provider.name,
             bytes: delivery.bytes.as_ref().map(Vec::len),
             reason: delivery.reason.message,
-            sk: delivery.key.sk,
         }
     }
 }
@@ -326,15 +346,8 @@ impl List {
         let span = self.which.span.resolve(A_WEEK)?;
         let table = self.which.connection.table().await?;
         let skipped = Skipped::default();
-        let mut rows = Vec::new();
-        for provider in selected(self.which.provider) {
-            let span = span.clone();
-            let all = quarantined(&table, Some(provider), span, Order::NewestFirst, &skipped);
-            let all = all.take(self.limit);
-            rows.extend(all.map_ok(Row::from).try_collect::<Vec<_>>().await?);
-        }
-        rows.sort_by(|a, b| b.sk.cmp(&a.sk));
-        rows.truncate(self.limit);
+        let provider = self.which.provider;
+        let rows = newest(&table, provider, &span, self.limit, &skipped, Row::from).await?;
         skipped.report();
         self.print(&rows, &span)
     }

@@ -51,7 +51,21 @@ fn is_of_a_web_page(headers: &HeaderMap) -> bool {
     headers.contains_key(header::ORIGIN)
 }
 
-fn is_to_this_machine(headers: &HeaderMap) -> bool {
+/// Whether a request comes from a web page of another server. A page of the same server sends the
+/// origin that `Host` names.
+#[must_use]
+pub fn is_of_a_foreign_web_page(headers: &HeaderMap) -> bool {
+    let host = headers.get(header::HOST).map(HeaderValue::as_bytes);
+    let mut origins = headers.get_all(header::ORIGIN).iter();
+    origins.any(|origin| {
+        let own = origin.as_bytes().strip_prefix(b"http://");
+        own.is_none() || own != host
+    })
+}
+
+/// Whether a request names this machine as its `Host`.
+#[must_use]
+pub fn is_to_this_machine(headers: &HeaderMap) -> bool {
     headers.contains_key(header::HOST) && headers.get_all(header::HOST).iter().all(is_loopback)
 }
 
@@ -128,5 +142,25 @@ mod tests {
             header::HOST,
             "127.0.0.1:8000"
         )])));
+    }
+
+    #[test]
+    fn only_the_origin_of_the_host_is_not_foreign() {
+        let of_page = |origin| {
+            let host = (header::HOST, "127.0.0.1:9100");
+            is_of_a_foreign_web_page(&headers(&[host, (header::ORIGIN, origin)]))
+        };
+        assert!(!of_page("http://127.0.0.1:9100"));
+        assert!(!is_of_a_foreign_web_page(&HeaderMap::new()));
+        for origin in [
+            "https://evil.example",
+            "http://127.0.0.1:9101",
+            "http://localhost:9100",
+            "https://127.0.0.1:9100",
+            "null",
+            "",
+        ] {
+            assert!(of_page(origin), "{origin}");
+        }
     }
 }

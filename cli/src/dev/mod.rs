@@ -1,6 +1,6 @@
 //! Local Hookkeeper: an embedded DynamoDB with the template's table, and all receivers on one port.
 
-mod caller;
+pub mod caller;
 mod dynamodb;
 pub mod gateway;
 mod user;
@@ -168,13 +168,27 @@ pub async fn check_ports(gateway: u16, dynamodb: u16) -> Result<(), LocalError> 
 
 /// HTTP server on 127.0.0.1. It stops when this value is dropped.
 #[derive(Debug)]
-struct Server {
+pub struct Server {
     address: SocketAddr,
     stop: watch::Sender<bool>,
     task: JoinHandle<io::Result<()>>,
 }
 
 impl Server {
+    /// Starts a server on a port (0: any free port), which the command's option `--port` sets.
+    ///
+    /// # Errors
+    /// [`LocalError::Port`].
+    pub async fn listen(port: u16, app: Router) -> Result<Self, LocalError> {
+        Ok(Self::start(listen(port, "--port").await?, app))
+    }
+
+    /// Its address.
+    #[must_use]
+    pub fn address(&self) -> SocketAddr {
+        self.address
+    }
+
     fn start((listener, address): (TcpListener, SocketAddr), app: Router) -> Self {
         let (stop, mut stopped) = watch::channel(false);
         let serve = axum::serve(listener, app).with_graceful_shutdown(async move {
@@ -189,7 +203,7 @@ impl Server {
     }
 
     /// Stops the server after the requests in progress.
-    async fn stop(self) {
+    pub async fn stop(self) {
         self.stop.send(true).ok();
         self.task.await.ok();
     }
@@ -332,7 +346,6 @@ impl Gateway {
         settings: &Settings,
         log: UnboundedSender<Answered>,
     ) -> Result<Self, LocalError> {
-        let listener = listen(port, "--port").await?;
         let client = Client::background();
         let store = Store::new(&client, settings);
         let receivers = providers::ALL.map(|provider| {
@@ -350,7 +363,7 @@ impl Gateway {
             .layer(middleware::from_fn(caller::refuse_web_pages))
             .with_state(Arc::new(local));
         Ok(Self {
-            server: Server::start(listener, app),
+            server: Server::listen(port, app).await?,
         })
     }
 

@@ -21,6 +21,10 @@ use std::{
     time::Duration,
 };
 
+/// How many entries of a shard one query returns, the newest first. A list shows few of them, and
+/// without a limit each of the sixteen queries of an hour reads up to 1 MB.
+const NEWEST_ENTRIES: i32 = 50;
+
 /// How many shards of hours are read concurrently.
 const CONCURRENT_SHARDS: usize = 32;
 
@@ -168,7 +172,11 @@ impl Table {
         order: Order,
     ) -> BoxStream<'static, Result<IndexEntry, TableError>> {
         let times = [span.start.to_string(), span.end.to_string()];
-        let items = items(self.shard_query(hour, shard, times, order));
+        let query = self.shard_query(hour, shard, times, order);
+        let items = items(match order {
+            Order::NewestFirst => query.limit(NEWEST_ENTRIES),
+            Order::OldestFirst => query,
+        });
         let entries = items.map(|item| Ok(IndexEntry::from_item(&item?)?));
         // BETWEEN includes both ends.
         let until = span.end;
@@ -268,8 +276,9 @@ impl Table {
     pub fn history<'a>(
         &'a self,
         pk: &str,
+        order: Order,
     ) -> impl Stream<Item = Result<Stored, TableError>> + use<'a> {
-        self.events_of(pk, Order::OldestFirst).boxed()
+        self.events_of(pk, order).boxed()
     }
 
     /// Returns the event of one subject with the latest `time`, given its `<source>#<subject>`.

@@ -1,5 +1,6 @@
 //! Runs `hookkeeper events` and `hookkeeper export` as processes.
 
+mod difference;
 mod export;
 mod follow;
 mod history;

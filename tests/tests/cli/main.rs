@@ -15,6 +15,7 @@ mod replay;
 mod republish;
 mod send;
 mod stack;
+mod ui;
 
 /// The days around the arrival of all deliveries here.
 const SPAN: [&str; 4] = ["--since", "2026-11-20", "--until", "2026-11-23"];

@@ -5,7 +5,7 @@ use super::SPAN;
 use aws_sdk_dynamodb::types::AttributeValue;
 use models::{Delivery, Event, ParseError, Record, Timestamp};
 use std::collections::BTreeSet;
-use storage::{Client, Expiry, Key, Settings, Table, schema::Item};
+use storage::{Client, Expiry, Key, Order, Settings, Table, schema::Item};
 use testkit::{
     exact::exact_bytes,
     noise_text,
@@ -247,10 +247,12 @@ async fn a_subject_that_looks_like_a_chunk_key_is_still_an_event() {
         |event| event.subject += "#chunks",
     );
     site.put(&[large.clone(), odd.clone()], None).await;
-    let history: Vec<_> =
-        futures_util::TryStreamExt::try_collect(site.table.history(&Key::from_record(&odd).pk))
-            .await
-            .unwrap();
+    let history: Vec<_> = futures_util::TryStreamExt::try_collect(
+        site.table
+            .history(&Key::from_record(&odd).pk, Order::OldestFirst),
+    )
+    .await
+    .unwrap();
     let keys: Vec<_> = history
         .into_iter()
         .map(|stored: storage::Stored| stored.key)

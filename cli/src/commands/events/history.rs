@@ -1,11 +1,12 @@
 //! `hookkeeper events history`: shows all events of one subject.
 
-use super::json;
+use super::json_with;
 use crate::{
     Failure,
     connection::Connection,
+    difference::{Change, Entity},
     handle::Handle,
-    output::{Format, Output, Page, say, seconds},
+    output::{Format, Output, Page, cell, say, seconds},
     skipped::Skipped,
     span::{A_DAY, Moment, moment},
 };
@@ -14,18 +15,21 @@ use futures_util::TryStreamExt;
 use indicatif::{ProgressBar, ProgressStyle};
 use models::{Event, Record, Timestamp};
 use std::{collections::BTreeSet, pin::pin, time::Duration};
-use storage::{Key, Stored, Table, budget::now};
+use storage::{Key, Order, Stored, Table, budget::now};
 
 /// Shows all events of one subject, in the order of their times.
 ///
 /// Without --source, the subject is searched in each source that has an event of the last 24 hours. If nothing is found,
 /// older sources are searched, day by day.
 ///
-/// Example: cargo hookkeeper events history deal/42 --local
+/// Example: cargo hookkeeper events history deal/42 --local --diff
 #[derive(Args)]
 pub(crate) struct History {
     #[command(flatten)]
     search: Search,
+    /// Show what each event changed: added (+), changed (~) and removed (-) values, by their paths
+    #[arg(long)]
+    diff: bool,
     #[command(flatten)]
     format: Format,
 }
@@ -73,29 +77,48 @@ impl History {
     ) -> Result<bool, Failure> {
         let mut is_found = false;
         let skipped = Skipped::default();
-        let history = table.history(&Key::history_pk(source, &self.search.subject));
+        let pk = Key::history_pk(source, &self.search.subject);
+        let history = table.history(&pk, Order::OldestFirst);
         let mut history = pin!(skipped.readable(history));
+        let mut entity = Entity::default();
         while let Some(stored) = history.try_next().await? {
-            self.print(&stored, is_first && !is_found)?;
+            let changes = self.changes(&mut entity, &stored);
+            self.print(&stored, changes.as_deref(), is_first && !is_found)?;
             is_found = true;
         }
         skipped.report();
         Ok(is_found)
     }
 
-    fn print(&self, stored: &Stored, is_first: bool) -> Result<(), Failure> {
+    /// What the next event changed, if that is asked for and known.
+    fn changes(&self, entity: &mut Entity, stored: &Stored) -> Option<Vec<Change>> {
+        match &stored.record {
+            Record::Event { event, .. } if self.diff => entity.change(event),
+            _ => None,
+        }
+    }
+
+    fn print(
+        &self,
+        stored: &Stored,
+        changes: Option<&[Change]>,
+        is_first: bool,
+    ) -> Result<(), Failure> {
         let Record::Event { event, .. } = &stored.record else {
             return Ok(());
         };
         let page = self.format.page();
         let widths = page.fitted(page.either(WIDTHS, WIDTHS_OF_A_TERMINAL), &[3]);
         match self.format.output {
-            Output::Json => say!("{}", json(stored)?)?,
+            Output::Json => say!("{}", json_with(stored, changes)?)?,
             Output::Table => {
                 if is_first {
                     say!("{}", widths.heading(["HANDLE", "TIME", "TYPE", "SOURCE"]))?;
                 }
                 say!("{}", widths.line(&row(stored, event, page)))?;
+                for change in changes.unwrap_or_default() {
+                    say!("  {}", cell(&change.to_string()))?;
+                }
             }
         }
         Ok(())

@@ -9,7 +9,7 @@ use crate::{
 };
 use clap::Args;
 use futures_util::TryStreamExt;
-use models::{Record, Timestamp};
+use models::{Event, Origin, Record, Timestamp};
 use serde_json::Value;
 use std::{future::ready, time::Duration};
 use storage::{Order, Stored, Table};
@@ -41,7 +41,7 @@ impl Show {
 }
 
 /// Finds the only event with a handle.
-async fn find(table: &Table, handle: &Handle) -> Result<Stored, Failure> {
+pub(crate) async fn find(table: &Table, handle: &Handle) -> Result<Stored, Failure> {
     let recorded = table.recorded(handle.span(), Order::OldestFirst);
     let mut found: Vec<_> = recorded
         .try_filter(|entry| ready(handle.is_of(&entry.event.id)))
@@ -67,6 +67,18 @@ pub(super) fn print(stored: &Stored) -> Result<(), Failure> {
     let Record::Event { event, origin, .. } = &stored.record else {
         return Ok(());
     };
+    for (name, value) in attributes(stored, event, origin) {
+        say!("{name:<12}  {}", cell(&value))?;
+    }
+    Ok(say!("\n{}", printable(&pretty(event.data.get())))?)
+}
+
+/// The attributes of an event and of its delivery, with their names.
+pub(crate) fn attributes(
+    stored: &Stored,
+    event: &Event,
+    origin: &Origin,
+) -> impl Iterator<Item = (&'static str, String)> + use<> {
     let problem = event
         .timeproblem
         .and_then(|problem| serde_json::to_value(problem).ok());
@@ -95,10 +107,6 @@ pub(super) fn print(stored: &Stored) -> Result<(), Failure> {
         ("recordedtime", stored.recorded.map(|time| time.to_string())),
         ("expires", expires.map(seconds)),
     ];
-    for (name, value) in lines {
-        if let Some(value) = value {
-            say!("{name:<12}  {}", cell(&value))?;
-        }
-    }
-    Ok(say!("\n{}", printable(&pretty(event.data.get())))?)
+    let lines = lines.into_iter();
+    lines.filter_map(|(name, value)| Some((name, value?)))
 }

@@ -1,0 +1,163 @@
+//! `/`: the list of events.
+
+use super::{Site, document, entity_url, event_url, sentence, skipped, time};
+use crate::{
+    called::as_called,
+    handle::Handle,
+    output::{cell, local, short_type},
+    ui::{
+        Problem,
+        query::{Found, Query, Words},
+    },
+};
+use axum::{
+    extract::State,
+    http::{StatusCode, Uri},
+    response::{IntoResponse, Response},
+};
+use maud::{Markup, html};
+use std::sync::Arc;
+use storage::IndexEntry;
+
+pub(in crate::ui) async fn page(State(site): State<Arc<Site>>, uri: Uri) -> Response {
+    let words = Words::from(&uri);
+    let (status, content) = match list(&site, &words).await {
+        Ok((query, found)) => (StatusCode::OK, results(&site, &words, &query, &found)),
+        Err(problem) => {
+            let sentence = sentence(&problem);
+            (
+                problem.status(),
+                html! { p.problem role="alert" { (sentence) } },
+            )
+        }
+    };
+    let content = html! {
+        h1 { "Events" }
+        (form(&words))
+        (content)
+    };
+    (status, document(&site, "Events", &content)).into_response()
+}
+
+async fn list(site: &Site, words: &Words) -> Result<(Query, Found), Problem> {
+    let query = words.query()?;
+    let found = query.find(&site.table).await?;
+    Ok((query, found))
+}
+
+fn form(words: &Words) -> Markup {
+    let chosen = words.get("provider").unwrap_or_default();
+    html! {
+        form.filter action="/" role="search" {
+            label { "Provider"
+                select name="provider" {
+                    option value="" { "all" }
+                    @for provider in providers::ALL {
+                        option value=(provider.name) selected[provider.name == chosen] {
+                            (provider.name)
+                        }
+                    }
+                }
+            }
+            (field(words, "type", "Type", "deal.updated"))
+            (field(words, "subject", "Subject", "deal/42"))
+            (field(words, "since", "Since", "24h"))
+            (field(words, "until", "Until", "now"))
+            (field(words, "q", "Text", "in the data or the body"))
+            button { "Filter" }
+            @if words.filters() { a href="/" { "Clear" } }
+        }
+    }
+}
+
+fn field(words: &Words, name: &str, label: &str, placeholder: &str) -> Markup {
+    let value = words.get(name).unwrap_or_default();
+    html! {
+        label { (label)
+            input name=(name) value=(value) placeholder=(placeholder) autocomplete="off"
+                spellcheck="false";
+        }
+    }
+}
+
+fn results(site: &Site, words: &Words, query: &Query, found: &Found) -> Markup {
+    let is_live = words.get("after").is_none() && words.get("until").is_none();
+    html! {
+        p #status role="status" {}
+        table.events data-live[is_live] data-now=(site.table.now()) {
+            thead {
+                tr {
+                    @for name in ["Handle", "Recorded", "Type", "Subject", "Source"] {
+                        th { (name) }
+                    }
+                }
+            }
+            tbody #rows { @for hit in &found.hits { (row(&hit.entry)) } }
+        }
+        @if found.hits.is_empty() { (nothing(words, query, found)) }
+        (skipped(found.skipped))
+        (next(words, found))
+        p.keys {
+            kbd { "j" } " " kbd { "k" } " next and previous, " kbd { "Enter" } " open, "
+            kbd { "Esc" } " back, " kbd { "/" } " search"
+        }
+    }
+}
+
+/// One event. `page.js` copies it for events that come later.
+fn row(entry: &IndexEntry) -> Markup {
+    let handle = Handle::for_entry(entry).to_string();
+    let event = &entry.event;
+    html! {
+        tr data-testid="event-row" data-handle=(handle) data-recorded=(entry.recorded) {
+            td { a.handle href=(event_url(&handle)) { (cell(&handle)) } }
+            td { (time(entry.recorded)) }
+            td.type title=(cell(&entry.r#type)) { (cell(short_type(&entry.r#type))) }
+            td {
+                a.subject href=(entity_url(&event.source, &event.subject)) {
+                    (cell(&event.subject))
+                }
+            }
+            td.source { (cell(&event.source)) }
+        }
+    }
+}
+
+/// What to do when no event is listed.
+fn nothing(words: &Words, query: &Query, found: &Found) -> Markup {
+    if found.is_cut {
+        return html! {};
+    }
+    let since = local(query.span.start);
+    html! {
+        div.empty {
+            @if words.get("after").is_some() {
+                p { "There are no more events since " (since) "." }
+            } @else if words.filters() {
+                p { "No events since " (since) " match the filter." }
+            } @else {
+                p { "No events since " (since) "." }
+                p {
+                    "Send one to a local server: "
+                    code { (as_called("cargo hookkeeper send pipedrive deal.updated")) }
+                }
+            }
+            p { a href=(words.with("since", "7d")) { "Look at the last 7 days" } }
+        }
+    }
+}
+
+/// The link to older events.
+fn next(words: &Words, found: &Found) -> Markup {
+    html! {
+        @if let Some(after) = &found.after {
+            @let url = words.with("after", &after.to_string());
+            @if found.is_cut {
+                p.note { "Nothing else was found so far: the search stopped to answer in time." }
+                p { a.next rel="next" href=(url) { "Search further back" } }
+            } @else {
+                p { a.next rel="next" href=(url) { "Older events" } }
+            }
+        }
+    }
+}
