@@ -32,9 +32,9 @@ use tokio::time::sleep;
 /// The position moves only when an event was handled. Without --exec and --forward-to, events are printed as JSON Lines.
 ///
 /// --exec and --forward-to get the event as a CloudEvent in JSON (structured mode). A command is done when its exit code is
-/// 0, a server when it answers 2xx. No answer, 408, 429 and 5xx are tried again until the server takes the event. Any other
-/// answer stops the consumer with exit code 1 at this event: `hookkeeper consumers skip NAME` passes it. Exit code 75:
-/// another process holds the consumer.
+/// 0, and is run up to --attempts times. A server is done when it answers 2xx; no answer, 408, 429 and 5xx are tried again
+/// until it takes the event. A command that keeps failing and any other answer stop the consumer with exit code 1 at this
+/// event: `hookkeeper consumers skip NAME` skips it. Exit code 75: another process holds the consumer.
 ///
 /// Example: cargo hookkeeper consume warehouse --forward-to http://localhost:3000/events
 #[derive(Args)]
@@ -48,7 +48,7 @@ pub(crate) struct Consume {
     /// POST each event to this URL
     #[arg(long, value_name = "URL", value_parser = url)]
     forward_to: Option<String>,
-    /// Where a new consumer begins: beginning, now, a duration ago, or a time. One that exists continues
+    /// Where a new consumer begins: beginning, now, a duration ago, or a time. An existing one continues where it is
     #[arg(long, value_name = "TIME", value_parser = start, default_value = "beginning")]
     from: Start,
     #[command(flatten)]
@@ -56,7 +56,7 @@ pub(crate) struct Consume {
     /// Number of events per commit
     #[arg(long, value_name = "N", value_parser = limit, default_value_t = 25)]
     batch: usize,
-    /// How old an event must be: the time in which it becomes visible to all readers [default: 60s, with --local 2s]
+    /// Deliver an event only when it is this old, so that none that is still being written is missed [default: 60s, with --local 2s]
     #[arg(long, value_parser = duration)]
     delay: Option<Duration>,
     /// Number of times that --exec is run for an event before the consumer stops
@@ -67,7 +67,7 @@ pub(crate) struct Consume {
     once: bool,
     #[command(flatten)]
     connection: Connection,
-    /// Format of the progress lines. They are on standard output, and on standard error if the events are printed
+    /// Format of the progress, not of the events. It is on standard error if the events are printed
     #[arg(long, value_enum, default_value_t = Output::Table)]
     output: Output,
 }

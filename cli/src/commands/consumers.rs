@@ -14,7 +14,7 @@ use storage::{
     consumer::{COUNTED, Cursor, Options, Pending, Start, Stopped},
 };
 
-/// Lists the consumers: how far each is, what it has not handled, and what was written behind its position.
+/// Lists the consumers: how far each is, what it has not handled, and what was stored late, behind its position.
 ///
 /// Example: cargo hookkeeper consumers --local
 #[derive(Args)]
@@ -45,7 +45,7 @@ struct List {
     format: Format,
 }
 
-/// Passes the event at which a consumer stopped, and notes that in the consumer.
+/// Skips the event at which a consumer stopped, and records it in the consumer.
 ///
 /// Example: cargo hookkeeper consumers skip warehouse
 #[derive(Args)]

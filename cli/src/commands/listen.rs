@@ -25,13 +25,14 @@ use std::{
 use storage::{IndexEntry, Stored, Table, TableError, budget::now};
 use tokio::time::sleep;
 
-/// Sends each event to a server on this machine as soon as it is stored, until Ctrl-C.
+/// Sends each event to a server, such as one on this machine, as soon as it is stored, until Ctrl-C.
 ///
 /// Events come from the table, so none is lost while this machine sleeps, the network is away or the server does not run:
 /// they are sent when they can be. A server that does not answer, or answers 408, 429 or 5xx, gets the same event again.
+/// Any other answer is shown, and the next event is sent. No position is saved: after a restart use --since, or `consume`.
 ///
-/// --as webhook sends each delivery once, with the exact bytes and the content type of the provider. --as cloudevent sends
-/// each event as JSON. One line per event: method, status, milliseconds, handle.
+/// --as webhook sends one request per delivery, with the exact bytes and the content type of the provider. --as cloudevent
+/// sends one per event, as JSON. One line per event: method, status, milliseconds, handle.
 ///
 /// Example: cargo hookkeeper listen --local --forward-to http://localhost:3000/hook
 #[derive(Args)]

@@ -57,5 +57,5 @@ pub fn noise_text(length: usize) -> String {
 
 /// The Rust in the documentation is compiled.
 #[cfg(doctest)]
-#[doc = include_str!("../../../docs/events.md")]
-struct EventsPage;
+#[doc = include_str!("../../../docs/consume.md")]
+struct ConsumePage;
