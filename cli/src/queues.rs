@@ -124,6 +124,23 @@ impl Queue {
         Ok(received.messages.unwrap_or_default())
     }
 
+    /// Makes messages visible to the next receiver at once.
+    pub(crate) async fn show_again(&self, messages: &[Message]) -> Result<(), Failure> {
+        for message in messages {
+            let request = self.client.change_message_visibility();
+            let request = request.queue_url(&self.url).visibility_timeout(0);
+            let request = request.receipt_handle(message.receipt_handle().unwrap_or_default());
+            request.send().await.map_err(|error| {
+                let why = causes(&error);
+                format!(
+                    "messages of the {} stay hidden for some minutes ({why})",
+                    self.name
+                )
+            })?;
+        }
+        Ok(())
+    }
+
     /// Deletes a message that was received.
     ///
     /// # Errors

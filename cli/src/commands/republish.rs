@@ -111,12 +111,13 @@ impl Republish {
 }
 
 impl Republisher {
-    /// Publishes the events of a time span that a filter selects.
+    /// Publishes the events of a time span that a filter selects. Returns the number of those that
+    /// this version cannot read.
     async fn publish_span(
         &mut self,
         span: Range<Timestamp>,
         filter: &Filter,
-    ) -> Result<(), Failure> {
+    ) -> Result<u64, Failure> {
         let table = self.table.clone();
         let skipped = Skipped::default();
         let progress = progress(&span)?;
@@ -131,7 +132,7 @@ impl Republisher {
         self.publish().await?;
         progress.finish_and_clear();
         skipped.report();
-        Ok(())
+        Ok(skipped.count())
     }
 
     fn show(&mut self, progress: &ProgressBar) {
@@ -187,7 +188,9 @@ impl Republisher {
     fn interrupted(&self, failure: &StorageFailure, recorded: Option<Timestamp>) -> String {
         let published = self.counts.published;
         let advice = match recorded {
-            Some(recorded) if !self.dead_letters => format!("continue with --since {recorded}"),
+            Some(recorded) if !self.dead_letters => {
+                format!("run it again with --since {recorded} instead")
+            }
             _ => "run this again".to_owned(),
         };
         format!("the event bus {failure}; {published} events were published before: {advice}")

@@ -26,11 +26,13 @@ use tokio::time::sleep;
 const MAX_ENTRIES: usize = 10;
 const MAX_CALL_BYTES: usize = 1_000_000;
 
-/// Words in the error code of an entry that EventBridge may take later, such as `InternalFailure`
-/// and `ThrottlingException`. Any other code is a refusal.
+/// Words in the error code of an entry that EventBridge may take later, such as `InternalFailure`,
+/// `ThrottlingException`, or, when somebody has corrected the rights, `AccessDeniedException`. Any
+/// other code is a refusal.
 ///
 /// Source: <https://docs.aws.amazon.com/eventbridge/latest/APIReference/API_PutEventsResultEntry.html>
-const OUTAGES: [&str; 5] = [
+const OUTAGES: [&str; 6] = [
+    "AccessDenied",
     "Internal",
     "LimitExceeded",
     "Throttl",
@@ -154,8 +156,10 @@ impl Bus {
 
     /// Publishes a batch. An event that the bus refuses is published once more without its data.
     pub async fn publish(&self, batch: &mut Batch) {
-        if self.put(batch).await.is_ok() {
-            batch.remove_data_of_refused(&self.table);
+        let put = self.put(batch).await;
+        // After an outage too: an event that was not tried without its data is not refused yet.
+        batch.remove_data_of_refused(&self.table);
+        if put.is_ok() {
             self.put(batch).await.ok();
         }
     }

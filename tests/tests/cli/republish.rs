@@ -171,10 +171,9 @@ async fn an_outage_says_where_to_continue() {
     setup.proxy.set_after(2, Fault::InternalError).await;
     let (status, _, stderr) = setup.run(&[]);
     assert_eq!(status, 1);
-    let (why, since) = stderr
-        .trim()
-        .split_once(": continue with --since ")
-        .unwrap();
+    let (why, advice) = stderr.trim().split_once(": run it again with ").unwrap();
+    let since = advice.strip_prefix("--since ").unwrap();
+    let since = since.strip_suffix(" instead").unwrap();
     let published = "20 events were published before";
     assert_eq!(
         why,
@@ -204,6 +203,8 @@ async fn dead_letters_are_deleted_when_their_events_are_published() {
         setup.push_dead_letter(record);
     }
     setup.stack.push("relay-dead", "somebody else's");
+    let no_key = json!({ "pk": "", "sk": "", "id": "", "reason": "malformed" });
+    setup.stack.push("relay-dead", &no_key.to_string());
     let before = setup.stack.messages("relay-dead");
 
     setup.proxy.set(Fault::InternalError).await;
@@ -216,7 +217,7 @@ async fn dead_letters_are_deleted_when_their_events_are_published() {
     assert_eq!(setup.stack.messages("relay-dead"), before);
 
     let (status, lines, _) = setup.run(&["--dead-letters", "--dry-run"]);
-    assert_eq!((status, lines.len()), (1, 4), "{lines:?}");
+    assert_eq!((status, lines.len()), (1, 5), "{lines:?}");
     assert_eq!(setup.bridge.calls(), [] as [usize; 0]);
     assert_eq!(setup.stack.messages("relay-dead"), before);
 
@@ -228,14 +229,15 @@ async fn dead_letters_are_deleted_when_their_events_are_published() {
     );
     let kept = [
         "closer#deal/4  kept: its event is not in the table any more",
-        "closer#deal/5  kept: the item is of another version of Hookkeeper, or of other software",
+        "closer#deal/5  kept: the item cannot be read: the item is of another version of Hookkeeper, or of other software",
         "a message  kept: it is not one of the relay or of Lambda",
+        "a message  kept: it has no key of an item",
         "3 events published (0 of them without data), 1 refused.",
     ];
     assert_eq!(lines[1..], kept);
     let subjects: Vec<_> = setup.bridge.taken().iter().map(Entry::subject).collect();
     assert_eq!(subjects, ["deal/0", "deal/1", "deal/3"]);
-    let rest = [&before[2], &before[4], &before[5], &before[6]].map(Clone::clone);
+    let rest = [2, 4, 5, 6, 7].map(|index: usize| before[index].clone());
     assert_eq!(setup.stack.messages("relay-dead"), rest);
 }
 
@@ -257,9 +259,22 @@ async fn a_batch_that_lambda_gave_up_is_published_by_its_times() {
     setup.stack.push("relay-dead", &message.to_string());
     assert_eq!(setup.run(&["--dead-letters"]).0, 1);
     assert_eq!(setup.stack.messages("relay-dead").len(), 1);
+    let mut newer = encoded(&record(7, None)).pop().unwrap();
+    stamp(&mut newer, now());
+    newer.insert("v".to_owned(), AttributeValue::N("2".to_owned()));
+    let key = Key::from_record(&record(7, None));
+    setup.site.put_item(newer).await;
+    let (status, lines, _) = setup.run(&["--dead-letters"]);
+    assert_eq!(status, 1);
+    assert!(
+        lines[0].ends_with("1 of its events cannot be read by this version"),
+        "{lines:?}"
+    );
+    assert_eq!(setup.stack.messages("relay-dead").len(), 1);
+    setup.site.table.remove(&key).await.unwrap();
     assert_eq!(setup.run(&["--dead-letters"]).0, 0);
     assert_eq!(setup.stack.messages("relay-dead").len(), 0);
-    assert_eq!(setup.bridge.taken().len(), 5);
+    assert_eq!(setup.bridge.taken().len(), 8);
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -10,7 +10,7 @@ use axum::{
 };
 use serde_json::{Value, json};
 use std::{
-    collections::BTreeMap,
+    collections::{BTreeMap, BTreeSet},
     net::Ipv4Addr,
     process::{Command, Output},
     sync::{Arc, Mutex},
@@ -31,6 +31,8 @@ type Messages = Arc<Mutex<BTreeMap<String, Vec<String>>>>;
 #[derive(Debug, Clone)]
 struct Shared {
     messages: Messages,
+    /// Messages that were received, and not made visible again, by queue and text.
+    hidden: Arc<Mutex<BTreeSet<[String; 2]>>>,
     has_bus: bool,
 }
 
@@ -58,6 +60,7 @@ impl Stack {
         let messages = Messages::default();
         let shared = Shared {
             messages: Arc::clone(&messages),
+            hidden: Arc::default(),
             has_bus: bus.is_some(),
         };
         let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await.unwrap();
@@ -127,8 +130,12 @@ async fn answer(State(shared): State<Shared>, headers: HeaderMap, body: Bytes) -
             json!({ "Attributes": { "ApproximateNumberOfMessages": messages.len().to_string() } })
         }
         "ReceiveMessage" => {
-            let received = messages.iter().take(10);
-            let received: Vec<_> = received
+            let mut hidden = shared.hidden.lock().unwrap();
+            let visible = messages
+                .iter()
+                .filter(|body| hidden.insert([queue.to_owned(), (*body).clone()]));
+            let received: Vec<_> = visible
+                .take(10)
                 .map(|body| json!({ "MessageId": body, "ReceiptHandle": body, "Body": body }))
                 .collect();
             json!({ "Messages": received })
@@ -140,6 +147,13 @@ async fn answer(State(shared): State<Shared>, headers: HeaderMap, body: Bytes) -
         "SendMessage" => {
             messages.push(request["MessageBody"].as_str().unwrap().to_owned());
             json!({ "MessageId": "1" })
+        }
+        "ChangeMessageVisibility" => {
+            assert_eq!(request["VisibilityTimeout"], 0);
+            let handle = request["ReceiptHandle"].as_str().unwrap().to_owned();
+            let mut hidden = shared.hidden.lock().unwrap();
+            hidden.remove(&[queue.to_owned(), handle]);
+            json!({})
         }
         "DeleteMessage" => {
             let handle = request["ReceiptHandle"].as_str().unwrap();

@@ -419,6 +419,38 @@ async fn a_refused_event_goes_without_data_and_then_to_the_dead_letter_queue() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_event_that_is_refused_before_an_outage_is_not_given_up() {
+    for of_entry in ["InternalFailure", "AccessDeniedException"] {
+        let mut setup =
+            Setup::start_with(
+                move |entry, tries| match (entry.subject().as_str(), tries) {
+                    ("deal/0", _) if entry.json().get("data").is_some() => {
+                        Fate::Failed("MalformedDetail")
+                    }
+                    ("deal/1", 0) => Fate::Failed(of_entry),
+                    ("deal/1", 1..=5) => Fate::CallFailed("InternalException"),
+                    _ => Fate::Taken,
+                },
+            )
+            .await;
+        let items = items(3);
+        let first = setup.relay(batch(&items)).await;
+        assert!(first.is_some(), "{of_entry}");
+        assert_eq!(setup.dead_letters(), [] as [Value; 0], "{of_entry}");
+        for _ in 0..3 {
+            if setup.relay(batch(&items)).await.is_none() {
+                break;
+            }
+        }
+        let mut subjects = setup.subjects();
+        subjects.sort();
+        subjects.dedup();
+        assert_eq!(subjects, ["deal/0", "deal/1", "deal/2"], "{of_entry}");
+        assert_eq!(setup.dead_letters(), [] as [Value; 0], "{of_entry}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn long_sources_and_types_are_cut_between_characters() {
     let mut setup = Setup::start().await;
     let (source, kind) = (
