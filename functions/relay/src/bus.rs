@@ -39,6 +39,9 @@ const OUTAGES: [&str; 6] = [
     "TooManyRequests",
     "Unavailable",
 ];
+/// Number of times that a batch is put: an event may fail at first, then be refused with its data,
+/// and then be taken without it.
+const ROUNDS: usize = 3;
 /// Error codes of a call that one of its entries causes.
 const INVALID: [&str; 2] = ["SerializationException", "ValidationException"];
 /// HTTP status of a call that is too large.
@@ -104,14 +107,18 @@ impl Batch {
         waiting.collect()
     }
 
-    /// Lets refused events wait for another attempt, without their data.
-    fn remove_data_of_refused(&mut self, table: &str) {
+    /// Lets refused events wait for another attempt, without their data. Returns whether there are
+    /// any.
+    fn remove_data_of_refused(&mut self, table: &str) -> bool {
+        let mut are_any = false;
         for entry in &mut self.0 {
             if matches!(entry.outcome, Outcome::Refused(_)) && entry.event.has_data() {
                 entry.event.remove_data(table);
                 entry.outcome = Outcome::Failed(Failure::timeout());
+                are_any = true;
             }
         }
+        are_any
     }
 }
 
@@ -156,11 +163,13 @@ impl Bus {
 
     /// Publishes a batch. An event that the bus refuses is published once more without its data.
     pub async fn publish(&self, batch: &mut Batch) {
-        let put = self.put(batch).await;
-        // After an outage too: an event that was not tried without its data is not refused yet.
-        batch.remove_data_of_refused(&self.table);
-        if put.is_ok() {
-            self.put(batch).await.ok();
+        for _ in 0..ROUNDS {
+            let put = self.put(batch).await;
+            // After an outage too: an event that was not tried without its data is not refused yet.
+            let is_left = batch.remove_data_of_refused(&self.table);
+            if put.is_err() || !is_left {
+                return;
+            }
         }
     }
 

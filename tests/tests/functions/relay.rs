@@ -451,6 +451,29 @@ async fn an_event_that_is_refused_before_an_outage_is_not_given_up() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_event_that_fails_and_is_then_refused_is_tried_without_its_data() {
+    let mut setup = Setup::start_with(|entry, tries| {
+        let has_data = entry.json().get("data").is_some();
+        match entry.subject().as_str() {
+            "deal/0" if has_data => Fate::Failed("MalformedDetail"),
+            "deal/1" if tries < 3 => Fate::Failed("InternalFailure"),
+            "deal/1" if has_data => Fate::Failed("MalformedDetail"),
+            _ => Fate::Taken,
+        }
+    })
+    .await;
+    assert_eq!(setup.relay(batch(&items(2))).await, None);
+    let taken = setup.bridge.taken();
+    let taken = taken.iter().map(|entry| (entry.subject(), entry.json()));
+    let taken: Vec<_> = taken
+        .map(|(subject, json)| (subject, json.get("dataref").is_some()))
+        .collect();
+    let expected = ["deal/0", "deal/1"].map(|subject| (subject.to_owned(), true));
+    assert_eq!(taken, expected);
+    assert_eq!(setup.dead_letters(), [] as [Value; 0]);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn long_sources_and_types_are_cut_between_characters() {
     let mut setup = Setup::start().await;
     let (source, kind) = (
