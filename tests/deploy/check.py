@@ -173,6 +173,7 @@ def failing():
 
 def consumed(table):
     """The types of the events that the consumer in Python prints, of the last hour."""
+    os.environ["DELAY"] = "0"
     hour_ago = datetime.now(timezone.utc) - timedelta(hours=1)
     with TemporaryDirectory() as folder:
         position = str(Path(folder, "position.json"))
@@ -381,8 +382,13 @@ def check():
     kept = sks(table)
     succeeded, printed = run("hookkeeper", "events", "--output", "json")
     assert succeeded and len(printed.splitlines()) == len(PROVIDERS), printed
-    assert consumed(table) == sorted(json.loads(line)["type"] for line in printed.splitlines())
-    print("hookkeeper events and the consumer in Python see the stored events")
+    types = sorted(json.loads(line)["type"] for line in printed.splitlines())
+    assert consumed(table) == types
+    for expected in types, []:
+        done = subprocess.run(["hookkeeper", "consume", "check", "--once", "--delay", "0s"], capture_output=True, text=True)
+        assert done.returncode == 0, done.stderr
+        assert sorted(json.loads(line)["type"] for line in done.stdout.splitlines()) == expected, done
+    print("hookkeeper events, hookkeeper consume and the consumer in Python see the stored events")
     assert depth(queue) == 0
     # The emulation forgets the table's TimeToLiveSpecification.
     assert failing() == ["expiry"], failing()
