@@ -81,6 +81,14 @@ impl Response {
     }
 }
 
+/// The sentence about a response that is not a success.
+pub(crate) fn said(answer: &Answer) -> String {
+    match &answer.status {
+        Ok(status) => format!("the server answered {status}"),
+        Err(reason) => format!("the server does not answer ({reason})"),
+    }
+}
+
 /// The waits between attempts.
 #[derive(Debug, Clone)]
 pub(crate) struct Waits {

@@ -6,9 +6,8 @@ use crate::{
     connection::Connection,
     filter::{Filter, provider_of},
     follower::{Follower, INTERVAL},
-    forward::{Response, Server, Waits, header, url},
+    forward::{Response, Server, Waits, header, said, url},
     handle::Handle,
-    http::Answer,
     output::{Output, cell, json_line, say, seconds, short_type},
     reading::exact_bytes,
     signal::stop,
@@ -88,7 +87,7 @@ struct Line<'a> {
     subject: &'a str,
 }
 
-/// What is sent of an event.
+/// A request, without its handle.
 struct Message {
     /// The name of the delivery, if it has several events.
     delivery: Option<String>,
@@ -269,7 +268,7 @@ impl Listener<'_> {
     /// POSTs a message until the server has taken or refused it.
     async fn deliver(&self, handle: &str, message: &Message) -> Sent {
         let mut waits = Waits::up_to(LONGEST_WAIT);
-        let mut said = None;
+        let mut last = None;
         loop {
             let content_type = message.content_type.as_deref();
             let answer = self.server.post(handle, content_type, &message.body).await;
@@ -281,10 +280,10 @@ impl Listener<'_> {
                     milliseconds: answer.latency.as_millis(),
                 };
             }
-            let why = unavailable(&answer);
-            if said.as_ref() != Some(&why) {
+            let why = said(&answer);
+            if last.as_ref() != Some(&why) {
                 eprintln!("{handle}: {}: trying again", cell(&why));
-                said = Some(why);
+                last = Some(why);
             }
             sleep(waits.next().unwrap_or(LONGEST_WAIT)).await;
         }
@@ -294,11 +293,4 @@ impl Listener<'_> {
 fn is_about_item(failure: &Failure) -> bool {
     let error = failure.downcast_ref::<TableError>();
     error.is_some_and(TableError::is_about_item)
-}
-
-fn unavailable(answer: &Answer) -> String {
-    match &answer.status {
-        Ok(status) => format!("the server answered {status}"),
-        Err(reason) => format!("the server does not answer ({reason})"),
-    }
 }

@@ -3,7 +3,7 @@
 use crate::{
     Failure,
     commands::events::cloud_event,
-    forward::{Response, Server},
+    forward::{Response, Server, said},
     handle::Handle,
     output::say,
 };
@@ -57,7 +57,7 @@ impl Destination {
         }
     }
 
-    /// What it is, for people.
+    /// Its name in messages.
     pub(super) fn shown(&self) -> &str {
         match self {
             // Its arguments may be secrets.
@@ -73,10 +73,7 @@ async fn post(server: &Server, event: &Stored, json: &str) -> Attempt {
     let answer = server
         .post(&handle, Some(CLOUD_EVENT), json.as_bytes())
         .await;
-    let said = match &answer.status {
-        Ok(status) => format!("the server answered {status}"),
-        Err(reason) => format!("the server did not answer ({reason})"),
-    };
+    let said = said(&answer);
     match Response::of(&answer) {
         Response::Taken => Attempt::Done,
         Response::Unavailable => Attempt::Unavailable(said),
