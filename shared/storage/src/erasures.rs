@@ -6,7 +6,6 @@ use crate::{
     index::days,
     schema::{self, Erased, EventKey, Item, Key, erasure},
 };
-use aws_sdk_dynamodb::types::AttributeValue;
 use futures_util::{FutureExt, StreamExt, TryStreamExt, stream};
 use models::{Record, Timestamp};
 use std::{collections::HashMap, time::Duration};
@@ -88,7 +87,7 @@ impl Table {
         let first = Timestamp::from_unix(Duration::from_secs(FIRST_SECOND));
         let now = self.now();
         let days = days(&(since.max(first).min(now)..now));
-        let days = stream::iter(days).map(|day| self.erasures_of(day).boxed());
+        let days = stream::iter(days).map(|day| self.partition(erasure::pk(&day)).boxed());
         let mut days = days.buffer_unordered(CONCURRENT_DAYS);
         let mut erasures = Erasures::default();
         while let Some(items) = days.try_next().await? {
@@ -97,17 +96,6 @@ impl Table {
             }
         }
         Ok(erasures)
-    }
-
-    async fn erasures_of(&self, day: String) -> Result<Vec<Item>, TableError> {
-        let query = self
-            .client
-            .query()
-            .table_name(&self.name)
-            .consistent_read(true)
-            .key_condition_expression("pk = :pk")
-            .expression_attribute_values(":pk", AttributeValue::S(erasure::pk(&day)));
-        Ok(query.into_paginator().items().send().try_collect().await?)
     }
 
     /// Removes the chunks of an item that is not stored because it was erased. If the table has the

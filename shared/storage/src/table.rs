@@ -323,6 +323,18 @@ impl Table {
         Ok(self.get_item(key).send().await?.item)
     }
 
+    /// Reads all items of a small partition.
+    pub(crate) async fn partition(&self, pk: String) -> Result<Vec<Item>, TableError> {
+        let query = self
+            .client
+            .query()
+            .table_name(&self.name)
+            .consistent_read(true)
+            .key_condition_expression("pk = :pk")
+            .expression_attribute_values(":pk", AttributeValue::S(pk));
+        Ok(query.into_paginator().items().send().try_collect().await?)
+    }
+
     fn get_item(&self, key: &Key) -> GetItemFluentBuilder {
         self.client
             .get_item()

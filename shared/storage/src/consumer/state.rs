@@ -37,16 +37,8 @@ impl Table {
     /// # Errors
     /// [`TableError`].
     pub async fn consumers(&self) -> Result<Vec<Consumer>, TableError> {
-        let query = self
-            .client
-            .query()
-            .table_name(&self.name)
-            .consistent_read(true)
-            .key_condition_expression("pk = :pk")
-            .expression_attribute_values(":pk", AttributeValue::S(NAMES_PK.to_owned()));
-        let items: Vec<_> = query.into_paginator().items().send().try_collect().await?;
         let mut consumers = Vec::new();
-        for item in items {
+        for item in self.partition(NAMES_PK.to_owned()).await? {
             let name = schema::key(&item).sk;
             consumers.extend(self.consumer(&name).await?);
         }
