@@ -187,8 +187,10 @@ impl Consume {
         let mut waits = Waits::up_to(LONGEST_WAIT);
         loop {
             let next = tokio::select! {
-                next = cursor.next() => next,
+                // No further event is begun after a signal, however many are ready.
+                biased;
                 () = stop.arrived() => break,
+                next = cursor.next() => next,
             };
             let pause = match next {
                 Ok(Some(event)) => {
