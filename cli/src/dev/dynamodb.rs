@@ -25,8 +25,8 @@ use uuid::Uuid;
 const MAX_REQUEST_BYTES: usize = 16 * 1024 * 1024;
 const CONTENT_TYPE: &str = "application/x-amz-json-1.0";
 const REQUEST_ID: HeaderName = HeaderName::from_static("x-amzn-requestid");
-/// Prefixes of the `x-amz-target` header: the API and its version.
-const TARGETS: [&str; 2] = ["DynamoDB_20120810.", "DynamoDBStreams_20120810."];
+/// Prefix of the `x-amz-target` header: the API and its version.
+const TARGET: &str = "DynamoDB_20120810.";
 const UNKNOWN_OPERATION: &str =
     r#"{"__type":"com.amazon.coral.service#UnknownOperationException"}"#;
 
@@ -72,10 +72,7 @@ async fn answer(
 }
 
 fn operation(headers: &HeaderMap) -> Option<&str> {
-    let target = text(headers, "x-amz-target")?;
-    TARGETS
-        .iter()
-        .find_map(|prefix| target.strip_prefix(prefix))
+    text(headers, "x-amz-target")?.strip_prefix(TARGET)
 }
 
 /// Authentication data that DynamoDB requires in a request. Signatures are not verified.
@@ -109,15 +106,11 @@ fn run(database: &Database, operation: &str, body: &[u8]) -> Option<dynoxide::Re
         "CreateTable" => call(body, |request| database.create_table(request)),
         "DeleteItem" => call(body, |request| database.delete_item(request)),
         "DeleteTable" => call(body, |request| database.delete_table(request)),
-        "DescribeStream" => call(body, |request| database.describe_stream(request)),
         "DescribeTable" => call(body, |request| database.describe_table(request)),
         "DescribeTimeToLive" => call(body, |request| database.describe_time_to_live(request)),
         "ExecuteStatement" => call(body, |request| database.execute_statement(request)),
         "ExecuteTransaction" => call(body, |request| database.execute_transaction(request)),
         "GetItem" => call(body, |request| database.get_item(request)),
-        "GetRecords" => call(body, |request| database.get_records(request)),
-        "GetShardIterator" => call(body, |request| database.get_shard_iterator(request)),
-        "ListStreams" => call(body, |request| database.list_streams(request)),
         "ListTables" => call(body, |request| database.list_tables(request)),
         "ListTagsOfResource" => call(body, |request| database.list_tags_of_resource(request)),
         "PutItem" => call(body, |request| database.put_item(request)),
