@@ -1,7 +1,7 @@
 //! `hookkeeper quarantine`: lists, shows, replays and drops deliveries that could not be parsed.
 
-mod drop;
-mod replay;
+pub(crate) mod drop;
+pub(crate) mod replay;
 mod show;
 
 use crate::{
@@ -214,14 +214,13 @@ async fn find(table: &Table, handle: &Handle) -> Result<Quarantined, Failure> {
     }
 }
 
-/// Finishes the interrupted removals of a time span, and prints their handles. Returns their
-/// number.
+/// Finishes the interrupted removals of a time span, and tells about each. Returns their number.
 async fn finish_removals(
     table: &Table,
     only: Option<Provider>,
     span: Range<Timestamp>,
     is_wanted: impl Fn(&Key) -> bool,
-    output: Output,
+    tell: &mut impl FnMut(&Outcome) -> Result<(), Failure>,
 ) -> Result<usize, Failure> {
     let mut finished = 0;
     for provider in selected(only) {
@@ -232,43 +231,39 @@ async fn finish_removals(
         for key in keys.iter().filter(|key| is_wanted(key)) {
             table.remove(key).await?;
             finished += 1;
-            let handle = Handle::for_quarantined(key);
-            match output {
-                Output::Table => say!(
-                    "{handle}  {}  finished an interrupted removal",
-                    provider.name
-                )?,
-                Output::Json => Outcome {
-                    handle: handle.to_string(),
-                    provider: provider.name,
-                    action: "finished",
-                    reason: None,
-                    events: Vec::new(),
-                }
-                .say()?,
-            }
+            tell(&Outcome {
+                handle: Handle::for_quarantined(key).to_string(),
+                provider: provider.name,
+                action: "finished",
+                reason: None,
+                events: Vec::new(),
+            })?;
         }
     }
     Ok(finished)
 }
 
 /// Finishes the removal of a delivery by its handle if it was interrupted. Returns whether it was.
-async fn finish_removal(table: &Table, handle: &Handle, output: Output) -> Result<bool, Failure> {
+async fn finish_removal(
+    table: &Table,
+    handle: &Handle,
+    tell: &mut impl FnMut(&Outcome) -> Result<(), Failure>,
+) -> Result<bool, Failure> {
     let is_wanted = |key: &Key| handle.is_of(id(key));
-    let finished = finish_removals(table, None, handle.span(), is_wanted, output).await?;
+    let finished = finish_removals(table, None, handle.span(), is_wanted, tell).await?;
     Ok(finished > 0)
 }
 
 /// Line for programs about a delivery that a command changed, or could not change.
 #[derive(Serialize)]
-struct Outcome {
-    handle: String,
+pub(crate) struct Outcome {
+    pub(crate) handle: String,
     provider: &'static str,
     /// `replayed`, `stays`, `dropped`, or `finished` for an interrupted removal.
-    action: &'static str,
+    pub(crate) action: &'static str,
     /// Why the delivery stays in quarantine.
     #[serde(skip_serializing_if = "Option::is_none")]
-    reason: Option<String>,
+    pub(crate) reason: Option<String>,
     /// The events that were made of the delivery.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     events: Vec<Made>,
@@ -294,7 +289,7 @@ impl Outcome {
         }
     }
 
-    fn say(&self) -> Result<(), Failure> {
+    fn say_json(&self) -> Result<(), Failure> {
         Ok(say!("{}", json_line(self)?)?)
     }
 }

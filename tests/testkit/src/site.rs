@@ -9,7 +9,7 @@ use hookkeeper::{
     dev::{Data, DynamoDb, TABLE},
     template::TEMPLATE,
 };
-use models::{Delivery, Event, Record, Timestamp};
+use models::{Delivery, Event, ParseError, Record, Timestamp};
 use providers::Provider;
 use std::{
     process::{Command, Output},
@@ -164,6 +164,13 @@ pub fn delivery(body: &str) -> Delivery {
 pub fn records(provider: &Provider, body: &str) -> Vec<Record> {
     let delivery = delivery(body);
     Record::from_delivery(provider.name, &delivery, (provider.parse)(&delivery))
+}
+
+/// A delivery that an older parser could not parse, and quarantined.
+#[must_use]
+pub fn quarantined(provider: &Provider, body: &str) -> Record {
+    let parsed = Err(ParseError::Panicked);
+    Record::from_delivery(provider.name, &delivery(body), parsed).remove(0)
 }
 
 /// The items of a record that never expires: its chunks, and after them the item itself.

@@ -5,8 +5,8 @@ mod queue;
 
 use aws_lambda_events::sqs::{SqsEvent, SqsMessage};
 use aws_sdk_dynamodb::types::AttributeValue;
-use models::{Delivery, ParseError, Record, Timestamp};
-use providers::{AMOCRM, CLOSER, PIPEDRIVE, Provider};
+use models::{Delivery, Record, Timestamp};
+use providers::{AMOCRM, CLOSER, PIPEDRIVE};
 use serde_json::{Value, json};
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -15,7 +15,7 @@ use std::{
 use storage::{Key, Message, schema::Item};
 use testkit::{
     noise_text,
-    site::{ARRIVAL, Site, delivery, encoded, records},
+    site::{ARRIVAL, Site, encoded, quarantined, records},
     stores::{ANSWERED, Service, Stores},
 };
 
@@ -39,11 +39,6 @@ fn long(text: &str) -> String {
     format!(
         r#"{{"eventType":"ThreadCreatedEvent","timestamp":1795255200000,"customer":{{"id":"5"}},"text":"{text}","email":"ada\u0040example.com"}}"#
     )
-}
-
-fn quarantined(provider: &Provider, body: &str) -> Record {
-    let parsed = Err(ParseError::Panicked);
-    Record::from_delivery(provider.name, &delivery(body), parsed).remove(0)
 }
 
 async fn items(site: &Site) -> Vec<Item> {

@@ -2,13 +2,13 @@
 //! an older parser made of a delivery.
 
 use super::SPAN;
-use models::{Body, EventId, ParseError, Record};
+use models::{Body, EventId, Record};
 use snapbox::{assert_data_eq, str};
 use std::{collections::BTreeMap, process::Stdio, time::Duration};
 use storage::{Key, Stored, schema::Item};
 use testkit::{
     request::event,
-    site::{Site, altered, delivery, encoded, records},
+    site::{Site, altered, delivery, encoded, quarantined, records},
 };
 use tokio::task::block_in_place;
 
@@ -17,12 +17,6 @@ const EXPIRES: i64 = 4_102_444_800;
 /// A delivery of three leads.
 const THREE: &str = "leads[add][0][id]=1&leads[add][0][updated_at]=1795255200&leads[add][1][id]=2&leads[add][1][updated_at]=\
     1795255200&leads[add][2][id]=3&leads[add][2][updated_at]=1795255200&account[id]=1001";
-
-/// A delivery that an older parser could not parse and quarantined.
-fn quarantined(provider: &str, body: &str) -> Record {
-    let records = Record::from_delivery(provider, &delivery(body), Err(ParseError::Panicked));
-    records.into_iter().next().unwrap()
-}
 
 /// All records of the table by their keys: the items and the expiry time.
 async fn all(site: &Site) -> BTreeMap<Key, (Vec<Item>, Option<i64>)> {
@@ -328,8 +322,8 @@ async fn deliveries_that_parse_now_leave_the_quarantine() {
     let site = Site::start().await;
     site.put(
         &[
-            quarantined("amocrm", THREE),
-            quarantined("closer", "no json"),
+            quarantined(&providers::AMOCRM, THREE),
+            quarantined(&providers::CLOSER, "no json"),
         ],
         None,
     )
@@ -359,7 +353,7 @@ HANDLE         ARRIVAL               PROVIDER  BYTES  REASON
     let replay = || site.run(&[&["quarantine", "replay"], &SPAN[..]].concat());
     assert!(replay().ends_with("1 deliveries replayed, 1 still in quarantine.\n"));
     let mut right = records(&providers::AMOCRM, THREE);
-    right.push(quarantined("closer", "no json"));
+    right.push(quarantined(&providers::CLOSER, "no json"));
     assert_eq!(all(&site).await, all_of(&right, None).await);
     assert!(
         replay().ends_with("0 deliveries replayed, 1 still in quarantine.\n"),
@@ -373,8 +367,8 @@ async fn one_delivery_is_shown_replayed_and_dropped_by_its_handle() {
     let site = Site::start().await;
     let odd = "\u{1b}[2J\n<html>";
     let records = [
-        quarantined("closer", odd),
-        quarantined("closer", &event("closer", 1)),
+        quarantined(&providers::CLOSER, odd),
+        quarantined(&providers::CLOSER, &event("closer", 1)),
     ];
     site.put(&records, None).await;
     let list = site.run(&[
@@ -458,7 +452,7 @@ async fn a_large_quarantine_is_read_page_by_page() {
     site.put(
         &bodies
             .iter()
-            .map(|body| quarantined("closer", body))
+            .map(|body| quarantined(&providers::CLOSER, body))
             .collect::<Vec<_>>(),
         None,
     )
@@ -493,7 +487,8 @@ async fn an_interrupted_replay_neither_loses_nor_duplicates_events() {
         .await;
         right.extend(new);
         let body = event("closer", number);
-        site.put(&[quarantined("closer", &body)], None).await;
+        site.put(&[quarantined(&providers::CLOSER, &body)], None)
+            .await;
     }
     let expected = all_of(&right, Some(EXPIRES)).await;
     let mut closer = Vec::new();

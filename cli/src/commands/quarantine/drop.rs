@@ -9,6 +9,7 @@ use crate::{
     output::{Output, cell, say},
 };
 use clap::Args;
+use storage::Table;
 
 /// Deletes quarantined deliveries permanently, after confirmation.
 ///
@@ -36,8 +37,9 @@ impl Drop {
         let table = self.connection.table().await?;
         let mut dropped = 0;
         let mut found = Vec::new();
+        let mut tell = |outcome: &Outcome| self.say(outcome);
         for handle in &self.handles {
-            if finish_removal(&table, handle, self.output).await? {
+            if finish_removal(&table, handle, &mut tell).await? {
                 dropped += 1;
                 continue;
             }
@@ -59,9 +61,7 @@ impl Drop {
         }
         for delivery in found {
             table.remove(&delivery.key).await?;
-            if self.output == Output::Json {
-                Outcome::new(&delivery, "dropped").say()?;
-            }
+            self.say(&Outcome::new(&delivery, "dropped"))?;
             dropped += 1;
         }
         if self.output == Output::Table {
@@ -69,4 +69,26 @@ impl Drop {
         }
         Ok(())
     }
+
+    fn say(&self, outcome: &Outcome) -> Result<(), Failure> {
+        if self.output == Output::Json {
+            return outcome.say_json();
+        }
+        if outcome.action == "finished" {
+            let Outcome {
+                handle, provider, ..
+            } = outcome;
+            say!("{handle}  {provider}  finished an interrupted removal")?;
+        }
+        Ok(())
+    }
+}
+
+/// Deletes the delivery with a handle, or what an interrupted deletion left of it.
+pub(crate) async fn drop(table: &Table, handle: &Handle) -> Result<(), Failure> {
+    if !finish_removal(table, handle, &mut |_| Ok(())).await? {
+        let delivery = find(table, handle).await?;
+        table.remove(&delivery.key).await?;
+    }
+    Ok(())
 }

@@ -14,8 +14,9 @@ use crate::{
 };
 use clap::Args;
 use futures_util::TryStreamExt;
-use models::Record;
-use std::pin::pin;
+use models::{Record, Timestamp};
+use providers::Provider;
+use std::ops::Range;
 use storage::{Order, Table};
 
 /// Parses quarantined deliveries again, and stores the events of those that this version can parse.
@@ -42,33 +43,23 @@ impl Replay {
     pub(super) async fn run(self) -> Result<(), Failure> {
         let span = self.which.span.resolve(A_WEEK)?;
         let table = self.which.connection.table().await?;
-        let skipped = Skipped::default();
-        let mut erasures = KnownErasures::default();
-        let mut outcomes = Vec::new();
+        let mut replayer = Replayer::new(&table, self.dry_run);
+        let mut counts = [0; 2];
+        let mut tell = |outcome: &Outcome| {
+            match outcome.action {
+                "replayed" => counts[0] += 1,
+                "stays" => counts[1] += 1,
+                _ => {}
+            }
+            self.say(outcome)
+        };
         if self.handles.is_empty() {
-            if !self.dry_run {
-                let provider = self.which.provider;
-                finish_removals(&table, provider, span.clone(), |_| true, self.output).await?;
-            }
-            let mut all = pin!(quarantined(
-                &table,
-                self.which.provider,
-                span,
-                Order::OldestFirst,
-                &skipped,
-            ));
-            while let Some(delivery) = all.try_next().await? {
-                outcomes.push(self.replay(&table, delivery, &mut erasures).await?);
-            }
+            let provider = self.which.provider;
+            replayer.replay_all(provider, span, &mut tell).await?;
         }
         for handle in &self.handles {
-            if !self.dry_run && finish_removal(&table, handle, self.output).await? {
-                continue;
-            }
-            let delivery = find(&table, handle).await?;
-            outcomes.push(self.replay(&table, delivery, &mut erasures).await?);
+            replayer.replay(handle, &mut tell).await?;
         }
-        skipped.report();
         if self.output == Output::Json {
             return Ok(());
         }
@@ -77,36 +68,99 @@ impl Replay {
         } else {
             ""
         };
-        let read = outcomes.iter().filter(|is_read| **is_read).count();
-        let stay = outcomes.len() - read;
+        let [read, stay] = counts;
         say!("{read} deliveries replayed, {stay} still in quarantine{but}.")?;
         Ok(())
     }
 
-    /// Parses one delivery again. Returns whether it, or its quarantined item, could be parsed.
-    async fn replay(
-        &self,
-        table: &Table,
-        mut delivery: Quarantined,
-        erasures: &mut KnownErasures,
-    ) -> Result<bool, Failure> {
-        let erasures = erasures.since(table, delivery.origin.arrival).await?;
+    fn say(&self, outcome: &Outcome) -> Result<(), Failure> {
+        if self.output == Output::Json {
+            return outcome.say_json();
+        }
+        let name = format!("{}  {}", outcome.handle, outcome.provider);
+        if outcome.action == "finished" {
+            say!("{name}  finished an interrupted removal")?;
+        }
+        if let Some(reason) = &outcome.reason {
+            say!("{name}  stays: {}", cell(reason))?;
+        }
+        for event in &outcome.events {
+            say!("{name}  {}  {}", cell(&event.r#type), cell(&event.subject))?;
+        }
+        Ok(())
+    }
+}
+
+/// Replays the quarantined deliveries of a table.
+pub(crate) struct Replayer<'a> {
+    table: &'a Table,
+    dry_run: bool,
+    erasures: KnownErasures,
+}
+
+impl<'a> Replayer<'a> {
+    pub(crate) fn new(table: &'a Table, dry_run: bool) -> Self {
+        Self {
+            table,
+            dry_run,
+            erasures: KnownErasures::default(),
+        }
+    }
+
+    /// Replays the deliveries of a time span, the oldest first, and tells about each.
+    pub(crate) async fn replay_all(
+        &mut self,
+        only: Option<Provider>,
+        span: Range<Timestamp>,
+        tell: &mut impl FnMut(&Outcome) -> Result<(), Failure>,
+    ) -> Result<(), Failure> {
+        if !self.dry_run {
+            finish_removals(self.table, only, span.clone(), |_| true, tell).await?;
+        }
+        let skipped = Skipped::default();
+        let all = quarantined(self.table, only, span, Order::OldestFirst, &skipped);
+        let mut all = Box::pin(all);
+        while let Some(delivery) = all.try_next().await? {
+            tell(&self.outcome(delivery).await?)?;
+        }
+        skipped.report();
+        Ok(())
+    }
+
+    /// Replays the delivery with a handle, and tells about it.
+    pub(crate) async fn replay(
+        &mut self,
+        handle: &Handle,
+        tell: &mut impl FnMut(&Outcome) -> Result<(), Failure>,
+    ) -> Result<(), Failure> {
+        if !self.dry_run && finish_removal(self.table, handle, tell).await? {
+            return Ok(());
+        }
+        let delivery = find(self.table, handle).await?;
+        tell(&self.outcome(delivery).await?)
+    }
+
+    /// Parses one delivery again. It stays in quarantine unless it, or its quarantined item, can be
+    /// parsed.
+    async fn outcome(&mut self, mut delivery: Quarantined) -> Result<Outcome, Failure> {
+        let arrival = delivery.origin.arrival;
+        let erasures = self.erasures.since(self.table, arrival).await?;
         if erasures.cover_key(&delivery.key, None) {
-            return self.stays(&delivery, "it was erased, and came back: drop it");
+            return Ok(stays(&delivery, "it was erased, and came back: drop it"));
         }
         let Some(bytes) = delivery.bytes.take() else {
-            return self.stays(&delivery, BODY_MISSING);
+            return Ok(stays(&delivery, BODY_MISSING));
         };
         let records = match read(&delivery.provider, &delivery.origin, bytes) {
             Ok(records) => records,
-            Err(reason) => return self.stays(&delivery, &reason.message),
+            Err(reason) => return Ok(stays(&delivery, &reason.message)),
         };
         let reason_of_item = records.iter().find_map(|record| match record {
             Record::Quarantined { index, reason, .. } if *index == delivery.index => Some(reason),
             _ => None,
         });
         if let Some(reason) = reason_of_item {
-            return self.stays(&delivery, &reason.message);
+            return Ok(stays(&delivery, &reason.message));
         }
         // Other items of the delivery may have been dropped.
         let records = records
@@ -115,40 +169,24 @@ impl Replay {
         let records = records.filter(|record| !erasures.cover_record(record));
         let records: Vec<Record> = records.collect();
         let events = records.iter().filter_map(made).collect();
-        self.say(&Outcome {
+        if !self.dry_run {
+            self.table.check_clock()?;
+            for record in records {
+                self.table.put_record(record, self.table.expiry()).await?;
+            }
+            self.table.remove(&delivery.key).await?;
+        }
+        Ok(Outcome {
             events,
             ..Outcome::new(&delivery, "replayed")
-        })?;
-        if !self.dry_run {
-            table.check_clock()?;
-            for record in records {
-                table.put_record(record, table.expiry()).await?;
-            }
-            table.remove(&delivery.key).await?;
-        }
-        Ok(true)
+        })
     }
+}
 
-    fn stays(&self, delivery: &Quarantined, reason: &str) -> Result<bool, Failure> {
-        self.say(&Outcome {
-            reason: Some(reason.to_owned()),
-            ..Outcome::new(delivery, "stays")
-        })?;
-        Ok(false)
-    }
-
-    fn say(&self, action: &Outcome) -> Result<(), Failure> {
-        if self.output == Output::Json {
-            return action.say();
-        }
-        let name = format!("{}  {}", action.handle, action.provider);
-        if let Some(reason) = &action.reason {
-            say!("{name}  stays: {}", cell(reason))?;
-        }
-        for event in &action.events {
-            say!("{name}  {}  {}", cell(&event.r#type), cell(&event.subject))?;
-        }
-        Ok(())
+fn stays(delivery: &Quarantined, reason: &str) -> Outcome {
+    Outcome {
+        reason: Some(reason.to_owned()),
+        ..Outcome::new(delivery, "stays")
     }
 }
 
