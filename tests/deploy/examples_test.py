@@ -2,7 +2,7 @@
 
     python3 tests/deploy/examples_test.py
 
-Needs boto3, `hookkeeper` and `node` in the PATH, and the packages of tests/deploy/node in target/deploy/npm.
+Needs boto3, `hookkeeper` and `node` in the PATH, and the packages of tests/node in target/node.
 """
 
 import base64
@@ -25,7 +25,7 @@ import boto3
 from boto3.dynamodb.conditions import Key
 
 # Node looks for packages beside the program.
-JAVASCRIPT = shutil.copy("examples/consumer.mjs", "target/deploy/npm")
+JAVASCRIPT = shutil.copy("examples/consumer.mjs", "target/node")
 CONSUMERS = {"Python": [sys.executable, "examples/consumer.py"], "JavaScript": ["node", JAVASCRIPT]}
 TABLE = "hookkeeper"
 MAX_CHUNK_BYTES = 380_000
