@@ -75,6 +75,12 @@ impl Page {
         is_utc: true,
     };
 
+    /// A page of any width for a person.
+    pub(crate) const PERSON: Self = Self {
+        width: None,
+        is_utc: false,
+    };
+
     /// One of two values: for a pipe, or for a terminal.
     pub(crate) fn either<T>(self, pipe: T, terminal: T) -> T {
         if self.width.is_none() { pipe } else { terminal }

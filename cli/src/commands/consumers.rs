@@ -10,7 +10,7 @@ use crate::{
 use clap::{Args, Subcommand};
 use serde::Serialize;
 use storage::{
-    Consumer, Position, Table,
+    Consumer, Position, Table, TableError,
     consumer::{COUNTED, Cursor, Options, Pending, Start, Stopped},
 };
 
@@ -100,11 +100,11 @@ impl Consumers {
     }
 }
 
-const HEADING: [&str; 6] = ["NAME", "POSITION", "LAG", "PENDING", "BEHIND", "STATE"];
+pub(crate) const HEADING: [&str; 6] = ["NAME", "POSITION", "LAG", "PENDING", "BEHIND", "STATE"];
 
 /// A consumer as it is listed.
 #[derive(Serialize)]
-struct Listed {
+pub(crate) struct Listed {
     name: String,
     position: Position,
     /// Seconds since the first event that is not handled was recorded. 0 if there is none.
@@ -141,7 +141,7 @@ impl Listed {
         }
     }
 
-    fn cells(&self, page: Page) -> [String; 6] {
+    pub(crate) fn cells(&self, page: Page) -> [String; 6] {
         let more = if self.pending == COUNTED { "+" } else { "" };
         let time = self.position.time();
         [
@@ -167,14 +167,20 @@ impl Listed {
     }
 }
 
+/// The consumers of a table.
+pub(crate) async fn listed(table: &Table) -> Result<Vec<Listed>, TableError> {
+    let mut listed = Vec::new();
+    for consumer in table.consumers().await? {
+        let pending = table.pending(&consumer).await?;
+        listed.push(Listed::new(table, consumer, &pending));
+    }
+    Ok(listed)
+}
+
 impl List {
     async fn run(self) -> Result<(), Failure> {
         let table = self.connection.table().await?;
-        let mut listed = Vec::new();
-        for consumer in table.consumers().await? {
-            let pending = table.pending(&consumer).await?;
-            listed.push(Listed::new(&table, consumer, &pending));
-        }
+        let listed = listed(&table).await?;
         if self.format.output == Output::Json {
             let mut lines = listed.iter();
             return lines.try_for_each(|listed| Ok(say!("{}", json_line(listed)?)?));

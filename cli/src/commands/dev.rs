@@ -8,6 +8,7 @@ use crate::{
     handle::Handle,
     output::{cell, local, say, seconds, short_type},
     signal::stop,
+    ui::{Site, router},
 };
 use anstyle::{AnsiColor, Style};
 use clap::{Args, ValueEnum};
@@ -23,15 +24,15 @@ use std::{
     io::{self, IsTerminal},
     path::PathBuf,
 };
-use storage::budget::now;
+use storage::{Client, Table, budget::now};
 use tokio::sync::mpsc::{UnboundedReceiver, unbounded_channel};
 
-/// Runs an embedded DynamoDB and all receivers on this machine, until Ctrl-C.
+/// Runs an embedded DynamoDB, all receivers, and the page that shows what arrives on this machine, until Ctrl-C.
 ///
 /// Example: cargo dev --port 9001 --data memory
 #[derive(Args)]
 pub(crate) struct Dev {
-    /// Port of the receivers on 127.0.0.1
+    /// Port of the receivers and the page on 127.0.0.1
     #[arg(long, default_value_t = 9000)]
     port: u16,
     /// Port of the embedded DynamoDB on 127.0.0.1
@@ -84,7 +85,13 @@ impl Dev {
         check_ports(self.port, self.dynamodb_port).await?;
         let dynamodb = DynamoDb::start(&self.data, self.dynamodb_port, &template).await?;
         let (log, answered) = unbounded_channel();
-        let gateway = Gateway::start(self.port, &user, &dynamodb.settings(), log).await?;
+        let table = Table::new(&Client::background(), &dynamodb.settings());
+        let site = Site::new(table)?
+            .with_writes(true)
+            .with_receivers(user.clone());
+        let settings = dynamodb.settings();
+        let page = router(site);
+        let gateway = Gateway::start(self.port, &user, &settings, log, page).await?;
         // Listen before the ready line is printed: a signal that follows it must end this in order.
         let stopped = stop()?;
         self.print(&dynamodb, &gateway, &user);
@@ -113,7 +120,9 @@ impl Dev {
             (user.password(), user.shell_word())
         };
         println!(
-            "Hookkeeper receives webhooks (user name {}, password {password}):\n",
+            "See what arrives on {}\n\n\
+            Hookkeeper receives webhooks (user name {}, password {password}):\n",
+            gateway.page_url(),
             user.name()
         );
         for provider in providers::ALL {
@@ -151,9 +160,8 @@ impl Dev {
             port => format!(" --local={port}"),
         };
         let events = as_called("cargo hookkeeper events");
-        let ui = as_called("cargo hookkeeper ui");
         println!(
-            "\nList the stored events, or see them in a browser:\n\n  {events}{port}\n  {ui}{port}\n\nPress Ctrl-C to stop. One line is logged for each delivery:\n"
+            "\nList the stored events:\n\n  {events}{port}\n\nPress Ctrl-C to stop. One line is logged for each delivery:\n"
         );
     }
 }

@@ -2,7 +2,7 @@
 //! AWS.
 
 mod body;
-mod catalogue;
+pub(crate) mod catalogue;
 mod deliver;
 mod find;
 mod fresh;
@@ -20,15 +20,17 @@ use crate::{
     output::{Output, json_line, say},
     secret::secret,
 };
+use anstream::adapter::strip_str;
 use body::Body;
 use catalogue::Sample;
 use clap::{Args, Command, error::ErrorKind};
-use deliver::Pace;
+use deliver::{Pace, attempt};
 use futures_util::StreamExt;
 use hookkeeper::dev::User;
 use indicatif::{ProgressBar, ProgressStyle};
 use providers::{Provider, Scheme};
 use recipe::Recipe;
+use report::Sent;
 use std::{
     fs,
     io::{self, IsTerminal, Read},
@@ -193,14 +195,7 @@ impl Send {
     fn sample(&self, provider: &Provider) -> Result<Sample, Wrong> {
         let Some(path) = &self.file else {
             let what = self.what.as_deref().unwrap_or_default();
-            return find::find(provider, what).map_err(|nearest| {
-                let name = provider.name;
-                let nearest = nearest.join(", ");
-                Wrong::Usage(format!(
-                    "{name} sends nothing called {what}: the nearest are {nearest}; \
-                    `hookkeeper send --list {name}` has all"
-                ))
-            });
+            return find(provider, what).map_err(Wrong::Usage);
         };
         let bytes = bytes_of(path).map_err(|error| {
             Wrong::from(format!(
@@ -313,6 +308,33 @@ fn is_plain(subject: &str) -> bool {
     let mut bytes = subject.bytes();
     !subject.starts_with('-')
         && bytes.all(|byte| byte.is_ascii_alphanumeric() || b"/-_.".contains(&byte))
+}
+
+/// Finds the sample for a name or an event type.
+fn find(provider: &Provider, what: &str) -> Result<Sample, String> {
+    find::find(provider, what).map_err(|nearest| {
+        let name = provider.name;
+        let nearest = nearest.join(", ");
+        format!(
+            "{name} sends nothing called {what}: the nearest are {nearest}; \
+            `hookkeeper send --list {name}` has all"
+        )
+    })
+}
+
+/// Sends a new event, made from a sample, to a receiver on this machine. Returns the line about it.
+pub(crate) async fn send_sample(
+    provider: Provider,
+    what: &str,
+    url: &str,
+    user: &User,
+) -> Result<String, Failure> {
+    let recipe = Recipe::new(provider, find(&provider, what)?, 1)?;
+    let credential = Credential::Basic(user.credentials().to_owned());
+    let target = Target::new(url, Some(credential), true)?;
+    let sent = attempt(&recipe, &target, 1).await?;
+    let lines: Vec<_> = sent.iter().map(Sent::line).collect();
+    Ok(strip_str(&lines.join("\n")).to_string())
 }
 
 /// Responses to all deliveries.

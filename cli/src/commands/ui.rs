@@ -13,7 +13,8 @@ use std::process::{Command, Stdio};
 
 /// Shows the stored events in a browser on this machine, until Ctrl-C.
 ///
-/// The page reads the table with your own AWS configuration. It changes nothing, and only this machine can open it.
+/// The page reads the table with your own AWS configuration. It changes nothing without --write, and only this machine can
+/// open it.
 ///
 /// Example: cargo hookkeeper ui --local --open
 #[derive(Args)]
@@ -23,6 +24,9 @@ pub(crate) struct Ui {
     /// Port of the page on 127.0.0.1 (0: any free port)
     #[arg(long, default_value_t = 9100)]
     port: u16,
+    /// Allow the page to change the table: to replay and to drop quarantined deliveries
+    #[arg(long)]
+    write: bool,
     /// Open the page in the browser
     #[arg(long)]
     open: bool,
@@ -32,7 +36,10 @@ impl Ui {
     pub(crate) async fn run(self) -> Result<(), Failure> {
         let table = self.connection.table().await?;
         let name = table.name().to_owned();
-        let server = Server::listen(self.port, router(Site::new(table)?)).await?;
+        let site = Site::new(table)?
+            .with_writes(self.write)
+            .with_queues(self.connection.queues().await?);
+        let server = Server::listen(self.port, router(site)).await?;
         // Listen before the ready line is printed: a signal that follows it must end this in order.
         let stopped = stop()?;
         let address = format!("http://{}/", server.address());

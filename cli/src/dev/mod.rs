@@ -16,6 +16,7 @@ use axum::{
     http::{HeaderMap, Method, StatusCode, Uri},
     middleware,
     response::{IntoResponse, Response},
+    routing::any,
 };
 use dynoxide::Database;
 use ingest::{Authenticator, Receiver, Request, Verdict};
@@ -336,7 +337,8 @@ pub struct Answered {
 
 impl Gateway {
     /// Starts the receivers on a port (0: any free port), for one user, with the table of these
-    /// settings. `log` gets a value for each request.
+    /// settings, beside a page that has all other paths. `log` gets a value for each request to a
+    /// receiver.
     ///
     /// # Errors
     /// [`LocalError::Port`].
@@ -345,23 +347,25 @@ impl Gateway {
         user: &User,
         settings: &Settings,
         log: UnboundedSender<Answered>,
+        page: Router,
     ) -> Result<Self, LocalError> {
         let client = Client::background();
         let store = Store::new(&client, settings);
-        let receivers = providers::ALL.map(|provider| {
+        let mut app = Router::new();
+        for provider in providers::ALL {
             let gate = Authenticator::for_user(CREDENTIAL, user.name(), user.password());
-            (provider, Receiver::new(provider, gate, store.clone()))
-        });
-        let local = Local {
-            receivers,
-            table: Table::new(&client, settings),
-            log,
-        };
-        let limit = DefaultBodyLimit::max(2 * MAX_EVENT_BYTES);
-        let app = Router::new().fallback(route).layer(limit);
+            let local = Local {
+                receiver: Receiver::new(provider, gate, store.clone()),
+                provider,
+                table: Table::new(&client, settings),
+                log: log.clone(),
+            };
+            app = app.merge(routes(local));
+        }
         let app = app
+            .layer(DefaultBodyLimit::max(2 * MAX_EVENT_BYTES))
             .layer(middleware::from_fn(caller::refuse_web_pages))
-            .with_state(Arc::new(local));
+            .fallback_service(page);
         Ok(Self {
             server: Server::listen(port, app).await?,
         })
@@ -371,6 +375,12 @@ impl Gateway {
     #[must_use]
     pub fn port(&self) -> u16 {
         self.server.address.port()
+    }
+
+    /// URL of the page: `http://127.0.0.1:9000/`.
+    #[must_use]
+    pub fn page_url(&self) -> String {
+        format!("http://{}/", self.server.address)
     }
 
     /// Webhook URL of a provider.
@@ -385,31 +395,32 @@ impl Gateway {
     }
 }
 
+/// A provider's receiver.
 #[derive(Debug)]
 struct Local {
-    receivers: [(Provider, Receiver); providers::ALL.len()],
+    provider: Provider,
+    receiver: Receiver,
     table: Table,
     log: UnboundedSender<Answered>,
 }
 
 /// Routes `/<provider>`, and `/<provider>/` followed by anything, as the template does.
-async fn route(
+fn routes(local: Local) -> Router {
+    let path = format!("/{}", local.provider.name);
+    Router::new()
+        .route(&path, any(receive))
+        .route(&format!("{path}/"), any(receive))
+        .route(&format!("{path}/{{*rest}}"), any(receive))
+        .with_state(Arc::new(local))
+}
+
+async fn receive(
     State(local): State<Arc<Local>>,
     method: Method,
     uri: Uri,
     headers: HeaderMap,
     body: Bytes,
 ) -> Response {
-    let name = uri
-        .path()
-        .trim_start_matches('/')
-        .split('/')
-        .next()
-        .unwrap_or_default();
-    let mut all = local.receivers.iter();
-    let Some((provider, receiver)) = all.find(|(provider, _)| provider.name == name) else {
-        return (StatusCode::NOT_FOUND, r#"{"message":"Not Found"}"#).into_response();
-    };
     let event = gateway::event(&method, &uri, &headers, &body);
     if event
         .body
@@ -423,8 +434,8 @@ async fn route(
             .into_response();
     }
     let started = Instant::now();
-    let key = first_key(provider, &event, &body);
-    let (verdict, log_line) = receiver.receive_unlogged(event).await;
+    let key = first_key(&local.provider, &event, &body);
+    let (verdict, log_line) = local.receiver.receive_unlogged(event).await;
     let latency = started.elapsed();
     let response = gateway::response(verdict.response());
     let is_in_table = matches!(
@@ -437,7 +448,7 @@ async fn route(
     };
     // Only fails if nobody prints it any more.
     let answered = Answered {
-        provider: provider.name,
+        provider: local.provider.name,
         verdict,
         latency,
         first,

@@ -1,13 +1,14 @@
-//! `GET /api/events`: the list as JSON, for the page and for programs.
+//! `GET /api/...`: what the page shows as JSON, for its script and for programs.
 
 use super::{
     Problem, Site,
+    activity::Activity,
     query::{Words, events as read},
 };
 use crate::{commands::events::json, skipped::Skipped};
 use axum::{
     extract::State,
-    http::{Uri, header},
+    http::{StatusCode, Uri, header},
     response::{IntoResponse, Response},
 };
 use serde_json::json;
@@ -16,8 +17,24 @@ use std::sync::Arc;
 /// The events of a page as `events --output json` prints them, where the next page begins, and the
 /// number of items that cannot be read.
 pub(super) async fn events(State(site): State<Arc<Site>>, uri: Uri) -> Response {
-    let (status, body) = match list(&site, &uri).await {
-        Ok(body) => (axum::http::StatusCode::OK, body),
+    respond(list(&site, &uri).await)
+}
+
+/// The number of events in each of the last 24 hours by provider, and of the most frequent types.
+pub(super) async fn activity(State(site): State<Arc<Site>>, uri: Uri) -> Response {
+    respond(count(&site, &uri).await)
+}
+
+async fn count(site: &Site, uri: &Uri) -> Result<String, Problem> {
+    let filter = Words::from(uri).filter()?;
+    let activity = Activity::count(&site.table, &filter).await?;
+    let json = serde_json::to_string(&activity);
+    Ok(json.unwrap_or_default())
+}
+
+fn respond(body: Result<String, Problem>) -> Response {
+    let (status, body) = match body {
+        Ok(body) => (StatusCode::OK, body),
         Err(problem) => {
             let body = json!({ "message": problem.to_string() });
             (problem.status(), body.to_string())

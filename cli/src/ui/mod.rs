@@ -2,36 +2,67 @@
 //! JavaScript, which adds live updates, keys and copying. Nothing is read but the table, and
 //! everything that the page loads is in this binary.
 
+mod actions;
+mod activity;
 mod api;
 mod pages;
 mod query;
 mod security;
 
-use crate::Failure;
+use crate::{Failure, queues::Queues};
 use axum::{
     Router,
     http::{StatusCode, header},
     middleware,
     response::{IntoResponse, Response},
-    routing::get,
+    routing::{get, post},
 };
+use hookkeeper::dev::User;
 use std::sync::Arc;
 use storage::{Table, TableError};
 
-/// What the page shows.
-#[derive(Debug)]
+/// What the page shows, and what it may change.
 pub(crate) struct Site {
     table: Table,
     /// Secret of this process. The page sends it with each request that changes something.
     token: String,
+    /// Whether the page may change the table.
+    may_write: bool,
+    /// The queues of the stack, if there is one.
+    queues: Option<Queues>,
+    /// The user that the receivers beside the page accept, if it is that of `cargo dev`.
+    user: Option<User>,
 }
 
 impl Site {
+    /// A page that changes nothing.
     pub(crate) fn new(table: Table) -> Result<Self, Failure> {
         Ok(Self {
             table,
             token: security::token()?,
+            may_write: false,
+            queues: None,
+            user: None,
         })
+    }
+
+    /// Allows the page to change the table.
+    #[must_use]
+    pub(crate) fn with_writes(self, may_write: bool) -> Self {
+        Self { may_write, ..self }
+    }
+
+    /// Shows the queues of a stack.
+    #[must_use]
+    pub(crate) fn with_queues(self, queues: Option<Queues>) -> Self {
+        Self { queues, ..self }
+    }
+
+    /// Sends samples to the receivers beside the page, which accept this user.
+    #[must_use]
+    pub(crate) fn with_receivers(self, user: User) -> Self {
+        let user = Some(user);
+        Self { user, ..self }
     }
 }
 
@@ -43,6 +74,11 @@ enum Problem {
     Wrong(String),
     #[error("{0}")]
     Missing(String),
+    #[error("this page only reads: start it with --write")]
+    ReadOnly,
+    /// Another server did not take a request.
+    #[error("{0}")]
+    Refused(String),
     #[error(transparent)]
     Table(#[from] TableError),
 }
@@ -52,7 +88,8 @@ impl Problem {
         match self {
             Self::Wrong(_) => StatusCode::BAD_REQUEST,
             Self::Missing(_) => StatusCode::NOT_FOUND,
-            Self::Table(_) => StatusCode::BAD_GATEWAY,
+            Self::ReadOnly => StatusCode::FORBIDDEN,
+            Self::Refused(_) | Self::Table(_) => StatusCode::BAD_GATEWAY,
         }
     }
 }
@@ -74,7 +111,13 @@ pub(crate) fn router(site: Site) -> Router {
         .route("/events/{handle}/body", get(pages::event::body))
         .route("/entities/{*path}", get(pages::entity::page))
         .route("/quarantine", get(pages::quarantine::page))
+        .route("/overview", get(pages::overview::page))
         .route("/api/events", get(api::events))
+        .route("/api/activity", get(api::activity))
+        .route("/api/events/{handle}/send", post(actions::send_again))
+        .route("/api/quarantine/replay", post(actions::replay))
+        .route("/api/quarantine/drop", post(actions::drop))
+        .route("/api/samples/send", post(actions::send_sample))
         .route(
             "/assets/page.css",
             get(async || asset("text/css", PAGE_CSS)),

@@ -14,9 +14,10 @@ use models::Timestamp;
 use std::{cmp::Reverse, collections::BTreeMap, ops::Range, pin::pin, time::Duration};
 use storage::{IndexEntry, Order, Stored, Table, TableError};
 
-/// The names in a query, which are those of the options of `hookkeeper events`.
-const NAMES: [&str; 8] = [
-    "provider", "type", "subject", "since", "until", "q", "after", "limit",
+/// The names in a query, which are those of the options of `hookkeeper events`, and those that say
+/// where a page begins.
+const NAMES: [&str; 9] = [
+    "provider", "type", "subject", "since", "until", "q", "after", "before", "limit",
 ];
 
 const DEFAULT_LIMIT: usize = 50;
@@ -87,15 +88,19 @@ impl Words {
         span.map_err(|usage| Problem::Wrong(usage.to_string().replace("--", "")))
     }
 
-    pub(super) fn query(&self) -> Result<Query, Problem> {
+    pub(super) fn filter(&self) -> Result<Filter, Problem> {
         let text = |name| self.get(name).map(str::to_owned);
+        Ok(Filter::new(
+            self.parsed("provider", provider)?,
+            text("type"),
+            text("subject"),
+        ))
+    }
+
+    pub(super) fn query(&self) -> Result<Query, Problem> {
         let limit = self.parsed("limit", limit)?.unwrap_or(DEFAULT_LIMIT);
         Ok(Query {
-            filter: Filter::new(
-                self.parsed("provider", provider)?,
-                text("type"),
-                text("subject"),
-            ),
+            filter: self.filter()?,
             span: self.span(A_DAY)?,
             mention: self.parsed("q", mention)?,
             after: self.parsed("after", Position::parse)?,

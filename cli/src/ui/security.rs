@@ -2,6 +2,8 @@
 //!
 //! - `Host` must name this machine, which a domain name that resolves to 127.0.0.1 does not, and
 //!   `Origin`, if there is one, the page itself.
+//! - A request that a tunnel or proxy passed on, which its headers say, is refused too: it may come
+//!   from anywhere, and a tunnel to the receivers of `cargo dev` is how a first webhook arrives.
 //! - A request that can change something must have the token of this process, which only the page
 //!   itself knows.
 //! - The browser runs no script and loads nothing that is not from this server. So text of a sender
@@ -24,6 +26,16 @@ const TOKEN_BYTES: usize = 32;
 const CONTENT_SECURITY_POLICY: &str = "default-src 'none'; script-src 'self'; style-src 'self'; \
     img-src 'self'; connect-src 'self'; form-action 'self'; base-uri 'none'; \
     frame-ancestors 'none'; require-trusted-types-for 'script'; trusted-types 'none'";
+
+/// Headers that a proxy adds.
+const OF_A_PROXY: [&str; 6] = [
+    "cf-connecting-ip",
+    "forwarded",
+    "via",
+    "x-forwarded-for",
+    "x-forwarded-host",
+    "x-real-ip",
+];
 
 /// Headers of every response.
 const HEADERS: [(HeaderName, &str); 6] = [
@@ -66,6 +78,9 @@ pub(super) async fn guard(State(site): State<Arc<Site>>, request: Request, next:
 fn refusal(site: &Site, method: &Method, headers: &HeaderMap) -> Option<&'static str> {
     if !is_to_this_machine(headers) {
         return Some("The Host header must name this machine\n");
+    }
+    if OF_A_PROXY.iter().any(|name| headers.contains_key(*name)) {
+        return Some("The request was passed on by a proxy or a tunnel\n");
     }
     if is_of_a_foreign_web_page(headers) {
         return Some("The request is of a page of another server (Origin header)\n");

@@ -281,6 +281,21 @@ impl Table {
         self.events_of(pk, order).boxed()
     }
 
+    /// Streams the events of one subject before one of them, given its `<source>#<subject>` and the
+    /// sort key of that event, the newest first.
+    pub fn history_before<'a>(
+        &'a self,
+        pk: &str,
+        sk: &str,
+    ) -> impl Stream<Item = Result<Stored, TableError>> + use<'a> {
+        let query = self.query("pk = :pk AND sk < :sk", Order::NewestFirst);
+        let query = query
+            .consistent_read(true)
+            .expression_attribute_values(":pk", AttributeValue::S(pk.to_owned()))
+            .expression_attribute_values(":sk", AttributeValue::S(sk.to_owned()));
+        self.stored(query).boxed()
+    }
+
     /// Returns the event of one subject with the latest `time`, given its `<source>#<subject>`.
     ///
     /// # Errors

@@ -51,7 +51,11 @@ impl Pace {
 }
 
 /// Sends one delivery, and its further attempts.
-async fn attempt(recipe: &Recipe, target: &Target, attempts: u32) -> Result<Vec<Sent>, Failure> {
+pub(crate) async fn attempt(
+    recipe: &Recipe,
+    target: &Target,
+    attempts: u32,
+) -> Result<Vec<Sent>, Failure> {
     let mut sent = Vec::new();
     let mut delivery = recipe.make()?;
     for attempt in 1..=attempts {

@@ -1,5 +1,6 @@
-// What the page does beyond its links and forms: new events appear, keys move between rows, and
-// texts are copied. Text of a sender becomes `textContent`, never markup.
+// What the page does beyond its links and forms: new events appear, the last 24 hours are drawn, keys
+// move between rows, a payload is searched, texts are copied, and forms that change something are sent
+// with the token. Text of a sender becomes `textContent`, never markup.
 "use strict";
 
 const INTERVAL_MS = 2000;
@@ -71,6 +72,113 @@ function prepend(events) {
   say(unseen.length === LIMIT ? "More events came than are shown: reload the page." : "");
 }
 
+function query(values) {
+  const query = new URLSearchParams(location.search);
+  for (const [name, value] of Object.entries(values)) query.set(name, value);
+  query.delete("after");
+  return `/?${query}`;
+}
+
+function counted(number, of) {
+  return `${number.toLocaleString("en")} ${number === 1 ? of : `${of}s`}`;
+}
+
+// A part of a bar in the colour of a provider.
+function part(providers, provider, side, share) {
+  const created = element("span", "part", "");
+  created.dataset.series = providers.indexOf(provider);
+  created.style[side] = `${100 * share}%`;
+  return created;
+}
+
+function sum(counts) {
+  return Object.values(counts).reduce((sum, count) => sum + count, 0);
+}
+
+// The events of an hour, with a part for each provider.
+function bar(providers, { since, until, counts }, most) {
+  const created = link("bar", "", query({ since, until }));
+  const local = new Date(since).toLocaleTimeString("sv-SE", { timeStyle: "short" });
+  const each = Object.entries(counts);
+  const words = each.map(([provider, count]) => `${provider} ${count}`);
+  created.title = visible([`${local}: ${counted(sum(counts), "event")}`, ...words].join(", "));
+  created.setAttribute("aria-label", created.title);
+  const parts = each.map(([provider, count]) => part(providers, provider, "height", count / most));
+  created.append(...parts);
+  return created;
+}
+
+function kind(providers, { provider, type, count }, most) {
+  const created = element("li", "", "");
+  created.append(
+    link("", `${provider} ${type}`, query({ provider, type })),
+    element("span", "number", count.toLocaleString("en")),
+    part(providers, provider, "width", count / most),
+  );
+  return created;
+}
+
+// Draws the last 24 hours, after the list is there.
+async function draw(section) {
+  section.hidden = false;
+  const response = await fetch(`/api/activity${location.search}`);
+  if (!response.ok) return;
+  const { providers, hours, kinds, complete } = await response.json();
+  const sums = hours.map(({ counts }) => sum(counts));
+  const all = sum(sums);
+  if (all === 0) return;
+  const most = Math.max(...sums);
+  const number = complete ? counted(all, "event") : `more than ${counted(all, "event")}`;
+  const [heading, bars, list] = section.children;
+  heading.textContent = `Last 24 hours: ${number}`;
+  bars.append(...hours.reverse().map((hour) => bar(providers, hour, most)));
+  list.append(...kinds.map((each) => kind(providers, each, kinds[0].count)));
+}
+
+// Shows where a payload has a text: opens what is around it.
+function search(field) {
+  const text = field.value.trim().toLowerCase();
+  const tree = document.getElementById(field.dataset.search);
+  const found = [];
+  for (const line of tree.querySelectorAll("li, summary")) {
+    const own = line.matches("li:has(> details)") ? "" : line.textContent.toLowerCase();
+    const isFound = text !== "" && own.includes(text);
+    line.classList.toggle("found", isFound);
+    if (isFound) found.push(line);
+  }
+  for (const line of found) {
+    const around = line.matches("summary") ? line.parentElement.parentElement : line;
+    for (let at = around.closest("details"); at; at = at.parentElement.closest("details")) {
+      at.open = true;
+    }
+  }
+  found[0]?.scrollIntoView({ block: "nearest" });
+  say(text === "" ? "" : counted(found.length, "match").replace("matchs", "matches"));
+}
+
+// Sends a form that changes something, and says what was done.
+async function act(form) {
+  if (form.dataset.confirm && !confirm(form.dataset.confirm)) return;
+  const button = form.querySelector("button");
+  button.disabled = true;
+  try {
+    const token = document.querySelector("meta[name=hookkeeper-token]").content;
+    const response = await fetch(form.dataset.post, {
+      method: "POST",
+      headers: { "x-hookkeeper-token": token },
+      body: new URLSearchParams(new FormData(form)),
+    });
+    const { message, gone = [] } = await response.json();
+    for (const row of document.querySelectorAll("main [data-handle]")) {
+      if (gone.includes(row.dataset.handle)) row.remove();
+    }
+    say(visible(message));
+  } catch (error) {
+    say(`Not done: ${error.message}`);
+  }
+  button.disabled = false;
+}
+
 function say(text) {
   const status = document.getElementById("status");
   if (status.textContent !== text) status.textContent = text;
@@ -112,7 +220,7 @@ function move(step) {
 const keys = {
   j: () => move(1),
   k: () => move(-1),
-  "/": () => document.querySelector("input[name=q]")?.focus(),
+  "/": () => document.querySelector("input[name=q], [data-search]")?.focus(),
   Escape: () => {
     if (location.pathname !== "/") location.assign(sessionStorage.getItem(LIST) ?? "/");
   },
@@ -135,6 +243,19 @@ document.querySelector("form.filter")?.addEventListener("submit", (event) => {
   for (const field of event.target.elements) field.disabled = field.name && field.value === "";
 });
 
+for (const field of document.querySelectorAll("[data-search]")) {
+  field.parentElement.hidden = false;
+  field.addEventListener("input", () => search(field));
+}
+
+for (const form of document.querySelectorAll("form[data-post]")) {
+  form.hidden = false;
+  form.addEventListener("submit", (event) => {
+    event.preventDefault();
+    act(form);
+  });
+}
+
 for (const button of document.querySelectorAll("button[data-copy]")) {
   button.hidden = false;
   const label = button.textContent;
@@ -156,4 +277,6 @@ if (list) {
     if (row) sessionStorage.setItem(OPENED, row.dataset.handle);
   });
   if ("live" in list.dataset) setTimeout(follow, INTERVAL_MS);
+  const activity = document.getElementById("activity");
+  if (activity) draw(activity);
 }

@@ -1,14 +1,13 @@
 //! `/entities/<source>/<subject>`: the history of one entity.
 
-use super::{Site, document, event_url, problem, skipped, time};
+use super::{Site, document, entity_url, event_url, problem, segment, skipped, time};
 use crate::{
-    called::as_called,
     difference::{Change, Entity, What},
     handle::Handle,
     node::text,
     output::{cell, short_type},
     skipped::Skipped,
-    ui::Problem,
+    ui::{Problem, query::Words},
 };
 use axum::{
     extract::State,
@@ -23,7 +22,7 @@ use serde_json::value::RawValue;
 use std::{pin::pin, sync::Arc};
 use storage::{Key, Order, Stored, TableError};
 
-/// The page shows this many events of an entity, the newest.
+/// A page shows this many events of an entity.
 const MAX_EVENTS: usize = 100;
 
 /// An event of the entity, and what it changed if that is known.
@@ -32,7 +31,7 @@ struct Step {
     changes: Option<Vec<Change>>,
 }
 
-/// The newest events of an entity, the newest first.
+/// Events of an entity, the newest first.
 struct History {
     source: String,
     subject: String,
@@ -42,16 +41,17 @@ struct History {
 }
 
 pub(in crate::ui) async fn page(State(site): State<Arc<Site>>, uri: Uri) -> Response {
-    match find(&site, uri.path()).await {
+    match find(&site, &uri).await {
         Ok(history) => view(&site, &history).into_response(),
         Err(error) => problem(&site, &error),
     }
 }
 
-async fn find(site: &Site, path: &str) -> Result<History, Problem> {
-    let path = path.trim_start_matches("/entities/");
+async fn find(site: &Site, uri: &Uri) -> Result<History, Problem> {
+    let path = uri.path().trim_start_matches("/entities/");
+    let words = Words::from(uri);
     for (source, subject) in readings(path) {
-        let history = history(site, source, subject).await?;
+        let history = history(site, source, subject, words.get("before")).await?;
         if !history.steps.is_empty() {
             return Ok(history);
         }
@@ -73,10 +73,19 @@ fn readings(path: &str) -> impl Iterator<Item = (String, String)> {
         .map(|[source, subject]| (source, subject))
 }
 
-async fn history(site: &Site, source: String, subject: String) -> Result<History, TableError> {
+/// Reads the newest events, or the newest of those before one with a sort key.
+async fn history(
+    site: &Site,
+    source: String,
+    subject: String,
+    before: Option<&str>,
+) -> Result<History, TableError> {
     let count = Skipped::default();
     let pk = Key::history_pk(&source, &subject);
-    let newest = site.table.history(&pk, Order::NewestFirst);
+    let newest = match before {
+        Some(before) => site.table.history_before(&pk, before).boxed(),
+        None => site.table.history(&pk, Order::NewestFirst).boxed(),
+    };
     let mut newest = pin!(count.readable(newest).take(MAX_EVENTS + 1));
     let mut events = Vec::new();
     while let Some(stored) = newest.try_next().await? {
@@ -115,15 +124,17 @@ fn view(site: &Site, history: &History) -> Response {
         ol.history {
             @for step in &history.steps { (step_view(step)) }
         }
-        @if history.has_older {
-            p.note {
-                "Only the newest " (MAX_EVENTS) " events are shown. "
-                code { (as_called("cargo hookkeeper events history")) } " prints all of them."
-            }
-        }
+        @if let Some(url) = older(history) { p { a.next rel="next" href=(url) { "Older events" } } }
         (skipped(history.skipped))
     };
     document(site, &subject, &content).into_response()
+}
+
+/// The address of the page with the events before these.
+fn older(history: &History) -> Option<String> {
+    let last = history.steps.last().filter(|_| history.has_older)?;
+    let entity = entity_url(&history.source, &history.subject);
+    Some(format!("{entity}?before={}", segment(&last.stored.key.sk)))
 }
 
 fn step_view(step: &Step) -> Markup {

@@ -25,9 +25,9 @@ use storage::Stored;
 const MAX_SHOWN_BYTES: usize = 100_000;
 
 /// An event with the exact bytes of its delivery, if these are in the table.
-struct Whole {
-    stored: Stored,
-    bytes: Option<Vec<u8>>,
+pub(in crate::ui) struct Whole {
+    pub(in crate::ui) stored: Stored,
+    pub(in crate::ui) bytes: Option<Vec<u8>>,
 }
 
 pub(in crate::ui) async fn page(
@@ -62,7 +62,8 @@ pub(in crate::ui) async fn body(
     }
 }
 
-async fn whole(site: &Site, handle: &str) -> Result<Whole, Problem> {
+/// Finds an event by its handle.
+pub(in crate::ui) async fn whole(site: &Site, handle: &str) -> Result<Whole, Problem> {
     let handle = handle.parse().map_err(Problem::Wrong)?;
     let stored = find(&site.table, &handle).await?;
     let bytes = match provider(&stored.record) {
@@ -94,7 +95,10 @@ fn view(site: &Site, handle: &str, whole: &Whole) -> Response {
             " in " (cell(&event.source))
         }
         h2 { "Payload" }
-        div data-testid="payload" { (tree(&event.data)) }
+        label.search hidden { "Search in it"
+            input type="search" data-search="payload" autocomplete="off" spellcheck="false";
+        }
+        div #payload data-testid="payload" { (tree(&event.data)) }
         h2 { "Attributes" }
         dl {
             @for (name, value) in attributes(&whole.stored, event, origin) {
@@ -133,6 +137,15 @@ fn exact(handle: &str, event: &Event, origin: &Origin, bytes: &[u8]) -> Markup {
             p.note { "They are not text, or too long to be shown here." }
         }
         h3 { "Send it again" }
+        form.action data-post=(format!("/api{}/send", event_url(handle))) hidden {
+            label { "URL"
+                input name="url" type="url" required placeholder="http://localhost:3000/hook";
+            }
+            label { "Header (optional)"
+                input name="header" placeholder="X-Key: value" autocomplete="off";
+            }
+            button { "Send" }
+        }
         (copied("curl", "Copy as curl", &curl(event, origin, text)))
     }
 }

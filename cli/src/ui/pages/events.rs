@@ -1,48 +1,73 @@
 //! `/`: the list of events.
 
-use super::{Site, document, entity_url, event_url, sentence, skipped, time};
+use super::{Site, document, entity_url, event_url, problem_section, sections, skipped, time};
 use crate::{
     called::as_called,
+    commands::send::catalogue,
     handle::Handle,
     output::{cell, local, short_type},
-    ui::{
-        Problem,
-        query::{Found, Query, Words},
-    },
+    ui::query::{Found, Query, Words},
 };
 use axum::{
     extract::State,
-    http::{StatusCode, Uri},
+    http::Uri,
     response::{IntoResponse, Response},
 };
+use futures_util::{StreamExt, stream::once};
 use maud::{Markup, html};
-use std::sync::Arc;
+use providers::Provider;
+use std::{
+    future::ready,
+    sync::{Arc, LazyLock},
+};
 use storage::IndexEntry;
 
 pub(in crate::ui) async fn page(State(site): State<Arc<Site>>, uri: Uri) -> Response {
     let words = Words::from(&uri);
-    let (status, content) = match list(&site, &words).await {
-        Ok((query, found)) => (StatusCode::OK, results(&site, &words, &query, &found)),
-        Err(problem) => {
-            let sentence = sentence(&problem);
-            (
-                problem.status(),
-                html! { p.problem role="alert" { (sentence) } },
-            )
-        }
-    };
-    let content = html! {
+    let form = html! {
         h1 { "Events" }
+        @if site.user.is_some() { (samples()) }
         (form(&words))
-        (content)
     };
-    (status, document(&site, "Events", &content)).into_response()
+    match words.query() {
+        Ok(query) => {
+            let results = results(Arc::clone(&site), words, query);
+            let parts = once(ready(form)).chain(once(results));
+            sections(&site, "Events", parts)
+        }
+        Err(problem) => {
+            let content = html! { (form) (problem_section(&problem)) };
+            (problem.status(), document(&site, "Events", &content)).into_response()
+        }
+    }
 }
 
-async fn list(site: &Site, words: &Words) -> Result<(Query, Found), Problem> {
-    let query = words.query()?;
-    let found = query.find(&site.table).await?;
-    Ok((query, found))
+/// Sends a sample to the receivers of `cargo dev`.
+fn samples() -> Markup {
+    /// The names of all samples. They do not change, and to find them takes a while.
+    static NAMES: LazyLock<Vec<(&str, Vec<String>)>> = LazyLock::new(|| {
+        let names = |provider: &Provider| catalogue::samples(provider).into_iter();
+        let of = |provider: Provider| names(&provider).map(|sample| sample.name).collect();
+        providers::ALL
+            .map(|provider| (provider.name, of(provider)))
+            .into()
+    });
+    html! {
+        form.action data-post="/api/samples/send" hidden {
+            label { "Sample"
+                select name="sample" {
+                    @for (provider, names) in &*NAMES {
+                        optgroup label=(provider) {
+                            @for name in names {
+                                option value=(format!("{provider}/{name}")) { (name) }
+                            }
+                        }
+                    }
+                }
+            }
+            button { "Send it" }
+        }
+    }
 }
 
 fn form(words: &Words) -> Markup {
@@ -80,10 +105,24 @@ fn field(words: &Words, name: &str, label: &str, placeholder: &str) -> Markup {
     }
 }
 
-fn results(site: &Site, words: &Words, query: &Query, found: &Found) -> Markup {
+async fn results(site: Arc<Site>, words: Words, query: Query) -> Markup {
+    match query.find(&site.table).await {
+        Ok(found) => table(&site, &words, &query, &found),
+        Err(error) => problem_section(&error.into()),
+    }
+}
+
+fn table(site: &Site, words: &Words, query: &Query, found: &Found) -> Markup {
     let is_live = words.get("after").is_none() && words.get("until").is_none();
     html! {
-        p #status role="status" {}
+        @if !found.hits.is_empty() {
+            // `page.js` fills it. Its height is reserved: nothing moves then.
+            section #activity hidden {
+                h2 { "Last 24 hours" }
+                div.bars {}
+                ul.kinds {}
+            }
+        }
         table.events data-live[is_live] data-now=(site.table.now()) {
             thead {
                 tr {

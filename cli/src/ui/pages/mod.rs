@@ -3,19 +3,23 @@
 pub(super) mod entity;
 pub(super) mod event;
 pub(super) mod events;
+pub(super) mod overview;
 pub(super) mod quarantine;
 mod tree;
 
 use super::{Problem, Site};
 use crate::{called::as_called, output::local};
 use axum::{
+    body::Body,
     extract::State,
+    http::header::CONTENT_TYPE,
     response::{Html, IntoResponse, Response},
 };
-use maud::{DOCTYPE, Markup, html};
+use futures_util::{Stream, StreamExt, stream::once};
+use maud::{DOCTYPE, Markup, PreEscaped, html};
 use models::Timestamp;
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
-use std::sync::Arc;
+use std::{convert::Infallible, future::ready, sync::Arc};
 
 /// The characters of a segment of a path that are not encoded.
 const SEGMENT: &AsciiSet = &NON_ALPHANUMERIC
@@ -56,14 +60,41 @@ fn document(site: &Site, title: &str, content: &Markup) -> Html<String> {
                     nav aria-label="Views" {
                         a href="/" { "Events" }
                         a href="/quarantine" { "Quarantine" }
+                        a href="/overview" { "Overview" }
                     }
                     span.table { "table " (site.table.name()) }
                 }
-                main { (content) }
+                main {
+                    (content)
+                    p #status role="status" {}
+                }
             }
         }
     };
     Html(markup.into_string())
+}
+
+/// A document whose sections are sent as soon as they are there: the browser shows the first ones
+/// while the table is read.
+fn sections(
+    site: &Site,
+    title: &str,
+    sections: impl Stream<Item = Markup> + Send + 'static,
+) -> Response {
+    const PLACE: &str = "<!-- sections -->";
+    let place = PreEscaped(PLACE.to_owned());
+    let Html(document) = document(site, title, &place);
+    let (head, foot) = document.split_once(PLACE).unwrap_or_default();
+    let [head, foot] = [head, foot].map(|text| once(ready(text.to_owned())));
+    let sections = sections.map(PreEscaped::into_string);
+    let parts = head.chain(sections).chain(foot);
+    let body = Body::from_stream(parts.map(Ok::<_, Infallible>));
+    ([(CONTENT_TYPE, "text/html; charset=utf-8")], body).into_response()
+}
+
+/// A section that has no result.
+fn problem_section(problem: &Problem) -> Markup {
+    html! { p.problem role="alert" { (sentence(problem)) } }
 }
 
 /// The document of a request that has no result.

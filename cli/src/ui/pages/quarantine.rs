@@ -1,22 +1,19 @@
 //! `/quarantine`: the deliveries that could not be parsed.
 
-use super::{Site, document, problem, skipped, time};
+use super::{Site, problem, problem_section, sections, skipped, time};
 use crate::{
     called::as_called,
     commands::quarantine::{Quarantined, newest},
     output::{cell, local, printable},
     skipped::Skipped,
     span::A_WEEK,
-    ui::{Problem, query::Words},
+    ui::query::Words,
 };
-use axum::{
-    extract::State,
-    http::Uri,
-    response::{IntoResponse, Response},
-};
+use axum::{extract::State, http::Uri, response::Response};
+use futures_util::{StreamExt, stream::once};
 use maud::{Markup, html};
 use models::{ParseError, Timestamp, json::check};
-use std::sync::Arc;
+use std::{future::ready, ops::Range, sync::Arc};
 
 /// The page shows this many deliveries, the newest.
 const MAX_DELIVERIES: usize = 50;
@@ -43,20 +40,29 @@ struct Excerpt {
 }
 
 pub(in crate::ui) async fn page(State(site): State<Arc<Site>>, uri: Uri) -> Response {
-    match list(&site, &uri).await {
-        Ok(content) => document(&site, "Quarantine", &content).into_response(),
-        Err(error) => problem(&site, &error),
-    }
-}
-
-async fn list(site: &Site, uri: &Uri) -> Result<Markup, Problem> {
-    let span = Words::from(uri).span(A_WEEK)?;
-    let count = Skipped::default();
-    let rows = newest(&site.table, None, &span, MAX_DELIVERIES, &count, Row::from).await?;
-    let replay = as_called("cargo hookkeeper quarantine replay");
-    Ok(html! {
+    let words = Words::from(&uri);
+    let span = match words.span(A_WEEK) {
+        Ok(span) => span,
+        Err(error) => return problem(&site, &error),
+    };
+    let heading = html! {
         h1 { "Quarantine" }
         p { "Deliveries that could not be parsed since " (local(span.start)) "." }
+    };
+    let list = list(Arc::clone(&site), words, span);
+    let parts = once(ready(heading)).chain(once(list));
+    sections(&site, "Quarantine", parts)
+}
+
+async fn list(site: Arc<Site>, words: Words, span: Range<Timestamp>) -> Markup {
+    let count = Skipped::default();
+    let rows = newest(&site.table, None, &span, MAX_DELIVERIES, &count, Row::from).await;
+    let rows = match rows {
+        Ok(rows) => rows,
+        Err(failure) => return problem_section(&failure.into()),
+    };
+    let replay = as_called("cargo hookkeeper quarantine replay");
+    html! {
         @if rows.is_empty() {
             div.empty {
                 p { "There are none: every delivery became events." }
@@ -64,16 +70,24 @@ async fn list(site: &Site, uri: &Uri) -> Result<Markup, Problem> {
             }
         } @else {
             p { "After an update, " code { (replay) } " parses them again." }
-            ol.history { @for row in &rows { (view(row)) } }
+            @if site.may_write {
+                form.action data-post="/api/quarantine/replay" hidden {
+                    @if let Some(since) = words.get("since") {
+                        input type="hidden" name="since" value=(since);
+                    }
+                    button { "Replay all" }
+                }
+            }
+            ol.history { @for row in &rows { (view(&site, row)) } }
         }
         @if rows.len() == MAX_DELIVERIES {
             p.note { "Only the newest " (MAX_DELIVERIES) " are shown." }
         }
         (skipped(count.count()))
-    })
+    }
 }
 
-fn view(row: &Row) -> Markup {
+fn view(site: &Site, row: &Row) -> Markup {
     let show = format!("cargo hookkeeper quarantine show {}", row.handle);
     html! {
         li data-testid="quarantine-row" data-handle=(row.handle) {
@@ -84,6 +98,24 @@ fn view(row: &Row) -> Markup {
                 Some(excerpt) => (excerpt_view(excerpt)),
             }
             p.note { code { (cell(&as_called(&show))) } }
+            @if site.may_write { (buttons(row)) }
+        }
+    }
+}
+
+fn buttons(row: &Row) -> Markup {
+    let handle = cell(&row.handle);
+    html! {
+        div.buttons {
+            form.action data-post="/api/quarantine/replay" hidden {
+                input type="hidden" name="handle" value=(handle);
+                button { "Replay" }
+            }
+            form.action data-post="/api/quarantine/drop" hidden
+                data-confirm=(format!("Drop {handle} for good?")) {
+                input type="hidden" name="handle" value=(handle);
+                button { "Drop" }
+            }
         }
     }
 }
