@@ -82,6 +82,12 @@ impl Dev {
         self.port_after("pipedrive  http://127.0.0.1:")
     }
 
+    /// The URL of its page.
+    #[must_use]
+    pub fn page_url(&self) -> String {
+        format!("http://127.0.0.1:{}/", self.port())
+    }
+
     /// The port of the DynamoDB.
     #[must_use]
     pub fn dynamodb_port(&self) -> u16 {

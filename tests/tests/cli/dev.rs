@@ -189,6 +189,27 @@ fn a_delivery_from_a_web_page_is_refused_and_one_from_a_tunnel_accepted() {
 }
 
 #[test]
+fn the_page_is_beside_the_receivers_and_no_tunnel_publishes_it() {
+    let dev = Dev::start("memory");
+    let port = dev.port();
+    let host = format!("host: 127.0.0.1:{port}");
+    let page = request(port, "GET", "/", &[&host], "");
+    assert!(page.contains("No events since"), "{page}");
+    assert!(page.contains("pipedrive/v2_change_deal"), "{page}");
+    assert!(request(port, "GET", "/closers", &[&host], "").starts_with("HTTP/1.1 404 "));
+    for path in ["/closer", "/closer/", "/closer/hook/1"] {
+        let answer = request(port, "GET", path, &["host: a-b-c.trycloudflare.com"], "");
+        assert!(answer.starts_with("HTTP/1.1 200 "), "{path}: {answer}");
+    }
+    let rewritten = [&*host, "x-forwarded-for: 203.0.113.7"];
+    for headers in [&["host: a-b-c.trycloudflare.com"][..], &rewritten] {
+        for path in ["/", "/api/events", "/overview"] {
+            assert_is_refused(&request(port, "GET", path, headers, ""));
+        }
+    }
+}
+
+#[test]
 fn a_custom_credential_replaces_the_default_one() {
     let dev = Dev::start_with("memory", &["--user", "ada:love-lace"]);
     let lines = dev.curl_lines();

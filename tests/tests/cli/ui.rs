@@ -1,5 +1,7 @@
 //! `hookkeeper ui`: the page over a table, over HTTP. No script runs here: the page works without.
 
+mod activity;
+mod browser;
 mod security;
 
 use aws_sdk_dynamodb::types::AttributeValue;
@@ -31,7 +33,11 @@ struct Answer {
 
 impl Page {
     fn start(site: &Site) -> Self {
-        let mut command = site.command(&["ui", "--port", "0"]);
+        Self::start_with(site, &[])
+    }
+
+    fn start_with(site: &Site, arguments: &[&str]) -> Self {
+        let mut command = site.command(&[&["ui", "--port", "0"], arguments].concat());
         let mut process = command.stdout(Stdio::piped()).spawn().unwrap();
         let stdout = BufReader::new(process.stdout.take().unwrap());
         let ready = block_in_place(|| stdout.lines().next().unwrap().unwrap());
@@ -56,10 +62,17 @@ impl Page {
             String::from_utf8(answer).unwrap()
         });
         let (head, body) = answer.split_once("\r\n\r\n").unwrap();
+        let headers = head.to_lowercase();
+        let is_chunked = headers.contains("transfer-encoding: chunked");
+        let body = if is_chunked {
+            joined(body)
+        } else {
+            body.to_owned()
+        };
         Answer {
             status: head[9..12].parse().unwrap(),
-            headers: head.to_lowercase(),
-            body: body.to_owned(),
+            headers,
+            body,
         }
     }
 
@@ -74,10 +87,13 @@ impl Page {
         answer.body
     }
 
+    fn json(&self, path: &str) -> Value {
+        serde_json::from_str(&self.html(path)).unwrap()
+    }
+
     /// The answer of the API to a query.
     fn api(&self, query: &str) -> Value {
-        let body = self.html(&format!("/api/events?{query}"));
-        serde_json::from_str(&body).unwrap()
+        self.json(&format!("/api/events?{query}"))
     }
 
     /// The handles that the list has for a query.
@@ -91,6 +107,18 @@ impl Drop for Page {
         self.process.kill().ok();
         self.process.wait().ok();
     }
+}
+
+/// A body that was sent in chunks.
+fn joined(chunks: &str) -> String {
+    let mut body = String::new();
+    let mut rest = chunks;
+    while let Some((length, after)) = rest.split_once("\r\n") {
+        let length = usize::from_str_radix(length, 16).unwrap();
+        body.push_str(&after[..length]);
+        rest = &after[length + 2..];
+    }
+    body
 }
 
 /// The values of an attribute, in their order.

@@ -21,7 +21,7 @@ fn transcript<'a>(commands: impl IntoIterator<Item = &'a str>) -> String {
             .env_remove("HOOKKEEPER_KEY")
             .output()
             .unwrap();
-        let printed = text(&output.stdout) + &text(&output.stderr);
+        let printed = text(&output.stdout) + text(&output.stderr).as_str();
         let printed: Vec<_> = printed.lines().map(str::trim_end).collect();
         format!(
             "$ hookkeeper {command}\n{}\n[exit code {}]\n",

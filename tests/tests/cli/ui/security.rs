@@ -13,6 +13,8 @@ async fn another_host_another_page_and_a_request_without_the_token_are_refused()
     for path in [
         "/",
         "/api/events",
+        "/api/activity",
+        "/overview",
         "/quarantine",
         "/assets/page.js",
         "/nothing",
@@ -24,6 +26,10 @@ async fn another_host_another_page_and_a_request_without_the_token_are_refused()
             &[&own, "origin: https://evil.example"],
             &[&own, "origin: null"],
             &[&own, "origin: http://127.0.0.1:1"],
+            // A tunnel that names this machine as the host.
+            &[&own, "x-forwarded-for: 203.0.113.7"],
+            &[&own, "forwarded: for=203.0.113.7"],
+            &[&own, "cf-connecting-ip: 203.0.113.7"],
         ] {
             let answer = page.request("GET", path, headers);
             assert_eq!(answer.status, 403, "{path} {headers:?}");
@@ -55,15 +61,25 @@ async fn another_host_another_page_and_a_request_without_the_token_are_refused()
         } else {
             &[&own]
         };
-        for method in ["POST", "PUT", "DELETE"] {
-            let answer = page.request(method, "/api/events", headers);
-            assert_eq!(answer.status, 403, "{method} {token:?}");
+        for path in ["/api/events", "/api/quarantine/drop", "/api/nothing", "/"] {
+            for method in ["POST", "PUT", "DELETE"] {
+                let answer = page.request(method, path, headers);
+                assert_eq!(answer.status, 403, "{method} {path} {token:?}");
+            }
         }
     }
-    // The page only reads: with the token there is nothing to change.
+    // Without --write, the token changes nothing in the table.
     let header = format!("x-hookkeeper-token: {token}");
-    let answer = page.request("POST", "/api/events", &[&own, &header]);
-    assert_eq!(answer.status, 405);
+    for action in ["replay", "drop"] {
+        let path = format!("/api/quarantine/{action}");
+        let answer = page.request("POST", &path, &[&own, &header]);
+        assert_eq!(answer.status, 403);
+        let message = r#"{"message":"this page only reads: start it with --write"}"#;
+        assert_eq!(answer.body, message);
+    }
+    let path = "/api/samples/send";
+    let answer = page.request("POST", path, &[&own, &header]);
+    assert_eq!(answer.status, 404, "{}", answer.body);
     let other = Page::start(&site);
     assert!(
         !other.html("/").contains(token),
