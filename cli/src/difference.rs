@@ -21,6 +21,7 @@ use serde_json::value::RawValue;
 use std::{
     collections::{BTreeMap, BTreeSet, HashMap},
     fmt,
+    ops::Bound,
 };
 
 /// The known states of one entity, by the version of the payload.
@@ -177,10 +178,16 @@ fn flatten_items(
 fn update(known: &mut State, state: State, is_complete: bool) -> Vec<Change> {
     let carried: BTreeSet<_> = state.keys().map(Path::first).map(str::to_owned).collect();
     let mut changes = Vec::new();
+    // An object that is or was empty is not told beside the members that it lost or got.
+    let emptied: BTreeSet<_> = state
+        .keys()
+        .filter(|path| has_below(known, path))
+        .cloned()
+        .collect();
     known.retain(|path, from| {
         let is_removed =
             !state.contains_key(path) && (is_complete || carried.contains(path.first()));
-        if is_removed {
+        if is_removed && !has_below(&state, path) {
             let from = from.clone();
             changes.push(Change::new(path, What::Removed { from }));
         }
@@ -188,6 +195,7 @@ fn update(known: &mut State, state: State, is_complete: bool) -> Vec<Change> {
     });
     for (path, to) in state {
         let change = match known.get(&path) {
+            None if emptied.contains(&path) => None,
             None => Some(What::Added { to: to.clone() }),
             Some(from) if canonical(from, &[]) == canonical(&to, &[]) => None,
             Some(from) => Some(What::Changed {
@@ -200,6 +208,14 @@ fn update(known: &mut State, state: State, is_complete: bool) -> Vec<Change> {
     }
     changes.sort_by(|a, b| a.path.cmp(&b.path));
     changes
+}
+
+/// Whether a state has members of the object at a path.
+fn has_below(state: &State, path: &Path) -> bool {
+    let mut behind = state.range((Bound::Excluded(path), Bound::Unbounded));
+    behind
+        .next()
+        .is_some_and(|(next, _)| next.0.starts_with(&path.0))
 }
 
 impl Change {
@@ -292,6 +308,17 @@ mod tests {
         json!({ "v": 1, "meta": meta, "current": current, "previous": null,
             "event": format!("{action}.deal") })
         .to_string()
+    }
+
+    #[test]
+    fn an_object_that_was_emptied_or_filled_is_told_by_its_members() {
+        let states = [
+            json!({ "a": { "b": 1, "c": 2 }, "d": {} }),
+            json!({ "a": {}, "d": { "e": 3 } }),
+        ];
+        let bodies = states.map(|state| v2("change", &state));
+        let changed = lines(&["- a.b: 1", "- a.c: 2", "+ d.e: 3"]);
+        assert_eq!(changes(&PIPEDRIVE, &bodies), [None, changed]);
     }
 
     #[test]

@@ -118,21 +118,28 @@ function kind(providers, { provider, type, count }, most) {
   return created;
 }
 
+async function json(url) {
+  const response = await fetch(url);
+  const answer = await response.json();
+  if (!response.ok) throw new Error(answer.message);
+  return answer;
+}
+
 // Draws the last 24 hours, after the list is there.
 async function draw(section) {
-  section.hidden = false;
-  const response = await fetch(`/api/activity${location.search}`);
-  if (!response.ok) return;
-  const { providers, hours, kinds, complete } = await response.json();
-  const sums = hours.map(({ counts }) => sum(counts));
-  const all = sum(sums);
-  if (all === 0) return;
-  const most = Math.max(...sums);
-  const number = complete ? counted(all, "event") : `more than ${counted(all, "event")}`;
   const [heading, bars, list] = section.children;
-  heading.textContent = `Last 24 hours: ${number}`;
-  bars.append(...hours.reverse().map((hour) => bar(providers, hour, most)));
-  list.append(...kinds.map((each) => kind(providers, each, kinds[0].count)));
+  section.hidden = false;
+  try {
+    const { providers, hours, kinds, complete } = await json(`/api/activity${location.search}`);
+    const sums = hours.map(({ counts }) => sum(counts));
+    const all = counted(sum(sums), "event");
+    heading.textContent = `Last 24 hours: ${complete ? all : `more than ${all}`}`;
+    const most = Math.max(...sums);
+    bars.append(...hours.reverse().map((hour) => bar(providers, hour, most)));
+    list.append(...kinds.map((each) => kind(providers, each, kinds[0].count)));
+  } catch (error) {
+    heading.textContent = `The last 24 hours cannot be counted: ${error.message}`;
+  }
 }
 
 // Shows where a payload has a text: opens what is around it.
@@ -193,10 +200,7 @@ async function look() {
   const query = new URLSearchParams(location.search);
   query.set("since", reach());
   query.set("limit", LIMIT);
-  const response = await fetch(`/api/events?${query}`);
-  const answer = await response.json();
-  if (!response.ok) throw new Error(answer.message);
-  prepend(answer.events);
+  prepend((await json(`/api/events?${query}`)).events);
 }
 
 async function follow() {

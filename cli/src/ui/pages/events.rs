@@ -118,7 +118,7 @@ fn table(site: &Site, words: &Words, query: &Query, found: &Found) -> Markup {
         @if !found.hits.is_empty() {
             // `page.js` fills it. Its height is reserved: nothing moves then.
             section #activity hidden {
-                h2 { "Last 24 hours" }
+                h2 { "Last 24 hours: counting …" }
                 div.bars {}
                 ul.kinds {}
             }
