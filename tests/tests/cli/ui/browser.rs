@@ -7,11 +7,12 @@ mod live;
 mod views;
 
 use super::Page;
+use crate::process::Killed;
 use serde_json::{Value, json};
 use std::{
     env, fs,
     io::{BufRead, BufReader},
-    process::{Child, Command, Stdio},
+    process::{Command, Stdio},
     time::Duration,
 };
 use testkit::site::{Site, encoded, records};
@@ -28,10 +29,11 @@ static TURN: Mutex<()> = Mutex::const_new(());
 /// How long the page may take to show something.
 const PATIENCE: Duration = Duration::from_secs(20);
 
-/// A browser and its driver. Both end when it is dropped.
+/// A browser and its driver. They are dropped in this order: a session that is dropped lets its driver
+/// end the browser.
 struct Browser {
     driver: WebDriver,
-    process: Child,
+    _process: Killed,
     _turn: MutexGuard<'static, ()>,
 }
 
@@ -69,7 +71,7 @@ impl Browser {
         let driver = WebDriver::new(&url, capabilities).await.unwrap();
         Some(Self {
             driver,
-            process,
+            _process: Killed(process),
             _turn: turn,
         })
     }
@@ -153,14 +155,6 @@ impl Browser {
                 ({ id, impact, nodes: nodes.map(({ html }) => html) }))));";
         let broken = self.driver.execute_async(script, Vec::new()).await.unwrap();
         broken.json().clone()
-    }
-}
-
-impl Drop for Browser {
-    fn drop(&mut self) {
-        // The driver ends its browser.
-        self.process.kill().ok();
-        self.process.wait().ok();
     }
 }
 

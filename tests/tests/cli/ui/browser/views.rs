@@ -40,6 +40,10 @@ async fn fill(site: &Site) {
         let ago = Duration::from_secs(40 - u64::from(second) * 10);
         put_ago(site, "pipedrive", &deal(4711, second, state), ago).await;
     }
+    // A subject that is wider than any screen.
+    let long = json!({ "customer": { "id": "x".repeat(300) }, "timestamp": 1_795_428_000_789_u64,
+        "eventType": "ThreadCreatedEvent" });
+    put_ago(site, "closer", &long.to_string(), Duration::from_hours(22)).await;
     let now = site.table.now();
     let mut broken = testkit::site::records(
         &providers::CLOSER,
