@@ -6,7 +6,7 @@ use testkit::simulation::{
     Channel::{self, AmocrmAccount, AmocrmPipeline, Closer, PipedriveV1, PipedriveV2},
     Figures,
     Kind::{Hookkeeper, Naive},
-    SCENARIOS, run_all,
+    SCENARIOS, run_all, swarm,
 };
 
 /// The seed of `cargo simulate`.
@@ -104,6 +104,18 @@ fn a_naive_receiver_loses_and_duplicates_events_and_is_banned() {
         );
         assert_eq!(*bans > 0, NAIVE_IS_BANNED.contains(scenario), "{figures:?}");
     }
+}
+
+#[test]
+fn random_outages_and_loads_break_no_promise() {
+    let broken = swarm(Hookkeeper, 1..16, |broken| eprintln!("{broken:?}"));
+    assert_eq!(broken, 0);
+}
+
+#[test]
+fn a_naive_receiver_breaks_the_promise_in_most_random_outages() {
+    let broken = swarm(Naive, 1..16, |_| {});
+    assert!(broken > 7, "only {broken}");
 }
 
 #[test]

@@ -54,12 +54,16 @@ pub(crate) fn transport(connector: impl HttpConnector + 'static) -> SharedHttpCl
     http_client_fn(move |_, _| connector.clone())
 }
 
-/// A response, or a 400 response with an error code.
+/// A response, or one with an error code: 500 if the service is at fault, else 400.
 pub(crate) fn response(result: Result<Value, &str>) -> HttpResponse {
     let (status, body) = match result {
         Ok(body) => (200, body),
         Err(code) => (
-            400,
+            if code.starts_with("Internal") {
+                500
+            } else {
+                400
+            },
             json!({ "__type": format!("com.amazonaws#{code}"), "message": code }),
         ),
     };

@@ -16,13 +16,14 @@ mod naive;
 mod pipedrive;
 mod scenarios;
 mod sqs;
+mod swarm;
 mod world;
 
 use crate::{request, sqs::Queue};
 use aws::{Aws, Connections};
 use base64::{Engine, engine::general_purpose::STANDARD};
 use company::Company;
-use crm::{Event, Internet, Mark};
+use crm::{Event, Internet, Mark, Responded};
 use flate2::read::ZlibDecoder;
 use ingest::{Authenticator, Receiver};
 use lambda::{Account, Function, Handler};
@@ -38,6 +39,7 @@ use world::{World, hours, minutes};
 
 pub use crm::Channel;
 pub use scenarios::{SCENARIOS, Scenario};
+pub use swarm::{Broken, swarm};
 
 /// Receiver in a simulation.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
@@ -89,6 +91,20 @@ pub fn run_all(scenarios: &[Scenario], kinds: &[Kind], seed: u64) -> Vec<Figures
 /// Runs a scenario with a receiver.
 #[must_use]
 pub fn run(scenario: &Scenario, kind: Kind, seed: u64) -> Figures {
+    figures(scenario, kind, outcome(scenario, kind, seed))
+}
+
+/// What there is at the end of a scenario.
+struct Outcome {
+    aws: Arc<Aws>,
+    responses: Vec<Responded>,
+    events: BTreeMap<Mark, Event>,
+    /// How often each event is in the table.
+    kept: BTreeMap<Mark, usize>,
+    punishments: usize,
+}
+
+fn outcome(scenario: &Scenario, kind: Kind, seed: u64) -> Outcome {
     // The SDK's jitter.
     fastrand::seed(seed);
     let runtime = Builder::new_current_thread()
@@ -99,7 +115,7 @@ pub fn run(scenario: &Scenario, kind: Kind, seed: u64) -> Figures {
     runtime.block_on(live(scenario, kind, seed))
 }
 
-async fn live(scenario: &Scenario, kind: Kind, seed: u64) -> Figures {
+async fn live(scenario: &Scenario, kind: Kind, seed: u64) -> Outcome {
     let table = if scenario.has_new_table {
         dynamodb::Table::new_on_demand()
     } else {
@@ -109,7 +125,7 @@ async fn live(scenario: &Scenario, kind: Kind, seed: u64) -> Figures {
         world: Arc::new(World::new(seed)),
         table,
         queue: Queue::default(),
-        faults: scenario.faults,
+        faults: scenario.faults.to_vec(),
     });
     let account = Arc::new(Account::new(scenario.concurrency));
     let functions = providers::ALL.map(|provider| {
@@ -120,22 +136,43 @@ async fn live(scenario: &Scenario, kind: Kind, seed: u64) -> Figures {
         aws: aws.clone(),
         functions: functions.into(),
         requests: 0.into(),
+        responses: Arc::default(),
     });
     sqs::map_to_drain(&aws, &account, &settings());
 
     let happenings = crm::happenings(scenario, seed);
     let company = Arc::new(Company::of(scenario));
+    let strangers = tokio::spawn(strangers(internet.clone(), scenario.clone()));
     company.report(&internet, &happenings, scenario).await;
+    strangers.await.unwrap();
+    // The longest invocation whose provider no longer waits.
+    tokio::time::sleep(minutes(1)).await;
     while !aws.queue.messages().is_empty() && aws.world.now() < scenario.lasts + hours(24) {
         tokio::time::sleep(minutes(1)).await;
     }
-    figures(
-        scenario,
-        kind,
-        &crm::events(&happenings),
-        &marks_kept(&aws.table.items()),
-        company.punishments(),
-    )
+    let responses = std::mem::take(&mut *internet.responses.lock().unwrap());
+    Outcome {
+        kept: marks_kept(&aws.table.items()),
+        aws,
+        responses,
+        events: crm::events(&happenings),
+        punishments: company.punishments(),
+    }
+}
+
+/// Sends the requests with a wrong password.
+async fn strangers(internet: Arc<Internet>, scenario: Scenario) {
+    for number in 0..scenario.strangers {
+        let at = swarm::stranger_at(&scenario, number);
+        internet.aws.world.sleep_until(at).await;
+        let request = crm::Request {
+            provider: providers::ALL[number as usize % providers::ALL.len()].name,
+            password: crm::WRONG_PASSWORD,
+            content_type: "application/json",
+            body: "{}".to_owned(),
+        };
+        internet.post(request, minutes(1)).await;
+    }
 }
 
 fn function(
@@ -214,13 +251,13 @@ fn text(item: &Value) -> String {
     text
 }
 
-fn figures(
-    scenario: &Scenario,
-    receiver: Kind,
-    events: &BTreeMap<Mark, Event>,
-    kept: &BTreeMap<Mark, usize>,
-    bans: usize,
-) -> Figures {
+fn figures(scenario: &Scenario, receiver: Kind, outcome: Outcome) -> Figures {
+    let Outcome {
+        events,
+        kept,
+        punishments: bans,
+        ..
+    } = outcome;
     let mut figures = Figures {
         scenario: scenario.name,
         receiver,
@@ -231,7 +268,7 @@ fn figures(
         bans,
         lost_events: Vec::new(),
     };
-    for (mark, event) in events {
+    for (mark, event) in &events {
         let sent = event.at.len();
         let stored = kept.get(mark).copied().unwrap_or_default();
         figures.sent += sent;

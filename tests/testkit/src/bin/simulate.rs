@@ -2,8 +2,9 @@
 //! a naive receiver.
 
 use clap::Parser;
+use serde_json::json;
 use std::process::ExitCode;
-use testkit::simulation::{Figures, Kind, SCENARIOS, run_all};
+use testkit::simulation::{Figures, Kind, SCENARIOS, run_all, swarm};
 
 /// Simulates weeks of webhooks, with outages, in seconds.
 #[derive(Parser)]
@@ -17,10 +18,17 @@ struct Args {
     /// Prints the figures as JSON.
     #[arg(long)]
     json: bool,
+    /// Runs this number of seeds, from --seed on, with random outages and loads, and prints a line of JSON
+    /// for each that breaks the promise of the README.
+    #[arg(long, value_name = "SEEDS", conflicts_with_all = ["scenarios", "json"])]
+    swarm: Option<u64>,
 }
 
 fn main() -> ExitCode {
     let args = Args::parse();
+    if let Some(seeds) = args.swarm {
+        return run_swarm(args.seed, seeds);
+    }
     let names = SCENARIOS.map(|scenario| scenario.name);
     let mut chosen = args.scenarios.iter();
     if let Some(unknown) = chosen.find(|name| !names.contains(&&***name)) {
@@ -42,6 +50,18 @@ fn main() -> ExitCode {
         print_table(&figures);
     }
     ExitCode::SUCCESS
+}
+
+fn run_swarm(first: u64, seeds: u64) -> ExitCode {
+    let failed = swarm(Kind::Hookkeeper, first..first + seeds, |broken| {
+        println!("{}", serde_json::to_string(broken).unwrap());
+    });
+    println!("{}", json!({ "seeds": seeds, "failed": failed }));
+    if failed == 0 {
+        ExitCode::SUCCESS
+    } else {
+        ExitCode::FAILURE
+    }
 }
 
 fn print_table(figures: &[Figures]) {

@@ -19,23 +19,42 @@ use std::{
     time::Duration,
 };
 
-/// How a service fails.
+/// What can fail.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Part {
+    Table,
+    Queue,
+    /// Lambda, and API Gateway before it.
+    Function,
+    /// The network between a provider and API Gateway.
+    Network,
+}
+
+/// How a part fails.
 #[derive(Debug, Clone)]
 pub(crate) enum Failure {
     /// There is no response.
     Hangs,
-    /// The connection is refused.
+    /// The connection is refused. Lambda and API Gateway respond with 503.
     Refuses,
     /// It executes the request within this number of milliseconds, even if the caller gives up.
     Slow(Range<u64>),
+    /// It responds with an error code, and executes nothing.
+    Responds(&'static str),
+    /// It executes the request, and the response is lost.
+    LosesResponses,
+    /// The execution environment ends during the request.
+    Crashes,
 }
 
-/// When a service fails, and how.
+/// When a part fails, and how.
 #[derive(Debug, Clone)]
 pub(crate) struct Fault {
-    pub(crate) service: Service,
+    pub(crate) part: Part,
     pub(crate) during: Range<Duration>,
     pub(crate) failure: Failure,
+    /// One request in this number fails.
+    pub(crate) one_in: u32,
 }
 
 /// Latency of a service without a fault, in milliseconds. One call in a thousand has [`TAIL`].
@@ -47,32 +66,45 @@ pub(crate) struct Aws {
     pub(crate) world: Arc<World>,
     pub(crate) table: Table,
     pub(crate) queue: Queue,
-    pub(crate) faults: &'static [Fault],
+    pub(crate) faults: Vec<Fault>,
 }
 
 impl Aws {
-    fn failure(&self, service: Service) -> Option<&Failure> {
+    /// How a request to a part fails now, if it does.
+    pub(crate) fn failure(&self, part: Part) -> Option<Failure> {
         let now = self.world.now();
-        let fault = self
-            .faults
-            .iter()
-            .find(|fault| fault.service == service && fault.during.contains(&now));
-        fault.map(|fault| &fault.failure)
+        let mut faults = self.faults.iter();
+        let fault = faults.find(|fault| fault.part == part && fault.during.contains(&now))?;
+        let fails = fault.one_in == 1 || self.world.one_in(fault.one_in);
+        fails.then(|| fault.failure.clone())
+    }
+
+    /// Whether a part may fail at a time in a range.
+    pub(crate) fn may_fail(&self, part: Part, during: &Range<Duration>) -> bool {
+        let of_part = self.faults.iter().filter(|fault| fault.part == part);
+        let mut times = of_part.map(|fault| &fault.during);
+        times.any(|fails| fails.start <= during.end && during.start <= fails.end)
     }
 
     async fn call(
         self: Arc<Self>,
         request: ServiceRequest,
     ) -> Result<HttpResponse, ConnectorError> {
-        let latency = match self.failure(request.service) {
+        let part = match request.service {
+            Service::Table => Part::Table,
+            Service::Queue => Part::Queue,
+        };
+        let failure = self.failure(part);
+        let latency = match &failure {
             Some(Failure::Hangs) => pending().await,
-            Some(Failure::Refuses) => {
+            Some(Failure::Refuses | Failure::Crashes) => {
                 tokio::time::sleep(Duration::from_millis(1)).await;
                 return Err(refused());
             }
+            Some(Failure::Responds(code)) => return Ok(response(Err(code))),
             Some(Failure::Slow(latency)) => latency.clone(),
-            None if self.world.one_in(1_000) => TAIL,
-            None => LATENCY,
+            Some(Failure::LosesResponses) | None if self.world.one_in(1_000) => TAIL,
+            Some(Failure::LosesResponses) | None => LATENCY,
         };
         let way = self.world.millis(&latency) / 2;
         // In its own task, because a service continues when the caller gives up.
@@ -82,7 +114,11 @@ impl Aws {
             tokio::time::sleep(way).await;
             result
         });
-        Ok(response(served.await.unwrap()))
+        let result = served.await.unwrap();
+        if let Some(Failure::LosesResponses) = failure {
+            pending::<()>().await;
+        }
+        Ok(response(result))
     }
 
     fn execute(&self, request: &ServiceRequest) -> Result<Value, &'static str> {

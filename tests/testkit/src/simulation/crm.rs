@@ -2,8 +2,8 @@
 //! receivers get the same ones.
 
 use super::{
-    aws::Aws,
-    lambda::Function,
+    aws::{Aws, Failure, Part},
+    lambda::{Function, Response},
     scenarios::{Scenario, Twist},
     world::epoch_ms,
 };
@@ -18,7 +18,7 @@ use std::{
     collections::{BTreeMap, BTreeSet, HashMap},
     ops::Range,
     sync::{
-        Arc,
+        Arc, Mutex,
         atomic::{AtomicU64, Ordering},
     },
     time::Duration,
@@ -69,7 +69,7 @@ pub(crate) fn happenings(scenario: &Scenario, seed: u64) -> Vec<Happening> {
     let mut random = Rng::with_seed(seed);
     let mut happenings: Vec<Happening> = Vec::new();
     let mut mark = FIRST_MARK;
-    for &(channel, count) in scenario.load {
+    for &(channel, count) in &*scenario.load {
         for _ in 0..count / scenario.thinned {
             let at = scenario.lasts.mul_f64(random.f64());
             let together = if channel == Channel::AmocrmAccount && random.u8(..10) == 0 {
@@ -173,11 +173,31 @@ pub(crate) fn filler(bytes: usize) -> String {
         .collect()
 }
 
+/// What a stranger authenticates with.
+pub(crate) const WRONG_PASSWORD: &str = "wrong";
+
 /// Connection of the providers to their functions.
 pub(crate) struct Internet {
     pub(crate) aws: Arc<Aws>,
     pub(crate) functions: HashMap<&'static str, Arc<Function>>,
     pub(crate) requests: AtomicU64,
+    /// The responses of API Gateway, whether or not their providers got them.
+    pub(crate) responses: Arc<Mutex<Vec<Responded>>>,
+}
+
+/// A request that API Gateway responded to.
+#[derive(Debug)]
+pub(crate) struct Responded {
+    pub(crate) marks: BTreeSet<Mark>,
+    pub(crate) is_authorized: bool,
+    pub(crate) response: Response,
+}
+
+impl Responded {
+    /// Whether API Gateway answered with 2xx.
+    pub(crate) fn is_taken(&self) -> bool {
+        (200..300).contains(&self.response.status)
+    }
 }
 
 impl Internet {
@@ -198,11 +218,35 @@ impl Internet {
         });
         let headers = HeaderMap::from_iter(headers);
         let uri: Uri = format!("/{}", request.provider).parse().unwrap();
-        let mut event = gateway::event(&Method::POST, &uri, &headers, &Bytes::from(request.body));
+        let mut event = gateway::event(
+            &Method::POST,
+            &uri,
+            &headers,
+            &Bytes::from(request.body.clone()),
+        );
         event.request_context.request_id = Some(format!("gateway-{number}"));
         event.request_context.time_epoch = epoch_ms(self.aws.world.now()).try_into().unwrap();
         let function = self.functions[request.provider].clone();
-        let answer = tokio::spawn(async move { function.invoke(event).await });
-        tokio::time::timeout(timeout, answer).await.ok()?.ok()
+        let responses = self.responses.clone();
+        let failure = self.aws.failure(Part::Network);
+        if let Some(Failure::Hangs | Failure::Refuses) = failure {
+            return None;
+        }
+        if let Some(Failure::Slow(latency)) = &failure {
+            let latency = self.aws.world.millis(latency);
+            tokio::time::sleep(latency.min(timeout)).await;
+        }
+        let answer = tokio::spawn(async move {
+            let response = function.invoke(event).await;
+            let status = response.status;
+            responses.lock().unwrap().push(Responded {
+                marks: marks(&request.body),
+                is_authorized: request.password != WRONG_PASSWORD,
+                response,
+            });
+            status
+        });
+        let status = tokio::time::timeout(timeout, answer).await.ok()?.ok();
+        status.filter(|_| !matches!(failure, Some(Failure::LosesResponses)))
     }
 }

@@ -35,6 +35,11 @@ impl Table {
         }
     }
 
+    /// Whether it may throttle.
+    pub(crate) fn throttles(&self) -> bool {
+        self.units.is_some()
+    }
+
     /// Executes an operation.
     ///
     /// # Errors

@@ -5,7 +5,7 @@
 //! <https://docs.aws.amazon.com/lambda/latest/dg/lambda-concurrency.html>
 
 use super::{
-    aws::{Aws, Connections},
+    aws::{Aws, Connections, Failure, Part},
     naive::Naive,
     world::{minutes, seconds},
 };
@@ -23,6 +23,10 @@ use tokio::time::timeout;
 
 /// The functions' `Timeout` in `template.yaml`.
 const TIMEOUT: Duration = seconds(15);
+/// API Gateway's timeout of an integration.
+const GATEWAY_TIMEOUT: Duration = seconds(30);
+/// When a crash ends an invocation, in milliseconds.
+pub(crate) const CRASH: Range<u64> = 0..50;
 /// Round trip between API Gateway and the function, in milliseconds.
 const WAY: Range<u64> = 10..30;
 /// Additional latency of a cold start, in milliseconds.
@@ -62,6 +66,23 @@ impl Account {
 impl Drop for Room {
     fn drop(&mut self) {
         self.0.room.fetch_add(1, Ordering::Relaxed);
+    }
+}
+
+/// A response from API Gateway.
+#[derive(Debug)]
+pub(crate) struct Response {
+    pub(crate) status: u16,
+    /// When the receiver handled the request. `None` if Lambda or API Gateway responded.
+    pub(crate) by_receiver: Option<Range<Duration>>,
+}
+
+impl Response {
+    fn of_aws(status: u16) -> Self {
+        Self {
+            status,
+            by_receiver: None,
+        }
     }
 }
 
@@ -110,23 +131,42 @@ impl Function {
         }
     }
 
-    /// The status of the response from API Gateway.
-    pub(crate) async fn invoke(&self, event: ApiGatewayV2httpRequest) -> u16 {
+    /// The response from API Gateway.
+    pub(crate) async fn invoke(&self, event: ApiGatewayV2httpRequest) -> Response {
         let world = &self.aws.world;
         tokio::time::sleep(world.millis(&WAY)).await;
+        let failure = self.aws.failure(Part::Function);
+        let lives_for = match &failure {
+            Some(Failure::Hangs) => {
+                tokio::time::sleep(GATEWAY_TIMEOUT).await;
+                return Response::of_aws(503);
+            }
+            Some(Failure::Refuses | Failure::Responds(_)) => return Response::of_aws(503),
+            Some(Failure::Slow(latency)) => {
+                tokio::time::sleep(world.millis(latency)).await;
+                TIMEOUT
+            }
+            Some(Failure::Crashes | Failure::LosesResponses) => world.millis(&CRASH),
+            None => TIMEOUT,
+        };
         let Some(_room) = self.account.enter() else {
-            return 503;
+            return Response::of_aws(503);
         };
         let mut environment = match self.thaw() {
             Some(environment) => environment,
             None => self.cold_start().await,
         };
-        let Ok(status) = timeout(TIMEOUT, environment.handler.answer(event)).await else {
-            return 500;
+        let invoked = world.now();
+        let Ok(status) = timeout(lives_for, environment.handler.answer(event)).await else {
+            return Response::of_aws(500);
         };
         environment.frozen = world.now();
+        let during = invoked..environment.frozen;
         self.idle.lock().unwrap().push(environment);
-        status
+        Response {
+            status,
+            by_receiver: Some(during),
+        }
     }
 
     /// The environment that froze last.

@@ -2,14 +2,14 @@
 
 use super::{
     aws::{
-        Failure::{Hangs, Refuses, Slow},
+        Failure::{self, Hangs, Refuses, Slow},
         Fault,
+        Part::{self, Queue, Table},
     },
     crm::Channel::{self, AmocrmAccount, AmocrmPipeline, Closer, PipedriveV1, PipedriveV2},
     world::{hours, minutes, seconds},
 };
-use crate::sdk::Service::{Queue, Table};
-use std::time::Duration;
+use std::{borrow::Cow, ops::Range, time::Duration};
 
 /// A period in which events happen and services may fail.
 #[derive(Debug, Clone)]
@@ -18,16 +18,18 @@ pub struct Scenario {
     pub name: &'static str,
     pub(crate) lasts: Duration,
     /// Number of deliveries of each channel.
-    pub(crate) load: &'static [(Channel, u32)],
+    pub(crate) load: Cow<'static, [(Channel, u32)]>,
     /// Only one in this number of deliveries happens.
     pub(crate) thinned: u32,
     /// Minimum size of a body, in bytes. Those of the digital pipeline are short.
     pub(crate) bytes: usize,
-    pub(crate) faults: &'static [Fault],
+    pub(crate) faults: Cow<'static, [Fault]>,
     /// Concurrency limit of the account.
     pub(crate) concurrency: usize,
     /// Whether the table is new, so that it throttles early.
     pub(crate) has_new_table: bool,
+    /// Number of requests with a wrong password.
+    pub(crate) strangers: u32,
     pub(crate) twist: Option<Twist>,
 }
 
@@ -58,21 +60,31 @@ pub(crate) const NEW_PASSWORD: Duration = minutes(30);
 /// When the old webhook of a rotation is deleted.
 pub(crate) const NO_OLD_WEBHOOK: Duration = minutes(40);
 
+const fn fault(part: Part, during: Range<Duration>, failure: Failure) -> Fault {
+    Fault {
+        part,
+        during,
+        failure,
+        one_in: 1,
+    }
+}
+
 const CALM: Scenario = Scenario {
     name: "calm-week",
     lasts: hours(7 * 24),
-    load: &[
+    load: Cow::Borrowed(&[
         (PipedriveV1, 200),
         (PipedriveV2, 200),
         (AmocrmAccount, 200),
         (AmocrmPipeline, 200),
         (Closer, 200),
-    ],
+    ]),
     thinned: 1,
     bytes: 1_000,
-    faults: &[],
+    faults: Cow::Borrowed(&[]),
     concurrency: 1_000,
     has_new_table: false,
+    strangers: 0,
     twist: None,
 };
 
@@ -81,41 +93,29 @@ pub const SCENARIOS: [Scenario; 10] = [
     CALM,
     Scenario {
         name: "table-outage-hangs",
-        faults: &[Fault {
-            service: Table,
-            during: hours(1)..hours(4),
-            failure: Hangs,
-        }],
+        faults: Cow::Borrowed(&[fault(Table, hours(1)..hours(4), Hangs)]),
         ..OUTAGE
     },
     Scenario {
         name: "table-outage-refuses",
-        faults: &[Fault {
-            service: Table,
-            during: hours(1)..hours(4),
-            failure: Refuses,
-        }],
+        faults: Cow::Borrowed(&[fault(Table, hours(1)..hours(4), Refuses)]),
         ..OUTAGE
     },
     Scenario {
         name: "slow-table",
         lasts: hours(2),
-        faults: &[Fault {
-            service: Table,
-            during: minutes(30)..minutes(90),
-            failure: Slow(500..3_000),
-        }],
+        faults: Cow::Borrowed(&[fault(Table, minutes(30)..minutes(90), Slow(500..3_000))]),
         ..OUTAGE
     },
     Scenario {
         name: "throttled-burst",
         lasts: seconds(1),
-        load: &[
+        load: Cow::Borrowed(&[
             (PipedriveV1, 300),
             (PipedriveV2, 400),
             (AmocrmAccount, 150),
             (Closer, 150),
-        ],
+        ]),
         bytes: 7_000,
         has_new_table: true,
         ..CALM
@@ -123,25 +123,17 @@ pub const SCENARIOS: [Scenario; 10] = [
     Scenario {
         name: "both-down-ten-minutes",
         lasts: hours(2),
-        load: &[
+        load: Cow::Borrowed(&[
             (PipedriveV1, 40),
             (PipedriveV2, 40),
             (AmocrmAccount, 120),
             (AmocrmPipeline, 60),
             (Closer, 60),
-        ],
-        faults: &[
-            Fault {
-                service: Table,
-                during: minutes(30)..minutes(40),
-                failure: Hangs,
-            },
-            Fault {
-                service: Queue,
-                during: minutes(30)..minutes(40),
-                failure: Refuses,
-            },
-        ],
+        ]),
+        faults: Cow::Borrowed(&[
+            fault(Table, minutes(30)..minutes(40), Hangs),
+            fault(Queue, minutes(30)..minutes(40), Refuses),
+        ]),
         ..OUTAGE
     },
     Scenario {
@@ -165,18 +157,14 @@ pub const SCENARIOS: [Scenario; 10] = [
     Scenario {
         name: "small-account",
         lasts: minutes(2),
-        load: &[
+        load: Cow::Borrowed(&[
             (PipedriveV1, 150),
             (PipedriveV2, 150),
             (AmocrmAccount, 240),
             (AmocrmPipeline, 150),
             (Closer, 150),
-        ],
-        faults: &[Fault {
-            service: Table,
-            during: seconds(30)..seconds(90),
-            failure: Hangs,
-        }],
+        ]),
+        faults: Cow::Borrowed(&[fault(Table, seconds(30)..seconds(90), Hangs)]),
         concurrency: 10,
         ..OUTAGE
     },
@@ -184,12 +172,12 @@ pub const SCENARIOS: [Scenario; 10] = [
 
 const OUTAGE: Scenario = Scenario {
     lasts: hours(6),
-    load: &[
+    load: Cow::Borrowed(&[
         (PipedriveV1, 120),
         (PipedriveV2, 120),
         (AmocrmAccount, 200),
         (AmocrmPipeline, 100),
         (Closer, 100),
-    ],
+    ]),
     ..CALM
 };

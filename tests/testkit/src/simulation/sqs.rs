@@ -4,8 +4,8 @@
 //! <https://docs.aws.amazon.com/AWSSimpleQueueService/latest/SQSDeveloperGuide/sqs-visibility-timeout.html>
 
 use super::{
-    aws::{Aws, Connections},
-    lambda::Account,
+    aws::{Aws, Connections, Failure, Part},
+    lambda::{Account, CRASH},
     world::{hours, seconds},
 };
 use crate::sqs::ids;
@@ -70,7 +70,12 @@ async fn poll(aws: &Aws, account: &Arc<Account>, table: &storage::Table) -> Poll
         return Polled::Failed;
     };
     let received: HashSet<_> = ids(&event).collect();
-    let Ok(drained) = timeout(DRAIN_TIMEOUT, drain::drain(table, event)).await else {
+    let lives_for = match aws.failure(Part::Function) {
+        None | Some(Failure::Slow(_)) => DRAIN_TIMEOUT,
+        Some(Failure::Crashes | Failure::LosesResponses) => aws.world.millis(&CRASH),
+        Some(Failure::Hangs | Failure::Refuses | Failure::Responds(_)) => return Polled::Failed,
+    };
+    let Ok(drained) = timeout(lives_for, drain::drain(table, event)).await else {
         return Polled::Failed;
     };
     let left = drained.left.into_iter();

@@ -1,0 +1,253 @@
+//! Many seeds of random outages and loads, each checked against the promise of the README:
+//!
+//! - What the receiver answered with 2xx is in the table at the end, and the queue is empty.
+//! - A request that reaches the receiver is answered with 2xx, unless both the table and the queue
+//!   may have failed meanwhile.
+//! - It is answered in time, whatever fails behind the receiver.
+//! - Only a stranger gets 401, and always.
+//! - An event with a time of its own is stored once.
+
+use super::{
+    Kind, Outcome,
+    aws::{Aws, Failure, Fault, Part},
+    crm::{
+        Channel::{self, AmocrmAccount, AmocrmPipeline, Closer, PipedriveV1, PipedriveV2},
+        Responded,
+    },
+    outcome,
+    scenarios::{Scenario, Twist},
+    world::{hours, seconds},
+};
+use fastrand::Rng;
+use serde::Serialize;
+use std::{
+    ops::Range,
+    sync::{
+        Mutex,
+        atomic::{AtomicU64, Ordering},
+    },
+    thread,
+    time::Duration,
+};
+
+/// The longest that the receiver takes in an environment that runs: both time budgets, with a margin.
+const IN_TIME: Duration = Duration::from_millis(1_500);
+
+/// Number of broken promises that are told of one seed.
+const TOLD: usize = 5;
+
+/// A seed whose simulation broke the promise.
+#[derive(Debug, Serialize)]
+pub struct Broken {
+    /// The seed.
+    pub seed: u64,
+    /// The command that runs it again.
+    pub replay: String,
+    /// What was broken, at most five sentences.
+    pub broken: Vec<String>,
+}
+
+/// Runs a simulation of a receiver for each seed, on all cores, and tells about each that broke the
+/// promise. Returns their number.
+pub fn swarm(kind: Kind, seeds: Range<u64>, tell: impl Fn(&Broken) + Sync) -> usize {
+    let next = AtomicU64::new(seeds.start);
+    let failed = Mutex::new(0);
+    let cores = thread::available_parallelism().map_or(1, usize::from);
+    thread::scope(|scope| {
+        for _ in 0..cores {
+            scope.spawn(|| {
+                loop {
+                    let seed = next.fetch_add(1, Ordering::Relaxed);
+                    if !seeds.contains(&seed) {
+                        break;
+                    }
+                    if let Some(broken) = run(kind, seed) {
+                        *failed.lock().unwrap() += 1;
+                        tell(&broken);
+                    }
+                }
+            });
+        }
+    });
+    failed.into_inner().unwrap()
+}
+
+/// Runs the simulation of a seed. `None` if it kept the promise.
+fn run(kind: Kind, seed: u64) -> Option<Broken> {
+    let scenario = scenario(seed);
+    let mut broken = broken_promises(&outcome(&scenario, kind, seed));
+    broken.truncate(TOLD);
+    (!broken.is_empty()).then(|| Broken {
+        seed,
+        replay: format!("cargo simulate --swarm 1 --seed {seed}"),
+        broken,
+    })
+}
+
+fn broken_promises(outcome: &Outcome) -> Vec<String> {
+    let Outcome {
+        aws,
+        responses,
+        events,
+        kept,
+        ..
+    } = outcome;
+    let mut broken: Vec<String> = responses
+        .iter()
+        .filter_map(|responded| broken_by(responded, aws))
+        .collect();
+    let waiting = aws.queue.messages().len();
+    if waiting > 0 {
+        broken.push(format!("{waiting} messages are in the queue at the end"));
+    }
+    for (mark, event) in events {
+        let stored = kept.get(mark).copied().unwrap_or_default();
+        let taken = responses
+            .iter()
+            .filter(|responded| responded.is_taken() && responded.marks.contains(mark));
+        let taken = taken.count();
+        let wanted = if event.has_own_time {
+            taken.min(1)
+        } else {
+            taken
+        };
+        if stored < wanted {
+            broken.push(format!(
+                "{mark} was answered with 2xx {taken} times, and is stored {stored} times"
+            ));
+        }
+        if event.has_own_time && stored > 1 {
+            broken.push(format!("{mark} is stored {stored} times"));
+        }
+    }
+    broken
+}
+
+/// What is wrong with a response of the receiver.
+fn broken_by(responded: &Responded, aws: &Aws) -> Option<String> {
+    let during = responded.response.by_receiver.as_ref()?;
+    let status = responded.response.status;
+    let marks = &responded.marks;
+    let took = during.end - during.start;
+    if took > IN_TIME {
+        return Some(format!("{marks:?} was answered after {took:?}"));
+    }
+    if !responded.is_authorized {
+        return (status != 401).then(|| format!("a stranger got {status}"));
+    }
+    let may_fail = [Part::Table, Part::Queue].map(|part| aws.may_fail(part, during));
+    let must_be_taken = may_fail != [true; 2] && !aws.table.throttles();
+    (must_be_taken && !responded.is_taken())
+        .then(|| format!("{marks:?} was answered with {status} at {:?}", during.start))
+}
+
+/// The scenario of a seed.
+fn scenario(seed: u64) -> Scenario {
+    let mut random = Rng::with_seed(seed);
+    // Most seeds are small. One in 100 has up to 100,000 events.
+    let most = if random.u8(..100) == 0 {
+        100_000
+    } else {
+        1_500
+    };
+    let total = log_uniform(&mut random, 20..most);
+    let lasts = Duration::from_secs(log_uniform(&mut random, 60..48 * 3_600));
+    let sizes: &[usize] = if total > 5_000 {
+        &[300, 1_000]
+    } else {
+        &[300, 1_000, 7_000, 40_000]
+    };
+    let number_of_faults = random.usize(..7);
+    let faults = (0..number_of_faults).map(|_| fault(&mut random, lasts));
+    let faults: Vec<_> = faults.collect();
+    Scenario {
+        name: "swarm",
+        lasts,
+        load: load(&mut random, total).into(),
+        thinned: 1,
+        bytes: sizes[random.usize(..sizes.len())],
+        faults: faults.into(),
+        concurrency: [10, 50, 1_000, 1_000][random.usize(..4)],
+        has_new_table: random.u8(..4) == 0,
+        strangers: random.u32(..20),
+        twist: match random.u8(..10) {
+            0 => Some(Twist::Rotation),
+            1 => Some(Twist::Shuffled),
+            2 => Some(Twist::Unreadable),
+            _ => None,
+        },
+    }
+}
+
+/// The number of deliveries of each channel.
+fn load(random: &mut Rng, total: u64) -> Vec<(Channel, u32)> {
+    let channels = [
+        PipedriveV1,
+        PipedriveV2,
+        AmocrmAccount,
+        AmocrmPipeline,
+        Closer,
+    ];
+    let weights = channels.map(|channel| (channel, random.u64(..5)));
+    let sum: u64 = weights.iter().map(|(_, weight)| weight).sum();
+    let of = |weight: u64| u32::try_from(total * weight / sum.max(1)).unwrap();
+    weights
+        .into_iter()
+        .map(|(channel, weight)| (channel, of(weight)))
+        .collect()
+}
+
+fn fault(random: &mut Rng, lasts: Duration) -> Fault {
+    let start = lasts.mul_f64(random.f64());
+    let longest = lasts.min(hours(6)).as_millis();
+    let length = log_uniform(random, 100..u64::try_from(longest).unwrap());
+    let part = [
+        Part::Table,
+        Part::Table,
+        Part::Queue,
+        Part::Queue,
+        Part::Function,
+        Part::Network,
+    ][random.usize(..6)];
+    Fault {
+        part,
+        during: start..start + Duration::from_millis(length),
+        failure: failure(random, part),
+        one_in: [1, 1, 2, 10][random.usize(..4)],
+    }
+}
+
+fn failure(random: &mut Rng, part: Part) -> Failure {
+    let slow = |random: &mut Rng| {
+        let fastest = log_uniform(random, 20..3_000);
+        Failure::Slow(fastest..fastest * 3)
+    };
+    match (part, random.u8(..6)) {
+        (_, 0) => Failure::Hangs,
+        (_, 1) => Failure::Refuses,
+        (_, 2) => slow(random),
+        (Part::Function, _) => Failure::Crashes,
+        (_, 3) => Failure::LosesResponses,
+        (Part::Network, _) => Failure::Refuses,
+        (_, 4) => Failure::Responds("InternalServerError"),
+        (_, _) => Failure::Responds("ThrottlingException"),
+    }
+}
+
+/// A random number whose logarithm is uniform.
+fn log_uniform(random: &mut Rng, range: Range<u64>) -> u64 {
+    #[expect(clippy::cast_precision_loss, reason = "they are small")]
+    let [low, high] = [range.start, range.end].map(|end| (end as f64).ln());
+    #[expect(
+        clippy::cast_possible_truncation,
+        clippy::cast_sign_loss,
+        reason = "it is within the range"
+    )]
+    let number = (low + (high - low) * random.f64()).exp() as u64;
+    number.clamp(range.start, range.end)
+}
+
+/// The time at which strangers send their requests.
+pub(super) fn stranger_at(scenario: &Scenario, number: u32) -> Duration {
+    scenario.lasts * number / scenario.strangers + seconds(1)
+}
