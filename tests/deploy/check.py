@@ -337,6 +337,21 @@ def check_relay(outputs, queue, url, shown):
     print(f"{published} events are published again, and what the relay cannot read is in its dead-letter queue")
 
 
+def check_page(providers):
+    """Opens the page over the deployed stack."""
+    command = ["hookkeeper", "ui", "--stack", STACK, "--port", "0"]
+    page = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
+    try:
+        address = page.stdout.readline().split()[-1]
+        views = [urllib.request.urlopen(address + path, timeout=60).read().decode() for path in ("", "overview")]
+        assert views[0].count('data-testid="event-row"') == len(providers), views[0]
+        assert "dead-letter queue" in views[1] and "check" in views[1], views[1]
+    finally:
+        page.terminate()
+        page.wait()
+    print("hookkeeper ui shows the events, the queues and the consumers of the stack")
+
+
 def functions():
     names = [function["FunctionName"] for function in boto3.client("lambda").list_functions()["Functions"]]
     return sorted(name.split("-")[1] for name in names)
@@ -389,6 +404,7 @@ def check():
         assert done.returncode == 0, done.stderr
         assert sorted(json.loads(line)["type"] for line in done.stdout.splitlines()) == expected, done
     print("hookkeeper events, hookkeeper consume and the consumer in Python see the stored events")
+    check_page(PROVIDERS)
     assert depth(queue) == 0
     # The emulation forgets the table's TimeToLiveSpecification.
     assert failing() == ["expiry"], failing()

@@ -3,7 +3,10 @@
 
 use clap::Parser;
 use serde_json::json;
-use std::process::ExitCode;
+use std::{
+    process::ExitCode,
+    sync::atomic::{AtomicU64, Ordering},
+};
 use testkit::simulation::{Figures, Kind, SCENARIOS, run_all, swarm};
 
 /// Simulates weeks of webhooks, with outages, in seconds.
@@ -52,9 +55,19 @@ fn main() -> ExitCode {
     ExitCode::SUCCESS
 }
 
+/// Progress is printed after this number of seeds.
+const PROGRESS: u64 = 50;
+
 fn run_swarm(first: u64, seeds: u64) -> ExitCode {
+    let done = AtomicU64::new(0);
     let failed = swarm(Kind::Hookkeeper, first..first + seeds, |broken| {
-        println!("{}", serde_json::to_string(broken).unwrap());
+        if let Some(broken) = broken {
+            println!("{}", serde_json::to_string(broken).unwrap());
+        }
+        let done = done.fetch_add(1, Ordering::Relaxed) + 1;
+        if done.is_multiple_of(PROGRESS) {
+            eprintln!("{done} of {seeds} seeds");
+        }
     });
     println!("{}", json!({ "seeds": seeds, "failed": failed }));
     if failed == 0 {

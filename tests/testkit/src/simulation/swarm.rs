@@ -22,10 +22,7 @@ use fastrand::Rng;
 use serde::Serialize;
 use std::{
     ops::Range,
-    sync::{
-        Mutex,
-        atomic::{AtomicU64, Ordering},
-    },
+    sync::atomic::{AtomicU64, AtomicUsize, Ordering},
     thread,
     time::Duration,
 };
@@ -47,29 +44,29 @@ pub struct Broken {
     pub broken: Vec<String>,
 }
 
-/// Runs a simulation of a receiver for each seed, on all cores, and tells about each that broke the
-/// promise. Returns their number.
-pub fn swarm(kind: Kind, seeds: Range<u64>, tell: impl Fn(&Broken) + Sync) -> usize {
+/// Runs a simulation of a receiver for each seed, on all cores, and tells when each is done, and
+/// whether it broke the promise. Returns the number of those that did.
+pub fn swarm(kind: Kind, seeds: Range<u64>, tell: impl Fn(Option<&Broken>) + Sync) -> usize {
     let next = AtomicU64::new(seeds.start);
-    let failed = Mutex::new(0);
+    let failed = AtomicUsize::new(0);
     let cores = thread::available_parallelism().map_or(1, usize::from);
+    let work = || {
+        loop {
+            let seed = next.fetch_add(1, Ordering::Relaxed);
+            if !seeds.contains(&seed) {
+                break;
+            }
+            let broken = run(kind, seed);
+            failed.fetch_add(usize::from(broken.is_some()), Ordering::Relaxed);
+            tell(broken.as_ref());
+        }
+    };
     thread::scope(|scope| {
         for _ in 0..cores {
-            scope.spawn(|| {
-                loop {
-                    let seed = next.fetch_add(1, Ordering::Relaxed);
-                    if !seeds.contains(&seed) {
-                        break;
-                    }
-                    if let Some(broken) = run(kind, seed) {
-                        *failed.lock().unwrap() += 1;
-                        tell(&broken);
-                    }
-                }
-            });
+            scope.spawn(work);
         }
     });
-    failed.into_inner().unwrap()
+    failed.into_inner()
 }
 
 /// Runs the simulation of a seed. `None` if it kept the promise.
