@@ -154,9 +154,13 @@ fn scenario(seed: u64) -> Scenario {
     } else {
         &[300, 1_000, 7_000, 40_000]
     };
-    let number_of_faults = random.usize(..7);
-    let faults = (0..number_of_faults).map(|_| fault(&mut random, lasts));
-    let faults: Vec<_> = faults.collect();
+    let mut faults = Vec::new();
+    for _ in 0..random.usize(..7) {
+        faults.push(fault(&mut random, lasts));
+    }
+    if random.bool() {
+        faults.extend(outage_of_both(&mut random, lasts));
+    }
     Scenario {
         name: "swarm",
         lasts,
@@ -195,23 +199,40 @@ fn load(random: &mut Rng, total: u64) -> Vec<(Channel, u32)> {
 }
 
 fn fault(random: &mut Rng, lasts: Duration) -> Fault {
-    let start = lasts.mul_f64(random.f64());
-    let longest = lasts.min(hours(6)).as_millis();
-    let length = log_uniform(random, 100..u64::try_from(longest).unwrap());
-    let part = [
+    const PARTS: [Part; 6] = [
         Part::Table,
         Part::Table,
         Part::Queue,
         Part::Queue,
         Part::Function,
         Part::Network,
-    ][random.usize(..6)];
+    ];
+    let part = PARTS[random.usize(..PARTS.len())];
+    let during = a_while(random, lasts);
+    fault_of(random, part, during)
+}
+
+/// The table and the queue fail at the same time.
+fn outage_of_both(random: &mut Rng, lasts: Duration) -> [Fault; 2] {
+    let during = a_while(random, lasts);
+    [Part::Table, Part::Queue].map(|part| fault_of(random, part, during.clone()))
+}
+
+fn fault_of(random: &mut Rng, part: Part, during: Range<Duration>) -> Fault {
     Fault {
         part,
-        during: start..start + Duration::from_millis(length),
+        during,
         failure: failure(random, part),
         one_in: [1, 1, 2, 10][random.usize(..4)],
     }
+}
+
+/// A part of a scenario: from a tenth of a second to six hours.
+fn a_while(random: &mut Rng, lasts: Duration) -> Range<Duration> {
+    let start = lasts.mul_f64(random.f64());
+    let longest = lasts.min(hours(6)).as_millis();
+    let length = log_uniform(random, 100..u64::try_from(longest).unwrap());
+    start..start + Duration::from_millis(length)
 }
 
 fn failure(random: &mut Rng, part: Part) -> Failure {
