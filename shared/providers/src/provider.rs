@@ -1,5 +1,7 @@
 //! The definition of a provider, as a value.
 
+#[cfg(feature = "api")]
+use crate::api::Api;
 #[cfg(feature = "samples")]
 use crate::samples::SampleRules;
 use http::{HeaderMap, header::USER_AGENT};
@@ -24,6 +26,9 @@ pub struct Provider {
     pub user_agents: &'static [&'static str],
     /// Parses a delivery into its items. Pure: no I/O, no clock.
     pub parse: fn(&Delivery) -> Parsed,
+    /// The API for the provider's webhooks, if it has one.
+    #[cfg(feature = "api")]
+    pub api: Option<&'static Api>,
     /// How the provider's samples become other deliveries.
     #[cfg(feature = "samples")]
     pub samples: &'static SampleRules,

@@ -1,5 +1,6 @@
 //! The functions: parsers, authentication, stored records and log lines.
 
+mod api;
 mod consumer;
 mod corpus;
 mod drain;

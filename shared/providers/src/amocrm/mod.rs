@@ -4,6 +4,8 @@
 //! Sources: <https://www.amocrm.ru/developers/content/crm_platform/webhooks-format>,
 //! <https://developers.kommo.com/docs/webhooks-general>, <https://developers.kommo.com/docs/webhooks-dp>
 
+#[cfg(feature = "api")]
+pub mod api;
 pub mod form;
 mod payload;
 #[cfg(feature = "samples")]
@@ -22,6 +24,8 @@ pub const AMOCRM: Provider = Provider {
     request_id_header: Some("x-amocrm-requestid"),
     user_agents: &["amocrm", "kommo"],
     parse: payload::parse,
+    #[cfg(feature = "api")]
+    api: Some(&api::API),
     #[cfg(feature = "samples")]
     samples: &samples::RULES,
 };

@@ -22,6 +22,8 @@ pub const CLOSER: Provider = Provider {
     // A guess: we have not seen the headers of a request from Closer.
     user_agents: &["closer"],
     parse: payload::parse,
+    #[cfg(feature = "api")]
+    api: None,
     #[cfg(feature = "samples")]
     samples: &samples::RULES,
 };

@@ -4,6 +4,8 @@
 //! <https://pipedrive.readme.io/docs/guide-for-webhooks-v2>,
 //! <https://pipedrive.readme.io/docs/webhooks-v2-migration-guide>
 
+#[cfg(feature = "api")]
+pub mod api;
 mod payload;
 #[cfg(feature = "samples")]
 pub mod samples;
@@ -21,6 +23,8 @@ pub const PIPEDRIVE: Provider = Provider {
     request_id_header: None,
     user_agents: &["pipedrive"],
     parse: payload::parse,
+    #[cfg(feature = "api")]
+    api: Some(&api::API),
     #[cfg(feature = "samples")]
     samples: &samples::RULES,
 };
