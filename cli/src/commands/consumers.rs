@@ -129,7 +129,7 @@ impl Listed {
             .oldest
             .map(|oldest| now.as_seconds() - oldest.as_seconds());
         Self {
-            running: consumer.owner.is_some() && consumer.leaseuntil > now,
+            running: consumer.lease.is_held(now),
             name: consumer.name,
             position: consumer.position,
             lag_seconds: lag.unwrap_or_default().max(0),

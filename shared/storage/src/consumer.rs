@@ -40,12 +40,7 @@
 mod state;
 mod window;
 
-use crate::{
-    IndexEntry, Key, Stored, Table, TableError,
-    index::Positioned,
-    schema::{consumer, key_attributes},
-};
-use aws_sdk_dynamodb::{error::SdkError, types::AttributeValue};
+use crate::{IndexEntry, Key, Stored, Table, TableError, index::Positioned, schema::consumer};
 use futures_util::{StreamExt, stream::BoxStream};
 use models::Timestamp;
 use state::Difference;
@@ -345,7 +340,7 @@ impl<'a> Cursor<'a> {
     /// # Errors
     /// [`ConsumerError::Lost`] and [`ConsumerError::Table`].
     pub async fn renew(&mut self) -> Result<(), ConsumerError> {
-        let renewed = self.saved.leaseuntil.before(LEASE);
+        let renewed = self.saved.lease.leaseuntil.before(LEASE);
         if self.table.now() < renewed.after(RENEWAL) {
             return Ok(());
         }
@@ -420,24 +415,8 @@ impl<'a> Cursor<'a> {
     /// [`ConsumerError::Lost`] and [`ConsumerError::Table`].
     pub async fn delete(self) -> Result<(), ConsumerError> {
         let Self { table, saved, .. } = self;
-        let delete = table
-            .client
-            .delete_item()
-            .table_name(&table.name)
-            .set_key(Some(key_attributes(&consumer::key(&saved.name))))
-            .condition_expression("revision = :revision")
-            .expression_attribute_values(
-                ":revision",
-                AttributeValue::N(saved.revision.to_string()),
-            );
-        match delete.send().await {
-            Ok(_) => {}
-            Err(SdkError::ServiceError(error))
-                if error.err().is_conditional_check_failed_exception() =>
-            {
-                return Err(ConsumerError::Lost);
-            }
-            Err(error) => return Err(TableError::from(error).into()),
+        if !table.delete_leased(&saved).await? {
+            return Err(ConsumerError::Lost);
         }
         // Last, so that every consumer is listed.
         Ok(table.delete(&consumer::name_key(&saved.name)).await?)
@@ -445,26 +424,22 @@ impl<'a> Cursor<'a> {
 
     async fn release(&mut self) -> Result<(), ConsumerError> {
         self.update_window();
-        let released = Consumer {
-            owner: None,
-            ..self.next.clone()
-        };
+        let mut released = self.next.clone();
+        released.lease.owner = None;
         self.replace(released).await
     }
 
     /// Saves the position, with the lease extended.
     async fn save(&mut self) -> Result<(), ConsumerError> {
         self.update_window();
-        let extended = Consumer {
-            leaseuntil: self.table.now().after(LEASE),
-            ..self.next.clone()
-        };
+        let mut extended = self.next.clone();
+        extended.lease.leaseuntil = self.table.now().after(LEASE);
         self.replace(extended).await
     }
 
     async fn replace(&mut self, new: Consumer) -> Result<(), ConsumerError> {
-        let owner = self.saved.owner.as_deref();
-        let saved = self.table.save_consumer(&self.saved, new, owner).await?;
+        let owner = self.saved.lease.owner.as_deref();
+        let saved = self.table.replace_leased(&self.saved, new, owner).await?;
         self.saved = saved.ok_or(ConsumerError::Lost)?;
         self.next = self.saved.clone();
         Ok(())

@@ -8,6 +8,7 @@
 //! | `chunk` | `<its owner's pk>#chunks` | `<its owner's sk>#<hash>#<number of four digits>` |
 //! | `erasure` | `erasure#<day of the erasure>` | `record#<hash>` or `subject#<hash>`: [`erasure`] |
 //! | `consumer` | `consumer#<name>` | `cursor`; and in the list of all: `consumers`, `<name>` |
+//! | `guardian` | `guardian#<account>` | `state`; and in the list of all: `guardians`, `<account>` |
 //!
 //! So the history of deal 42 is one Query in the order of the events' times, and the conditional
 //! put on the key deduplicates retries. An event's CloudEvents attributes are stored under their
@@ -22,7 +23,9 @@
 pub(crate) mod consumer;
 mod content;
 pub mod erasure;
+pub(crate) mod guardian;
 mod key;
+mod lease;
 
 use aws_sdk_dynamodb::types::AttributeValue;
 use content::{Content, Texts};
@@ -38,6 +41,7 @@ use std::{collections::HashMap, mem, time::Duration};
 pub use content::{MAX_CHUNK_BYTES, chunk_keys, chunk_owner, chunk_prefix, is_chunk, is_owned_by};
 pub use erasure::Erased;
 pub use key::{EventKey, Key, key_attributes, quarantine_pk};
+pub use lease::Lease;
 
 /// A DynamoDB item: attribute values by name.
 pub type Item = HashMap<String, AttributeValue>;
@@ -138,6 +142,7 @@ enum Kind {
     Chunk,
     Erasure,
     Consumer,
+    Guardian,
 }
 
 impl Kind {
@@ -154,6 +159,7 @@ impl Kind {
             Some("chunk") => Ok(Self::Chunk),
             Some("erasure") => Ok(Self::Erasure),
             Some("consumer") => Ok(Self::Consumer),
+            Some("guardian") => Ok(Self::Guardian),
             _ => Err(ItemError::OtherVersion),
         }
     }
@@ -379,7 +385,7 @@ pub fn decode(item: Item, chunks: Vec<Item>) -> Result<Record, ItemError> {
         Kind::Event => decode_event(from_item(item)?, chunks),
         Kind::Body => decode_body(from_item(item)?, chunks),
         Kind::Quarantine => decode_quarantined(from_item(item)?, chunks),
-        Kind::Chunk | Kind::Erasure | Kind::Consumer => Err(ItemError::Malformed),
+        Kind::Chunk | Kind::Erasure | Kind::Consumer | Kind::Guardian => Err(ItemError::Malformed),
     }
 }
 
@@ -511,7 +517,7 @@ pub fn is_shared_body(item: &Item) -> bool {
 pub fn may_be_record(item: &Item) -> bool {
     !matches!(
         Kind::of(item),
-        Ok(Kind::Chunk | Kind::Erasure | Kind::Consumer)
+        Ok(Kind::Chunk | Kind::Erasure | Kind::Consumer | Kind::Guardian)
     )
 }
 

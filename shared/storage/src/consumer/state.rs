@@ -1,4 +1,4 @@
-//! The state of a consumer in the table. Every write of it is conditional on the one before.
+//! The state of a consumer in the table.
 
 use super::{
     COUNTED, Consumer, ConsumerError, LEASE, Pending, Position, Start,
@@ -7,13 +7,11 @@ use super::{
 use crate::{
     Table, TableError,
     index::Positioned,
+    lease::{Lease, Leased},
     schema::{
-        self,
+        self, Item, ItemError, Key,
         consumer::{self, NAMES_PK},
     },
-};
-use aws_sdk_dynamodb::{
-    error::SdkError, operation::put_item::builders::PutItemFluentBuilder, types::AttributeValue,
 };
 use futures_util::{StreamExt, TryStreamExt};
 use models::Timestamp;
@@ -22,14 +20,35 @@ use std::time::Duration;
 /// How long before now a consumer of all events begins if there is none.
 const EMPTY_TABLE: Duration = Duration::from_mins(1);
 
+impl Leased for Consumer {
+    fn key(&self) -> Key {
+        consumer::key(&self.name)
+    }
+
+    fn lease(&self) -> &Lease {
+        &self.lease
+    }
+
+    fn lease_mut(&mut self) -> &mut Lease {
+        &mut self.lease
+    }
+
+    fn encode(&self) -> Item {
+        consumer::encode(self)
+    }
+
+    fn decode(item: Item) -> Result<Self, ItemError> {
+        consumer::decode(item)
+    }
+}
+
 impl Table {
     /// Reads the state of a consumer.
     ///
     /// # Errors
     /// [`TableError`].
     pub async fn consumer(&self, name: &str) -> Result<Option<Consumer>, TableError> {
-        let item = self.item(&consumer::key(name)).await?;
-        Ok(item.map(consumer::decode).transpose()?)
+        self.leased(&consumer::key(name)).await
     }
 
     /// Reads the states of all consumers, in the order of their names.
@@ -65,16 +84,14 @@ impl Table {
     /// Takes the lease of a consumer. `None`: another process was faster.
     pub(super) async fn take(&self, consumer: Consumer) -> Result<Option<Consumer>, ConsumerError> {
         let now = self.now();
-        if consumer.owner.is_some() && consumer.leaseuntil > now {
-            return Err(ConsumerError::Held(consumer.leaseuntil));
+        if consumer.lease.is_held(now) {
+            return Err(ConsumerError::Held(consumer.lease.leaseuntil));
         }
-        let owner = random();
-        let taken = Consumer {
-            owner: Some(owner.clone()),
-            leaseuntil: now.after(LEASE),
-            ..consumer.clone()
-        };
-        Ok(self.save_consumer(&consumer, taken, Some(&owner)).await?)
+        let mut taken = consumer.clone();
+        taken.lease.take(now, LEASE);
+        let owner = taken.lease.owner.clone();
+        let taken = self.replace_leased(&consumer, taken, owner.as_deref());
+        Ok(taken.await?)
     }
 
     /// Creates a consumer. `None`: another process was faster.
@@ -89,9 +106,7 @@ impl Table {
             name: name.to_owned(),
             position,
             start,
-            revision: 1,
-            owner: Some(random()),
-            leaseuntil: self.now().after(LEASE),
+            lease: Lease::new(self.now(), LEASE),
             windowcount: nothing.count,
             windowhash: nothing.hash,
             behindcount: 0,
@@ -103,9 +118,7 @@ impl Table {
         let put = self.client.put_item().table_name(&self.name);
         let put = put.set_item(Some(consumer::encode_name(name)));
         put.send().await.map_err(TableError::from)?;
-        let put = self.client.put_item().table_name(&self.name);
-        let put = put.condition_expression("attribute_not_exists(pk)");
-        Ok(self.put_consumer(put, created).await?)
+        Ok(self.create_leased(created).await?)
     }
 
     /// Returns where a consumer starts, and its first position.
@@ -120,58 +133,6 @@ impl Table {
             }
         };
         Ok((Position::at(time), Position::at(time)))
-    }
-
-    /// Replaces the state of a consumer for the process `owner`, if nobody else wrote it since.
-    /// Returns the new state, or `None` if somebody did.
-    pub(super) async fn save_consumer(
-        &self,
-        old: &Consumer,
-        new: Consumer,
-        owner: Option<&str>,
-    ) -> Result<Option<Consumer>, TableError> {
-        let mut revision = old.revision;
-        loop {
-            let new = Consumer {
-                revision: revision + 1,
-                ..new.clone()
-            };
-            let put = self
-                .client
-                .put_item()
-                .table_name(&self.name)
-                .condition_expression("revision = :revision")
-                .expression_attribute_values(":revision", AttributeValue::N(revision.to_string()));
-            if let Some(saved) = self.put_consumer(put, new.clone()).await? {
-                return Ok(Some(saved));
-            }
-            // A write of this process may have taken effect although its response was lost.
-            let stored = self.consumer(&new.name).await?;
-            match stored.filter(|stored| owner.is_some() && stored.owner.as_deref() == owner) {
-                Some(own) => revision = own.revision,
-                None => return Ok(None),
-            }
-        }
-    }
-
-    /// Puts the state of a consumer. `None`: the condition is not met.
-    async fn put_consumer(
-        &self,
-        put: PutItemFluentBuilder,
-        new: Consumer,
-    ) -> Result<Option<Consumer>, TableError> {
-        let put = put.set_item(Some(consumer::encode(&new)));
-        match put.send().await {
-            Ok(_) => Ok(Some(new)),
-            Err(SdkError::ServiceError(error))
-                if error.err().is_conditional_check_failed_exception() =>
-            {
-                // The SDK's own retry of a put that took effect ends here too.
-                let stored = self.consumer(&new.name).await?;
-                Ok(stored.filter(|stored| *stored == new))
-            }
-            Err(error) => Err(error.into()),
-        }
     }
 
     /// Reads what is in the index in the last minutes before a consumer's position.
@@ -232,9 +193,4 @@ fn digest(entries: &[Positioned]) -> Digest {
         window.insert(&entry.position);
     }
     window.digest()
-}
-
-/// A text that no other process has.
-fn random() -> String {
-    format!("{:032x}", fastrand::u128(..))
 }

@@ -1,6 +1,6 @@
 //! The items of a consumer: its state, and its name in the partition that lists all consumers.
 
-use super::{Head, Item, ItemError, Key, Kind, from_item, to_item};
+use super::{Head, Item, ItemError, Key, Kind, Lease, from_item, to_item};
 use models::Timestamp;
 use serde::{Deserialize, Serialize};
 
@@ -58,14 +58,9 @@ pub struct Consumer {
     pub position: Position,
     /// Where it began. Nothing before it is delivered.
     pub start: Position,
-    /// The number of writes of this item. Each write is conditional on it, so a process that lost
-    /// the lease cannot write.
-    pub revision: u64,
-    /// The process that holds the lease. A random text.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub owner: Option<String>,
-    /// When the lease ends.
-    pub leaseuntil: Timestamp,
+    /// The process that moves it.
+    #[serde(flatten)]
+    pub lease: Lease,
     /// The number of events in the last minutes before the position, of all types.
     pub windowcount: u64,
     /// A digest of these events.
@@ -102,12 +97,6 @@ struct ConsumerItem {
     consumer: Consumer,
 }
 
-#[derive(Serialize)]
-struct NameItem {
-    #[serde(flatten)]
-    head: Head,
-}
-
 /// Returns the key of a consumer's state.
 pub(crate) fn key(name: &str) -> Key {
     Key {
@@ -134,9 +123,7 @@ pub(crate) fn encode(consumer: &Consumer) -> Item {
 
 /// Encodes a consumer's name.
 pub(crate) fn encode_name(name: &str) -> Item {
-    to_item(&NameItem {
-        head: Head::new(name_key(name), Kind::Consumer, None),
-    })
+    to_item(&Head::new(name_key(name), Kind::Consumer, None))
 }
 
 /// Decodes a consumer's state.

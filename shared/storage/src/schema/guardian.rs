@@ -1,0 +1,165 @@
+//! The items of a guardian: the state of an account, and its name in the partition that lists all
+//! accounts.
+
+use super::{Head, Item, ItemError, Key, Kind, Lease, from_item, to_item};
+use models::Timestamp;
+use serde::{Deserialize, Serialize};
+use std::collections::BTreeSet;
+
+/// The partition key of the names of all accounts. A sender cannot choose it: the partition key of
+/// an event contains `#`.
+pub(crate) const ACCOUNTS_PK: &str = "guardians";
+
+/// What is known about the webhooks of an account. Contains no secret.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Guardian {
+    /// `<provider>/<account id>`, as in the `source` of the account's events.
+    pub account: String,
+    /// The process that may write.
+    #[serde(flatten)]
+    pub lease: Lease,
+    /// When the account was first watched, or registered.
+    pub registered: Timestamp,
+    /// Our webhooks in the provider's last list.
+    #[serde(default)]
+    pub webhooks: Vec<KnownWebhook>,
+    /// The codes of events to which the account refuses to subscribe.
+    #[serde(default)]
+    pub refused: BTreeSet<String>,
+    /// The rotation of the credential. While there is one, a guardian changes nothing.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub rotating: Option<Rotation>,
+    /// Times in which events may have been lost.
+    #[serde(default)]
+    pub gaps: Vec<Gap>,
+    /// When the guardian created a webhook, in the last 24 hours.
+    #[serde(default)]
+    pub created: Vec<Timestamp>,
+    /// When the provider's list was last read.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub listed: Option<Timestamp>,
+    /// When the list last had the wanted webhook, alive.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub alive: Option<Timestamp>,
+    /// The finding of the last pass that is still open, else `ok`.
+    #[serde(default = "ok")]
+    pub finding: String,
+    /// Why it is open, without a secret.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub reason: Option<String>,
+    /// Since when there is this finding.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub since: Option<Timestamp>,
+}
+
+/// A webhook of ours in the provider's list.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct KnownWebhook {
+    /// Its id.
+    pub id: u64,
+    /// The user name of its credential, if the list shows one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub user: Option<String>,
+    /// Why it is dead. `None`: it is alive.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub dead: Option<String>,
+    /// When it last delivered an event.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub delivered: Option<Timestamp>,
+    /// The status of the last response to it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub status: Option<u16>,
+}
+
+/// A rotation of an account's credential.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Rotation {
+    /// When it began.
+    pub since: Timestamp,
+    /// The step that is done.
+    pub step: String,
+}
+
+/// A time in which events may have been lost.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Gap {
+    /// Its first moment: when an event of the account was last recorded.
+    pub from: Timestamp,
+    /// Its last moment: when the webhook was created again.
+    pub until: Timestamp,
+    /// The finding that opened it.
+    pub reason: String,
+}
+
+#[derive(Serialize, Deserialize)]
+struct GuardianItem {
+    #[serde(flatten)]
+    head: Head,
+    #[serde(flatten)]
+    guardian: Guardian,
+}
+
+fn ok() -> String {
+    "ok".to_owned()
+}
+
+/// Returns the key of an account's state.
+pub(crate) fn key(account: &str) -> Key {
+    Key {
+        pk: format!("guardian#{account}"),
+        sk: "state".to_owned(),
+    }
+}
+
+/// Returns the key of an account's name in the list of all accounts.
+pub(crate) fn account_key(account: &str) -> Key {
+    Key {
+        pk: ACCOUNTS_PK.to_owned(),
+        sk: account.to_owned(),
+    }
+}
+
+impl Guardian {
+    /// The state of an account that nobody has looked at.
+    pub(crate) fn new(account: &str, lease: Lease, now: Timestamp) -> Self {
+        Self {
+            account: account.to_owned(),
+            lease,
+            registered: now,
+            webhooks: Vec::new(),
+            refused: BTreeSet::new(),
+            rotating: None,
+            gaps: Vec::new(),
+            created: Vec::new(),
+            listed: None,
+            alive: None,
+            finding: ok(),
+            reason: None,
+            since: None,
+        }
+    }
+}
+
+/// Encodes an account's state.
+pub(crate) fn encode(guardian: &Guardian) -> Item {
+    to_item(&GuardianItem {
+        head: Head::new(key(&guardian.account), Kind::Guardian, None),
+        guardian: guardian.clone(),
+    })
+}
+
+/// Encodes an account's name.
+pub(crate) fn encode_account(account: &str) -> Item {
+    to_item(&Head::new(account_key(account), Kind::Guardian, None))
+}
+
+/// Decodes an account's state.
+///
+/// # Errors
+/// [`ItemError`].
+pub(crate) fn decode(item: Item) -> Result<Guardian, ItemError> {
+    match Kind::of(&item)? {
+        Kind::Guardian => Ok(from_item::<GuardianItem>(item)?.guardian),
+        _ => Err(ItemError::Malformed),
+    }
+}
