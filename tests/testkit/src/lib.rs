@@ -1,5 +1,6 @@
 //! Test harness shared by the tests that cover all providers.
 
+pub mod api;
 pub mod benchmark;
 pub mod corpus;
 pub mod deal;

@@ -9,19 +9,18 @@ use super::{
     crm::{Channel, Happening, Internet, Mark, Request, filler},
     world::{hours, minutes, seconds},
 };
+use crate::api::amocrm::InvalidResponses;
 use std::{sync::Mutex, time::Duration};
 
 const TIMEOUT: Duration = seconds(2);
 /// Waits before the attempts. The last two attempts are only made after 499 or 5xx.
 const WAITS: [Duration; 5] = [seconds(0), minutes(5), minutes(15), minutes(15), hours(1)];
 const ATTEMPTS_AFTER_ANY_STATUS: usize = 3;
-const INVALID_TO_DISABLED: usize = 100;
-const INVALID_COUNT_FOR: Duration = hours(2);
 
 /// An account's webhook.
 #[derive(Debug, Default)]
 pub(crate) struct Account {
-    invalid: Mutex<Vec<Duration>>,
+    invalid: Mutex<InvalidResponses>,
     is_disabled: Mutex<bool>,
 }
 
@@ -52,10 +51,8 @@ impl Account {
     }
 
     fn count(&self, now: Duration) {
-        let mut invalid = self.invalid.lock().unwrap();
-        invalid.push(now);
-        invalid.retain(|at| now < *at + INVALID_COUNT_FOR);
-        *self.is_disabled.lock().unwrap() |= invalid.len() > INVALID_TO_DISABLED;
+        let is_disabled = self.invalid.lock().unwrap().record(now);
+        *self.is_disabled.lock().unwrap() |= is_disabled;
     }
 }
 

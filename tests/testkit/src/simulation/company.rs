@@ -10,6 +10,7 @@ use super::{
     scenarios::{NEW_WEBHOOK, NO_OLD_WEBHOOK, Scenario, Twist},
     world::World,
 };
+use crate::api::pipedrive::Standing;
 use std::{
     ops::Range,
     sync::{Arc, Mutex},
@@ -84,7 +85,7 @@ impl Company {
         let pipedrive = self
             .pipedrive
             .iter()
-            .map(|webhook| webhook.standing.lock().unwrap().punishments);
+            .map(|webhook| webhook.standing.lock().unwrap().penalties());
         pipedrive.sum::<usize>() + usize::from(self.amocrm.is_disabled())
     }
 }
@@ -94,8 +95,8 @@ fn webhook(id: u32, channel: Channel, password: &'static str, exists: Range<Dura
         id,
         channel,
         password,
+        standing: Mutex::new(Standing::new(exists.start)),
         exists,
-        standing: Mutex::default(),
     }
 }
 

@@ -2,22 +2,19 @@
 //!
 //! Sources: <https://pipedrive.readme.io/docs/guide-for-webhooks>, <https://pipedrive.readme.io/docs/guide-for-webhooks-v2>
 //!
-//! Where they are silent, we assume the worst: successes do not lower the failure counter, and a
-//! retry that is due during a ban is dropped too.
+//! Where they are silent, we assume the worst: a retry that is due during a ban is dropped too.
 
 use super::{
     crm::{Channel, Happening, Internet, Mark, Request, filler},
-    world::{World, hours, minutes, seconds},
+    world::seconds,
 };
+use crate::api::pipedrive::Standing;
 use models::Timestamp;
 use serde_json::{Value, json};
 use std::{ops::Range, sync::Mutex, time::Duration};
 
 const TIMEOUT: Duration = seconds(10);
 const WAITS: [Duration; 4] = [seconds(0), seconds(3), seconds(30), seconds(150)];
-const FAILURES_TO_A_BAN: u32 = 10;
-const BAN: Duration = minutes(30);
-const DELETED_WITHOUT_SUCCESS_FOR: Duration = hours(3 * 24);
 
 /// A registered webhook.
 #[derive(Debug)]
@@ -27,16 +24,6 @@ pub(crate) struct Webhook {
     pub(crate) password: &'static str,
     pub(crate) exists: Range<Duration>,
     pub(crate) standing: Mutex<Standing>,
-}
-
-/// Pipedrive's record of a webhook.
-#[derive(Debug, Default)]
-pub(crate) struct Standing {
-    failures: u32,
-    banned_until: Duration,
-    succeeded: Duration,
-    is_deleted: bool,
-    pub(crate) punishments: usize,
 }
 
 impl Webhook {
@@ -49,7 +36,9 @@ impl Webhook {
             let request = self.request(happening, attempt + u32::from(happening.is_copy));
             let response = internet.post(request, TIMEOUT).await;
             let succeeded = response.is_some_and(|status| (200..300).contains(&status));
-            self.record(&internet.aws.world, attempt, succeeded);
+            let mut standing = self.standing.lock().unwrap();
+            standing.record(attempt, succeeded, internet.aws.world.now());
+            drop(standing);
             if succeeded {
                 return;
             }
@@ -58,28 +47,7 @@ impl Webhook {
 
     fn is_silenced(&self, now: Duration) -> bool {
         let standing = self.standing.lock().unwrap();
-        standing.is_deleted || now < standing.banned_until || !self.exists.contains(&now)
-    }
-
-    fn record(&self, world: &World, attempt: u32, succeeded: bool) {
-        let mut standing = self.standing.lock().unwrap();
-        let now = world.now();
-        if succeeded {
-            standing.succeeded = now;
-            return;
-        }
-        standing.failures += u32::from(attempt == 1);
-        if standing.failures >= FAILURES_TO_A_BAN {
-            standing.failures = 0;
-            standing.banned_until = now + BAN;
-            standing.punishments += 1;
-        }
-        if !standing.is_deleted
-            && now > standing.succeeded.max(self.exists.start) + DELETED_WITHOUT_SUCCESS_FOR
-        {
-            standing.is_deleted = true;
-            standing.punishments += 1;
-        }
+        standing.is_removed() || standing.is_banned(now) || !self.exists.contains(&now)
     }
 
     fn request(&self, happening: &Happening, attempt: u32) -> Request {
