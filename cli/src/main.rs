@@ -5,6 +5,7 @@ mod called;
 mod commands;
 mod confirm;
 mod connection;
+mod credential;
 mod difference;
 mod filter;
 mod follower;
@@ -21,6 +22,7 @@ mod secret;
 mod signal;
 mod skipped;
 mod span;
+
 mod ui;
 
 use called::{as_called, with_names};

@@ -4,18 +4,15 @@
 use crate::{
     Failure, Usage,
     connection::{Aws, STACK, parameter, stack},
+    credential::{Accepted, NewCredential, parameter_name, scheme},
     filter::provider,
     output::{Output, json_line, say},
 };
-use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
 use clap::Args;
-use hookkeeper::template::logical_name;
-use ingest::{Authenticator, LABEL_FORM, is_label};
+use ingest::{LABEL_FORM, is_label};
 use providers::{Provider, Scheme};
 use serde::Serialize;
-use sha2::{Digest, Sha256};
-use std::{collections::BTreeSet, iter};
-use storage::budget::now;
+use std::collections::BTreeSet;
 
 /// Generates a user name and a password, or a URL key, for each provider, and prints one `sam deploy` with all parameters.
 ///
@@ -61,47 +58,6 @@ fn label(argument: &str) -> Result<String, String> {
     }
 }
 
-/// Accepted credentials: labels, and digests in hexadecimal.
-type Accepted = Vec<(String, String)>;
-
-/// A new credential.
-#[derive(Serialize)]
-#[serde(untagged)]
-enum New {
-    Key { key: String },
-    Basic { user: String, password: String },
-}
-
-impl New {
-    fn key() -> Result<Self, Failure> {
-        Ok(Self::Key { key: random(32)? })
-    }
-
-    fn basic() -> Result<Self, Failure> {
-        Ok(Self::Basic {
-            user: random(16)?,
-            password: random(32)?,
-        })
-    }
-
-    fn digest(&self) -> String {
-        hex::encode(match self {
-            Self::Key { key } => Sha256::digest(key),
-            Self::Basic { user, password } => Sha256::digest(format!("{user}:{password}")),
-        })
-    }
-
-    /// What a user pastes into the provider's settings.
-    fn to_paste(&self) -> String {
-        match self {
-            Self::Key { key } => format!("the end of the URL   ?key={key}"),
-            Self::Basic { user, password } => {
-                format!("user name   {user}\n  password    {password}")
-            }
-        }
-    }
-}
-
 /// What a provider's settings and the template get. Serialized as a line for programs.
 #[derive(Serialize)]
 struct Made {
@@ -109,7 +65,7 @@ struct Made {
     /// The label of the new credential, or of the one that was dropped.
     label: String,
     #[serde(flatten)]
-    new: Option<New>,
+    new: Option<NewCredential>,
     /// The template's parameter.
     parameter: String,
     value: String,
@@ -143,6 +99,7 @@ impl Credentials {
 
     /// Generates a credential, or drops one.
     async fn make(&self, provider: &Provider) -> Result<Made, Failure> {
+        let scheme = self.scheme(provider);
         let (label, new, accepted) = match &self.drop {
             Some(label) => {
                 let left = without(self.accepted_now(provider).await?, label)?;
@@ -154,8 +111,8 @@ impl Credentials {
             provider: provider.name,
             label,
             new,
-            parameter: self.parameter(provider),
-            value: self.value(provider, &accepted)?,
+            parameter: parameter_name(provider, scheme),
+            value: accepted.checked_list(provider, scheme)?,
         })
     }
 
@@ -163,79 +120,37 @@ impl Credentials {
     async fn add_new(
         &self,
         provider: &Provider,
-    ) -> Result<(String, Option<New>, Accepted), Failure> {
+    ) -> Result<(String, Option<NewCredential>, Accepted), Failure> {
         let mut accepted = if self.add {
             self.accepted_now(provider).await?
         } else {
-            Accepted::new()
+            Accepted::default()
         };
         let label = self.label.clone();
-        let label = label.unwrap_or_else(|| unused_label(&accepted));
-        if accepted.iter().any(|(taken, _)| *taken == label) {
-            return Err(format!(
-                "the label {label} is already in use: choose another one with --label"
-            )
-            .into());
-        }
-        let new = if self.is_key(provider) {
-            New::key()?
-        } else {
-            New::basic()?
-        };
-        accepted.push((label.clone(), new.digest()));
+        let label = label.unwrap_or_else(|| accepted.unused_label());
+        let new = NewCredential::new(self.scheme(provider))?;
+        accepted.add(&label, new.digest())?;
         Ok((label, Some(new), accepted))
     }
 
-    fn is_key(&self, provider: &Provider) -> bool {
-        provider.supports(Scheme::UrlKey) && !self.basic
-    }
-
-    /// Name of the template's parameter: `PipedriveCredentials`.
-    fn parameter(&self, provider: &Provider) -> String {
-        let kind = if self.is_key(provider) {
-            "Keys"
+    fn scheme(&self, provider: &Provider) -> Scheme {
+        if self.basic {
+            Scheme::Basic
         } else {
-            "Credentials"
-        };
-        logical_name(provider.name, kind)
-    }
-
-    /// The value of the template's parameter, validated as the function validates it.
-    fn value(&self, provider: &Provider, accepted: &Accepted) -> Result<String, Failure> {
-        let entries = accepted
-            .iter()
-            .map(|(label, digest)| format!("{label}:{digest}"));
-        let list = entries.collect::<Vec<_>>().join(",");
-        let (credentials, keys) = if self.is_key(provider) {
-            ("", &*list)
-        } else {
-            (&*list, "")
-        };
-        Authenticator::new(provider, credentials, keys)?;
-        Ok(list)
+            scheme(provider)
+        }
     }
 
     async fn accepted_now(&self, provider: &Provider) -> Result<Accepted, Failure> {
-        let list = match &self.digests {
-            Some(list) => list.clone(),
-            None => self.asked_of_the_stack(provider).await?,
-        };
-        let entries = list
-            .split(',')
-            .map(str::trim)
-            .filter(|entry| !entry.is_empty());
-        let accepted = entries.map(|entry| {
-            let (label, digest) = entry
-                .split_once(':')
-                .ok_or_else(|| format!("{entry} is not label:digest"))?;
-            Ok((label.to_owned(), digest.to_owned()))
-        });
-        accepted.collect()
+        match &self.digests {
+            Some(list) => Accepted::parse(list),
+            None => Accepted::parse(&self.asked_of_the_stack(provider).await?),
+        }
     }
 
     async fn asked_of_the_stack(&self, provider: &Provider) -> Result<String, Failure> {
         let stack = stack(&self.aws.configured().await?, &self.stack).await?;
-        let name = self.parameter(provider);
+        let name = parameter_name(provider, self.scheme(provider));
         let list = parameter::<String>(&stack, &name).filter(|list| !list.is_empty());
         list.ok_or_else(|| {
             format!(
@@ -263,38 +178,16 @@ fn print(made: &[Made]) -> Result<(), Failure> {
     Ok(())
 }
 
-fn without(accepted: Accepted, label: &str) -> Result<Accepted, Failure> {
-    let labels = accepted
-        .iter()
-        .map(|(label, _)| &**label)
-        .collect::<Vec<_>>()
-        .join(", ");
-    let (dropped, left): (Accepted, Accepted) =
-        accepted.into_iter().partition(|(taken, _)| taken == label);
-    if dropped.is_empty() {
+fn without(mut accepted: Accepted, label: &str) -> Result<Accepted, Failure> {
+    let labels = accepted.labels();
+    if !accepted.remove(label) {
         return Err(
             format!("no accepted credential has the label {label} (labels: {labels})").into(),
         );
     }
-    if left.is_empty() {
+    if accepted.is_empty() {
         let why = "is the only credential: without it, the provider's receiver would be removed";
         return Err(format!("{label} {why}. Add another one first").into());
     }
-    Ok(left)
-}
-
-/// Today's date, with a number if that label is already used.
-fn unused_label(accepted: &Accepted) -> String {
-    let today = now().day();
-    let labels = iter::once(today.clone()).chain((2..).map(|count| format!("{today}-{count}")));
-    let mut unused = labels.filter(|label| accepted.iter().all(|(taken, _)| taken != label));
-    unused.next().unwrap_or_default()
-}
-
-/// Generates `bytes` random bytes, as text of `A-Za-z0-9_-`.
-fn random(bytes: usize) -> Result<String, Failure> {
-    let mut random = vec![0; bytes];
-    getrandom::fill(&mut random)
-        .map_err(|error| format!("the system has no random bytes ({error})"))?;
-    Ok(URL_SAFE_NO_PAD.encode(random))
+    Ok(accepted)
 }

@@ -8,6 +8,7 @@ pub mod deployment;
 pub mod dev;
 pub mod event_bridge;
 pub mod exact;
+pub mod live_stack;
 pub mod proxy;
 pub mod request;
 pub mod runtime_api;

@@ -1,0 +1,169 @@
+//! Credentials of a provider: a new one, and the list of accepted ones in a parameter of the
+//! template.
+
+use crate::{Failure, http::Credential};
+use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
+use hookkeeper::template::logical_name;
+use ingest::Authenticator;
+use providers::{Provider, Scheme};
+use serde::Serialize;
+use sha2::{Digest, Sha256};
+use std::iter;
+use storage::budget::now;
+
+/// A new credential.
+#[derive(Serialize)]
+#[serde(untagged)]
+pub(crate) enum NewCredential {
+    Key { key: String },
+    Basic { user: String, password: String },
+}
+
+/// Accepted credentials of one scheme: labels, and digests in hexadecimal.
+#[derive(Debug, Default)]
+pub(crate) struct Accepted(Vec<(String, String)>);
+
+impl NewCredential {
+    pub(crate) fn new(scheme: Scheme) -> Result<Self, Failure> {
+        Ok(match scheme {
+            Scheme::UrlKey => Self::Key { key: random(32)? },
+            Scheme::Basic => Self::Basic {
+                user: random(16)?,
+                password: random(32)?,
+            },
+        })
+    }
+
+    pub(crate) fn digest(&self) -> String {
+        digest(&self.shown())
+    }
+
+    /// The credential as a request shows it.
+    pub(crate) fn shown(&self) -> Credential {
+        match self {
+            Self::Key { key } => Credential::Key(key.clone()),
+            Self::Basic { user, password } => Credential::Basic(format!("{user}:{password}")),
+        }
+    }
+
+    /// What a user pastes into the provider's settings.
+    pub(crate) fn to_paste(&self) -> String {
+        match self {
+            Self::Key { key } => format!("the end of the URL   ?key={key}"),
+            Self::Basic { user, password } => {
+                format!("user name   {user}\n  password    {password}")
+            }
+        }
+    }
+}
+
+impl Accepted {
+    /// Parses `label:digest[,label:digest]`.
+    pub(crate) fn parse(list: &str) -> Result<Self, Failure> {
+        let entries = list.split(',').map(str::trim);
+        let entries = entries.filter(|entry| !entry.is_empty());
+        let accepted = entries.map(|entry| match entry.split_once(':') {
+            Some((label, digest)) => Ok((label.to_owned(), digest.to_owned())),
+            None => Err(format!("{entry} is not label:digest").into()),
+        });
+        accepted.collect::<Result<_, _>>().map(Self)
+    }
+
+    /// Adds the digest of a credential.
+    pub(crate) fn add(&mut self, label: &str, digest: String) -> Result<(), Failure> {
+        if self.0.iter().any(|(taken, _)| taken == label) {
+            return Err(format!(
+                "the label {label} is already in use: choose another one with --label"
+            )
+            .into());
+        }
+        self.0.push((label.to_owned(), digest));
+        Ok(())
+    }
+
+    /// Removes the entry with a label. Returns whether there was one.
+    pub(crate) fn remove(&mut self, label: &str) -> bool {
+        let count = self.0.len();
+        self.0.retain(|(taken, _)| taken != label);
+        self.0.len() < count
+    }
+
+    /// The label of a credential. `None`: it is not accepted.
+    pub(crate) fn label_of(&self, shown: &Credential) -> Option<&str> {
+        let digest = digest(shown);
+        let mut entries = self.0.iter();
+        let (label, _) = entries.find(|(_, accepted)| *accepted == digest)?;
+        Some(label)
+    }
+
+    pub(crate) fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+
+    pub(crate) fn labels(&self) -> String {
+        let labels: Vec<&str> = self.0.iter().map(|(label, _)| &**label).collect();
+        labels.join(", ")
+    }
+
+    /// Today's date, with a number if that label is already used.
+    pub(crate) fn unused_label(&self) -> String {
+        let today = now().day();
+        let labels = iter::once(today.clone()).chain((2..).map(|count| format!("{today}-{count}")));
+        let mut unused = labels.filter(|label| self.0.iter().all(|(taken, _)| taken != label));
+        unused.next().unwrap_or_default()
+    }
+
+    /// The value of the template's parameter.
+    pub(crate) fn list(&self) -> String {
+        let entries = self.0.iter();
+        let entries: Vec<_> = entries
+            .map(|(label, digest)| format!("{label}:{digest}"))
+            .collect();
+        entries.join(",")
+    }
+
+    /// The value of the template's parameter, validated as the function validates it.
+    pub(crate) fn checked_list(
+        &self,
+        provider: &Provider,
+        scheme: Scheme,
+    ) -> Result<String, Failure> {
+        let list = self.list();
+        match scheme {
+            Scheme::UrlKey => Authenticator::new(provider, "", &list)?,
+            Scheme::Basic => Authenticator::new(provider, &list, "")?,
+        };
+        Ok(list)
+    }
+}
+
+/// The scheme of a provider's own credential: a key in the URL if its settings have only a URL.
+pub(crate) fn scheme(provider: &Provider) -> Scheme {
+    if provider.supports(Scheme::UrlKey) {
+        Scheme::UrlKey
+    } else {
+        Scheme::Basic
+    }
+}
+
+/// Name of the template's parameter: `PipedriveCredentials`.
+pub(crate) fn parameter_name(provider: &Provider, scheme: Scheme) -> String {
+    let kind = match scheme {
+        Scheme::UrlKey => "Keys",
+        Scheme::Basic => "Credentials",
+    };
+    logical_name(provider.name, kind)
+}
+
+fn digest(shown: &Credential) -> String {
+    let (Credential::Basic(secret) | Credential::Key(secret)) = shown;
+    hex::encode(Sha256::digest(secret))
+}
+
+/// Generates `bytes` random bytes, as text of `A-Za-z0-9_-`.
+fn random(bytes: usize) -> Result<String, Failure> {
+    let mut random = vec![0; bytes];
+    getrandom::fill(&mut random)
+        .map_err(|error| format!("the system has no random bytes ({error})"))?;
+    Ok(URL_SAFE_NO_PAD.encode(random))
+}
