@@ -26,6 +26,8 @@ pub struct Api {
     pub limits: Limits,
     /// The effect of a second webhook with the same URL.
     pub second: Second,
+    /// How long after an event its last retry may arrive, with a margin.
+    pub horizon: Duration,
     /// The webhook that Hookkeeper wants, with this URL and this credential.
     pub wanted: fn(String, Option<Basic>) -> Wanted,
     /// Reads the account and the user of the token.

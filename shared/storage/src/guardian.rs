@@ -13,7 +13,7 @@ use futures_util::TryStreamExt;
 use models::Timestamp;
 use std::{pin::pin, time::Duration};
 
-pub use crate::schema::guardian::{Gap, Guardian, KnownWebhook, Rotation};
+pub use crate::schema::guardian::{Gap, Guardian, KnownWebhook, Rotation, Step};
 
 /// How long a process holds an account without a sign of life. A call of a provider's API takes
 /// less.

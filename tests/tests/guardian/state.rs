@@ -4,7 +4,7 @@ use models::Timestamp;
 use std::time::Duration;
 use storage::{
     Guardian,
-    guardian::{Gap, GuardError, KnownWebhook, LEASE, Rotation},
+    guardian::{Gap, GuardError, KnownWebhook, LEASE, Rotation, Step},
 };
 use testkit::world::{Crash, Process, World, item};
 
@@ -99,8 +99,11 @@ async fn every_member_of_a_state_is_read_as_it_was_written() {
         }],
         refused: ["add_talk".to_owned()].into(),
         rotating: Some(Rotation {
-            since: now,
-            step: "created".to_owned(),
+            at: now.after(minutes(1)),
+            replaced: vec![7],
+            label: Some("new".to_owned()),
+            oldlabel: Some("old".to_owned()),
+            ..Rotation::new(Step::Created, now)
         }),
         gaps: vec![Gap {
             from: now,

@@ -23,6 +23,8 @@ pub const API: Api = Api {
         webhooks: 100,
     },
     second: Second::Replaces,
+    // The last retry comes 95 minutes after the event.
+    horizon: Duration::from_hours(2),
     wanted,
     account,
     list,

@@ -30,6 +30,8 @@ pub const API: Api = Api {
         webhooks: 40,
     },
     second: Second::Adds,
+    // The last retry comes 3 minutes after the event.
+    horizon: Duration::from_mins(5),
     wanted,
     account,
     list,

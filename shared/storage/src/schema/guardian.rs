@@ -77,7 +77,49 @@ pub struct Rotation {
     /// When it began.
     pub since: Timestamp,
     /// The step that is done.
-    pub step: String,
+    pub step: Step,
+    /// When it was done.
+    pub at: Timestamp,
+    /// The ids of the webhooks that are replaced.
+    #[serde(default)]
+    pub replaced: Vec<u64>,
+    /// The label of the new credential, if it is known.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub label: Option<String>,
+    /// The label of the credential that is replaced, if it is known.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub oldlabel: Option<String>,
+}
+
+/// A step of a rotation that is done.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Step {
+    /// No rotation: the webhook is being registered or unregistered, and a guardian must not act.
+    Registering,
+    /// The webhooks that are replaced are known.
+    Begun,
+    /// The receiver accepts the new credential.
+    Accepted,
+    /// The new webhook is in the provider's list.
+    Created,
+    /// The new webhook delivers, and the replaced ones are deleted.
+    Deleted,
+}
+
+impl Rotation {
+    /// A rotation, or a registration, that begins now.
+    #[must_use]
+    pub fn new(step: Step, now: Timestamp) -> Self {
+        Self {
+            since: now,
+            step,
+            at: now,
+            replaced: Vec::new(),
+            label: None,
+            oldlabel: None,
+        }
+    }
 }
 
 /// A time in which events may have been lost.
