@@ -1,0 +1,131 @@
+//! HTTP client for a provider's API.
+
+use aws_smithy_http_client::{
+    Connector,
+    tls::{Provider, rustls_provider::CryptoMode},
+};
+use aws_smithy_runtime_api::client::{
+    http::{HttpConnector, SharedHttpConnector},
+    orchestrator::HttpRequest,
+};
+use aws_smithy_types::{body::SdkBody, byte_stream::ByteStream};
+use http::{Request, Response};
+use providers::api::{ApiError, Call, Limits};
+use std::{
+    error::Error,
+    iter,
+    sync::atomic::{AtomicU32, Ordering},
+    time::Duration,
+};
+use tokio::{
+    sync::Mutex,
+    time::{Instant, sleep_until, timeout},
+};
+
+/// How long a call may take. It ends before the lease of the account does.
+pub const TIMEOUT: Duration = Duration::from_secs(15);
+/// Maximum size of a response. A list of a hundred webhooks has 60 KB.
+const MAX_BYTES: usize = 5_000_000;
+
+type BoxError = Box<dyn Error + Send + Sync>;
+
+/// HTTP client that leaves a pause between two requests, and counts them.
+#[derive(Debug)]
+pub struct Client {
+    connector: SharedHttpConnector,
+    pause: Duration,
+    /// When the next request may be sent.
+    next: Mutex<Option<Instant>>,
+    calls: AtomicU32,
+    tokens: AtomicU32,
+}
+
+/// The use of an API.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Usage {
+    /// The number of calls.
+    pub calls: u32,
+    /// Tokens of the daily budget that they cost.
+    pub tokens: u32,
+}
+
+impl Client {
+    /// Client over the network.
+    #[must_use]
+    pub fn new(limits: Limits) -> Self {
+        let tls = Provider::Rustls(CryptoMode::Ring);
+        let connector = Connector::builder().tls_provider(tls).build();
+        Self::with_transport(limits, SharedHttpConnector::new(connector))
+    }
+
+    /// Like [`new`](Self::new), over another transport.
+    #[must_use]
+    pub fn with_transport(limits: Limits, connector: SharedHttpConnector) -> Self {
+        Self {
+            connector,
+            pause: limits.pause,
+            next: Mutex::default(),
+            calls: AtomicU32::new(0),
+            tokens: AtomicU32::new(0),
+        }
+    }
+
+    /// Sends a request, and parses its response.
+    ///
+    /// # Errors
+    /// [`ApiError`].
+    pub async fn send<T>(&self, call: Call<T>) -> Result<T, ApiError> {
+        self.wait().await;
+        self.calls.fetch_add(1, Ordering::Relaxed);
+        self.tokens.fetch_add(call.tokens, Ordering::Relaxed);
+        let response = timeout(TIMEOUT, self.response(call.request)).await;
+        let response = match response {
+            Ok(Ok(response)) => response,
+            Ok(Err(error)) => return Err(ApiError::NoResponse(innermost(&*error))),
+            Err(_) => {
+                let why = format!("none within {} s", TIMEOUT.as_secs());
+                return Err(ApiError::NoResponse(why));
+            }
+        };
+        (call.parse)(&response)
+    }
+
+    /// The calls so far.
+    #[must_use]
+    pub fn usage(&self) -> Usage {
+        Usage {
+            calls: self.calls.load(Ordering::Relaxed),
+            tokens: self.tokens.load(Ordering::Relaxed),
+        }
+    }
+
+    /// Waits until the next request may be sent.
+    async fn wait(&self) {
+        let mut next = self.next.lock().await;
+        if let Some(next) = *next {
+            sleep_until(next).await;
+        }
+        *next = Some(Instant::now() + self.pause);
+    }
+
+    async fn response(&self, request: Request<Vec<u8>>) -> Result<Response<Vec<u8>>, BoxError> {
+        let request = HttpRequest::try_from(request.map(SdkBody::from))?;
+        let response = self.connector.call(request).await?.try_into_http1x()?;
+        let (head, body) = response.into_parts();
+        let mut stream = ByteStream::new(body);
+        let mut body = Vec::new();
+        while let Some(chunk) = stream.try_next().await? {
+            body.extend_from_slice(&chunk);
+            if body.len() > MAX_BYTES {
+                return Err(format!("more than {MAX_BYTES} bytes").into());
+            }
+        }
+        Ok(Response::from_parts(head, body))
+    }
+}
+
+/// Message of the innermost cause of an error.
+fn innermost(error: &(dyn Error + 'static)) -> String {
+    let causes = iter::successors(Some(error), |error| (*error).source());
+    causes.last().map(ToString::to_string).unwrap_or_default()
+}
