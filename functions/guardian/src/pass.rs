@@ -16,8 +16,9 @@ pub const DOUBT: Duration = Duration::from_secs(5);
 pub const MAX_CREATIONS: usize = 4;
 /// How long a rotation may take. After that, the account is watched as usual.
 pub const MAX_ROTATION: Duration = DAY;
-/// How far back the last event of an account is searched.
-const MAX_SILENCE: Duration = Duration::from_hours(24 * 7);
+/// How far back the last event is searched, from when the webhook was last alive. Pipedrive removes
+/// one after three days without a success.
+const MAX_SILENCE: Duration = Duration::from_hours(24 * 4);
 const DAY: Duration = Duration::from_hours(24);
 
 /// A pass over an account.
@@ -279,14 +280,15 @@ impl Pass<'_> {
         state: &mut Guardian,
         creation: Creation<'_>,
     ) -> Result<(), GuardError> {
-        let now = self.table.now();
-        let since = now.before(MAX_SILENCE);
-        let last_event = self.table.last_recorded(&state.account, since).await?;
-        let last_delivery = creation.replaces.and_then(|webhook| webhook.last_delivery);
-        let Some(from) = last_event.or(last_delivery).or(state.alive) else {
+        let Some(alive) = state.alive else {
             // The webhook was never there.
             return Ok(());
         };
+        let since = alive.before(MAX_SILENCE);
+        let last_event = self.table.last_recorded(&state.account, since).await?;
+        let last_delivery = creation.replaces.and_then(|webhook| webhook.last_delivery);
+        let from = last_event.or(last_delivery).unwrap_or(alive);
+        let now = self.table.now();
         match state.gaps.last_mut() {
             Some(gap) if from <= gap.until => gap.until = now,
             _ => state.gaps.push(Gap {

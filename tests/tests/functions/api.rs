@@ -259,7 +259,11 @@ fn pipedrive_reports_which_of_its_limits_is_reached() {
         );
     }
     let create = (PIPEDRIVE.create)(&access(), &wanted(&PIPEDRIVE));
-    for body in ["", "{\"success\":false,\"error\":\"too many webhooks\"}"] {
+    for body in [
+        "",
+        r#"{"success":false,"error":"too many webhooks"}"#,
+        r#"{"success":false,"errors":{"webhooks":["limit reached"]}}"#,
+    ] {
         assert_eq!(parse(&create, 422, body), Err(ApiError::Limit));
     }
     let refused = r#"{"success":false,"errors":{"version":["unknown"]}}"#;

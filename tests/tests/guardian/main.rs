@@ -1,3 +1,8 @@
 //! The guardian: its decisions, its passes over a provider's API, and its state in the table.
 
+mod amocrm;
+mod decision;
+mod pipedrive;
+mod properties;
+mod scene;
 mod state;

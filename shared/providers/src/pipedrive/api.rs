@@ -106,7 +106,7 @@ fn create(access: &Access, wanted: &Wanted) -> Call<Webhook> {
             let item: Option<Item> = data(response).map_err(|error| match error {
                 ApiError::Invalid(problems)
                     if response.status() == StatusCode::UNPROCESSABLE_ENTITY
-                        && problems.iter().all(|problem| problem.path.is_none()) =>
+                        && !problems.iter().any(is_about_member) =>
                 {
                     ApiError::Limit
                 }
@@ -115,6 +115,20 @@ fn create(access: &Access, wanted: &Wanted) -> Call<Webhook> {
             item.ok_or(ApiError::Malformed("no webhook"))?.try_into()
         },
     }
+}
+
+/// Whether a problem is about a member of the request.
+fn is_about_member(problem: &Problem) -> bool {
+    let path = problem.path.as_deref().unwrap_or_default();
+    let prefixes = [
+        "subscription_",
+        "event_",
+        "http_auth_",
+        "name",
+        "user_id",
+        "version",
+    ];
+    prefixes.iter().any(|prefix| path.starts_with(prefix))
 }
 
 fn delete(access: &Access, webhook: &Webhook) -> Call<()> {
