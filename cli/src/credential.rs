@@ -3,18 +3,20 @@
 
 use crate::{Failure, http::Credential};
 use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
+use form_urlencoded::byte_serialize;
+use guardian::secrets::Secret;
 use hookkeeper::template::logical_name;
 use ingest::Authenticator;
-use providers::{Provider, Scheme};
+use providers::{Provider, Scheme, api::Basic};
 use serde::Serialize;
 use sha2::{Digest, Sha256};
 use std::iter;
 use storage::budget::now;
 
-/// A new credential.
-#[derive(Serialize)]
+/// A credential in plain text.
+#[derive(Clone, PartialEq, Serialize)]
 #[serde(untagged)]
-pub(crate) enum NewCredential {
+pub(crate) enum PlainCredential {
     Key { key: String },
     Basic { user: String, password: String },
 }
@@ -23,7 +25,8 @@ pub(crate) enum NewCredential {
 #[derive(Debug, Default)]
 pub(crate) struct Accepted(Vec<(String, String)>);
 
-impl NewCredential {
+impl PlainCredential {
+    /// Generates a credential.
     pub(crate) fn new(scheme: Scheme) -> Result<Self, Failure> {
         Ok(match scheme {
             Scheme::UrlKey => Self::Key { key: random(32)? },
@@ -34,8 +37,46 @@ impl NewCredential {
         })
     }
 
+    /// Parses `user:password`.
+    pub(crate) fn parse_basic(text: &str) -> Result<Self, Failure> {
+        let (user, password) = text.split_once(':').ok_or("expected USER:PASSWORD")?;
+        Ok(Self::Basic {
+            user: user.to_owned(),
+            password: password.to_owned(),
+        })
+    }
+
+    /// The credential of a registered webhook. `None`: it has none.
+    pub(crate) fn from_secret(secret: &Secret) -> Option<Self> {
+        if let Some((user, password)) = secret.user.clone().zip(secret.password.clone()) {
+            return Some(Self::Basic { user, password });
+        }
+        let (_, query) = secret.webhook_url.split_once('?')?;
+        let mut pairs = form_urlencoded::parse(query.as_bytes());
+        let (_, key) = pairs.find(|(name, _)| name == "key")?;
+        let key = key.into_owned();
+        Some(Self::Key { key })
+    }
+
+    /// The URL to register for a receiver, and what a provider sends beside it.
+    pub(crate) fn at(&self, receiver: &str) -> (String, Option<Basic>) {
+        match self {
+            Self::Key { key } => {
+                let key: String = byte_serialize(key.as_bytes()).collect();
+                (format!("{receiver}?key={key}"), None)
+            }
+            Self::Basic { user, password } => {
+                let (user, password) = (user.clone(), password.clone());
+                (receiver.to_owned(), Some(Basic { user, password }))
+            }
+        }
+    }
+
     pub(crate) fn digest(&self) -> String {
-        digest(&self.shown())
+        hex::encode(match self {
+            Self::Key { key } => Sha256::digest(key),
+            Self::Basic { user, password } => Sha256::digest(format!("{user}:{password}")),
+        })
     }
 
     /// The credential as a request shows it.
@@ -89,8 +130,8 @@ impl Accepted {
     }
 
     /// The label of a credential. `None`: it is not accepted.
-    pub(crate) fn label_of(&self, shown: &Credential) -> Option<&str> {
-        let digest = digest(shown);
+    pub(crate) fn label_of(&self, credential: &PlainCredential) -> Option<&str> {
+        let digest = credential.digest();
         let mut entries = self.0.iter();
         let (label, _) = entries.find(|(_, accepted)| *accepted == digest)?;
         Some(label)
@@ -153,11 +194,6 @@ pub(crate) fn parameter_name(provider: &Provider, scheme: Scheme) -> String {
         Scheme::Basic => "Credentials",
     };
     logical_name(provider.name, kind)
-}
-
-fn digest(shown: &Credential) -> String {
-    let (Credential::Basic(secret) | Credential::Key(secret)) = shown;
-    hex::encode(Sha256::digest(secret))
 }
 
 /// Generates `bytes` random bytes, as text of `A-Za-z0-9_-`.

@@ -6,12 +6,14 @@ mod commands;
 mod confirm;
 mod connection;
 mod credential;
+mod deployer;
 mod difference;
 mod filter;
 mod follower;
 mod forward;
 mod handle;
 mod http;
+mod managed_account;
 mod mention;
 mod node;
 mod output;
@@ -22,14 +24,14 @@ mod secret;
 mod signal;
 mod skipped;
 mod span;
-
+mod stack_update;
 mod ui;
 
 use called::{as_called, with_names};
 use clap::{ArgMatches, CommandFactory, FromArgMatches, Parser, Subcommand, error::ErrorKind};
 use commands::{
     consume, consumers, credentials, dev, doctor, erase, events, export, listen, quarantine, queue,
-    replay, republish, schema, send, ui as page,
+    register, replay, republish, rotate, schema, send, ui as page, unregister,
 };
 use output::cell;
 use std::{io, process::ExitCode};
@@ -60,6 +62,9 @@ enum Command {
     Queue(queue::Queue),
     Schema(schema::Schema),
     Doctor(doctor::Doctor),
+    Register(register::Register),
+    Rotate(rotate::Rotate),
+    Unregister(unregister::Unregister),
 }
 
 #[tokio::main]
@@ -83,6 +88,9 @@ async fn main() -> ExitCode {
         Command::Queue(queue) => queue.run().await,
         Command::Schema(_) => schema::print(),
         Command::Doctor(doctor) => doctor.run().await,
+        Command::Register(register) => Box::pin(register.run()).await,
+        Command::Rotate(rotate) => Box::pin(rotate.run()).await,
+        Command::Unregister(unregister) => Box::pin(unregister.run()).await,
     };
     match done {
         Ok(()) => ExitCode::SUCCESS,

@@ -4,7 +4,7 @@
 use crate::{
     Failure, Usage,
     connection::{Aws, STACK, parameter, stack},
-    credential::{Accepted, NewCredential, parameter_name, scheme},
+    credential::{Accepted, PlainCredential, parameter_name, scheme},
     filter::provider,
     output::{Output, json_line, say},
 };
@@ -65,7 +65,7 @@ struct Made {
     /// The label of the new credential, or of the one that was dropped.
     label: String,
     #[serde(flatten)]
-    new: Option<NewCredential>,
+    new: Option<PlainCredential>,
     /// The template's parameter.
     parameter: String,
     value: String,
@@ -120,7 +120,7 @@ impl Credentials {
     async fn add_new(
         &self,
         provider: &Provider,
-    ) -> Result<(String, Option<NewCredential>, Accepted), Failure> {
+    ) -> Result<(String, Option<PlainCredential>, Accepted), Failure> {
         let mut accepted = if self.add {
             self.accepted_now(provider).await?
         } else {
@@ -128,7 +128,7 @@ impl Credentials {
         };
         let label = self.label.clone();
         let label = label.unwrap_or_else(|| accepted.unused_label());
-        let new = NewCredential::new(self.scheme(provider))?;
+        let new = PlainCredential::new(self.scheme(provider))?;
         accepted.add(&label, new.digest())?;
         Ok((label, Some(new), accepted))
     }
