@@ -166,7 +166,8 @@ fn metrics(counts: &BTreeMap<&'static str, usize>) -> Value {
         "Timestamp": now().as_micros() / 1_000,
         "CloudWatchMetrics": [{
             "Namespace": "Hookkeeper",
-            "Dimensions": [["stack", "provider"]],
+            // The alarms are of all providers.
+            "Dimensions": [["stack"], ["stack", "provider"]],
             "Metrics": metrics,
         }],
     })

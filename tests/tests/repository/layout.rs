@@ -14,7 +14,7 @@ use std::{
 use testkit::workspace;
 
 /// Functions that belong to no provider.
-const OTHER_FUNCTIONS: [&str; 2] = ["drain", "relay"];
+const OTHER_FUNCTIONS: [&str; 3] = ["drain", "guardian", "relay"];
 
 #[test]
 fn every_provider_is_listed_in_every_place() {
@@ -161,10 +161,14 @@ const LAYERS: [&str; 8] = [
 ];
 
 /// Restricted dependencies, and the crates that may have them. The first row of a name counts.
-const RESERVED: [(&str, &[&str]); 3] = [
+const RESERVED: [(&str, &[&str]); 4] = [
     (
         "aws-sdk-eventbridge",
         &["functions/relay", "cli", "tests", "tests/testkit"],
+    ),
+    (
+        "aws-sdk-ssm",
+        &["functions/guardian", "cli", "tests", "tests/testkit"],
     ),
     (
         "aws-sdk-",

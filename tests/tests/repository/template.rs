@@ -1,6 +1,7 @@
 //! Compares the template with the code: the functions log the metrics of the alarms, they read the
 //! environment variables that the template sets, and their roles have least privilege.
 
+use guardian::{Action, Finding, Line, Report, Usage};
 use hookkeeper::template::{TEMPLATE, parse};
 use providers::Provider;
 use serde_json::{Map, Value};
@@ -52,20 +53,42 @@ async fn logged(provider: &str) -> BTreeSet<Metric> {
     let mut metrics = BTreeSet::new();
     for line in function.log() {
         assert_eq!(line["provider"], provider);
-        for directive in line["_aws"]["CloudWatchMetrics"].as_array().unwrap() {
-            for dimensions in directive["Dimensions"].as_array().unwrap() {
-                let dimensions = dimensions
-                    .as_array()
-                    .unwrap()
-                    .iter()
-                    .map(|name| name.as_str().unwrap().to_owned());
-                let dimensions: BTreeSet<_> = dimensions.collect();
-                let names = directive["Metrics"]
-                    .as_array()
-                    .unwrap()
-                    .iter()
-                    .map(|metric| metric["Name"].as_str().unwrap());
-                metrics.extend(names.map(|name| (name.to_owned(), dimensions.clone())));
+        metrics.extend(metrics_of(&line));
+    }
+    metrics
+}
+
+/// The metrics of everything that the guardian can log.
+fn logged_by_guardian() -> BTreeSet<Metric> {
+    let findings = [
+        (Finding::Missing, Action::Created),
+        (Finding::Missing, Action::None),
+        (Finding::Unauthorized, Action::None),
+        (Finding::Unavailable, Action::None),
+    ];
+    let lines = findings.map(|(finding, action)| Line::new(finding, action, None));
+    let report = Report {
+        lines: lines.into(),
+        usage: Usage {
+            calls: 1,
+            tokens: 10,
+        },
+    };
+    metrics_of(&serde_json::from_str(&report.log_line("stack", "pipedrive", "7")).unwrap())
+}
+
+/// The metrics that a log line declares.
+fn metrics_of(line: &Value) -> BTreeSet<Metric> {
+    let mut metrics = BTreeSet::new();
+    for directive in line["_aws"]["CloudWatchMetrics"].as_array().unwrap() {
+        for dimensions in directive["Dimensions"].as_array().unwrap() {
+            let dimensions = dimensions.as_array().unwrap().iter();
+            let dimensions = dimensions.map(|name| name.as_str().unwrap().to_owned());
+            let dimensions: BTreeSet<_> = dimensions.collect();
+            for metric in directive["Metrics"].as_array().unwrap() {
+                let name = metric["Name"].as_str().unwrap();
+                assert!(line[name].is_number(), "{name}");
+                metrics.insert((name.to_owned(), dimensions.clone()));
             }
         }
     }
@@ -127,21 +150,23 @@ async fn every_watched_metric_is_logged() {
     for provider in providers::ALL {
         logged_by.insert(provider.name, logged(provider.name).await);
     }
+    logged_by.insert("guardian", logged_by_guardian());
     let mut watched_of = BTreeSet::new();
     for (name, alarm) in resources(&template, "AWS::CloudWatch::Alarm") {
         let watched = Watched::from_template(alarm);
         if watched.namespace == "Hookkeeper" {
-            let provider = watched.dimensions["provider"].as_str().unwrap();
+            let provider = watched.dimensions.get("provider");
+            let function = provider.map_or("guardian", |provider| provider.as_str().unwrap());
             let metric = watched.metric();
             assert!(
-                logged_by[provider].contains(&metric),
-                "{name} watches {metric:?}, which {provider} does not log"
+                logged_by[function].contains(&metric),
+                "{name} watches {metric:?}, which {function} does not log"
             );
             assert_eq!(
                 watched.dimensions["stack"]["Ref"], "AWS::StackName",
                 "{name}"
             );
-            watched_of.insert((provider.to_owned(), watched.metric));
+            watched_of.insert((function.to_owned(), watched.metric));
         }
     }
     for provider in providers::ALL {
@@ -154,6 +179,10 @@ async fn every_watched_metric_is_logged() {
             let is_watched = watched_of.contains(&(provider.name.to_owned(), metric.to_owned()));
             assert!(is_watched, "no alarm watches {metric} of {}", provider.name);
         }
+    }
+    for (metric, _) in &logged_by["guardian"] {
+        let is_watched = watched_of.contains(&("guardian".to_owned(), metric.clone()));
+        assert!(is_watched, "no alarm watches {metric} of the guardian");
     }
     // No delivery here is queued in the fallback queue. The simulations cover that case; this line
     // only adds the name of its metric.
@@ -430,7 +459,9 @@ fn the_template_sets_the_environment_variables_that_the_functions_read() {
     );
     for (name, function) in resources(&template, "AWS::Serverless::Function") {
         for (variable, value) in variables(function) {
-            let is_of_template = value.get("Ref").is_some() || value["If"][0] == "CreateBus";
+            let is_of_template = value.get("Ref").is_some()
+                || value.get("Sub").is_some()
+                || value["If"][0] == "CreateBus";
             assert!(
                 is_of_template,
                 "{variable} of {name} is no parameter: {value}"
@@ -496,10 +527,22 @@ fn a_role_allows_what_its_function_needs_and_no_more() {
         .map(str::to_owned)
         .chain([log("Relay")])
         .collect();
+    let guardian = [
+        "ssm:GetParametersByPath on arn:${AWS::Partition}:ssm:${AWS::Region}:${AWS::AccountId}:parameter/hookkeeper/${AWS::StackName}/*",
+        "dynamodb:GetItem dynamodb:PutItem on Table.Arn",
+        "dynamodb:Query on ${Table.Arn}/index/by_recordedtime",
+        "sqs:GetQueueAttributes on FallbackQueue.Arn DeadLetterQueue.Arn",
+    ];
+    let guardian = guardian
+        .into_iter()
+        .map(str::to_owned)
+        .chain([log("Guardian")])
+        .collect();
     let forward = vec!["events:InvokeApiDestination on ForwardDestination.Arn".to_owned()];
     let mut expected = BTreeMap::from([
         ("DrainRole".to_owned(), drain),
         ("ForwardRole".to_owned(), forward),
+        ("GuardianRole".to_owned(), guardian),
         ("RelayRole".to_owned(), relay),
     ]);
     for provider in providers::ALL {
@@ -528,10 +571,12 @@ fn a_role_allows_what_its_function_needs_and_no_more() {
                                 .join(" "),
                             action => action.as_str().unwrap().to_owned(),
                         };
-                        let resource = &statement["Resource"];
-                        let names = [&resource["GetAtt"], &resource["Sub"], &resource["Sub"][0]];
-                        let mut names = names.into_iter().filter_map(Value::as_str);
-                        format!("{actions} on {}", names.next().unwrap())
+                        let resources = match &statement["Resource"] {
+                            Value::Array(resources) => resources.iter().collect(),
+                            resource => vec![resource],
+                        };
+                        let names: Vec<_> = resources.into_iter().map(resource_name).collect();
+                        format!("{actions} on {}", names.join(" "))
                     })
                     .collect(),
             )
@@ -556,6 +601,46 @@ fn a_role_allows_what_its_function_needs_and_no_more() {
             "{name} has other rights"
         );
     }
+}
+
+/// The ARN of a resource in a policy, as the template writes it.
+fn resource_name(resource: &Value) -> &str {
+    let names = [&resource["GetAtt"], &resource["Sub"], &resource["Sub"][0]];
+    let mut names = names.into_iter().filter_map(Value::as_str);
+    names.next().unwrap()
+}
+
+#[test]
+fn the_guardian_reads_and_writes_its_own_items_alone() {
+    let template = template();
+    let role = resources(&template, "AWS::IAM::Role")["GuardianRole"];
+    let statements = role["Policies"][0]["PolicyDocument"]["Statement"].as_array();
+    let mut statements = statements.unwrap().iter();
+    let of_table = statements.find(|statement| statement["Resource"]["GetAtt"] == "Table.Arn");
+    let condition = &of_table.unwrap()["Condition"]["ForAllValues:StringLike"];
+    let keys = condition["dynamodb:LeadingKeys"].as_array().unwrap();
+    assert_eq!(keys, &["guardian#*", "guardians"]);
+}
+
+#[test]
+fn the_guardian_is_off_unless_it_is_asked_for_and_then_runs_every_15_minutes() {
+    let template = template();
+    assert_eq!(template["Parameters"]["Guardian"]["Default"], "false");
+    let guardians = template["Resources"].as_object().unwrap().iter();
+    let guardians: Vec<_> = guardians
+        .filter(|(name, _)| name.starts_with("Guardian"))
+        .collect();
+    assert!(guardians.len() > 5);
+    for (name, resource) in guardians {
+        assert_eq!(resource["Condition"], "UseGuardian", "{name}");
+    }
+    let function = resources(&template, "AWS::Serverless::Function")["GuardianFunction"];
+    let schedule = &function["Events"]["Schedule"];
+    assert_eq!(schedule["Type"], "ScheduleV2");
+    assert_eq!(
+        schedule["Properties"]["ScheduleExpression"],
+        "rate(15 minutes)"
+    );
 }
 
 #[test]
