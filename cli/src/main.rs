@@ -30,8 +30,8 @@ mod ui;
 use called::{as_called, with_names};
 use clap::{ArgMatches, CommandFactory, FromArgMatches, Parser, Subcommand, error::ErrorKind};
 use commands::{
-    consume, consumers, credentials, dev, doctor, erase, events, export, listen, quarantine, queue,
-    register, replay, republish, rotate, schema, send, ui as page, unregister,
+    consume, consumers, credentials, dev, doctor, erase, events, export, guard, listen, quarantine,
+    queue, register, replay, republish, rotate, schema, send, ui as page, unregister,
 };
 use output::cell;
 use std::{io, process::ExitCode};
@@ -51,6 +51,7 @@ enum Command {
     Ui(page::Ui),
     Send(send::Send),
     Events(events::Events),
+    Guard(guard::Guard),
     Listen(listen::Listen),
     Consume(consume::Consume),
     Consumers(consumers::Consumers),
@@ -77,6 +78,7 @@ async fn main() -> ExitCode {
         Command::Ui(ui) => ui.run().await,
         Command::Send(send) => send.run().await,
         Command::Events(events) => events.run().await,
+        Command::Guard(guard) => Box::pin(guard.run()).await,
         Command::Listen(listen) => listen.run().await,
         Command::Consume(consume) => Box::pin(consume.run()).await,
         Command::Consumers(consumers) => Box::pin(consumers.run()).await,

@@ -10,7 +10,7 @@ mod pass;
 mod report;
 pub mod secrets;
 
-use secrets::{SecretError, Target};
+use secrets::SecretError;
 use serde_json::json;
 use std::{
     env,
@@ -22,6 +22,7 @@ pub use client::{Client, TIMEOUT, Usage};
 pub use decision::{Creation, Decision, Deletion, Facts, Finding};
 pub use pass::{DOUBT, MAX_CREATIONS, MAX_ROTATION, Pass};
 pub use report::{Action, Line, Report};
+pub use secrets::{Secret, Target, parameter};
 
 /// The function: all accounts whose secrets are below a path of Systems Manager.
 #[derive(Debug)]

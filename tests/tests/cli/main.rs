@@ -7,6 +7,7 @@ mod dev;
 mod doctor;
 mod erase;
 mod events;
+mod guard;
 mod hands;
 mod listen;
 mod parts;
