@@ -8,6 +8,7 @@ mod finding;
 mod queues;
 mod stack;
 mod table;
+mod webhooks;
 
 use crate::{
     Failure,
@@ -27,7 +28,7 @@ use hookkeeper::{
 use providers::Provider;
 use std::time::Duration;
 
-/// Checks the stack, the table, the queues, the URLs and the clock, and gives advice for each failed check.
+/// Checks the stack, the table, the queues, the webhooks, the URLs and the clock, and gives advice for each failed check.
 ///
 /// A URL gets a GET, and a POST with a body and no credentials. With an environment variable like HOOKKEEPER_PIPEDRIVE
 /// (USER:PASSWORD or a key), or --credential, it also gets an empty POST with the credential. None of them is stored.
@@ -65,6 +66,7 @@ impl Doctor {
         report.say(findings)?;
         report.say(table::check(&sdk, self.table(&stack), self.connection.local).await)?;
         report.say(queues::check(&sdk, &stack).await)?;
+        report.say(webhooks::check(&sdk, self.table(&stack), &stack).await)?;
         let mut ahead = None;
         for provider in providers::ALL {
             if let Ok(stack) = &stack {

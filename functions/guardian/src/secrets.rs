@@ -11,7 +11,7 @@ use providers::{
     api::{Access, AccessError, Api, Basic, Wanted},
 };
 use serde::{Deserialize, Serialize};
-use std::fmt;
+use std::{env, fmt};
 use storage::{
     Failure, Settings,
     budget::{ATTEMPTS, BACKGROUND_ATTEMPT, IDLE_CONNECTIONS},
@@ -154,7 +154,8 @@ impl Target {
         let provider = provider.ok_or_else(wrong_name)?;
         let api = provider.api.ok_or_else(wrong_name)?;
         let secret: Result<Secret, _> = serde_json::from_str(value);
-        let secret = secret.map_err(|_| SecretError::Value(name.to_owned()))?;
+        let mut secret = secret.map_err(|_| SecretError::Value(name.to_owned()))?;
+        secret.api_url = api_url(&provider).or(secret.api_url);
         let target = Self::new(provider, api, id, secret);
         target.map_err(|error| SecretError::Access(name.to_owned(), error))
     }
@@ -164,6 +165,12 @@ impl Target {
     pub fn account(&self) -> String {
         format!("{}/{}", self.provider.name, self.id)
     }
+}
+
+/// The URL of a provider's API in the environment, such as `PIPEDRIVE_API_URL`, for all accounts.
+fn api_url(provider: &Provider) -> Option<String> {
+    let name = format!("{}_API_URL", provider.name.to_uppercase());
+    env::var(name).ok().filter(|url| !url.is_empty())
 }
 
 impl fmt::Debug for Secret {

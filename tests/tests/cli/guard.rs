@@ -1,8 +1,11 @@
 //! `hookkeeper guard`: passes over the APIs of the providers, over real connections.
 
 use crate::process::{Killed, lines_of, wait};
+use models::Timestamp;
 use serde_json::{Value, json};
+use snapbox::{assert_data_eq, str};
 use std::process::{Command, Output, Stdio};
+use storage::guardian::KnownWebhook;
 use testkit::{
     api::{AmocrmApi, Api, ApiServer, PipedriveApi, pipedrive::NewWebhook},
     dev::send_signal,
@@ -134,4 +137,44 @@ async fn without_once_it_goes_on_until_ctrl_c() {
     assert!(process.0.try_wait().unwrap().is_none());
     send_signal(&process.0, "-INT");
     assert!(wait(&mut process).success());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn doctor_shows_the_webhooks_of_each_account() {
+    let site = Site::start().await;
+    let shown = || {
+        let mut command = site.command(&["doctor", "--gateway-port", "1"]);
+        let output = block_in_place(|| command.output().unwrap());
+        let said = String::from_utf8(output.stdout).unwrap();
+        let lines = said.lines().filter(|line| line.contains("webhook"));
+        lines.map(str::to_owned).collect::<Vec<_>>()
+    };
+    assert_eq!(shown(), [""; 0]);
+    let time = Timestamp::parse("2026-11-21T10:00:00Z").unwrap();
+    let webhook = KnownWebhook {
+        id: 12,
+        user: None,
+        dead: None,
+        delivered: Some(time),
+        status: Some(200),
+    };
+    for (account, finding) in [("amocrm/3", "dead"), ("pipedrive/7", "ok")] {
+        let mut guard = site.table.guard(account).await.unwrap();
+        guard.state.webhooks = vec![webhook.clone()];
+        guard.state.listed = Some(time);
+        guard.state.finding = finding.to_owned();
+        if finding == "dead" {
+            guard.state.webhooks[0].dead = Some("disabled".to_owned());
+            guard.state.since = Some(time);
+            guard.state.reason = Some("the account is not paid for (402)".to_owned());
+        }
+        guard.release().await.unwrap();
+    }
+    assert_data_eq!(
+        shown().join("\n"),
+        str![[r"
+FAIL  webhook            amocrm/3: dead, since 2026-11-21T10:00:00Z, the account is not paid for (402), webhook 12 disabled, last delivery 2026-11-21T10:00:00Z (200), looked at 2026-11-21T10:00:00Z: see the guardian's alarms in docs/operations.md
+ok    webhook            pipedrive/7: ok, webhook 12 alive, last delivery 2026-11-21T10:00:00Z (200), looked at 2026-11-21T10:00:00Z
+"]]
+    );
 }

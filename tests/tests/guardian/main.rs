@@ -2,6 +2,7 @@
 
 mod amocrm;
 mod decision;
+mod function;
 mod pipedrive;
 mod properties;
 mod scene;

@@ -459,3 +459,19 @@ async fn a_finding_that_stays_open_keeps_its_time() {
         scene.wait(HOUR).await;
     }
 }
+
+#[tokio::test(start_paused = true)]
+async fn a_day_without_findings_costs_960_tokens() {
+    let scene = Scene::pipedrive();
+    scene.add(ours());
+    let mut calls = 0;
+    for _ in 0..96 {
+        let report = scene.repair().await;
+        assert_eq!(done(&report), OK);
+        calls += report.usage.calls;
+        scene.wait(Duration::from_mins(15)).await;
+    }
+    assert_eq!(calls, 96);
+    // As the API counted them.
+    assert_eq!(scene.api().spent, 960);
+}

@@ -1,0 +1,81 @@
+//! Webhook checks: the state that the guardian left for each account.
+
+use super::{Asked, finding::Finding};
+use crate::{connection::parameter, output::seconds};
+use aws_config::SdkConfig;
+use aws_sdk_dynamodb::Client;
+use models::Timestamp;
+use std::time::Duration;
+use storage::{Guardian, Policy, Table};
+
+const CHECK: &str = "webhook";
+/// Age of the last list after which the guardian of a stack does not work. It looks four times as
+/// often.
+const MAX_AGE: Duration = Duration::from_hours(1);
+
+/// Checks each account. There is no finding without accounts and without a guardian.
+pub(crate) async fn check(
+    sdk: &SdkConfig,
+    name: Result<String, &'static str>,
+    stack: &Asked,
+) -> Vec<Finding> {
+    let Ok(name) = name else {
+        return Vec::new();
+    };
+    let table = Table::from_client(&Client::new(sdk), &name, Policy::default());
+    // The check of the table has reported this error.
+    let Ok(guardians) = table.guardians().await else {
+        return Vec::new();
+    };
+    let stack = stack.as_ref().ok();
+    let guards = stack.and_then(|stack| parameter(stack, "Guardian")) == Some(true);
+    if guards && guardians.is_empty() {
+        let advice = "`hookkeeper register` adds one";
+        return vec![Finding::fail(CHECK, "the guardian has no account", advice)];
+    }
+    let oldest = guards.then(|| table.now().before(MAX_AGE));
+    let findings = guardians.iter().map(|guardian| account(guardian, oldest));
+    findings.collect()
+}
+
+/// The state of an account. `oldest`: when the list must have been read, if there is a guardian.
+fn account(guardian: &Guardian, oldest: Option<Timestamp>) -> Finding {
+    let text = describe(guardian);
+    if guardian.finding != "ok" {
+        let advice = "see the guardian's alarms in docs/operations.md";
+        return Finding::fail(CHECK, text, advice);
+    }
+    if oldest.is_some_and(|oldest| guardian.listed.is_none_or(|listed| listed < oldest)) {
+        let advice = "the guardian does not look at it: read its log";
+        return Finding::fail(CHECK, text, advice);
+    }
+    Finding::ok(CHECK, text)
+}
+
+/// `pipedrive/7: ok, webhook 12 alive, last delivery 2026-11-21 10:00:00, looked at …`
+fn describe(guardian: &Guardian) -> String {
+    let mut parts = vec![format!("{}: {}", guardian.account, guardian.finding)];
+    if guardian.rotating.is_some() {
+        parts.push("its credential is being rotated".to_owned());
+    }
+    if let Some(since) = guardian.since {
+        parts.push(format!("since {}", seconds(since)));
+    }
+    parts.extend(guardian.reason.clone());
+    for webhook in &guardian.webhooks {
+        let state = webhook.dead.as_deref().unwrap_or("alive");
+        let mut part = format!("webhook {} {state}", webhook.id);
+        if let Some(delivered) = webhook.delivered {
+            part = format!("{part}, last delivery {}", seconds(delivered));
+        }
+        if let Some(status) = webhook.status {
+            part = format!("{part} ({status})");
+        }
+        parts.push(part);
+    }
+    match guardian.listed {
+        Some(listed) => parts.push(format!("looked at {}", seconds(listed))),
+        None => parts.push("never looked at".to_owned()),
+    }
+    parts.join(", ")
+}
