@@ -79,3 +79,33 @@ fn describe(guardian: &Guardian) -> String {
     }
     parts.join(", ")
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::json;
+
+    #[test]
+    fn an_account_that_the_guardian_does_not_look_at_fails() {
+        let oldest = Timestamp::parse("2026-11-21T10:00:00Z").unwrap();
+        let state = |listed: Option<&str>| -> Guardian {
+            let state = json!({
+                "account": "pipedrive/7", "revision": 1, "leaseuntil": oldest,
+                "registered": oldest, "listed": listed,
+            });
+            serde_json::from_value(state).unwrap()
+        };
+        for (listed, is_failing) in [
+            (Some("2026-11-21T10:00:01Z"), false),
+            (Some("2026-11-21T09:59:59Z"), true),
+            (None, true),
+        ] {
+            let guarded = account(&state(listed), Some(oldest));
+            let text = serde_json::to_value(&guarded).unwrap();
+            assert_eq!(text["verdict"] == "fail", is_failing, "{text}");
+            // Without the function, a person looks.
+            let unguarded = serde_json::to_value(account(&state(listed), None)).unwrap();
+            assert_eq!(unguarded["verdict"], "ok");
+        }
+    }
+}
