@@ -103,21 +103,18 @@ impl From<Secret> for StoredSecret {
 
 /// A line of an account, for programs.
 #[derive(Serialize)]
-struct AccountLine<'a> {
-    provider: &'static str,
-    account: &'a str,
+pub(crate) struct AccountLine<'a> {
+    pub(crate) provider: &'static str,
+    pub(crate) account: &'a str,
     #[serde(flatten)]
-    line: &'a Line,
+    pub(crate) line: &'a Line,
 }
 
 impl AccountOptions {
     /// Asks the API for the account, and opens its table.
     pub(crate) async fn open(&self) -> Result<ManagedAccount, Failure> {
         let provider = self.provider;
-        let api = provider.api.ok_or_else(|| {
-            let why = "has no API for webhooks: a person registers them in its settings";
-            Usage(format!("{} {why}", provider.name))
-        })?;
+        let api = api(&provider)?;
         let (deployer, secrets) = self.deployer().await?;
         let table = self.connection.table().await?;
         let stored = match &secrets {
@@ -186,17 +183,30 @@ impl AccountOptions {
         {
             return Ok(url);
         }
-        match self.provider.name {
-            "amocrm" => Err(Usage(
-                "--account is the host of the account: example.amocrm.ru".to_owned(),
-            )),
-            _ => Ok((api.base_url)("")),
-        }
+        default_api_url(&self.provider, api)
+    }
+}
+
+/// The API of a provider.
+pub(crate) fn api(provider: &Provider) -> Result<&'static Api, Usage> {
+    provider.api.ok_or_else(|| {
+        let why = "has no API for webhooks: a person registers them in its settings";
+        Usage(format!("{} {why}", provider.name))
+    })
+}
+
+/// The URL of an API that is the same for all accounts.
+pub(crate) fn default_api_url(provider: &Provider, api: &Api) -> Result<String, Usage> {
+    match provider.name {
+        "amocrm" => Err(Usage(
+            "--account is the host of the account: example.amocrm.ru".to_owned(),
+        )),
+        _ => Ok((api.base_url)("")),
     }
 }
 
 /// The API token in the environment: `PIPEDRIVE_API_TOKEN`.
-fn token(provider: &Provider) -> Option<String> {
+pub(crate) fn token(provider: &Provider) -> Option<String> {
     variable(&format!("{}_API_TOKEN", provider.name.to_uppercase()))
 }
 
@@ -304,7 +314,7 @@ impl ManagedAccount {
 }
 
 /// A line for people: `missing: the webhook 12 is created`.
-fn sentence(line: &Line) -> String {
+pub(crate) fn sentence(line: &Line) -> String {
     let finding = line.finding.word();
     let webhook = match line.webhook {
         Some(id) => format!("the webhook {id}"),
@@ -315,7 +325,8 @@ fn sentence(line: &Line) -> String {
         Action::Deleted => format!("{webhook} is deleted"),
         Action::None => line.webhook.map_or(String::new(), |_| webhook),
     };
-    let parts = [done, line.reason.clone().unwrap_or_default()];
+    let names = line.names.join(", ");
+    let parts = [done, line.reason.clone().unwrap_or_default(), names];
     let parts = parts.iter().filter(|part| !part.is_empty());
     let parts: Vec<&str> = parts.map(|part| &**part).collect();
     match parts.as_slice() {

@@ -3,20 +3,18 @@
 
 use crate::{
     Failure, Held, Usage,
-    connection::{Connection, variable},
+    connection::Connection,
     filter::provider,
+    managed_account::{
+        AccountLine, api, credential_of_user, default_api_url, refused, sentence, token,
+    },
     output::{Output, json_line, say},
     secret::secret,
     signal::Stop,
 };
 use clap::Args;
-use form_urlencoded::byte_serialize;
-use guardian::{Client, DOUBT, Line, Pass, Report, Secret, Target, secrets};
-use providers::{
-    Provider,
-    api::{Access, Api},
-};
-use serde::Serialize;
+use guardian::{Client, DOUBT, Pass, Report, Secret, Target, secrets};
+use providers::{Provider, api::Access};
 use std::time::Duration;
 use storage::{Table, guardian::GuardError};
 use tokio::time::sleep;
@@ -55,15 +53,6 @@ pub(crate) struct Guard {
     /// Output format
     #[arg(long, value_enum, default_value_t = Output::Table)]
     output: Output,
-}
-
-/// A finding as it is printed.
-#[derive(Serialize)]
-struct Shown<'a> {
-    provider: &'a str,
-    account: &'a str,
-    #[serde(flatten)]
-    line: &'a Line,
 }
 
 impl Guard {
@@ -114,14 +103,14 @@ impl Guard {
 
     fn say(&self, target: &Target, report: &Report) -> Result<(), Failure> {
         for line in &report.lines {
-            let shown = Shown {
+            let shown = AccountLine {
                 provider: target.provider.name,
                 account: &target.id,
                 line,
             };
             match self.output {
                 Output::Json => say!("{}", json_line(&shown)?)?,
-                Output::Table => say!("{}  {line}", target.account())?,
+                Output::Table => say!("{}  {}", target.account(), sentence(line))?,
             }
         }
         Ok(())
@@ -159,22 +148,28 @@ impl Guard {
     async fn target(&self, url: &str) -> Result<Target, Failure> {
         let provider = self.provider()?;
         let api = api(&provider)?;
-        let api_url = self.api_url(&provider, api)?;
-        let api_token = match variable(&token_name(&provider)) {
+        let given = self.api_url.clone();
+        let api_url = match given.or(self.account.as_deref().map(api.base_url)) {
+            Some(api_url) => api_url,
+            None => default_api_url(&provider, api)?,
+        };
+        let api_token = match token(&provider) {
             Some(token) => token,
             None => secret("-", &format!("API token of {}", provider.name))?,
         };
         let access = Access::new(&api_url, &api_token)?;
-        let account = Client::new(api.limits).send((api.account)(&access)).await?;
-        let basic = variable("HOOKKEEPER_USER");
-        let basic = basic.as_ref().and_then(|basic| basic.split_once(':'));
-        let (user, password) = basic.unzip();
+        let account = Client::new(api.limits).send((api.account)(&access)).await;
+        let account = account.map_err(|error| refused(&provider, &error))?;
+        let credential = credential_of_user()?;
+        let credential = credential.ok_or("set HOOKKEEPER_USER or HOOKKEEPER_KEY")?;
+        let (webhook_url, basic) = credential.at(url);
+        let (user, password) = basic.map(|basic| (basic.user, basic.password)).unzip();
         let secret = Secret {
             api_token,
             api_url: Some(api_url),
-            webhook_url: with_key(url, variable("HOOKKEEPER_KEY").as_deref()),
-            user: user.map(str::to_owned),
-            password: password.map(str::to_owned),
+            webhook_url,
+            user,
+            password,
         };
         Ok(Target::new(provider, api, &account.id, secret)?)
     }
@@ -184,45 +179,12 @@ impl Guard {
             return Ok(provider);
         }
         let providers = providers::ALL.into_iter();
-        let has_token = |provider: &Provider| variable(&token_name(provider)).is_some();
-        let with_token: Vec<_> = providers.filter(has_token).collect();
+        let with_token: Vec<_> = providers
+            .filter(|provider| token(provider).is_some())
+            .collect();
         match with_token[..] {
             [provider] => Ok(provider),
             _ => Err(Usage("which PROVIDER is it?".to_owned())),
         }
     }
-
-    fn api_url(&self, provider: &Provider, api: &Api) -> Result<String, Usage> {
-        match (&self.api_url, &self.account) {
-            (Some(url), _) => Ok(url.clone()),
-            (None, Some(account)) => Ok((api.base_url)(account)),
-            (None, None) if provider.name == "pipedrive" => Ok((api.base_url)("")),
-            (None, None) => {
-                let why = "--account is the host of the account, such as example.amocrm.ru";
-                Err(Usage(why.to_owned()))
-            }
-        }
-    }
-}
-
-fn api(provider: &Provider) -> Result<&'static Api, Usage> {
-    provider.api.ok_or_else(|| {
-        let why = "has no API for its webhooks: its alarm is NoTrafficHours";
-        Usage(format!("{} {why}", provider.name))
-    })
-}
-
-/// The variable with the API token of a provider.
-fn token_name(provider: &Provider) -> String {
-    format!("{}_API_TOKEN", provider.name.to_uppercase())
-}
-
-/// The URL of a webhook with its key.
-fn with_key(url: &str, key: Option<&str>) -> String {
-    let Some(key) = key else {
-        return url.to_owned();
-    };
-    let key: String = byte_serialize(key.as_bytes()).collect();
-    let joint = if url.contains('?') { '&' } else { '?' };
-    format!("{url}{joint}key={key}")
 }

@@ -5,7 +5,7 @@ use crate::{Finding, Usage};
 use providers::api::ApiError;
 use serde::Serialize;
 use serde_json::{Value, json};
-use std::{collections::BTreeMap, fmt};
+use std::collections::BTreeMap;
 use storage::budget::now;
 
 /// What was done about a finding.
@@ -18,18 +18,6 @@ pub enum Action {
     Created,
     /// A webhook was deleted.
     Deleted,
-}
-
-impl Action {
-    /// Its name.
-    #[must_use]
-    pub fn word(self) -> &'static str {
-        match self {
-            Self::None => "none",
-            Self::Created => "created",
-            Self::Deleted => "deleted",
-        }
-    }
 }
 
 /// A finding and what was done about it.
@@ -183,21 +171,4 @@ fn metrics(counts: &BTreeMap<&'static str, usize>) -> Value {
             "Metrics": metrics,
         }],
     })
-}
-
-/// As a line of text: `missing  created  webhook 12`.
-impl fmt::Display for Line {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{:<12}  {:<7}", self.finding.word(), self.action.word())?;
-        if let Some(webhook) = self.webhook {
-            write!(f, "  webhook {webhook}")?;
-        }
-        if let Some(reason) = &self.reason {
-            write!(f, "  {reason}")?;
-        }
-        if !self.names.is_empty() {
-            write!(f, ": {}", self.names.join(", "))?;
-        }
-        Ok(())
-    }
 }

@@ -1,6 +1,7 @@
 //! `hookkeeper guard`: passes over the APIs of the providers, over real connections.
 
 use crate::process::{Killed, lines_of, wait};
+use guardian::{Secret, parameter};
 use models::Timestamp;
 use serde_json::{Value, json};
 use snapbox::{assert_data_eq, str};
@@ -9,6 +10,7 @@ use storage::guardian::KnownWebhook;
 use testkit::{
     api::{AmocrmApi, Api, ApiServer, PipedriveApi, pipedrive::NewWebhook},
     dev::send_signal,
+    live_stack::LiveStack,
     site::Site,
 };
 use tokio::task::block_in_place;
@@ -131,9 +133,8 @@ async fn without_once_it_goes_on_until_ctrl_c() {
     let mut process = Killed(command.stdout(Stdio::piped()).spawn().unwrap());
     let lines = lines_of(&mut process);
     let line = block_in_place(|| lines.recv().unwrap());
-    let words: Vec<_> = line.split_whitespace().collect();
-    let expected = ["pipedrive/5155039", "missing", "created", "webhook", "1"];
-    assert_eq!(words, expected);
+    let created = "pipedrive/5155039  missing: the webhook 1 is created";
+    assert_eq!(line, created);
     assert!(process.0.try_wait().unwrap().is_none());
     send_signal(&process.0, "-INT");
     assert!(wait(&mut process).success());
@@ -177,4 +178,25 @@ FAIL  webhook            amocrm/3: dead, since 2026-11-21T10:00:00Z, the account
 ok    webhook            pipedrive/7: ok, webhook 12 alive, last delivery 2026-11-21T10:00:00Z (200), looked at 2026-11-21T10:00:00Z
 "]]
     );
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_accounts_of_a_stack_are_those_with_a_secret() {
+    let stack = LiveStack::start(&[]).await;
+    let server = ApiServer::start(PipedriveApi::new("t0ken")).await;
+    let (status, lines) = run(stack.command(&["guard", "--once", "--output", "json"]));
+    assert_eq!((status, lines), (1, vec![]), "without an account");
+    let secret = Secret {
+        api_token: "t0ken".to_owned(),
+        api_url: Some(server.url()),
+        webhook_url: URL.to_owned(),
+        user: Some("hookkeeper".to_owned()),
+        password: Some("p4ssword".to_owned()),
+    };
+    let name = parameter("/hookkeeper/hookkeeper/", "pipedrive", "5155039");
+    let value = serde_json::to_string(&secret).unwrap();
+    stack.state().secrets.insert(name, value);
+    let (status, lines) = run(stack.command(&["guard", "--once", "--output", "json"]));
+    assert_eq!((status, &lines[0]["action"]), (0, &json!("created")));
+    assert_eq!(server.api().webhooks.len(), 1);
 }
