@@ -1,4 +1,5 @@
-//! `/overview`: what the providers delivered, what waits in the queues, and how far consumers are.
+//! `/overview`: what the providers delivered, whether their webhooks are alive, what waits in the
+//! queues, and how far consumers are.
 
 use super::{Site, problem_section, sections, skipped, time};
 use crate::{
@@ -12,16 +13,56 @@ use crate::{
 use axum::{extract::State, response::Response};
 use futures_util::{StreamExt, stream::once};
 use maud::{Markup, html};
+use models::Timestamp;
 use std::{future::ready, sync::Arc};
+use storage::Guardian;
 
 pub(in crate::ui) async fn page(State(site): State<Arc<Site>>) -> Response {
-    let [of_consumers, of_queues, of_providers] = [(); 3].map(|()| Arc::clone(&site));
+    let [of_webhooks, of_consumers, of_queues, of_providers] = [(); 4].map(|()| Arc::clone(&site));
     let title = html! { h1 { "Overview" } };
     let parts = once(ready(title))
+        .chain(once(webhooks(of_webhooks)))
         .chain(once(consumers(of_consumers)))
         .chain(once(queues(of_queues)))
         .chain(once(providers(of_providers)));
     sections(&site, "Overview", parts)
+}
+
+/// What the guardian found about each account's webhook.
+async fn webhooks(site: Arc<Site>) -> Markup {
+    let guardians = match site.table.guardians().await {
+        Ok(guardians) => guardians,
+        Err(error) => return problem_section(&error.into()),
+    };
+    let rows: Vec<_> = guardians.iter().map(webhook_row).collect();
+    html! {
+        h2 { "Webhooks" }
+        @if rows.is_empty() {
+            p.note { "None is watched: " code { "hookkeeper register" } " registers one." }
+        } @else {
+            (table(&["Account", "State", "Since", "Last delivery", "Looked at"], &rows))
+        }
+    }
+}
+
+fn webhook_row(guardian: &Guardian) -> [Markup; 5] {
+    let is_ok = guardian.finding == "ok";
+    let delivered = guardian
+        .webhooks
+        .iter()
+        .filter_map(|webhook| webhook.delivered);
+    let moment = |at: Option<Timestamp>| html! { @if let Some(at) = at { (time(at)) } };
+    [
+        html! { (cell(&guardian.account)) },
+        html! {
+            span.problem[!is_ok] { (guardian.finding) }
+            @if guardian.rotating.is_some() { ", its credential is being rotated" }
+            @if let Some(reason) = &guardian.reason { ": " (cell(reason)) }
+        },
+        moment(guardian.since),
+        moment(delivered.max()),
+        moment(guardian.listed),
+    ]
 }
 
 async fn providers(site: Arc<Site>) -> Markup {

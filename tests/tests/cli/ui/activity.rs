@@ -46,7 +46,7 @@ async fn the_last_24_hours_are_counted_by_provider_and_type() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn the_overview_has_providers_and_consumers() {
+async fn the_overview_has_providers_webhooks_and_consumers() {
     let site = Site::start().await;
     put(&site, "pipedrive", 1).await;
     put_ago(&site, "pipedrive", 2, 3).await;
@@ -60,6 +60,9 @@ async fn the_overview_has_providers_and_consumers() {
         "0s",
     ]);
     put(&site, "pipedrive", 3).await;
+    let mut guard = site.table.guard("pipedrive/7").await.unwrap();
+    guard.state.finding = "unauthorized".to_owned();
+    guard.release().await.unwrap();
     let page = Page::start(&site);
     let html = page.html("/overview");
     let text = html.replace("</td>", " ").replace("<td>", "");
@@ -68,6 +71,8 @@ async fn the_overview_has_providers_and_consumers() {
         "the last hour, and the last 24: {text}"
     );
     assert!(text.contains("warehouse "), "{text}");
+    let state = r#"pipedrive/7 <span class="problem">unauthorized</span>"#;
+    assert!(text.contains(state), "{text}");
     assert_eq!(
         html.matches("not in the last 24 hours").count(),
         2,
