@@ -7,7 +7,7 @@ use aws_sdk_ssm::{
     },
 };
 use providers::{
-    ALL, Provider,
+    ALL, Provider, Scheme,
     api::{Access, AccessError, Api, Basic, Wanted},
 };
 use serde::{Deserialize, Serialize};
@@ -134,6 +134,10 @@ impl Target {
         let url = secret.api_url.unwrap_or_else(|| (api.base_url)(id));
         let basic = secret.user.zip(secret.password);
         let basic = basic.map(|(user, password)| Basic { user, password });
+        // The receiver would refuse every delivery of such a webhook.
+        if basic.is_none() && !provider.supports(Scheme::UrlKey) {
+            return Err(AccessError::Credential);
+        }
         Ok(Self {
             provider,
             api,

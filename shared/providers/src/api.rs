@@ -67,7 +67,7 @@ pub struct Access {
     token: String,
 }
 
-/// Why an [`Access`] cannot be made. Contains neither URL nor token.
+/// Why an API cannot be used. Contains neither URL nor token.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum AccessError {
     /// The URL cannot be used in a request.
@@ -76,6 +76,9 @@ pub enum AccessError {
     /// The token has characters that a header must not have.
     #[error("the API token has characters that an HTTP header cannot carry")]
     Token,
+    /// The provider sends a user name and a password, and there is none.
+    #[error("the webhook has no user name and password")]
+    Credential,
 }
 
 /// A user name and a password.
@@ -268,12 +271,6 @@ impl ApiError {
             Self::Unavailable(_) => "unavailable",
             Self::NoResponse(_) => "no_response",
         }
-    }
-
-    /// Whether the token is refused, and not the request.
-    #[must_use]
-    pub fn is_about_token(&self) -> bool {
-        matches!(self, Self::Unauthorized | Self::Forbidden | Self::Unpaid)
     }
 }
 

@@ -2,7 +2,7 @@
 
 use crate::scene::{Scene, URL, done};
 use guardian::{Action, Finding};
-use std::collections::BTreeSet;
+use std::{collections::BTreeSet, time::Duration};
 use testkit::api::{
     AmocrmApi,
     amocrm::{AmocrmLook, NewAmocrmWebhook},
@@ -186,4 +186,15 @@ async fn an_account_that_does_not_pay_or_whose_user_is_no_administrator_is_repor
     scene.api().is_paid = true;
     scene.api().is_admin = false;
     assert_eq!(done(&scene.repair().await), refused);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_day_without_findings_costs_96_calls() {
+    let scene = Scene::amocrm();
+    scene.add(&scene.url());
+    for _ in 0..96 {
+        assert_eq!(done(&scene.repair().await), OK);
+        scene.wait(Duration::from_mins(15)).await;
+    }
+    assert_eq!(scene.requests(), [LIST; 96]);
 }

@@ -95,6 +95,10 @@ async fn a_secret_that_cannot_be_used_fails_the_invocation_and_not_the_other_acc
     let server = ApiServer::start(PipedriveApi::new("t0ken")).await;
     store(&stack, "pipedrive", "1", r#"{"api_token":"t0ken"}"#);
     store(&stack, "closer", "2", "{}");
+    let mut without_password = secret(server.url());
+    without_password.password = None;
+    let without_password = serde_json::to_string(&without_password).unwrap();
+    store(&stack, "pipedrive", "3", &without_password);
     let mut usable = secret("http://127.0.0.1:1".to_owned());
     usable.api_url = None;
     store(
@@ -112,7 +116,7 @@ async fn a_secret_that_cannot_be_used_fails_the_invocation_and_not_the_other_acc
     assert!(
         error
             .to_string()
-            .contains("2 of 3 accounts were not watched"),
+            .contains("3 of 4 accounts were not watched"),
         "{error}"
     );
     assert_eq!(server.api().webhooks.len(), 1);
