@@ -29,8 +29,8 @@ const INTERVAL: Duration = Duration::from_mins(15);
 /// Example: cargo hookkeeper guard --once
 #[derive(Args)]
 pub(crate) struct Guard {
-    /// Provider of the account [default: the one whose API token is set]
-    #[arg(value_parser = provider, requires = "url")]
+    /// Provider of the accounts [default: all of the stack; with --url, the one whose API token is set]
+    #[arg(value_parser = provider)]
     provider: Option<Provider>,
     /// URL of the webhook, without a stack. The API token is in PIPEDRIVE_API_TOKEN or AMOCRM_API_TOKEN, the credential
     /// in HOOKKEEPER_USER (USER:PASSWORD) or HOOKKEEPER_KEY
@@ -126,9 +126,13 @@ impl Guard {
                 let path = format!("/hookkeeper/{name}/");
                 let targets = secrets::targets(&client, &path).await;
                 let targets: Result<Vec<_>, _> = targets?.into_iter().collect();
-                let targets = targets?;
+                let mut targets = targets?;
+                targets.retain(|target| {
+                    let mut only = self.provider.iter();
+                    only.all(|only| only.name == target.provider.name)
+                });
                 if targets.is_empty() {
-                    let why = "has no account: `hookkeeper register` adds one";
+                    let why = "has no such account: `hookkeeper register` adds one";
                     return Err(format!("the stack {name} {why}").into());
                 }
                 Ok(targets)

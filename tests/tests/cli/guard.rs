@@ -199,4 +199,8 @@ async fn the_accounts_of_a_stack_are_those_with_a_secret() {
     let (status, lines) = run(stack.command(&["guard", "--once", "--output", "json"]));
     assert_eq!((status, &lines[0]["action"]), (0, &json!("created")));
     assert_eq!(server.api().webhooks.len(), 1);
+    for (provider, expected) in [("pipedrive", 0), ("amocrm", 1)] {
+        let (status, _) = run(stack.command(&["guard", provider, "--once", "--output", "json"]));
+        assert_eq!(status, expected, "{provider}");
+    }
 }
