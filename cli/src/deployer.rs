@@ -33,7 +33,7 @@ impl Deployer {
         match self {
             Self::User { url } => Ok(Some(url.clone())),
             Self::Stack { sdk, name } => {
-                let stack = stack(sdk, name).await?;
+                let stack = Box::pin(stack(sdk, name)).await?;
                 Ok(output(&stack, &logical_name(provider.name, "Url")))
             }
         }
@@ -81,7 +81,7 @@ impl Deployer {
         let Self::Stack { sdk, name } = self else {
             return Ok(Accepted::default());
         };
-        let stack = stack(sdk, name).await?;
+        let stack = Box::pin(stack(sdk, name)).await?;
         let list: Option<String> = parameter(&stack, &parameter_name(provider, scheme(provider)));
         Accepted::parse(&list.unwrap_or_default())
     }
@@ -97,7 +97,7 @@ impl Deployer {
         } else {
             accepted.checked_list(provider, scheme)?
         };
-        set_parameter(sdk, name, &key, &value).await?;
+        Box::pin(set_parameter(sdk, name, &key, &value)).await?;
         if let Some(notice) = update_samconfig(&key, &value)? {
             eprintln!("{notice}");
         }

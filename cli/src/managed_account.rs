@@ -10,7 +10,10 @@ use crate::{
     secret::secret,
     span::duration,
 };
-use aws_sdk_ssm::{Client as Ssm, types::ParameterType};
+use aws_sdk_ssm::{
+    Client as Ssm, error::ProvideErrorMetadata,
+    operation::get_parameters_by_path::GetParametersByPathOutput, types::ParameterType,
+};
 use clap::Args;
 use guardian::{
     Action, Client, Facts, Line, Pass,
@@ -27,6 +30,9 @@ use storage::{
     guardian::{Guard, GuardError, Guardian, LEASE},
 };
 use tokio::time::timeout;
+
+/// Error code of a parameter that does not exist.
+const NOT_FOUND: &str = "ParameterNotFound";
 
 /// The account, and where its state and its secret are.
 #[derive(Args)]
@@ -343,7 +349,7 @@ impl Secrets {
         let pages = get.with_decryption(true).into_paginator().send();
         let pages = pages.try_collect().await;
         let pages = pages.map_err(|error| unreadable(&causes(&error)))?;
-        let parameters = pages.iter().flat_map(|page| page.parameters());
+        let parameters = pages.iter().flat_map(GetParametersByPathOutput::parameters);
         let values = parameters.filter_map(|parameter| parameter.value());
         values
             .map(|value| Ok(serde_json::from_str(value)?))
@@ -354,13 +360,7 @@ impl Secrets {
         let get = self.client.get_parameter().name(name).with_decryption(true);
         let parameter = match get.send().await {
             Ok(found) => found.parameter,
-            Err(error)
-                if error
-                    .as_service_error()
-                    .is_some_and(|error| error.is_parameter_not_found()) =>
-            {
-                None
-            }
+            Err(error) if error.code() == Some(NOT_FOUND) => None,
             Err(error) => return Err(unreadable(&causes(&error))),
         };
         let value = parameter.and_then(|parameter| parameter.value);
@@ -386,13 +386,7 @@ impl Secrets {
     async fn delete(&self, name: &str) -> Result<(), Failure> {
         match self.client.delete_parameter().name(name).send().await {
             Ok(_) => Ok(()),
-            Err(error)
-                if error
-                    .as_service_error()
-                    .is_some_and(|error| error.is_parameter_not_found()) =>
-            {
-                Ok(())
-            }
+            Err(error) if error.code() == Some(NOT_FOUND) => Ok(()),
             Err(error) => Err(format!("the secret cannot be deleted ({})", causes(&error)).into()),
         }
     }

@@ -10,7 +10,10 @@ use crate::{
 };
 use clap::Args;
 use guardian::{Action, Finding, Line, secrets::Secret};
-use providers::api::{ApiError, Wanted};
+use providers::{
+    Provider,
+    api::{ApiError, Wanted},
+};
 use std::{collections::BTreeSet, time::Duration};
 use storage::guardian::{Guard, Rotation, Step};
 use tokio::time::sleep;
@@ -133,23 +136,23 @@ async fn ask(
     let ManagedAccount {
         provider, deployer, ..
     } = account;
-    let credential = match credential_of_user()? {
-        Some(credential) => credential,
-        None => {
-            let new = PlainCredential::new(scheme(provider))?;
-            eprintln!(
-                "New credential (not shown again):\n\n  {}\n",
-                new.to_paste()
-            );
-            new
-        }
-    };
+    let credential = credential_of_user()?.map_or_else(|| generated(provider), Ok)?;
     let shown = credential.shown();
     let accepting = deployer.accept(provider, &credential);
     holding(guard, accepting).await?;
     let probing = probe(provider, url, &shown);
     holding(guard, probing).await?;
     Ok(account.secret(&credential, url))
+}
+
+/// A new credential, which the user has to keep.
+fn generated(provider: &Provider) -> Result<PlainCredential, Failure> {
+    let new = PlainCredential::new(scheme(provider))?;
+    eprintln!(
+        "New credential (not shown again):\n\n  {}\n",
+        new.to_paste()
+    );
+    Ok(new)
 }
 
 /// Creates the webhook. Returns its id, and the codes of events that the account refuses.

@@ -26,10 +26,10 @@ use storage::{Client, Store};
 use tokio::{net::TcpListener, task::JoinHandle};
 
 /// Number of descriptions of the stack that say that an update is in progress.
-const UPDATE: usize = 2;
+const UPDATE: usize = 1;
 /// Number of requests after an update in which every second one is served by an execution
 /// environment from before it.
-const OLD_ENVIRONMENTS: usize = 9;
+const OLD_ENVIRONMENTS: usize = 2;
 
 type Parameters = BTreeMap<String, String>;
 
@@ -185,11 +185,8 @@ impl StackState {
     /// Code and message.
     fn update(&mut self, request: &HashMap<String, String>) -> Result<String, [&'static str; 2]> {
         let capabilities = ["CAPABILITY_IAM", "CAPABILITY_AUTO_EXPAND"];
-        let mut given = request.values();
-        if !capabilities
-            .iter()
-            .all(|name| given.any(|value| value == name))
-        {
+        let is_given = |name: &&str| request.values().any(|value| value == name);
+        if !capabilities.iter().all(is_given) {
             return Err(["InsufficientCapabilities", "Requires capabilities"]);
         }
         if request.get("UsePreviousTemplate").map(String::as_str) != Some("true") {

@@ -17,6 +17,7 @@ mod republish;
 mod send;
 mod stack;
 mod ui;
+mod webhooks;
 
 /// The days around the arrival of all deliveries here.
 const SPAN: [&str; 4] = ["--since", "2026-11-20", "--until", "2026-11-23"];
