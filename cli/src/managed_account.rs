@@ -24,7 +24,7 @@ use providers::{
     api::{Access, Account, Api, ApiError, Wanted, Webhook},
 };
 use serde::{Deserialize, Serialize};
-use std::{fmt, pin::pin, time::Duration};
+use std::{pin::pin, time::Duration};
 use storage::{
     Table,
     guardian::{Guard, GuardError, Guardian, LEASE},
@@ -63,8 +63,7 @@ pub(crate) struct AccountOptions {
     output: Output,
 }
 
-/// An account with everything that is needed to change its webhook.
-#[derive(Debug)]
+/// An account with everything that is needed to change its webhook. It has the token.
 pub(crate) struct ManagedAccount {
     pub(crate) provider: Provider,
     pub(crate) api: &'static Api,
@@ -157,27 +156,25 @@ impl AccountOptions {
     }
 
     async fn deployer(&self) -> Result<(Deployer, Option<Secrets>), Failure> {
-        let described = self.connection.described().await?;
-        match (&self.url, described) {
-            (Some(url), None) => Ok((Deployer::User { url: url.clone() }, None)),
-            (None, Some((sdk, stack))) => {
-                let name = stack.stack_name.unwrap_or_default();
-                let secrets = Secrets {
-                    client: Ssm::new(&sdk),
-                    path: format!("/hookkeeper/{name}/"),
-                };
-                let sdk = Box::new(sdk);
-                Ok((Deployer::Stack { sdk, name }, Some(secrets)))
-            }
-            (Some(_), Some(_)) => {
+        let Connection { local, table, .. } = &self.connection;
+        if let Some(url) = self.url.clone() {
+            if local.is_none() && table.is_none() {
                 let why = "--url needs --local or --table: a stack has the URL of its receiver";
-                Err(Usage(why.to_owned()).into())
+                return Err(Usage(why.to_owned()).into());
             }
-            (None, None) => {
-                let why = "--local and --table need --url, the URL of the receiver";
-                Err(Usage(why.to_owned()).into())
-            }
+            return Ok((Deployer::User { url }, None));
         }
+        let Some((sdk, stack)) = self.connection.described().await? else {
+            let why = "--local and --table need --url, the URL of the receiver";
+            return Err(Usage(why.to_owned()).into());
+        };
+        let name = stack.stack_name.unwrap_or_default();
+        let secrets = Secrets {
+            client: Ssm::new(&sdk),
+            path: format!("/hookkeeper/{name}/"),
+        };
+        let sdk = Box::new(sdk);
+        Ok((Deployer::Stack { sdk, name }, Some(secrets)))
     }
 
     fn api_url(&self, api: &Api, stored: Option<&Secret>) -> Result<String, Usage> {
@@ -455,14 +452,5 @@ pub(crate) async fn holding<T>(
             Ok(done) => return done,
             Err(_) => guard.save().await?,
         }
-    }
-}
-
-impl fmt::Debug for Secrets {
-    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        formatter
-            .debug_struct("Secrets")
-            .field("path", &self.path)
-            .finish_non_exhaustive()
     }
 }

@@ -59,10 +59,10 @@ impl Guard {
     pub(crate) async fn run(self) -> Result<(), Failure> {
         let mut stop = Stop::listen()?;
         let table = self.connection.table().await?;
-        let targets = self.targets().await?;
         loop {
             let mut open = 0;
-            for target in &targets {
+            // A rotation between two passes changes them.
+            for target in &self.targets().await? {
                 let report = tokio::select! {
                     report = self.pass(&table, target) => report?,
                     () = stop.arrived() => return Ok(()),
