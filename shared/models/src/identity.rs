@@ -31,6 +31,17 @@
 //! The version of this rule is hashed as well. It is raised when the rule changes. After that,
 //! every event that is delivered again is stored again.
 //!
+//! # Events read back from an API
+//!
+//! A missing event can be read back from the provider's API. No API has the content that came over
+//! the wire, so such an event never folds with the webhook's: whoever stores it must first look for
+//! the webhook's event. Its `id` only makes it fold with itself when it is read back again.
+//!
+//! - Pipedrive has the state of an object. The `id` is a hash of source, subject, type and time.
+//!   The object is excluded: its counters change without its `update_time`. The type is our word,
+//!   because the API has none, and it distinguishes the creation from a change at the same time.
+//! - amoCRM has a log of events. The `id` is a hash of the source and of the log's id.
+//!
 //! # Records without an event
 //!
 //! The name of a body that several events share depends only on the provider and the bytes. A first
@@ -49,7 +60,7 @@
 //! - Two items of one delivery that carry the same time and the same content are one event.
 //! - Content outside the body is ignored. Two events that differ only in a header fold.
 
-use crate::{Delivery, OwnTime, hash::hash, redacted::Bytes};
+use crate::{Delivery, OwnTime, Timestamp, hash::hash, redacted::Bytes};
 use serde::{Deserialize, Serialize};
 use std::fmt;
 
@@ -98,6 +109,24 @@ pub enum Identity {
         /// parsing lost information.
         beside: String,
     },
+    /// The event was read back from an API that has the state of objects: Pipedrive.
+    HealedState {
+        /// As [`Event::source`](crate::Event::source).
+        source: String,
+        /// As [`Event::subject`](crate::Event::subject).
+        subject: String,
+        /// As [`Event::type`](crate::Event#structfield.type).
+        r#type: String,
+        /// The time of the change.
+        time: Timestamp,
+    },
+    /// The event was read back from an API that has a log of events: amoCRM.
+    HealedEntry {
+        /// As [`Event::source`](crate::Event::source).
+        source: String,
+        /// The log's id of the event.
+        entry_id: String,
+    },
 }
 
 impl fmt::Debug for Identity {
@@ -137,6 +166,23 @@ impl fmt::Debug for Identity {
                 .field("content", &Bytes(content.len()))
                 .field("beside", beside)
                 .finish(),
+            Self::HealedState {
+                source,
+                subject,
+                r#type,
+                time,
+            } => f
+                .debug_struct("HealedState")
+                .field("source", source)
+                .field("subject", subject)
+                .field("type", r#type)
+                .field("time", time)
+                .finish(),
+            Self::HealedEntry { source, entry_id } => f
+                .debug_struct("HealedEntry")
+                .field("source", source)
+                .field("entry_id", entry_id)
+                .finish(),
         }
     }
 }
@@ -157,6 +203,7 @@ impl EventId {
         index: usize,
     ) -> Self {
         let lower_case;
+        let time_of_change;
         let index = index.to_le_bytes();
         let mut parts: Vec<&[u8]> = vec![RULE_VERSION];
         match identity {
@@ -191,6 +238,20 @@ impl EventId {
                 parts.push(b"item");
                 parts.extend([entity, action, beside].map(String::as_bytes));
                 parts.push(content);
+            }
+            Identity::HealedState {
+                source,
+                subject,
+                r#type,
+                time: changed,
+            } => {
+                time_of_change = changed.to_string();
+                parts.push(b"healed");
+                parts.extend([source, subject, r#type, &time_of_change].map(String::as_bytes));
+            }
+            Identity::HealedEntry { source, entry_id } => {
+                parts.push(b"healed");
+                parts.extend([source, entry_id].map(String::as_bytes));
             }
         }
         match time {

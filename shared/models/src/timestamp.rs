@@ -65,6 +65,12 @@ impl Timestamp {
         Self(self.0.saturating_add_unsigned(micros(age)))
     }
 
+    /// The start of its second.
+    #[must_use]
+    pub fn whole_second(self) -> Self {
+        Self(self.0.div_euclid(1_000_000).saturating_mul(1_000_000))
+    }
+
     /// The date in UTC: `2026-11-21`.
     #[must_use]
     pub fn day(self) -> String {

@@ -1,12 +1,13 @@
 //! The rule of `models::identity`: different contents never share an id, and a retry or the copy
 //! from a second webhook has the id of the first delivery.
 
-use models::{Delivery, Event, MAX_EVENTS, ParseError, Timestamp};
+use models::{Delivery, Event, EventDraft, Identity, MAX_EVENTS, OwnTime, ParseError, Timestamp};
 use providers::AMOCRM;
 use providers::CLOSER;
 use providers::PIPEDRIVE;
 use providers::Provider;
-use serde_json::{Value, json};
+use serde_json::{Value, json, value::to_raw_value};
+use std::collections::BTreeSet;
 
 const FIRST_REQUEST: &str = "first request";
 const SECOND_REQUEST: &str = "second request";
@@ -349,4 +350,60 @@ fn amocrm_events_are_not_read_beyond_the_limit() {
     let one_more = format!("{most}leads[add][{MAX_EVENTS}][name]=x");
     let reason = events(&AMOCRM, one_more.as_bytes(), FIRST_REQUEST).unwrap_err();
     assert_eq!(reason, ParseError::TooManyEvents { limit: MAX_EVENTS });
+}
+
+/// The id of an event with this identity and a time of its own.
+fn id_of(identity: Identity) -> String {
+    let time = Timestamp::from_epoch(1_795_293_780).unwrap();
+    let draft = EventDraft {
+        source: "source".to_owned(),
+        r#type: "type".to_owned(),
+        subject: "subject".to_owned(),
+        time: OwnTime::Given(time),
+        identity,
+        index: 0,
+        originaltype: String::new(),
+        apiversion: None,
+        channel: None,
+        eventid: None,
+        data: to_raw_value(&json!({})).unwrap(),
+    };
+    let delivery = Delivery::new(Vec::new(), time, FIRST_REQUEST);
+    Event::new(&delivery, draft).unwrap().id.to_string()
+}
+
+fn state(source: &str, subject: &str, r#type: &str, time: &str) -> String {
+    id_of(Identity::HealedState {
+        source: source.to_owned(),
+        subject: subject.to_owned(),
+        r#type: r#type.to_owned(),
+        time: Timestamp::parse(time).unwrap(),
+    })
+}
+
+fn entry(source: &str, entry_id: &str) -> String {
+    id_of(Identity::HealedEntry {
+        source: source.to_owned(),
+        entry_id: entry_id.to_owned(),
+    })
+}
+
+#[test]
+fn an_event_that_was_read_back_has_an_id_of_its_own() {
+    let time = "2026-11-21T10:00:00Z";
+    let ids = [
+        state("pipedrive/1", "deal/1", "updated", time),
+        entry("amocrm/1", "a"),
+        state("pipedrive/2", "deal/1", "updated", time),
+        state("pipedrive/1", "deal/2", "updated", time),
+        state("pipedrive/1", "deal/1", "created", time),
+        state("pipedrive/1", "deal/1", "updated", "2026-11-21T10:00:01Z"),
+        entry("amocrm/2", "a"),
+        entry("amocrm/1", "b"),
+    ];
+    let different: BTreeSet<_> = ids.iter().collect();
+    assert_eq!(different.len(), ids.len());
+    // The rule has not changed.
+    assert_eq!(ids[0], "70ef51f9f065593995fab1cd3862d3cd");
+    assert_eq!(ids[1], "585361bb4daa74a122cc7f8ba5c12d22");
 }
