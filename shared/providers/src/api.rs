@@ -4,6 +4,8 @@
 //! Only a well-formed success is a value. Everything else is an [`ApiError`], and nobody may act on
 //! it as if it were an empty list.
 
+pub mod change;
+
 use http::{
     HeaderName, HeaderValue, Method, Request, Response, StatusCode, Uri,
     header::{CONTENT_TYPE, RETRY_AFTER},

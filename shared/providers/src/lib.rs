@@ -1,6 +1,6 @@
 //! Everything that is known about each provider, without I/O. The modules of all providers have the
-//! same files: `payload` parses a webhook's body into events, `api` manages a provider's webhooks,
-//! `samples` makes deliveries for tests and for `hookkeeper send`.
+//! same files: `payload` parses a webhook's body into events, `api` manages a provider's webhooks
+//! and reads back what changed, `samples` makes deliveries for tests and for `hookkeeper send`.
 
 pub mod amocrm;
 #[cfg(feature = "api")]

@@ -15,7 +15,7 @@ use std::{collections::BTreeSet, env, fmt::Debug, fs, time::Duration};
 
 const HTML: &str = "<!DOCTYPE html><title>Attention Required! | Cloudflare</title>";
 
-fn access() -> Access {
+pub(crate) fn access() -> Access {
     Access::new("https://api.example.com/", "s3cret-token").unwrap()
 }
 
@@ -31,7 +31,7 @@ fn wanted(api: &Api) -> Wanted {
     (api.wanted)(url, Some(basic()))
 }
 
-fn response(status: u16, body: &str) -> Response<Vec<u8>> {
+pub(crate) fn response(status: u16, body: &str) -> Response<Vec<u8>> {
     let body = body.as_bytes().to_vec();
     Response::builder().status(status).body(body).unwrap()
 }
@@ -41,7 +41,7 @@ fn parse<T>(call: &Call<T>, status: u16, body: &str) -> Result<T, ApiError> {
 }
 
 /// A sample of the folder that `PROVIDER_API_SAMPLES` names.
-fn sample(file: &str) -> Option<String> {
+pub(crate) fn sample(file: &str) -> Option<String> {
     let Some(folder) = env::var_os("PROVIDER_API_SAMPLES").map(testkit::workspace) else {
         println!("PROVIDER_API_SAMPLES is not set: {file} is not read");
         return None;

@@ -1,6 +1,7 @@
 //! The functions: parsers, authentication, stored records and log lines.
 
 mod api;
+mod changes;
 mod consumer;
 mod corpus;
 mod drain;

@@ -4,6 +4,9 @@
 //! <https://pipedrive.readme.io/docs/core-api-concepts-rate-limiting>,
 //! <https://pipedrive.readme.io/docs/core-api-concepts-http-status-codes>
 
+pub mod changes;
+pub mod walk;
+
 use crate::api::{
     Access, Account, Api, ApiError, Basic, Call, Flag, Limits, Problem, Second, Wanted, Webhook,
     error_of_status, id, object, seconds, time,
