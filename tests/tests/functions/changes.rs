@@ -3,6 +3,8 @@
 //!
 //! `PROVIDER_API_SAMPLES` names a folder of sample responses, as for the module `api`.
 
+mod amocrm;
+mod amocrm_walk;
 mod pipedrive;
 mod pipedrive_walk;
 

@@ -4,6 +4,9 @@
 //! <https://developers.kommo.com/reference/webhooks>,
 //! <https://www.amocrm.ru/developers/content/crm_platform/error-codes>
 
+pub mod changes;
+pub mod walk;
+
 use crate::api::{
     Access, Account, Api, ApiError, Basic, Call, Flag, Limits, Problem, Second, Wanted, Webhook,
     error_of_status, id, object, time,
