@@ -110,7 +110,8 @@ impl From<Secret> for StoredSecret {
 #[derive(Serialize)]
 pub(crate) struct AccountLine<'a> {
     pub(crate) provider: &'static str,
-    pub(crate) account: &'a str,
+    /// Its id. `None`: the API did not tell it.
+    pub(crate) account: Option<&'a str>,
     #[serde(flatten)]
     pub(crate) line: &'a Line,
 }
@@ -306,7 +307,7 @@ impl ManagedAccount {
                 "{}",
                 json_line(&AccountLine {
                     provider: self.provider.name,
-                    account: &self.account.id,
+                    account: Some(&self.account.id),
                     line,
                 })?
             )?,

@@ -5,16 +5,17 @@ use crate::{
     Failure, Held, Usage,
     connection::Connection,
     filter::provider,
-    managed_account::{
-        AccountLine, api, credential_of_user, default_api_url, refused, sentence, token,
-    },
-    output::{Output, json_line, say},
+    managed_account::{AccountLine, api, credential_of_user, default_api_url, sentence, token},
+    output::{Output, cell, json_line, say},
     secret::secret,
     signal::Stop,
 };
 use clap::Args;
-use guardian::{Client, DOUBT, Pass, Report, Secret, Target, secrets};
-use providers::{Provider, api::Access};
+use guardian::{Client, DOUBT, Line, Pass, Report, Secret, Target, secrets};
+use providers::{
+    Provider,
+    api::{Access, ApiError},
+};
 use std::time::Duration;
 use storage::{Table, guardian::GuardError};
 use tokio::time::sleep;
@@ -55,31 +56,59 @@ pub(crate) struct Guard {
     output: Output,
 }
 
+/// An account that is watched.
+enum Watched {
+    Known(Target),
+    /// The API does not tell the account of the token.
+    Unknown(Provider, ApiError),
+}
+
 impl Guard {
     pub(crate) async fn run(self) -> Result<(), Failure> {
         let mut stop = Stop::listen()?;
         let table = self.connection.table().await?;
         loop {
-            let mut open = 0;
-            // A rotation between two passes changes them.
-            for target in &self.targets().await? {
-                let report = tokio::select! {
-                    report = self.pass(&table, target) => report?,
-                    () = stop.arrived() => return Ok(()),
-                };
-                self.say(target, &report)?;
-                open += report.lines.iter().filter(|line| line.is_open()).count();
-            }
-            match (self.once, open) {
-                (true, 0) => return Ok(()),
-                (true, open) => return Err(format!("findings that are open: {open}").into()),
-                (false, _) => {}
+            let looked = tokio::select! {
+                looked = self.look(&table) => looked,
+                () = stop.arrived() => return Ok(()),
+            };
+            match looked {
+                Ok(0) if self.once => return Ok(()),
+                Ok(open) if self.once => {
+                    return Err(format!("findings that are open: {open}").into());
+                }
+                Err(failure) if self.once || failure.is::<Usage>() => return Err(failure),
+                // The next pass may succeed.
+                Err(failure) => eprintln!("{}", cell(&failure.to_string())),
+                Ok(_) => {}
             }
             tokio::select! {
                 () = sleep(INTERVAL) => {}
                 () = stop.arrived() => return Ok(()),
             }
         }
+    }
+
+    /// Looks at each account. Returns the number of open findings.
+    async fn look(&self, table: &Table) -> Result<usize, Failure> {
+        let mut open = 0;
+        // A rotation between two passes changes them.
+        for target in self.targets().await? {
+            let (provider, account, lines) = match target {
+                Watched::Known(target) => {
+                    let report = self.pass(table, &target).await?;
+                    (target.provider, Some(target.id), report.lines)
+                }
+                Watched::Unknown(provider, error) => {
+                    (provider, None, vec![Line::from_error(&error)])
+                }
+            };
+            for line in &lines {
+                self.say(&provider, account.as_deref(), line)?;
+                open += usize::from(line.is_open());
+            }
+        }
+        Ok(open)
     }
 
     async fn pass(&self, table: &Table, target: &Target) -> Result<Report, Failure> {
@@ -101,23 +130,27 @@ impl Guard {
         })
     }
 
-    fn say(&self, target: &Target, report: &Report) -> Result<(), Failure> {
-        for line in &report.lines {
-            let shown = AccountLine {
-                provider: target.provider.name,
-                account: &target.id,
-                line,
-            };
-            match self.output {
-                Output::Json => say!("{}", json_line(&shown)?)?,
-                Output::Table => say!("{}  {}", target.account(), sentence(line))?,
+    fn say(&self, provider: &Provider, account: Option<&str>, line: &Line) -> Result<(), Failure> {
+        let provider = provider.name;
+        match self.output {
+            Output::Json => {
+                let shown = AccountLine {
+                    provider,
+                    account,
+                    line,
+                };
+                say!("{}", json_line(&shown)?)?;
+            }
+            Output::Table => {
+                let account = account.unwrap_or("?");
+                say!("{provider}/{account}  {}", sentence(line))?;
             }
         }
         Ok(())
     }
 
     /// The accounts of the stack, or the one of the token.
-    async fn targets(&self) -> Result<Vec<Target>, Failure> {
+    async fn targets(&self) -> Result<Vec<Watched>, Failure> {
         match (&self.url, self.connection.described().await?) {
             (Some(url), None) => Ok(vec![self.target(url).await?]),
             (None, Some((sdk, stack))) => {
@@ -135,7 +168,7 @@ impl Guard {
                     let why = "has no such account: `hookkeeper register` adds one";
                     return Err(format!("the stack {name} {why}").into());
                 }
-                Ok(targets)
+                Ok(targets.into_iter().map(Watched::Known).collect())
             }
             (Some(_), Some(_)) => {
                 let why = "--url needs --local or --table, which has the state of the account";
@@ -149,9 +182,13 @@ impl Guard {
     }
 
     /// The account of the token.
-    async fn target(&self, url: &str) -> Result<Target, Failure> {
+    async fn target(&self, url: &str) -> Result<Watched, Failure> {
         let provider = self.provider()?;
         let api = api(&provider)?;
+        let credential = credential_of_user()?.ok_or_else(|| {
+            let why = "set HOOKKEEPER_USER or HOOKKEEPER_KEY to the webhook's credential";
+            Usage(why.to_owned())
+        })?;
         let given = self.api_url.clone();
         let api_url = match given.or(self.account.as_deref().map(api.base_url)) {
             Some(api_url) => api_url,
@@ -162,10 +199,10 @@ impl Guard {
             None => secret("-", &format!("API token of {}", provider.name))?,
         };
         let access = Access::new(&api_url, &api_token)?;
-        let account = Client::new(api.limits).send((api.account)(&access)).await;
-        let account = account.map_err(|error| refused(&provider, &error))?;
-        let credential = credential_of_user()?;
-        let credential = credential.ok_or("set HOOKKEEPER_USER or HOOKKEEPER_KEY")?;
+        let account = match Client::new(api.limits).send((api.account)(&access)).await {
+            Ok(account) => account,
+            Err(error) => return Ok(Watched::Unknown(provider, error)),
+        };
         let (webhook_url, basic) = credential.at(url);
         let (user, password) = basic.map(|basic| (basic.user, basic.password)).unzip();
         let secret = Secret {
@@ -175,7 +212,8 @@ impl Guard {
             user,
             password,
         };
-        Ok(Target::new(provider, api, &account.id, secret)?)
+        let target = Target::new(provider, api, &account.id, secret)?;
+        Ok(Watched::Known(target))
     }
 
     fn provider(&self) -> Result<Provider, Usage> {

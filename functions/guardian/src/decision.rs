@@ -36,10 +36,9 @@ pub enum Finding {
     Unauthorized,
     /// The provider's rate limit is reached.
     RateLimited,
-    /// The provider's response is not a documented one.
+    /// The provider's API gave no well-formed success: an outage, no response, or one that is not
+    /// documented.
     Malformed,
-    /// The provider's API fails or does not respond.
-    Unavailable,
 }
 
 /// What is known when a decision is made.
@@ -94,7 +93,6 @@ impl Finding {
             Self::Unauthorized => "unauthorized",
             Self::RateLimited => "rate_limited",
             Self::Malformed => "malformed",
-            Self::Unavailable => "unavailable",
         }
     }
 }

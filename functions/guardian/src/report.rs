@@ -69,10 +69,11 @@ impl Line {
             }
             ApiError::RateLimited { .. } => Finding::RateLimited,
             ApiError::Limit => Finding::Limit,
-            ApiError::Invalid(_) | ApiError::NotFound | ApiError::Malformed(_) => {
-                Finding::Malformed
-            }
-            ApiError::Unavailable(_) | ApiError::NoResponse(_) => Finding::Unavailable,
+            ApiError::Invalid(_)
+            | ApiError::NotFound
+            | ApiError::Malformed(_)
+            | ApiError::Unavailable(_)
+            | ApiError::NoResponse(_) => Finding::Malformed,
         };
         Self::new(finding, Action::None, None).because(error)
     }
@@ -152,9 +153,7 @@ impl Line {
             (_, Action::Created) => &["webhook_created"],
             (Finding::Superseded | Finding::Limit, Action::None) => &["webhook_create_failed"],
             (Finding::Unauthorized, _) => &["token_refused"],
-            (Finding::RateLimited | Finding::Malformed | Finding::Unavailable, _) => {
-                &["api_failed"]
-            }
+            (Finding::RateLimited | Finding::Malformed, _) => &["api_failed"],
             (Finding::Ok | Finding::Duplicate, _) | (_, Action::Deleted) => &[],
         }
     }

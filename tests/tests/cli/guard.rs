@@ -126,6 +126,36 @@ async fn arguments_that_do_not_fit_are_exit_status_2() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn an_api_that_does_not_tell_the_account_is_a_finding() {
+    let site = Site::start().await;
+    let server = ApiServer::start(PipedriveApi::new("another")).await;
+    let (status, lines) = run(pipedrive(&site, &server, &JSON));
+    assert_eq!((status, lines.len()), (1, 1));
+    let finding = json!({
+        "provider": "pipedrive", "account": null, "finding": "unauthorized", "action": "none",
+        "reason": lines[0]["reason"],
+    });
+    assert_eq!(lines[0], finding);
+    for (status, body) in [(503, ""), (502, "<html>"), (200, "<html>"), (200, "{}")] {
+        server.respond_next(status, "text/html", body);
+        let (exit, lines) = run(pipedrive(&site, &server, &JSON));
+        assert_eq!(
+            (exit, &lines[0]["finding"]),
+            (1, &json!("malformed")),
+            "{status} {body}"
+        );
+    }
+    let mut refused = pipedrive(&site, &server, &[]);
+    let mut process = Killed(refused.stdout(Stdio::piped()).spawn().unwrap());
+    let lines = lines_of(&mut process);
+    let line = block_in_place(|| lines.recv().unwrap());
+    assert!(line.starts_with("pipedrive/?  unauthorized"), "{line}");
+    assert!(process.0.try_wait().unwrap().is_none(), "it goes on");
+    send_signal(&process.0, "-INT");
+    assert!(wait(&mut process).success());
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn without_once_it_goes_on_until_ctrl_c() {
     let site = Site::start().await;
     let server = ApiServer::start(PipedriveApi::new("t0ken")).await;

@@ -173,8 +173,8 @@ async fn nothing_but_a_well_formed_success_leads_to_an_action() {
         (403, HTML, Finding::RateLimited),
         (404, HTML, Finding::Malformed),
         (429, "Request over limit", Finding::RateLimited),
-        (500, HTML, Finding::Unavailable),
-        (503, "", Finding::Unavailable),
+        (500, HTML, Finding::Malformed),
+        (503, "", Finding::Malformed),
         (200, HTML, Finding::Malformed),
         (200, r#"{"data":[]}"#, Finding::Malformed),
         (200, r#"{"success":false}"#, Finding::Malformed),
@@ -218,7 +218,7 @@ async fn a_webhook_that_cannot_be_created_is_reported_with_the_reason() {
     for (status, body, cause) in [
         (401, "{}", Some(Finding::Unauthorized)),
         (429, "", Some(Finding::RateLimited)),
-        (500, "", Some(Finding::Unavailable)),
+        (500, "", Some(Finding::Malformed)),
         (201, "<html>", Some(Finding::Malformed)),
         (400, r#"{"errors":{"subscription_url":["bad"]}}"#, None),
     ] {
@@ -248,7 +248,7 @@ async fn nothing_is_deleted_if_the_list_does_not_have_the_successor() {
     // The list after the creation is an old one, or it fails.
     for (status, body, finding) in [
         (200, r#"{"success":true,"data":[]}"#, Finding::Malformed),
-        (503, "", Finding::Unavailable),
+        (503, "", Finding::Malformed),
     ] {
         scene.respond_with(2, status, body);
         let expected = [
