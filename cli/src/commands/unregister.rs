@@ -53,8 +53,12 @@ impl Unregister {
 /// The secrets of the account: the current one, and the one of an unfinished rotation.
 async fn secrets(account: &ManagedAccount) -> Result<Vec<Secret>, Failure> {
     if let Deployer::User { url } = &account.deployer {
-        let credential =
-            credential_of_user()?.unwrap_or(PlainCredential::Key { key: String::new() });
+        // Without a credential, the webhook is the one with exactly this URL.
+        let url_alone = PlainCredential::Basic {
+            user: String::new(),
+            password: String::new(),
+        };
+        let credential = credential_of_user()?.unwrap_or(url_alone);
         return Ok(vec![account.secret(&credential, url)]);
     }
     let stored = account.stored().await?;

@@ -240,6 +240,15 @@ async fn without_a_stack_the_credential_is_the_users() {
     assert_eq!(scene.deliver(1).await, [Some(200)]);
     assert!(command("unregister").status.success());
     assert!(scene.server.api().webhooks.is_empty());
+    assert!(command("register").status.success());
+    let unregister = site.command(&["unregister", "pipedrive", "--url", &url]);
+    let unregistered = output(scene.with_api(unregister, &[]));
+    let stderr = String::from_utf8_lossy(&unregistered.stderr);
+    assert!(
+        unregistered.status.success(),
+        "the URL alone is enough: {stderr}"
+    );
+    assert!(scene.server.api().webhooks.is_empty());
     assert_eq!(site.table.guardians().await.unwrap(), []);
 }
 
