@@ -19,13 +19,15 @@ use std::{
 };
 use tokio::{
     sync::Mutex,
-    time::{Instant, sleep_until, timeout},
+    time::{Instant, sleep, sleep_until, timeout},
 };
 
 /// How long a call may take. It ends before the lease of the account does.
 pub const TIMEOUT: Duration = Duration::from_secs(15);
-/// Maximum size of a response. A list of a hundred webhooks has 60 KB.
-const MAX_BYTES: usize = 5_000_000;
+/// The longest wait for a rate limit. With it, two requests end before the lease of the account does.
+const MAX_WAIT: Duration = Duration::from_secs(10);
+/// Maximum size of a response. A page of 500 deals has 14 MB at most.
+const MAX_BYTES: usize = 20_000_000;
 
 type BoxError = Box<dyn Error + Send + Sync>;
 
@@ -70,15 +72,26 @@ impl Client {
         }
     }
 
-    /// Sends a request, and parses its response.
+    /// Sends a request, and parses its response. If the rate limit is reached and the response says
+    /// that a short wait is enough, it waits and sends the request once more.
     ///
     /// # Errors
     /// [`ApiError`].
     pub async fn send<T>(&self, call: Call<T>) -> Result<T, ApiError> {
+        match self.send_once(&call).await {
+            Err(ApiError::RateLimited { wait: Some(wait) }) if wait <= MAX_WAIT => {
+                sleep(wait).await;
+                self.send_once(&call).await
+            }
+            sent => sent,
+        }
+    }
+
+    async fn send_once<T>(&self, call: &Call<T>) -> Result<T, ApiError> {
         self.wait().await;
         self.calls.fetch_add(1, Ordering::Relaxed);
         self.tokens.fetch_add(call.tokens, Ordering::Relaxed);
-        let response = timeout(TIMEOUT, self.response(call.request)).await;
+        let response = timeout(TIMEOUT, self.response(call.request.clone())).await;
         let response = match response {
             Ok(Ok(response)) => response,
             Ok(Err(error)) => return Err(ApiError::NoResponse(innermost(&*error))),

@@ -1,7 +1,7 @@
 //! Passes over Pipedrive's API.
 
 use crate::scene::{Scene, URL, USER, done};
-use guardian::{Action, Finding, MAX_CREATIONS};
+use guardian::{Action, Finding, MAX_CREATIONS, Target};
 use std::time::Duration;
 use storage::guardian::{GuardError, LEASE, Rotation, Step};
 use testkit::{
@@ -40,6 +40,19 @@ impl Scene<PipedriveApi> {
         let alive = webhooks.filter(|webhook| webhook.removed.is_none());
         alive.map(|hook| (hook.id, hook.wanted.clone())).collect()
     }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_client_that_reaches_the_rate_limit_waits() {
+    let scene = Scene::pipedrive();
+    let client = scene.client();
+    let Target { api, access, .. } = &scene.target;
+    for _ in 0..50 {
+        let listed = client.send((api.list)(access)).await;
+        assert_eq!(listed.unwrap().len(), 0);
+    }
+    // 20 in two seconds are allowed, and two were sent once more.
+    assert_eq!(client.usage().calls, 52);
 }
 
 #[tokio::test(start_paused = true)]
