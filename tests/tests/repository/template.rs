@@ -64,7 +64,7 @@ fn logged_by_guardian() -> BTreeSet<Metric> {
         (Finding::Missing, Action::Created),
         (Finding::Missing, Action::None),
         (Finding::Unauthorized, Action::None),
-        (Finding::Unavailable, Action::None),
+        (Finding::Malformed, Action::None),
     ];
     let lines = findings.map(|(finding, action)| Line::new(finding, action, None));
     let report = Report {
