@@ -45,14 +45,17 @@ impl Scene<PipedriveApi> {
 #[tokio::test(start_paused = true)]
 async fn a_client_that_reaches_the_rate_limit_waits() {
     let scene = Scene::pipedrive();
-    let client = scene.client();
+    // Each alone stays within the limit: 20 requests in two seconds.
+    let clients = [scene.client(), scene.client(), scene.client()];
     let Target { api, access, .. } = &scene.target;
-    for _ in 0..50 {
-        let listed = client.send((api.list)(access)).await;
-        assert_eq!(listed.unwrap().len(), 0);
+    for _ in 0..20 {
+        for client in &clients {
+            let listed = client.send((api.list)(access)).await;
+            assert_eq!(listed.unwrap().len(), 0);
+        }
     }
-    // 20 in two seconds are allowed, and two were sent once more.
-    assert_eq!(client.usage().calls, 52);
+    let calls: u32 = clients.iter().map(|client| client.usage().calls).sum();
+    assert!(calls > 60, "some requests are sent once more");
 }
 
 #[tokio::test(start_paused = true)]
