@@ -14,6 +14,9 @@ pub const MAX_SUBJECT_BYTES: usize = 1024;
 /// unchanged, so with this limit only `data` can make the item too large.
 pub const MAX_TYPE_BYTES: usize = 512;
 
+/// The `channel` of an event that was read back from a provider's API.
+pub const API_CHANNEL: &str = "api";
+
 /// One thing that happened in a CRM, as a [CloudEvent 1.0](https://github.com/cloudevents/spec/blob/v1.0.2/cloudevents/spec.md).
 ///
 /// In JSON it is the specification's structured mode, `data` byte for byte as it was kept.
@@ -38,6 +41,10 @@ pub struct Event {
     pub time: Timestamp,
     /// Always `application/json`.
     pub datacontenttype: DataContentType,
+    /// The page that describes `data`, if the event was read back from an API in another shape than a webhook's.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[cfg_attr(feature = "schema", schemars(with = "String", length(max = MAX_TYPE_BYTES)))]
+    pub dataschema: Option<String>,
     /// The provider's own words for `type`: `updated.deal`, `leads.status`, `ThreadCreatedEvent`.
     #[cfg_attr(feature = "schema", schemars(length(max = MAX_TYPE_BYTES)))]
     pub originaltype: String,
@@ -46,7 +53,7 @@ pub struct Event {
     #[cfg_attr(feature = "schema", schemars(with = "String", length(max = MAX_TYPE_BYTES)))]
     pub apiversion: Option<String>,
     /// Which of the provider's ways reported it, where one change comes by several: amoCRM's `account` and
-    /// `digital_pipeline`.
+    /// `digital_pipeline`. `api`: no webhook reported it, and it was read back from the provider's API.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[cfg_attr(feature = "schema", schemars(with = "String"))]
     pub channel: Option<String>,
@@ -105,6 +112,8 @@ pub struct EventDraft {
     pub identity: Identity,
     /// The index of the event in the delivery. It starts at 0.
     pub index: usize,
+    /// As [`Event::dataschema`].
+    pub dataschema: Option<String>,
     /// As [`Event::originaltype`].
     pub originaltype: String,
     /// As [`Event::apiversion`].
@@ -152,6 +161,7 @@ impl Event {
             subject: draft.subject,
             time,
             datacontenttype: DataContentType::Json,
+            dataschema: draft.dataschema,
             originaltype: draft.originaltype,
             apiversion: draft.apiversion,
             channel: draft.channel,
@@ -172,6 +182,7 @@ impl fmt::Debug for Event {
             subject,
             time,
             datacontenttype,
+            dataschema,
             originaltype,
             apiversion,
             channel,
@@ -187,6 +198,7 @@ impl fmt::Debug for Event {
             .field("subject", subject)
             .field("time", time)
             .field("datacontenttype", datacontenttype)
+            .field("dataschema", dataschema)
             .field("originaltype", originaltype)
             .field("apiversion", apiversion)
             .field("channel", channel)
@@ -206,6 +218,7 @@ impl fmt::Debug for EventDraft {
             time,
             identity,
             index,
+            dataschema,
             originaltype,
             apiversion,
             channel,
@@ -219,6 +232,7 @@ impl fmt::Debug for EventDraft {
             .field("time", time)
             .field("identity", identity)
             .field("index", index)
+            .field("dataschema", dataschema)
             .field("originaltype", originaltype)
             .field("apiversion", apiversion)
             .field("channel", channel)
@@ -263,6 +277,7 @@ mod tests {
                     content: Vec::new(),
                 },
                 index: 0,
+                dataschema: None,
                 originaltype: text("originaltype"),
                 apiversion: Some(text("apiversion")),
                 channel: None,

@@ -20,8 +20,8 @@ mod timestamp;
 
 pub use delivery::{Delivery, Origin};
 pub use event::{
-    DataContentType, Event, EventDraft, MAX_SOURCE_BYTES, MAX_SUBJECT_BYTES, MAX_TYPE_BYTES,
-    SpecVersion, TimeProblem,
+    API_CHANNEL, DataContentType, Event, EventDraft, MAX_SOURCE_BYTES, MAX_SUBJECT_BYTES,
+    MAX_TYPE_BYTES, SpecVersion, TimeProblem,
 };
 pub use hash::{SHARDS, hash, shard};
 pub use identity::{EventId, Identity};

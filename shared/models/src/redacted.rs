@@ -37,6 +37,7 @@ mod tests {
             time: OwnTime::Missing,
             identity,
             index: 0,
+            dataschema: None,
             originaltype: "T".to_owned(),
             apiversion: None,
             channel: None,

@@ -197,6 +197,8 @@ struct EventItem {
     r#type: String,
     subject: String,
     time: Timestamp,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    dataschema: Option<String>,
     #[serde(default)]
     originaltype: String,
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -317,6 +319,7 @@ pub fn encode(record: Record, expiry: Expiry, compress_above: usize) -> Vec<Item
                 r#type: event.r#type,
                 subject: event.subject,
                 time: event.time,
+                dataschema: event.dataschema,
                 originaltype: event.originaltype,
                 apiversion: event.apiversion,
                 channel: event.channel,
@@ -419,6 +422,7 @@ impl EventItem {
             subject: self.subject,
             time: self.time,
             datacontenttype: DataContentType::Json,
+            dataschema: self.dataschema,
             originaltype: self.originaltype,
             apiversion: self.apiversion,
             channel: self.channel,

@@ -47,6 +47,7 @@ fn event(r#type: &str, time: OwnTime, data: &Value) -> Event {
             content: r#type.as_bytes().to_vec(),
         },
         index: 0,
+        dataschema: None,
         originaltype: String::new(),
         apiversion: None,
         channel: None,

@@ -362,6 +362,7 @@ fn id_of(identity: Identity) -> String {
         time: OwnTime::Given(time),
         identity,
         index: 0,
+        dataschema: None,
         originaltype: String::new(),
         apiversion: None,
         channel: None,

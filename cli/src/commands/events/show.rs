@@ -95,6 +95,7 @@ pub(crate) fn attributes(
         ("time", Some(event.time.to_string())),
         ("timeproblem", problem),
         ("id", Some(event.id.to_string())),
+        ("dataschema", event.dataschema.clone()),
         ("originaltype", Some(event.originaltype.clone())),
         ("apiversion", event.apiversion.clone()),
         ("channel", event.channel.clone()),

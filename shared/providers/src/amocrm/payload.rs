@@ -142,6 +142,7 @@ impl Item<'_> {
                 beside: shared.beside.clone(),
             },
             index,
+            dataschema: None,
             originaltype: format!("{}.{}", self.entity, self.action),
             apiversion: None,
             channel: Some(self.channel(time).to_owned()),

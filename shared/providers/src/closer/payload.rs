@@ -107,6 +107,7 @@ fn draft(
             content: json::canonical(raw, &[]),
         },
         index: 0,
+        dataschema: None,
         originaltype: originaltype.to_owned(),
         apiversion: None,
         channel: None,

@@ -66,6 +66,7 @@ fn v2(meta: &Meta, webhook: &Webhook, raw: &RawValue) -> Result<EventDraft, Pars
         time: OwnTime::parse(meta.timestamp.get()),
         identity,
         index: 0,
+        dataschema: None,
         originaltype: format!("{action}.{object}"),
         apiversion: meta.version.get().map(str::to_owned),
         channel: None,
@@ -104,6 +105,7 @@ fn v1(meta: &Meta, webhook: &Webhook, raw: &RawValue) -> Result<EventDraft, Pars
             content: json::canonical(raw, NOT_THE_EVENTS_OWN),
         },
         index: 0,
+        dataschema: None,
         originaltype: webhook
             .event
             .get()
