@@ -6,6 +6,7 @@
 
 pub mod change;
 
+use change::{Cost, Extent, Reader, Window};
 use http::{
     HeaderName, HeaderValue, Method, Request, Response, StatusCode, Uri,
     header::{CONTENT_TYPE, RETRY_AFTER},
@@ -40,6 +41,10 @@ pub struct Api {
     pub create: fn(&Access, &Wanted) -> Call<Webhook>,
     /// Deletes a webhook.
     pub delete: fn(&Access, &Webhook) -> Call<()>,
+    /// Begins to read what changed in a window.
+    pub read: fn(Window, Extent) -> Box<dyn Reader>,
+    /// What it costs to read all changes of a window.
+    pub cost: fn(Window) -> Cost,
     /// Those of the wanted topics to which an account refuses to subscribe, by its response.
     pub refused: fn(&ApiError, &Wanted) -> BTreeSet<String>,
 }
@@ -100,6 +105,17 @@ pub struct Call<T> {
     pub tokens: u32,
     /// Parses the response.
     pub parse: fn(&Response<Vec<u8>>) -> Result<T, ApiError>,
+}
+
+impl<T> Call<T> {
+    /// The same request, whose response is parsed later.
+    pub(crate) fn unparsed(self) -> Call<Response<Vec<u8>>> {
+        Call {
+            request: self.request,
+            tokens: self.tokens,
+            parse: |response| Ok(response.clone()),
+        }
+    }
 }
 
 /// The account that a token belongs to, and the token's user.

@@ -33,6 +33,8 @@ pub const API: Api = Api {
     list,
     create,
     delete,
+    read: walk::read,
+    cost: walk::cost,
     refused,
 };
 

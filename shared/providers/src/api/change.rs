@@ -1,12 +1,10 @@
 //! Changes that a provider's API shows, and how its lists are read to the end.
 
-use super::ApiError;
-use models::{Event, EventDraft, Identity, OwnTime, Timestamp};
+use super::{Access, ApiError, Call};
+use http::Response;
+use models::{API_CHANNEL, Event, EventDraft, Identity, OwnTime, Timestamp};
 use serde_json::value::RawValue;
 use std::fmt;
-
-/// The channel of an event that was read back from an API.
-pub const CHANNEL: &str = "api";
 
 /// The times from `since`, inclusive, until `until`, exclusive.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -15,6 +13,52 @@ pub struct Window {
     pub since: Timestamp,
     /// The end.
     pub until: Timestamp,
+}
+
+/// How much of a window is read.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Extent {
+    /// All changes.
+    All,
+    /// Some of the last changes, with few calls: enough to see that webhooks do not arrive.
+    Newest,
+}
+
+/// What it costs at least to read the changes of a window.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Cost {
+    /// Calls of the API.
+    pub calls: usize,
+    /// Tokens of the account's daily budget, where the provider has one.
+    pub tokens: u32,
+    /// The daily budget of the smallest plan. 0: there is none.
+    pub budget: u32,
+}
+
+/// Reads the changes of a window. Each response decides about the next request.
+pub trait Reader: fmt::Debug + Send {
+    /// The next call. `None`: everything is read.
+    fn next(&self, access: &Access) -> Option<Call<Response<Vec<u8>>>>;
+
+    /// Takes the response to [`next`](Self::next).
+    ///
+    /// # Errors
+    /// See [`WalkError`]. After [`WalkError::Api`] the request may be sent again.
+    fn receive(&mut self, response: Result<Response<Vec<u8>>, ApiError>) -> Result<(), WalkError>;
+
+    /// What changed. Nothing if not everything is read.
+    fn finish(self: Box<Self>) -> Vec<Changed>;
+}
+
+/// A subject with changes in a window.
+pub struct Changed {
+    /// As [`Event::subject`](models::Event::subject).
+    pub subject: String,
+    /// The first time of the stored events that [`missing`](Self::missing) needs.
+    pub since: Timestamp,
+    /// The last such time. `None`: there is none.
+    pub until: Option<Timestamp>,
+    pub(crate) missing: Box<dyn Fn(&[Event]) -> Vec<Change> + Send + Sync>,
 }
 
 /// A change that an API shows: an event that was or was not delivered.
@@ -38,6 +82,20 @@ pub struct Change {
     pub data: Box<RawValue>,
 }
 
+impl Changed {
+    /// The changes that none of the stored events of the subject reports.
+    #[must_use]
+    pub fn missing(&self, stored: &[Event]) -> Vec<Change> {
+        (self.missing)(stored)
+    }
+
+    /// The number of changes.
+    #[must_use]
+    pub fn count(&self) -> usize {
+        self.missing(&[]).len()
+    }
+}
+
 impl Window {
     /// Whether a time is in the window.
     #[must_use]
@@ -47,7 +105,7 @@ impl Window {
 }
 
 impl Change {
-    /// The event of this change, without its `dataschema`.
+    /// The event of this change.
     #[must_use]
     pub fn draft(self, source: String) -> EventDraft {
         let identity = match &self.entry_id {
@@ -69,9 +127,10 @@ impl Change {
             time: OwnTime::Given(self.time),
             identity,
             index: 0,
+            dataschema: self.dataschema.map(str::to_owned),
             originaltype: self.originaltype,
             apiversion: self.apiversion.map(str::to_owned),
-            channel: Some(CHANNEL.to_owned()),
+            channel: Some(API_CHANNEL.to_owned()),
             eventid: self.entry_id,
             data: self.data,
         }
@@ -79,8 +138,9 @@ impl Change {
 }
 
 /// Whether a stored event was read back from an API.
-pub(crate) fn is_read_back(event: &Event) -> bool {
-    event.channel.as_deref() == Some(CHANNEL)
+#[must_use]
+pub fn is_read_back(event: &Event) -> bool {
+    event.channel.as_deref() == Some(API_CHANNEL)
 }
 
 /// Without the data, which is personal.
@@ -90,6 +150,16 @@ impl fmt::Debug for Change {
             .field("subject", &self.subject)
             .field("type", &self.r#type)
             .field("time", &self.time)
+            .finish_non_exhaustive()
+    }
+}
+
+impl fmt::Debug for Changed {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Changed")
+            .field("subject", &self.subject)
+            .field("since", &self.since)
+            .field("until", &self.until)
             .finish_non_exhaustive()
     }
 }

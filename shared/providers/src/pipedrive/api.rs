@@ -40,6 +40,8 @@ pub const API: Api = Api {
     list,
     create,
     delete,
+    read: walk::read,
+    cost: walk::cost,
     refused: |_, _| BTreeSet::new(),
 };
 

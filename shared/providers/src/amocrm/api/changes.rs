@@ -6,7 +6,7 @@ use crate::{
     amocrm::AMOCRM,
     api::{
         ApiError,
-        change::{Change, is_read_back},
+        change::{Change, Changed, is_read_back},
     },
 };
 use models::{
@@ -43,7 +43,7 @@ pub struct Entry {
 }
 
 /// What the changes of a log refer to, and is not in it.
-#[derive(Default)]
+#[derive(Debug, Default)]
 pub struct Context {
     /// The chat of each talk: [`talk`](super::walk::talk).
     pub chats: BTreeMap<u64, String>,
@@ -203,6 +203,21 @@ fn ulid_millis(id: &str) -> Option<i64> {
         let digit = DIGITS.iter().position(|digit| *digit == char)?;
         Some(millis * 32 + i64::try_from(digit).ok()?)
     })
+}
+
+/// The subjects of the events of a log, with their changes.
+pub(super) fn changed(entries: &[Entry], context: &Context) -> Vec<Changed> {
+    let changes = Logged::new(entries, context).changes.into_iter();
+    let changed = changes.filter_map(|(subject, changes)| {
+        let times = changes.iter().map(|logged| logged.change.time);
+        Some(Changed {
+            subject,
+            since: times.clone().min()?.before(COMPARED_BEFORE),
+            until: Some(times.max()?.after(COMPARED_AFTER)),
+            missing: Box::new(move |stored| missing(changes.clone(), stored)),
+        })
+    });
+    changed.collect()
 }
 
 impl Logged {

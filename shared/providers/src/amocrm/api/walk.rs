@@ -6,15 +6,18 @@
 //! without this filter some accounts only show leads. It has the newest event first, and pages
 //! without a cursor: an event that disappears moves all later ones. So a span with more than one
 //! page is divided in two. Only a single second is read in pages, and once more if the last one is
-//! empty after a full one. Events can appear late: the walk begins ten minutes before its window.
+//! empty after a full one.
 //!
 //! Sources: <https://www.amocrm.ru/developers/content/crm_platform/events-and-notes>,
 //! <https://www.amocrm.ru/developers/content/crm_platform/talks-api>
 
-use super::{changes::Entry, check, request};
+use super::{
+    changes::{Context, Entry, changed},
+    check, request,
+};
 use crate::api::{
     Access, ApiError, Call,
-    change::{WalkError, Window},
+    change::{Changed, Cost, Extent, Reader, WalkError, Window},
     id, object,
 };
 use form_urlencoded::Serializer;
@@ -25,7 +28,6 @@ use serde_json::value::RawValue;
 use std::{
     collections::{BTreeMap, BTreeSet},
     fmt,
-    time::Duration,
 };
 
 /// Events of a page: the maximum that amoCRM allows.
@@ -43,16 +45,26 @@ const ENTITIES: [&str; 5] = ["lead", "contact", "company", "task", CUSTOMER];
 /// Accounts without customers refuse this kind.
 const CUSTOMER: &str = "customer";
 
-/// How late an event may appear in the log.
-const LATE: Duration = Duration::from_mins(10);
-
 const HOUR: i64 = 60 * 60;
 
 /// A walk over the log. Each response decides about the next request.
 pub struct Walk {
     /// What is to be read. The last one is next.
     spans: Vec<Span>,
+    extent: Extent,
     entries: BTreeMap<String, Entry>,
+}
+
+/// Reads the log, and then what its events refer to.
+#[derive(Debug)]
+struct LogReader {
+    log: Option<Walk>,
+    entries: Vec<Entry>,
+    /// Talks whose chats are not known.
+    talks: Vec<u64>,
+    /// Notes that are not read: entity and ids.
+    notes: Vec<(String, BTreeSet<u64>)>,
+    context: Context,
 }
 
 /// A part of the log, both seconds included.
@@ -77,19 +89,32 @@ impl Walk {
     /// Begins a walk.
     #[must_use]
     pub fn new(window: Window) -> Self {
-        let from = window.since.before(LATE).as_seconds();
+        Self::with_spans(window, HOUR)
+    }
+
+    /// Begins a walk over the first page of each kind of entity: the newest events of the window.
+    fn newest(window: Window) -> Self {
+        Self {
+            extent: Extent::Newest,
+            ..Self::with_spans(window, i64::MAX / 2)
+        }
+    }
+
+    fn with_spans(window: Window, longest: i64) -> Self {
+        let from = window.since.as_seconds();
         let end = window.until.as_seconds();
         let mut spans = Vec::new();
         for entity in ENTITIES {
             let mut to = end - 1;
             while to >= from {
-                let first = from.max(to + 1 - HOUR);
+                let first = from.max(to + 1 - longest);
                 spans.push(Span::new(entity, first, to));
                 to = first - 1;
             }
         }
         Self {
             spans,
+            extent: Extent::All,
             entries: BTreeMap::new(),
         }
     }
@@ -139,7 +164,9 @@ impl Walk {
         let entries = page.entries.into_iter();
         self.entries
             .extend(entries.map(|entry| (entry.id.clone(), entry)));
-        if is_full && span.from == span.to {
+        if self.extent == Extent::Newest {
+            self.spans.pop();
+        } else if is_full && span.from == span.to {
             if span.page == MAX_PAGES {
                 return Err(WalkError::TooManyPages {
                     list: "a second of the log of events",
@@ -166,6 +193,105 @@ impl Walk {
     pub fn finish(self) -> Option<Vec<Entry>> {
         let entries = self.entries.into_values();
         self.spans.is_empty().then(|| entries.collect())
+    }
+}
+
+/// Begins to read what changed in a window.
+pub(super) fn read(window: Window, extent: Extent) -> Box<dyn Reader> {
+    Box::new(LogReader {
+        log: Some(match extent {
+            Extent::All => Walk::new(window),
+            Extent::Newest => Walk::newest(window),
+        }),
+        entries: Vec::new(),
+        talks: Vec::new(),
+        notes: Vec::new(),
+        context: Context::default(),
+    })
+}
+
+/// The cost of reading the log if no hour has more than one page.
+pub(super) fn cost(window: Window) -> Cost {
+    Cost {
+        calls: Walk::new(window).requests(),
+        tokens: 0,
+        budget: 0,
+    }
+}
+
+impl Reader for LogReader {
+    fn next(&self, access: &Access) -> Option<Call<Response<Vec<u8>>>> {
+        if let Some(log) = &self.log {
+            return Some(log.next(access)?.unparsed());
+        }
+        if let Some(id) = self.talks.last() {
+            return Some(talk(access, *id).unparsed());
+        }
+        let (entity, ids) = self.notes.last()?;
+        Some(notes(access, entity, ids).unparsed())
+    }
+
+    fn receive(&mut self, response: Result<Response<Vec<u8>>, ApiError>) -> Result<(), WalkError> {
+        if let Some(log) = &mut self.log {
+            log.receive(response.and_then(|response| page(&response)))?;
+            if log.spans.is_empty() {
+                let log = self.log.take().and_then(Walk::finish);
+                self.refer_to(log.unwrap_or_default());
+            }
+            return Ok(());
+        }
+        if let Some(&id) = self.talks.last() {
+            let chat = response.and_then(|response| chat(&response));
+            let chat = existing(chat)?;
+            self.context.chats.extend(chat.map(|chat| (id, chat)));
+            self.talks.pop();
+            return Ok(());
+        }
+        let notes = existing(response.and_then(|response| notes_by_id(&response)))?;
+        self.context.notes.extend(notes.unwrap_or_default());
+        self.notes.pop();
+        Ok(())
+    }
+
+    fn finish(self: Box<Self>) -> Vec<Changed> {
+        changed(&self.entries, &self.context)
+    }
+}
+
+impl LogReader {
+    /// Takes the events of the log, and notes what they refer to.
+    fn refer_to(&mut self, entries: Vec<Entry>) {
+        let talks: BTreeSet<u64> = entries.iter().filter_map(Entry::talk_id).collect();
+        self.talks = talks.into_iter().collect();
+        let mut notes: BTreeMap<&str, BTreeSet<u64>> = BTreeMap::new();
+        for (entity, id) in entries.iter().filter_map(Entry::note) {
+            notes.entry(entity).or_default().insert(id);
+        }
+        for (entity, ids) in notes {
+            let ids: Vec<u64> = ids.into_iter().collect();
+            let requests = ids.chunks(NOTES_PER_REQUEST);
+            let requests = requests.map(|ids| (entity.to_owned(), ids.iter().copied().collect()));
+            self.notes.extend(requests);
+        }
+        self.entries = entries;
+    }
+}
+
+/// A value that may have been deleted since.
+fn existing<T>(value: Result<T, ApiError>) -> Result<Option<T>, ApiError> {
+    match value {
+        Ok(value) => Ok(Some(value)),
+        Err(ApiError::NotFound) => Ok(None),
+        Err(error) => Err(error),
+    }
+}
+
+impl fmt::Debug for Walk {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Walk")
+            .field("spans", &self.spans.len())
+            .field("entries", &self.entries.len())
+            .finish_non_exhaustive()
     }
 }
 
@@ -198,14 +324,16 @@ pub fn notes(
     Call {
         request: request(access, Method::GET, &path, None),
         tokens: 0,
-        parse: |response| {
-            let Some(list) = list(response)? else {
-                return Ok(BTreeMap::new());
-            };
-            let notes = list.embedded.notes.ok_or(ApiError::Malformed("no notes"))?;
-            notes.into_iter().map(note).collect()
-        },
+        parse: notes_by_id,
     }
+}
+
+fn notes_by_id(response: &Response<Vec<u8>>) -> Result<BTreeMap<u64, Box<RawValue>>, ApiError> {
+    let Some(list) = list(response)? else {
+        return Ok(BTreeMap::new());
+    };
+    let notes = list.embedded.notes.ok_or(ApiError::Malformed("no notes"))?;
+    notes.into_iter().map(note).collect()
 }
 
 fn plural(entity: &str) -> String {
@@ -228,12 +356,14 @@ pub fn talk(access: &Access, talk_id: u64) -> Call<String> {
     Call {
         request: request(access, Method::GET, &path, None),
         tokens: 0,
-        parse: |response| {
-            check(response)?;
-            let chat_id = object::<Talk>(response)?.chat_id.0;
-            chat_id.ok_or(ApiError::Malformed("a talk without a chat"))
-        },
+        parse: chat,
     }
+}
+
+fn chat(response: &Response<Vec<u8>>) -> Result<String, ApiError> {
+    check(response)?;
+    let chat_id = object::<Talk>(response)?.chat_id.0;
+    chat_id.ok_or(ApiError::Malformed("a talk without a chat"))
 }
 
 #[derive(Deserialize, Default)]

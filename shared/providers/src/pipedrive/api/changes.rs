@@ -5,7 +5,7 @@ use super::walk::List;
 use crate::{
     api::{
         ApiError, Flag,
-        change::{Change, Window, is_read_back},
+        change::{Change, Changed, Window, is_read_back},
         time,
     },
     pipedrive::PIPEDRIVE,
@@ -52,6 +52,16 @@ impl Object {
                 || members.active_flag.0 == Some(false),
             json,
         })
+    }
+
+    /// The object with its changes in a window.
+    pub(super) fn changed(self, window: Window) -> Changed {
+        Changed {
+            subject: self.subject.clone(),
+            since: self.compared_since(window),
+            until: None,
+            missing: Box::new(move |stored| self.missing(window, stored)),
+        }
     }
 
     /// The time from which on [`missing`](Self::missing) needs the stored events of the subject.

@@ -14,11 +14,11 @@
 //!
 //! Source: <https://developers.pipedrive.com/docs/api/v1>
 
-use self::Kind::{V1, V1All, V2, V2All};
+use self::Kind::{V1, V1All, V2, V2All, V2Newest};
 use super::{changes::Object, data, request};
 use crate::api::{
     Access, ApiError, Call, Flag,
-    change::{WalkError, Window},
+    change::{Changed, Cost, Extent, Reader, WalkError, Window},
     object,
 };
 use form_urlencoded::Serializer;
@@ -62,6 +62,8 @@ enum Kind {
     V2,
     /// All, by id, with a cursor. It is short.
     V2All,
+    /// Those that changed last before the end of the window, without a further page.
+    V2Newest,
     /// Changed since a time, by id, from a position.
     V1,
     /// All, the last change first, from a position.
@@ -83,6 +85,11 @@ pub const LISTS: [List; 11] = [
     List::new("pipeline", "/api/v2/pipelines", 5, V2All),
     List::new("stage", "/api/v2/stages", 5, V2All),
 ];
+
+/// Objects of [`Extent::Newest`].
+const NEWEST_ROWS: u32 = 10;
+
+const NEWEST: [List; 1] = [List::new("deal", "/api/v2/deals", 10, V2Newest)];
 
 /// How many tokens it costs to read all lists, if so many objects have changed: at least and at
 /// most.
@@ -138,7 +145,7 @@ impl List {
     pub(super) fn version(&self) -> &'static str {
         match self.kind {
             V1 | V1All => "1",
-            V2 | V2All => "2.0",
+            V2 | V2All | V2Newest => "2.0",
         }
     }
 }
@@ -157,16 +164,32 @@ impl Walk {
         }
     }
 
+    /// Begins a walk over the objects that changed last.
+    fn newest(window: Window) -> Self {
+        Self {
+            lists: &NEWEST,
+            ..Self::new(window)
+        }
+    }
+
     /// The next request. `None`: all lists are read.
     #[must_use]
     pub fn next(&self, access: &Access) -> Option<Call<Page>> {
         let list = self.lists.first()?;
         let mut query = Serializer::new(String::new());
-        query.append_pair("limit", &ROWS_PER_PAGE.to_string());
+        let rows = if list.kind == V2Newest {
+            NEWEST_ROWS
+        } else {
+            ROWS_PER_PAGE
+        };
+        query.append_pair("limit", &rows.to_string());
         match list.kind {
             V1 => query.append_pair("sort", "id ASC"),
             V1All => query.append_pair("sort", "update_time DESC"),
             V2 | V2All => query.extend_pairs([("sort_by", "id"), ("sort_direction", "asc")]),
+            V2Newest => query
+                .extend_pairs([("sort_by", "update_time"), ("sort_direction", "desc")])
+                .append_pair("updated_until", &seconds(self.window.until)),
         };
         if list.object == "deal" {
             // Those that were deleted in the last 30 days too.
@@ -208,6 +231,7 @@ impl Walk {
             });
         }
         let next = match self.position {
+            _ if list.kind == V2Newest => None,
             _ if matches!(list.kind, V2 | V2All) => page.cursor.map(Position::Cursor),
             Position::Start(start) if start > 0 && !self.overlaps(&rows) => {
                 let before = start.saturating_sub(ROWS_PER_PAGE.into());
@@ -272,6 +296,48 @@ impl Walk {
         let objects = self.objects.into_values();
         let changed = objects.filter(|object| object.updated >= since);
         self.lists.is_empty().then(|| changed.collect())
+    }
+}
+
+impl Reader for Walk {
+    fn next(&self, access: &Access) -> Option<Call<Response<Vec<u8>>>> {
+        Some(Self::next(self, access)?.unparsed())
+    }
+
+    fn receive(&mut self, response: Result<Response<Vec<u8>>, ApiError>) -> Result<(), WalkError> {
+        Self::receive(self, response.and_then(|response| page(&response)))
+    }
+
+    fn finish(self: Box<Self>) -> Vec<Changed> {
+        let window = self.window;
+        let objects = Self::finish(*self).unwrap_or_default().into_iter();
+        objects.map(|object| object.changed(window)).collect()
+    }
+}
+
+/// Begins to read what changed in a window.
+pub(super) fn read(window: Window, extent: Extent) -> Box<dyn Reader> {
+    Box::new(match extent {
+        Extent::All => Walk::new(window),
+        Extent::Newest => Walk::newest(window),
+    })
+}
+
+/// The cost of reading all lists if each has one page.
+pub(super) fn cost(_: Window) -> Cost {
+    Cost {
+        calls: LISTS.len(),
+        tokens: tokens(0).0,
+        budget: TOKENS_PER_DAY,
+    }
+}
+
+impl fmt::Debug for Walk {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Walk")
+            .field("window", &self.window)
+            .field("lists", &self.lists.len())
+            .finish_non_exhaustive()
     }
 }
 
