@@ -10,10 +10,12 @@ use crate::{
     },
 };
 use futures_util::TryStreamExt;
-use models::Timestamp;
+use models::{API_CHANNEL, Timestamp};
 use std::{pin::pin, time::Duration};
 
-pub use crate::schema::guardian::{Gap, Guardian, KnownWebhook, Rotation, Step};
+pub use crate::schema::guardian::{
+    Completeness, Gap, Guardian, KnownWebhook, Rotation, Spent, Step,
+};
 
 /// How long a process holds an account without a sign of life. A call of a provider's API takes
 /// less.
@@ -131,7 +133,8 @@ impl Table {
         self.create_leased(created).await
     }
 
-    /// Returns when an event of a source was last recorded since a time. Reads the index backwards.
+    /// Returns when an event of a source was last recorded since a time, except those that were read
+    /// back from an API. Reads the index backwards.
     ///
     /// # Errors
     /// [`TableError`].
@@ -143,7 +146,8 @@ impl Table {
         let prefix = format!("{source}#");
         let mut entries = pin!(self.recorded(since..self.now(), Order::NewestFirst));
         while let Some(entry) = entries.try_next().await? {
-            if entry.key.pk.starts_with(&prefix) {
+            let is_delivered = entry.channel.as_deref() != Some(API_CHANNEL);
+            if is_delivered && entry.key.pk.starts_with(&prefix) {
                 return Ok(Some(entry.recorded));
             }
         }

@@ -12,7 +12,7 @@ use futures_util::{
     future::{join_all, ready},
     stream::{self, BoxStream, Peekable},
 };
-use models::{SHARDS, Timestamp};
+use models::{Event, Record, SHARDS, Timestamp};
 use std::{
     cmp::Reverse,
     collections::{BTreeSet, VecDeque},
@@ -304,6 +304,38 @@ impl Table {
         pin!(self.events_of(pk, Order::NewestFirst))
             .try_next()
             .await
+    }
+
+    /// Reads the events of one subject in a range of their `time`, both ends included, given its
+    /// `<source>#<subject>`. Without an end: all events since the first time.
+    ///
+    /// # Errors
+    /// [`TableError`].
+    pub async fn events_between(
+        &self,
+        pk: &str,
+        since: Timestamp,
+        until: Option<Timestamp>,
+    ) -> Result<Vec<Event>, TableError> {
+        // `~` is behind every character of a time and of an id.
+        let last = until.map_or_else(|| "~".to_owned(), |until| format!("{until}~"));
+        let query = self.query(
+            "pk = :pk AND sk BETWEEN :first AND :last",
+            Order::OldestFirst,
+        );
+        let query = query
+            .consistent_read(true)
+            .expression_attribute_values(":pk", AttributeValue::S(pk.to_owned()))
+            .expression_attribute_values(":first", AttributeValue::S(since.to_string()))
+            .expression_attribute_values(":last", AttributeValue::S(last));
+        let mut stored = pin!(self.stored(query));
+        let mut events = Vec::new();
+        while let Some(stored) = stored.try_next().await? {
+            if let Record::Event { event, .. } = stored.record {
+                events.push(event);
+            }
+        }
+        Ok(events)
     }
 
     fn events_of<'a>(

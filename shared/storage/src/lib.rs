@@ -3,6 +3,7 @@
 //!
 //! In a function, only this crate uses the SDKs of DynamoDB and SQS.
 
+mod backlog;
 pub mod budget;
 mod client;
 mod clock;
@@ -21,6 +22,7 @@ mod store;
 mod table;
 mod tls;
 
+pub use backlog::Backlog;
 pub use client::Client;
 pub use consumer::{Consumer, Cursor, Position};
 pub use dead_letter_queue::DeadLetterQueue;

@@ -110,6 +110,12 @@ impl Table {
         &self.name
     }
 
+    /// How long events are stored. `None`: they never expire.
+    #[must_use]
+    pub fn retention(&self) -> Option<Duration> {
+        self.policy.retention
+    }
+
     /// The current time, as DynamoDB's last response told it.
     #[must_use]
     pub fn now(&self) -> Timestamp {

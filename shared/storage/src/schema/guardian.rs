@@ -32,6 +32,15 @@ pub struct Guardian {
     /// Times in which events may have been lost.
     #[serde(default)]
     pub gaps: Vec<Gap>,
+    /// What the last reading of a whole day found.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub completeness: Option<Completeness>,
+    /// When the provider was last asked for changes although it had delivered nothing.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub asked: Option<Timestamp>,
+    /// The use of the API's daily budget.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub spent: Option<Spent>,
     /// When the guardian created a webhook, in the last 24 hours.
     #[serde(default)]
     pub created: Vec<Timestamp>,
@@ -133,6 +142,28 @@ pub struct Gap {
     pub reason: String,
 }
 
+/// The changes of a day, as the provider's API shows them and as the table has them.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Completeness {
+    /// The end of the day.
+    pub until: Timestamp,
+    /// The changes that the API shows.
+    pub shown: u64,
+    /// Those of them that are in the table.
+    pub stored: u64,
+    /// Those of the stored ones that were read back from the API.
+    pub healed: u64,
+}
+
+/// What was used of the daily budget of an API.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Spent {
+    /// The day, in UTC: `2026-11-21`.
+    pub day: String,
+    /// Tokens.
+    pub tokens: u32,
+}
+
 #[derive(Serialize, Deserialize)]
 struct GuardianItem {
     #[serde(flatten)]
@@ -172,6 +203,9 @@ impl Guardian {
             refused: BTreeSet::new(),
             rotating: None,
             gaps: Vec::new(),
+            completeness: None,
+            asked: None,
+            spent: None,
             created: Vec::new(),
             listed: None,
             alive: None,
