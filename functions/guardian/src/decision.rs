@@ -39,6 +39,10 @@ pub enum Finding {
     /// The provider's API gave no well-formed success: an outage, no response, or one that is not
     /// documented.
     Malformed,
+    /// Webhooks did not arrive.
+    Gap,
+    /// Changes are missing for which there may be no webhook.
+    Suspicion,
 }
 
 /// What is known when a decision is made.
@@ -93,6 +97,8 @@ impl Finding {
             Self::Unauthorized => "unauthorized",
             Self::RateLimited => "rate_limited",
             Self::Malformed => "malformed",
+            Self::Gap => "gap",
+            Self::Suspicion => "suspicion",
         }
     }
 }

@@ -2,11 +2,14 @@
 //! disabled it. The function and the command `hookkeeper guard` are the same code.
 //!
 //! It acts only on a well-formed list. It creates before it deletes, lists again in between, and
-//! deletes nothing but webhooks with our own URL.
+//! deletes nothing but webhooks with our own URL. What no webhook reported meanwhile, it reads back
+//! from the API.
 
 mod client;
 mod decision;
+mod heal;
 mod pass;
+mod recovery;
 mod report;
 pub mod secrets;
 
@@ -16,11 +19,13 @@ use std::{
     env,
     io::{self, Write},
 };
-use storage::{Settings, SettingsError, Table, guardian::GuardError, require};
+use storage::{Backlog, Settings, SettingsError, Table, guardian::GuardError, require};
 
 pub use client::{Client, TIMEOUT, Usage};
 pub use decision::{Creation, Decision, Deletion, Facts, Finding};
+pub use heal::{Comparison, HealError, Healer, Missing};
 pub use pass::{DOUBT, MAX_CREATIONS, MAX_ROTATION, Pass};
+pub use recovery::Recovery;
 pub use report::{Action, Line, Report};
 pub use secrets::{Secret, Target, parameter};
 
@@ -28,6 +33,7 @@ pub use secrets::{Secret, Target, parameter};
 #[derive(Debug)]
 pub struct Watch {
     table: Table,
+    backlog: Backlog,
     ssm: aws_sdk_ssm::Client,
     path: String,
     stack: String,
@@ -40,8 +46,14 @@ impl Watch {
     /// See [`SettingsError`].
     pub fn from_env() -> Result<Self, SettingsError> {
         let settings = Settings::from_env()?;
+        let queues = [
+            require("HOOKKEEPER_FALLBACK_QUEUE_URL")?,
+            require("HOOKKEEPER_DEAD_LETTER_QUEUE_URL")?,
+        ];
+        let client = storage::Client::background();
         Ok(Self {
-            table: Table::new(&storage::Client::background(), &settings),
+            table: Table::new(&client, &settings),
+            backlog: Backlog::new(&client, &settings, queues.into()),
             ssm: secrets::client(&settings),
             path: require("HOOKKEEPER_SECRETS")?,
             stack: env::var("HOOKKEEPER_STACK").unwrap_or_else(|_| "local".to_owned()),
@@ -77,7 +89,8 @@ impl Watch {
             table: &self.table,
             doubt: DOUBT,
         };
-        match pass.repair().await {
+        let horizon = target.api.horizon;
+        match pass.run(Some(&self.backlog), horizon).await {
             Ok(report) => {
                 write_line(&report.log_line(&self.stack, target.provider.name, &target.id));
                 Ok(())

@@ -1,11 +1,13 @@
 //! A pass over an account: list, decide, create, list again, delete.
 
-use crate::{Action, Client, Creation, Decision, Deletion, Facts, Finding, Line, Report, Target};
+use crate::{
+    Action, Client, Creation, Decision, Deletion, Facts, Finding, Line, Recovery, Report, Target,
+};
 use models::Timestamp;
 use providers::api::{ApiError, Second, Wanted, Webhook};
 use std::{collections::BTreeSet, time::Duration};
 use storage::{
-    Guardian, Table,
+    Backlog, Guardian, Table,
     guardian::{Gap, Guard, GuardError, KnownWebhook},
 };
 use tokio::time::sleep;
@@ -66,12 +68,37 @@ impl Pass<'_> {
             Ok(listed) => {
                 let facts = facts(&listed, &wanted, &known);
                 match state {
-                    Some(state) if self.is_rotating(&state) => vec![rotating(facts)],
+                    Some(state) if is_rotating(&state, self.table.now()) => vec![rotating(facts)],
                     _ => planned(facts),
                 }
             }
         };
         Ok(self.report(lines))
+    }
+
+    /// Repairs the webhook, and reads back what is missing.
+    ///
+    /// # Errors
+    /// [`GuardError`]. A failure of the provider's API or of a queue is a finding.
+    pub async fn run(
+        &self,
+        backlog: Option<&Backlog>,
+        horizon: Duration,
+    ) -> Result<Report, GuardError> {
+        let mut report = self.repair().await?;
+        if report.lines.iter().any(Line::is_api_failure) {
+            return Ok(report);
+        }
+        let recovery = Recovery {
+            target: self.target,
+            client: self.client,
+            table: self.table,
+            backlog,
+            horizon,
+        };
+        report.lines.extend(recovery.run().await?);
+        report.usage = self.client.usage();
+        Ok(report)
     }
 
     /// Creates and deletes webhooks, and saves the state of the account.
@@ -97,7 +124,7 @@ impl Pass<'_> {
         let known = known(&guard.state);
         let wanted = self.wanted(Some(&guard.state));
         let mut listed = self.list_and_note(guard, &known).await?;
-        if self.is_rotating(&guard.state) {
+        if is_rotating(&guard.state, self.table.now()) {
             lines.push(rotating(facts(&listed, &wanted, &known)));
             return Ok(());
         }
@@ -268,8 +295,11 @@ impl Pass<'_> {
         let now = self.table.now();
         guard.state.listed = Some(now);
         guard.state.webhooks = facts.ours().map(known_webhook).collect();
-        if facts.kept().is_some() {
+        if let Some(kept) = facts.kept() {
             guard.state.alive = Some(now);
+            // A person registered it before the guardian looked for the first time.
+            let created = kept.created.unwrap_or(now);
+            guard.state.registered = guard.state.registered.min(created);
         }
         Ok(listed)
     }
@@ -309,12 +339,6 @@ impl Pass<'_> {
         wanted
     }
 
-    fn is_rotating(&self, state: &Guardian) -> bool {
-        let oldest = self.table.now().before(MAX_ROTATION);
-        let rotation = state.rotating.as_ref();
-        rotation.is_some_and(|rotation| rotation.since > oldest)
-    }
-
     fn report(&self, lines: Vec<Line>) -> Report {
         Report {
             lines,
@@ -331,6 +355,12 @@ fn facts<'a>(listed: &'a [Webhook], wanted: &'a Wanted, known: &'a BTreeSet<u64>
         wanted,
         known,
     }
+}
+
+/// Whether the credential of an account is being rotated.
+pub(crate) fn is_rotating(state: &Guardian, now: Timestamp) -> bool {
+    let rotation = state.rotating.as_ref();
+    rotation.is_some_and(|rotation| rotation.since > now.before(MAX_ROTATION))
 }
 
 /// The lines of what would be done.

@@ -6,7 +6,7 @@ use providers::api::ApiError;
 use serde::Serialize;
 use serde_json::{Value, json};
 use std::collections::BTreeMap;
-use storage::budget::now;
+use storage::{budget::now, guardian::Completeness};
 
 /// What was done about a finding.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
@@ -18,6 +18,8 @@ pub enum Action {
     Created,
     /// A webhook was deleted.
     Deleted,
+    /// Events were read back and stored.
+    Healed,
 }
 
 /// A finding and what was done about it.
@@ -36,6 +38,12 @@ pub struct Line {
     /// The names of the webhooks of a full account. Not in the log: people chose them.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub names: Vec<String>,
+    /// The number of events that were read back and stored.
+    #[serde(skip_serializing_if = "is_zero")]
+    pub healed: u64,
+    /// The changes of a day.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub completeness: Option<Completeness>,
 }
 
 /// The report of a pass over an account.
@@ -57,6 +65,8 @@ impl Line {
             webhook,
             reason: None,
             names: Vec::new(),
+            healed: 0,
+            completeness: None,
         }
     }
 
@@ -87,10 +97,18 @@ impl Line {
         }
     }
 
+    /// Whether the API was of no use.
+    pub(crate) fn is_api_failure(&self) -> bool {
+        matches!(
+            self.finding,
+            Finding::Unauthorized | Finding::RateLimited | Finding::Malformed
+        )
+    }
+
     /// Whether something is wrong and was not corrected.
     #[must_use]
     pub fn is_open(&self) -> bool {
-        self.finding != Finding::Ok && self.action == Action::None
+        !matches!(self.finding, Finding::Ok | Finding::Suspicion) && self.action == Action::None
     }
 }
 
@@ -130,11 +148,18 @@ impl Report {
 
     /// The counts that are not zero, by the names of their metrics. CloudWatch charges for each
     /// metric in each hour that has data.
-    fn counts(&self) -> BTreeMap<&'static str, usize> {
+    fn counts(&self) -> BTreeMap<&'static str, u64> {
         let mut counts = BTreeMap::new();
         for line in &self.lines {
             for name in line.metrics() {
                 *counts.entry(*name).or_default() += 1;
+            }
+            if line.healed > 0 {
+                *counts.entry("healed").or_default() += line.healed;
+            }
+            if let Some(completeness) = &line.completeness {
+                counts.insert("changes", completeness.shown);
+                counts.insert("changes_stored", completeness.stored);
             }
         }
         counts
@@ -154,12 +179,22 @@ impl Line {
             (Finding::Superseded | Finding::Limit, Action::None) => &["webhook_create_failed"],
             (Finding::Unauthorized, _) => &["token_refused"],
             (Finding::RateLimited | Finding::Malformed, _) => &["api_failed"],
-            (Finding::Ok | Finding::Duplicate, _) | (_, Action::Deleted) => &[],
+            (Finding::Gap, _) => &["gaps"],
+            (Finding::Ok | Finding::Duplicate | Finding::Suspicion, _)
+            | (_, Action::Deleted | Action::Healed) => &[],
         }
     }
 }
 
-fn metrics(counts: &BTreeMap<&'static str, usize>) -> Value {
+#[expect(
+    clippy::trivially_copy_pass_by_ref,
+    reason = "serde passes a reference"
+)]
+fn is_zero(count: &u64) -> bool {
+    *count == 0
+}
+
+fn metrics(counts: &BTreeMap<&'static str, u64>) -> Value {
     let metrics: Vec<Value> = counts.keys().map(|name| json!({ "Name": name })).collect();
     json!({
         "Timestamp": now().as_micros() / 1_000,
