@@ -9,6 +9,7 @@ pub(crate) mod erase;
 pub(crate) mod events;
 pub(crate) mod export;
 pub(crate) mod guard;
+pub(crate) mod heal;
 pub(crate) mod listen;
 pub(crate) mod quarantine;
 pub(crate) mod queue;

@@ -18,7 +18,7 @@ use hookkeeper::{
 };
 use serde_json::{Value, json};
 use std::{env, error::Error, iter, str::FromStr, time::Duration};
-use storage::{Policy, Table};
+use storage::{Backlog, Policy, Table};
 
 /// Where the table and the queues are.
 #[derive(Args, Clone)]
@@ -166,6 +166,20 @@ impl Connection {
             self.on_aws.aws.configured().await?;
         }
         Ok(())
+    }
+
+    /// The queues of the stack whose messages are not in the table yet. `None`: there is no stack.
+    pub(crate) async fn backlog(&self) -> Result<Option<Backlog>, Failure> {
+        let Some((sdk, stack)) = self.described().await? else {
+            return Ok(None);
+        };
+        let Queues {
+            fallback,
+            dead_letter,
+            ..
+        } = Queues::new(&sdk, &stack)?;
+        let urls = vec![fallback.url, dead_letter.url];
+        Ok(Some(Backlog::from_client(fallback.client, urls)))
     }
 
     /// Opens the table. Fails unless it exists with the schema of this version.

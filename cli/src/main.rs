@@ -30,8 +30,8 @@ mod ui;
 use called::{as_called, with_names};
 use clap::{ArgMatches, CommandFactory, FromArgMatches, Parser, Subcommand, error::ErrorKind};
 use commands::{
-    consume, consumers, credentials, dev, doctor, erase, events, export, guard, listen, quarantine,
-    queue, register, replay, republish, rotate, schema, send, ui as page, unregister,
+    consume, consumers, credentials, dev, doctor, erase, events, export, guard, heal, listen,
+    quarantine, queue, register, replay, republish, rotate, schema, send, ui as page, unregister,
 };
 use output::cell;
 use std::{io, process::ExitCode};
@@ -52,6 +52,7 @@ enum Command {
     Send(send::Send),
     Events(events::Events),
     Guard(guard::Guard),
+    Heal(heal::Heal),
     Listen(listen::Listen),
     Consume(consume::Consume),
     Consumers(consumers::Consumers),
@@ -79,6 +80,7 @@ async fn main() -> ExitCode {
         Command::Send(send) => send.run().await,
         Command::Events(events) => events.run().await,
         Command::Guard(guard) => Box::pin(guard.run()).await,
+        Command::Heal(heal) => Box::pin(heal.run()).await,
         Command::Listen(listen) => listen.run().await,
         Command::Consume(consume) => Box::pin(consume.run()).await,
         Command::Consumers(consumers) => Box::pin(consumers.run()).await,

@@ -51,7 +51,7 @@ pub(crate) struct AccountOptions {
     #[arg(long, value_name = "URL")]
     url: Option<String>,
     #[command(flatten)]
-    connection: Connection,
+    pub(crate) connection: Connection,
     /// How long after an event its last retry may arrive [default: 5m for Pipedrive, 2h for amoCRM]
     #[arg(long, value_name = "DURATION", value_parser = duration)]
     horizon: Option<Duration>,
@@ -60,7 +60,7 @@ pub(crate) struct AccountOptions {
     pub(crate) dry_run: bool,
     /// Output format
     #[arg(long, value_enum, default_value_t = Output::Table)]
-    output: Output,
+    pub(crate) output: Output,
 }
 
 /// An account with everything that is needed to change its webhook. It has the token.
@@ -119,6 +119,16 @@ pub(crate) struct AccountLine<'a> {
 impl AccountOptions {
     /// Asks the API for the account, and opens its table.
     pub(crate) async fn open(&self) -> Result<ManagedAccount, Failure> {
+        let Connection { local, table, .. } = &self.connection;
+        if self.url.is_none() && (local.is_some() || table.is_some()) {
+            let why = "--local and --table need --url, the URL of the receiver";
+            return Err(Usage(why.to_owned()).into());
+        }
+        self.open_without_receiver().await
+    }
+
+    /// Like [`open`](Self::open), for a command that needs no URL of the receiver.
+    pub(crate) async fn open_without_receiver(&self) -> Result<ManagedAccount, Failure> {
         let provider = self.provider;
         let api = api(&provider)?;
         let (deployer, secrets) = self.deployer().await?;
@@ -166,8 +176,8 @@ impl AccountOptions {
             return Ok((Deployer::User { url }, None));
         }
         let Some((sdk, stack)) = self.connection.described().await? else {
-            let why = "--local and --table need --url, the URL of the receiver";
-            return Err(Usage(why.to_owned()).into());
+            let url = String::new();
+            return Ok((Deployer::User { url }, None));
         };
         let name = stack.stack_name.unwrap_or_default();
         let secrets = Secrets {
@@ -249,6 +259,15 @@ impl ManagedAccount {
         Ok(target?)
     }
 
+    /// The account for a command that changes no webhook.
+    pub(crate) fn target_for_reading(&self) -> Result<Target, Failure> {
+        let nobody = PlainCredential::Basic {
+            user: String::new(),
+            password: String::new(),
+        };
+        self.target(&self.secret(&nobody, ""))
+    }
+
     /// A pass of the guardian over the account.
     pub(crate) fn pass<'a>(&'a self, target: &'a Target) -> Pass<'a> {
         Pass {
@@ -327,7 +346,7 @@ pub(crate) fn sentence(line: &Line) -> String {
     let done = match line.action {
         Action::Created => format!("{webhook} is created"),
         Action::Deleted => format!("{webhook} is deleted"),
-        Action::None => line.webhook.map_or(String::new(), |_| webhook),
+        Action::None | Action::Healed => line.webhook.map_or(String::new(), |_| webhook),
     };
     let names = line.names.join(", ");
     let parts = [done, line.reason.clone().unwrap_or_default(), names];

@@ -9,6 +9,7 @@ use crate::{
     output::{Output, cell, json_line, say},
     secret::secret,
     signal::Stop,
+    span::duration,
 };
 use clap::Args;
 use guardian::{Client, DOUBT, Line, Pass, Report, Secret, Target, secrets};
@@ -24,6 +25,8 @@ use tokio::time::sleep;
 const INTERVAL: Duration = Duration::from_mins(15);
 
 /// Looks at the webhooks of the accounts every 15 minutes until Ctrl-C, and creates those again that are gone.
+///
+/// What no webhook reported meanwhile is read back from the provider's API, as `heal` does.
 ///
 /// Of a stack, all accounts that `register` added. With --url, the account of the token.
 ///
@@ -49,6 +52,9 @@ pub(crate) struct Guard {
     /// Print what would be done, and change nothing
     #[arg(long)]
     dry_run: bool,
+    /// How long after an event its last retry may arrive [default: 5m for Pipedrive, 2h for amoCRM]
+    #[arg(long, value_name = "DURATION", value_parser = duration)]
+    horizon: Option<Duration>,
     #[command(flatten)]
     connection: Connection,
     /// Output format
@@ -122,7 +128,9 @@ impl Guard {
         let report = if self.dry_run {
             pass.look().await
         } else {
-            pass.repair().await
+            let horizon = self.horizon.unwrap_or(target.api.horizon);
+            let backlog = self.connection.backlog().await?;
+            pass.run(backlog.as_ref(), horizon).await
         };
         report.map_err(|error| match error {
             GuardError::Held(_) => Held(format!("{}: {error}", target.account())).into(),
