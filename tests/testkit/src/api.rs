@@ -1,4 +1,5 @@
-//! REST APIs of the simulated providers, where webhooks are listed, registered and removed.
+//! REST APIs of the simulated providers, where webhooks are listed, registered and removed, and
+//! from which changes are read back.
 //!
 //! Each is a state machine over requests and responses, without I/O and without a clock.
 //! [`ApiServer`] serves it on this machine. They follow the vendors' documentation, and share no
@@ -46,6 +47,17 @@ pub struct WebhookTarget {
     pub url: String,
     /// The value of `Authorization`, if the webhook has one.
     pub authorization: Option<String>,
+}
+
+/// What the webhooks of a provider send about a change.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Notice {
+    /// The kind of event, as [`Api::targets`] takes it.
+    pub kind: String,
+    /// The content type of the body.
+    pub content_type: &'static str,
+    /// The body.
+    pub body: String,
 }
 
 /// What Cloudflare answers for a provider that blocks a client.

@@ -1,47 +1,30 @@
-//! Pipedrive's webhooks API (v1).
+//! Pipedrive's webhooks API (v1), and the lists of a company's objects.
 //!
 //! Sources:
 //! - <https://developers.pipedrive.com/docs/api/v1/Webhooks>
 //! - <https://pipedrive.readme.io/docs/guide-for-webhooks-v2>
 //! - <https://pipedrive.readme.io/docs/core-api-concepts-rate-limiting>
 
+mod new_webhook;
+pub mod objects;
 mod standing;
 
 use super::{
-    Api, ApiRequest, ApiResponse, WebhookTarget, bearer, blocked, header, json,
+    Api, ApiRequest, ApiResponse, Notice, WebhookTarget, bearer, blocked, header, json,
     limiter::{Admission, Limiter},
 };
 use crate::request::basic;
 use axum::http::Method;
 use models::Timestamp;
-use serde::Deserialize;
+use objects::lists;
 use serde_json::{Value, json};
 use std::{collections::BTreeSet, time::Duration};
 
+pub use new_webhook::NewWebhook;
+pub use objects::{DealStatus, ObjectId, ObjectKind, Objects};
 pub use standing::Standing;
 
-const ACTIONS: [&str; 4] = ["create", "change", "delete", "*"];
-const OBJECTS: [&str; 17] = [
-    "activity",
-    "board",
-    "deal",
-    "deal_installment",
-    "deal_product",
-    "lead",
-    "note",
-    "organization",
-    "person",
-    "phase",
-    "pipeline",
-    "product",
-    "project",
-    "stage",
-    "task",
-    "user",
-    "*",
-];
 const MAX_WEBHOOKS: usize = 40;
-const MAX_NAME: usize = 255;
 /// Requests of an API token in a window, and tokens of a company in a day, on the smallest plan.
 const BURST: usize = 20;
 const BURST_WINDOW: Duration = Duration::from_secs(2);
@@ -68,6 +51,8 @@ pub struct PipedriveApi {
     pub unreachable: BTreeSet<String>,
     /// The webhooks, in the order of their ids.
     pub webhooks: Vec<PipedriveWebhook>,
+    /// The objects, whose changes the webhooks report.
+    pub objects: Objects,
     /// Tokens that were spent on the day of the last request.
     pub spent: u64,
     day: u64,
@@ -112,65 +97,6 @@ pub struct PipedriveWebhook {
     pub standing: Standing,
 }
 
-/// Parameters of a webhook.
-#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
-pub struct NewWebhook {
-    /// Its URL.
-    pub subscription_url: String,
-    /// `*`, `create`, `change` or `delete`.
-    pub event_action: String,
-    /// `*`, or an object.
-    pub event_object: String,
-    /// Its name.
-    pub name: String,
-    /// `2.0` or `1.0`.
-    #[serde(default = "newest_version")]
-    pub version: String,
-    /// User name of its requests.
-    pub http_auth_user: Option<String>,
-    /// Password of its requests.
-    pub http_auth_password: Option<String>,
-}
-
-fn newest_version() -> String {
-    "2.0".to_owned()
-}
-
-impl NewWebhook {
-    /// A webhook for all events of version 2, without a password.
-    #[must_use]
-    pub fn all(url: &str) -> Self {
-        Self {
-            subscription_url: url.to_owned(),
-            event_action: "*".to_owned(),
-            event_object: "*".to_owned(),
-            name: "Webhook".to_owned(),
-            version: newest_version(),
-            http_auth_user: None,
-            http_auth_password: None,
-        }
-    }
-
-    /// The names of the fields that Pipedrive does not accept.
-    fn invalid(&self) -> Vec<&'static str> {
-        let is_valid = [
-            ("event_action", ACTIONS.contains(&&*self.event_action)),
-            ("event_object", OBJECTS.contains(&&*self.event_object)),
-            ("name", (1..=MAX_NAME).contains(&self.name.chars().count())),
-            ("version", ["1.0", "2.0"].contains(&&*self.version)),
-        ];
-        let invalid = is_valid.into_iter().filter(|(_, is_valid)| !is_valid);
-        invalid.map(|(name, _)| name).collect()
-    }
-
-    fn matches(&self, kind: &str) -> bool {
-        let (action, object) = kind.split_once('.').unwrap();
-        [(&self.event_action, action), (&self.event_object, object)]
-            .iter()
-            .all(|(wanted, value)| *wanted == "*" || *wanted == value)
-    }
-}
-
 impl PipedriveApi {
     /// A company of an administrator, without webhooks.
     #[must_use]
@@ -184,6 +110,7 @@ impl PipedriveApi {
             removal: Removal::Vanishes,
             unreachable: BTreeSet::new(),
             webhooks: Vec::new(),
+            objects: Objects::default(),
             spent: 0,
             day: 0,
             next_id: 1,
@@ -227,6 +154,13 @@ impl PipedriveApi {
         }
     }
 
+    /// What webhooks send about the changes of objects since the last call.
+    pub fn notices(&mut self) -> Vec<Notice> {
+        let reports = self.objects.take_reports();
+        let notices = reports.iter().map(|report| report.notice(self.company));
+        notices.collect()
+    }
+
     /// The webhook with an id.
     ///
     /// # Panics
@@ -263,6 +197,13 @@ impl PipedriveApi {
         }
         if !self.is_open {
             return error(402, "Company account is not open", Some(402));
+        }
+        if let (&Method::GET, Some(list)) = (request.method(), lists::find(path(request))) {
+            let page = self.objects.page(list, request.uri().query(), now);
+            return page.map_or_else(
+                |why| error(400, why, None),
+                |page| json(200, JSON, &page.body(self.look)),
+            );
         }
         match (request.method(), path(request)) {
             (&Method::GET, "/v1/users/me") => self.me(),
@@ -422,6 +363,9 @@ fn path(request: &ApiRequest) -> &str {
 
 /// What a request costs, in tokens.
 fn cost(request: &ApiRequest) -> u64 {
+    if let Some(list) = lists::find(path(request)) {
+        return list.tokens;
+    }
     match (request.method(), path(request)) {
         (_, "/v1/users/me") => 2,
         (&Method::DELETE, _) => 6,
