@@ -1,18 +1,22 @@
-//! The webhooks API of amoCRM and Kommo (v4).
+//! The webhooks API of amoCRM and Kommo (v4), and the log of an account's events.
 //!
 //! Sources:
 //! - <https://www.amocrm.ru/developers/content/crm_platform/webhooks-api>
 //! - <https://developers.kommo.com/reference/add-webhooks>
 //! - <https://www.amocrm.ru/developers/content/crm_platform/error-codes>
 
+mod entities;
+mod log;
+mod paging;
 mod standing;
 
 use super::{
-    Api, ApiRequest, ApiResponse, WebhookTarget, bearer, blocked, json,
+    Api, ApiRequest, ApiResponse, Notice, WebhookTarget, bearer, blocked, json,
     limiter::{Admission, Limiter},
     response,
 };
 use axum::http::Method;
+use log::Reader;
 use serde::Deserialize;
 use serde_json::{Value, json};
 use std::{
@@ -20,6 +24,8 @@ use std::{
     time::Duration,
 };
 
+pub use entities::{Entities, EntityId, EntityKind};
+pub use log::{EventsLog, LogEntry};
 pub use standing::InvalidResponses;
 
 const MAX_WEBHOOKS: usize = 100;
@@ -56,6 +62,8 @@ pub struct AmocrmApi {
     pub unknown_hosts: BTreeMap<String, usize>,
     /// The webhooks, in the order of their ids.
     pub webhooks: Vec<AmocrmWebhook>,
+    /// The entities, whose changes are in the log and in webhooks.
+    pub entities: Entities,
     next_id: u64,
     rate: Limiter,
 }
@@ -134,6 +142,7 @@ impl AmocrmApi {
             unknown_settings: BTreeSet::new(),
             unknown_hosts: BTreeMap::new(),
             webhooks: Vec::new(),
+            entities: Entities::default(),
             next_id: 839_656,
             rate: Limiter::new(REQUESTS_PER_SECOND, Duration::from_secs(1)),
         }
@@ -170,6 +179,13 @@ impl AmocrmApi {
         self.webhooks.retain(|webhook| webhook.id != id);
     }
 
+    /// What webhooks send about the changes of entities since the last call.
+    pub fn notices(&mut self) -> Vec<Notice> {
+        let reports = self.entities.take_reports();
+        let notices = reports.iter().map(|report| report.notice(self.account));
+        notices.collect()
+    }
+
     /// The webhook with an id.
     ///
     /// # Panics
@@ -194,6 +210,31 @@ impl AmocrmApi {
             (&Method::GET, "/api/v4/webhooks") => self.list(request.uri().query()),
             (&Method::POST, "/api/v4/webhooks") => self.subscribe(request.body(), now),
             (&Method::DELETE, "/api/v4/webhooks") => self.unsubscribe(request.body()),
+            (&Method::GET, path) => self.read(path, request.uri().query(), now),
+            _ => problem(404, "Not Found", "Cannot find resource"),
+        }
+    }
+
+    /// The log of events, and what its events refer to.
+    fn read(&self, path: &str, query: Option<&str>, now: Duration) -> ApiResponse {
+        let path = path.strip_prefix("/api/v4/").unwrap_or_default();
+        if path == "events" {
+            let reader = Reader {
+                account: self.account,
+                look: self.look,
+                has_customers: self.entities.has_customers,
+            };
+            return self.entities.log.page(reader, query, now);
+        }
+        if let Some(number) = path.strip_prefix("talks/") {
+            return self.entities.talk(self.account, number);
+        }
+        let plural = path.strip_suffix("/notes");
+        let mut kinds = EntityKind::ALL.into_iter();
+        match kinds.find(|kind| Some(kind.plural()) == plural) {
+            Some(kind) if kind != EntityKind::Task => {
+                self.entities.notes(self.account, kind, query)
+            }
             _ => problem(404, "Not Found", "Cannot find resource"),
         }
     }
