@@ -145,10 +145,11 @@ impl Heal {
             action,
             about,
         };
-        Ok(match self.account.output {
+        match self.account.output {
             Output::Json => say!("{}", json_line(&line)?)?,
             Output::Table => say!("{}", line.sentence())?,
-        })
+        }
+        Ok(())
     }
 }
 
@@ -203,8 +204,9 @@ fn announce(account: &ManagedAccount, asked: Window, window: Window) {
     let cost = if budget > 0 {
         format!("at least {tokens} tokens of {budget} or more in a day")
     } else {
-        let seconds = account.api.limits.pause.as_secs_f64() * calls as f64;
-        format!("at least {calls} calls, which take {seconds:.0} s")
+        let pause = account.api.limits.pause;
+        let pauses = pause.saturating_mul(calls.try_into().unwrap_or(u32::MAX));
+        format!("at least {calls} calls, which take {} s", pauses.as_secs())
     };
     eprintln!("Reading {name} from {since} to {until}: {cost}.");
 }

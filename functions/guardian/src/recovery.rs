@@ -25,7 +25,7 @@ const MAX_SILENCE: Duration = Duration::from_hours(24 * 4);
 const BEFORE_GAP: Duration = Duration::from_mins(5);
 /// How much later than a gap its reading ends: the new webhook may not report at once.
 const AFTER_GAP: Duration = Duration::from_mins(1);
-/// How much two readings of a day overlap: a change may be shown late.
+/// How much two readings of a day, or two searches, overlap: a change may be shown late.
 const OVERLAP: Duration = Duration::from_mins(10);
 const DAY: Duration = Duration::from_hours(24);
 /// The longest time that a daily reading makes up for, if the guardian did not run.
@@ -57,20 +57,42 @@ impl Recovery<'_> {
     /// [`GuardError`]. A failure of the provider's API or of a queue is a finding.
     pub async fn run(&self) -> Result<Vec<Line>, GuardError> {
         let mut lines = Vec::new();
-        let Some(state) = self.table.guardian(&self.target.account()).await? else {
+        let Some(mut state) = self.table.guardian(&self.target.account()).await? else {
             return Ok(lines);
         };
         if is_rotating(&state, self.table.now()) {
             return Ok(lines);
         }
+        self.search(&mut state).await?;
         for gap in &state.gaps {
             lines.extend(self.heal_gap(&state, gap).await?);
         }
         lines.extend(self.ask(&state).await?);
         lines.extend(self.complete(&state).await?);
-        self.change(|state| state.spent = self.spent(state.spent.as_ref()))
-            .await?;
+        let Guardian {
+            delivered,
+            searched,
+            ..
+        } = state;
+        self.change(|state| {
+            state.delivered = delivered;
+            state.searched = searched;
+            state.spent = self.spent(state.spent.as_ref());
+        })
+        .await?;
         Ok(lines)
+    }
+
+    /// Searches for the last event that a webhook delivered, in the time since the last search.
+    async fn search(&self, state: &mut Guardian) -> Result<(), GuardError> {
+        let now = self.table.now();
+        let oldest = now.before(MAX_SILENCE);
+        let since = state.searched.map_or(oldest, |until| until.before(OVERLAP));
+        let since = since.max(oldest);
+        let last = self.table.last_recorded(&state.account, since).await?;
+        state.delivered = last.max(state.delivered);
+        state.searched = Some(now);
+        Ok(())
     }
 
     /// Reads a gap back, if the retry horizon is over.
@@ -84,7 +106,7 @@ impl Recovery<'_> {
         }
         if !self.may_spend(state, MOST) {
             let why = "the API tokens of this day are used: it is read back tomorrow";
-            return Ok(Some(gap_line(&why)));
+            return Ok(Some(gap_line(why)));
         }
         let line = match self.heal(state, window).await {
             Err(HealError::Empty(..)) => None,
@@ -102,15 +124,12 @@ impl Recovery<'_> {
         let recent = now.before(SILENCE);
         let last_asked = state.asked.unwrap_or(state.registered);
         let is_due = last_asked <= recent && state.gaps.is_empty();
-        let account = &state.account;
-        let is_silent = is_due && self.table.last_recorded(account, recent).await?.is_none();
-        if !is_silent || !self.may_spend(state, ROUTINE) {
+        let oldest = now.before(MAX_SILENCE);
+        let since = state.delivered.map_or(oldest, |last| last.max(oldest));
+        if !is_due || since > recent || !self.may_spend(state, ROUTINE) {
             return Ok(None);
         }
         self.change(|state| state.asked = Some(now)).await?;
-        let oldest = now.before(MAX_SILENCE);
-        let last = self.table.last_recorded(account, oldest).await?;
-        let since = last.unwrap_or(oldest);
         let window = Window { since, until: now };
         let comparison = match self.compare(state, window, Extent::Newest).await {
             Err(HealError::Empty(..)) => return Ok(None),

@@ -161,7 +161,7 @@ impl Run<'_> {
                 if !self.batch.has_room_for(&event) {
                     self.publish().await?;
                 }
-                self.batch.push(event);
+                self.batch.push(*event);
                 self.sequence_numbers.push(sequence_number);
             }
             Task::GiveUp(letter) => {

@@ -49,7 +49,7 @@ struct Change {
 pub(crate) enum Task {
     /// Nothing: it is not a new event.
     Skip,
-    Publish(Outgoing),
+    Publish(Box<Outgoing>),
     /// This version cannot read it.
     GiveUp(DeadLetter),
 }
@@ -69,7 +69,7 @@ impl Record {
         };
         let task = match Outgoing::from_item(image, table) {
             Ok(None) => Task::Skip,
-            Ok(Some(event)) => Task::Publish(event),
+            Ok(Some(event)) => Task::Publish(Box::new(event)),
             Err(error) => Task::GiveUp(DeadLetter::unreadable(&keys, error)),
         };
         (sequence_number, task)

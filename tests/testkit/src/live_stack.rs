@@ -1,5 +1,5 @@
-//! A stack on this machine that can be updated: CloudFormation (query protocol), Systems Manager
-//! (JSON) and the receivers, on one port. The receivers accept what the stack's parameters say.
+//! A stack on this machine that can be updated: CloudFormation (query protocol), Systems Manager and
+//! the queues' attributes (JSON) and the receivers, on one port. The receivers accept what the stack's parameters say.
 
 use crate::{dev::hookkeeper, site::Site};
 use axum::{
@@ -56,6 +56,8 @@ struct Shared {
 pub struct StackState {
     /// Values of the parameters.
     pub parameters: Parameters,
+    /// Number of messages in the fallback queue.
+    pub waiting: usize,
     /// SecureString parameters of Systems Manager.
     pub secrets: BTreeMap<String, String>,
     /// Number of updates so far.
@@ -167,7 +169,17 @@ impl StackState {
             let url = format!("{endpoint}/{}", provider.name);
             (logical_name(provider.name, "Url"), url)
         });
-        let outputs = [("TableName".to_owned(), TABLE.to_owned())];
+        let outputs = [
+            ("TableName".to_owned(), TABLE.to_owned()),
+            (
+                "FallbackQueueUrl".to_owned(),
+                format!("{endpoint}/fallback"),
+            ),
+            (
+                "DeadLetterQueueUrl".to_owned(),
+                format!("{endpoint}/dead-letters"),
+            ),
+        ];
         let outputs = outputs.into_iter().chain(urls);
         let outputs: String = outputs.map(|pair| member("Output", &pair)).collect();
         let parameters = self.parameters.clone().into_iter();
@@ -293,9 +305,15 @@ async fn answer(
     }
     if let Some(target) = headers.get("x-amz-target") {
         let target = target.to_str().unwrap();
-        let operation = target.strip_prefix("AmazonSSM.").unwrap();
-        let request = serde_json::from_slice(&body).unwrap();
+        let request: Value = serde_json::from_slice(&body).unwrap();
         let mut state = shared.state.lock().unwrap();
+        if target == "AmazonSQS.GetQueueAttributes" {
+            let is_fallback = text(&request["QueueUrl"]).ends_with("/fallback");
+            let count = if is_fallback { state.waiting } else { 0 };
+            let count = json!({ "ApproximateNumberOfMessages": count.to_string() });
+            return json!({ "Attributes": count }).to_string().into_response();
+        }
+        let operation = target.strip_prefix("AmazonSSM.").unwrap();
         return match state.secrets(operation, &request) {
             Ok(body) => body.to_string().into_response(),
             Err(code) => {

@@ -9,6 +9,7 @@ mod erase;
 mod events;
 mod guard;
 mod hands;
+mod heal;
 mod listen;
 mod parts;
 mod process;

@@ -24,6 +24,15 @@ fn environment(stack: &LiveStack) -> Environment {
     Environment::of("guardian", &stack.site.endpoint())
         .with("HOOKKEEPER_SECRETS", PATH)
         .with("HOOKKEEPER_STACK", "hookkeeper")
+        .with(
+            "HOOKKEEPER_FALLBACK_QUEUE_URL",
+            format!("{}/fallback", stack.endpoint),
+        )
+        .with(
+            "HOOKKEEPER_DEAD_LETTER_QUEUE_URL",
+            format!("{}/dead-letters", stack.endpoint),
+        )
+        .with("AWS_ENDPOINT_URL_SQS", &stack.endpoint)
         .with("AWS_ENDPOINT_URL_SSM", &stack.endpoint)
 }
 

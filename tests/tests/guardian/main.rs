@@ -5,5 +5,6 @@ mod decision;
 mod function;
 mod pipedrive;
 mod properties;
+mod recovery;
 mod scene;
 mod state;

@@ -46,7 +46,8 @@ struct Fake<A>(Arc<Shared<A>>);
 struct Shared<A> {
     api: Mutex<A>,
     inspect: Mutex<Box<Inspect<A>>>,
-    start: Instant,
+    /// When it began, and the time since 1970 at that moment.
+    start: (Instant, Duration),
     /// The requests so far: `GET /v1/webhooks`.
     requests: Mutex<Vec<String>>,
     /// Responses instead of the API's, by the number of the request.
@@ -98,7 +99,7 @@ impl<A: Api> Scene<A> {
         let shared = Shared {
             api: Mutex::new(api),
             inspect: Mutex::new(Box::new(|_, _| ())),
-            start: Instant::now(),
+            start: (Instant::now(), since_1970(world.now())),
             requests: Mutex::default(),
             responses: Mutex::default(),
         };
@@ -174,6 +175,13 @@ impl<A: Api> Scene<A> {
         self.pass(table, &client).repair().await
     }
 
+    /// Watches the account once, and reads back what is missing.
+    pub(crate) async fn run(&self) -> Report {
+        let (table, client) = (self.table(), self.client());
+        let pass = self.pass(&table, &client);
+        pass.run(None, self.target.api.horizon).await.unwrap()
+    }
+
     /// Says what would be done.
     pub(crate) async fn look(&self) -> Report {
         let (table, client) = (self.table(), self.client());
@@ -196,6 +204,10 @@ impl<A: Api> Scene<A> {
     }
 }
 
+fn since_1970(time: Timestamp) -> Duration {
+    Duration::from_micros(time.as_micros().try_into().unwrap())
+}
+
 /// The findings and actions of a report.
 pub(crate) fn done(report: &Report) -> Vec<(Finding, Action)> {
     let lines = report.lines.iter();
@@ -204,7 +216,8 @@ pub(crate) fn done(report: &Report) -> Vec<(Finding, Action)> {
 
 impl<A> Shared<A> {
     fn now(&self) -> Duration {
-        Duration::from_hours(498_672) + self.start.elapsed()
+        let (start, since_1970) = self.start;
+        since_1970 + start.elapsed()
     }
 }
 

@@ -58,8 +58,11 @@ pub struct Changed {
     pub since: Timestamp,
     /// The last such time. `None`: there is none.
     pub until: Option<Timestamp>,
-    pub(crate) missing: Box<dyn Fn(&[Event]) -> Vec<Change> + Send + Sync>,
+    pub(crate) missing: Box<FindMissing>,
 }
+
+/// Finds the changes of a subject that none of its stored events reports.
+pub(crate) type FindMissing = dyn Fn(&[Event]) -> Vec<Change> + Send + Sync;
 
 /// A change that an API shows: an event that was or was not delivered.
 #[derive(Clone)]

@@ -35,6 +35,13 @@ pub struct Guardian {
     /// What the last reading of a whole day found.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub completeness: Option<Completeness>,
+    /// When an event of the account was last recorded that a webhook delivered, as far as it was
+    /// searched.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub delivered: Option<Timestamp>,
+    /// Until when it was searched.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub searched: Option<Timestamp>,
     /// When the provider was last asked for changes although it had delivered nothing.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub asked: Option<Timestamp>,
@@ -204,6 +211,8 @@ impl Guardian {
             rotating: None,
             gaps: Vec::new(),
             completeness: None,
+            delivered: None,
+            searched: None,
             asked: None,
             spent: None,
             created: Vec::new(),

@@ -207,8 +207,8 @@ fn ulid_millis(id: &str) -> Option<i64> {
 
 /// The subjects of the events of a log, with their changes.
 pub(super) fn changed(entries: &[Entry], context: &Context) -> Vec<Changed> {
-    let changes = Logged::new(entries, context).changes.into_iter();
-    let changed = changes.filter_map(|(subject, changes)| {
+    let subjects = Logged::new(entries, context).changes.into_iter();
+    let changed = subjects.filter_map(|(subject, changes)| {
         let times = changes.iter().map(|logged| logged.change.time);
         Some(Changed {
             subject,
