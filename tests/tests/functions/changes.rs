@@ -4,16 +4,26 @@
 //! `PROVIDER_API_SAMPLES` names a folder of sample responses, as for the module `api`.
 
 mod amocrm;
+mod amocrm_account;
 mod amocrm_walk;
 mod pipedrive;
+mod pipedrive_company;
 mod pipedrive_walk;
 
+use axum::body::Bytes;
 use lambda_http::http::Request;
 use models::{Delivery, Event, EventDraft, Identity, OwnTime, Timestamp};
 use proptest::{collection::vec, prelude::*};
-use providers::api::change::{Change, WalkError, Window};
+use providers::{
+    Provider,
+    api::{
+        ApiError, Call,
+        change::{Change, WalkError, Window},
+    },
+};
 use serde_json::{Value, value::to_raw_value};
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, time::Duration};
+use testkit::api::{Api, Notice};
 
 fn time(text: &str) -> Timestamp {
     Timestamp::parse(text).unwrap_or_else(|| panic!("{text}"))
@@ -60,6 +70,25 @@ fn event(r#type: &str, time: OwnTime, data: &Value) -> Event {
 /// The event that healing stores for a change.
 fn healed(change: Change) -> Event {
     Event::new(&delivery(), change.draft("source".to_owned())).unwrap()
+}
+
+/// The time since 1970 of the start of [`window`].
+const START: Duration = Duration::from_secs(SINCE.cast_unsigned());
+
+/// Sends a request to a simulated API.
+fn send<T>(api: &mut impl Api, call: Call<T>, now: Duration) -> Result<T, ApiError> {
+    let response = api.respond(&call.request.map(Bytes::from), now);
+    (call.parse)(&response)
+}
+
+/// The events of a delivery that arrives at a time.
+fn delivered(provider: &Provider, notice: &Notice, now: Duration) -> Vec<Event> {
+    let body = notice.body.clone().into_bytes();
+    let arrival = Timestamp::from_unix(now);
+    let mut delivery = Delivery::new(body, arrival, "request");
+    delivery.origin.content_type = Some(notice.content_type.to_owned());
+    let items = (provider.parse)(&delivery).unwrap();
+    items.into_iter().map(Result::unwrap).collect()
 }
 
 /// Changes in words: `updated 10:00:00.000000`.
