@@ -143,6 +143,7 @@ fn query(request: &Request<Vec<u8>>) -> BTreeMap<String, String> {
 #[derive(Debug, Clone, Copy)]
 enum Act {
     Edit,
+    Archive,
     Remove,
     Add,
 }
@@ -156,8 +157,13 @@ struct Step {
 
 /// The steps between two requests each.
 fn steps() -> impl Strategy<Value = Vec<Vec<Step>>> {
-    let act = prop_oneof![Just(Act::Edit), Just(Act::Remove), Just(Act::Add)];
-    let step = (0..3_usize, act, any::<u32>());
+    let act = prop_oneof![
+        Just(Act::Edit),
+        Just(Act::Archive),
+        Just(Act::Remove),
+        Just(Act::Add)
+    ];
+    let step = (0..4_usize, act, any::<u32>());
     let step = step.prop_map(|(list, act, pick)| Step { list, act, pick });
     vec(vec(step, 0..16), 0..20)
 }

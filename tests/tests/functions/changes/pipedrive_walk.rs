@@ -2,104 +2,105 @@
 
 use super::{
     super::api::{access, response},
-    Act, SINCE, Step, query, second, steps, window,
+    Act, SINCE, START, Step, query, second, send, steps, window,
 };
-use lambda_http::http::{Request, Response};
-use models::Timestamp;
+use lambda_http::http::Response;
 use proptest::{collection::vec, prelude::*};
 use providers::{
     api::{ApiError, change::WalkError},
     pipedrive::api::walk::{MAX_PAGES, Walk},
 };
 use serde_json::{Value, json};
-use std::{
-    cmp::Reverse,
-    collections::{BTreeMap, BTreeSet},
+use std::{collections::BTreeSet, time::Duration};
+use testkit::api::{
+    PipedriveApi,
+    pipedrive::{ObjectId, ObjectKind},
 };
 
+/// A list that others change during a walk.
+const LISTS: [(ObjectKind, Archive); 4] = [
+    (ObjectKind::Deal, Archive::Without),
+    (ObjectKind::Lead, Archive::Without),
+    (ObjectKind::Lead, Archive::Within),
+    (ObjectKind::Note, Archive::Without),
+];
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Archive {
+    Within,
+    Without,
+}
+
+/// An object that was not removed.
 #[derive(Debug, Clone, Copy)]
 struct Row {
-    id: u32,
-    updated: i64,
+    id: ObjectId,
+    /// The second of its change before the walk.
+    second: i64,
+    is_archived: bool,
 }
 
-const PATHS: [&str; 3] = ["/api/v2/deals", "/v1/leads", "/v1/leads/archived"];
-const ARCHIVED: usize = 2;
+type Rows = [Vec<Row>; 4];
 
-/// Three lists of a simulated Pipedrive.
-struct Pipedrive {
-    lists: [Vec<Row>; 3],
-    rows_per_page: usize,
-    now: i64,
-}
-
-impl Pipedrive {
-    fn apply(&mut self, step: &Step) {
-        self.now += 1;
-        let rows = &mut self.lists[step.list];
-        let index = step.pick as usize % rows.len().max(1);
-        match step.act {
-            Act::Add if rows.iter().all(|row| row.id != step.pick) => rows.push(Row {
-                id: step.pick,
-                updated: self.now,
-            }),
-            Act::Edit if !rows.is_empty() => rows[index].updated = self.now,
-            Act::Remove if !rows.is_empty() => _ = rows.remove(index),
-            Act::Add | Act::Edit | Act::Remove => {}
+/// A simulated company whose objects were changed last in these seconds.
+fn company(seconds: &[Vec<i64>; 4], rows_per_page: usize) -> (PipedriveApi, Rows) {
+    let mut api = PipedriveApi::new("s3cret-token");
+    api.objects.rows_per_page = rows_per_page;
+    let mut rows = Rows::default();
+    for (list, seconds) in seconds.iter().enumerate() {
+        for second in seconds {
+            let id = create(&mut api, list, START - Duration::from_hours(24));
+            api.objects.touch(id, since_1970(*second));
+            rows[list].push(Row {
+                id,
+                second: *second,
+                is_archived: LISTS[list].1 == Archive::Within,
+            });
         }
     }
+    (api, rows)
+}
 
-    fn respond(&self, request: &Request<Vec<u8>>) -> Response<Vec<u8>> {
-        let query = query(request);
-        let list = PATHS.iter().position(|path| *path == request.uri().path());
-        let mut rows = list
-            .map(|list| self.lists[list].clone())
-            .unwrap_or_default();
-        if let Some(since) = query.get("updated_since") {
-            let since = Timestamp::parse(since).unwrap().as_seconds();
-            rows.retain(|row| row.updated >= since);
+fn create(api: &mut PipedriveApi, list: usize, now: Duration) -> ObjectId {
+    let (kind, archive) = LISTS[list];
+    let id = api.objects.create(kind, now);
+    if archive == Archive::Within {
+        api.objects.archive(id, now);
+    }
+    id
+}
+
+fn since_1970(second: i64) -> Duration {
+    Duration::from_secs(second.cast_unsigned())
+}
+
+/// Applies a step. An archived lead that is edited is no longer in `rows`: it moves to the front of
+/// its list, behind the walk.
+fn apply(api: &mut PipedriveApi, rows: &mut Vec<Row>, step: &Step, now: Duration) {
+    let index = step.pick as usize % rows.len().max(1);
+    let row = rows.get_mut(index);
+    match (step.act, row) {
+        (Act::Add, _) => _ = create(api, step.list, now),
+        (Act::Edit, Some(row)) => {
+            api.objects.touch(row.id, now);
+            if row.is_archived && row.id.kind == ObjectKind::Lead {
+                rows.remove(index);
+            }
         }
-        if query
-            .get("sort")
-            .is_some_and(|sort| sort == "update_time DESC")
-        {
-            rows.sort_by_key(|row| Reverse((row.updated, row.id)));
-        } else {
-            rows.sort_by_key(|row| row.id);
+        (Act::Archive, Some(row)) if row.id.kind != ObjectKind::Note && !row.is_archived => {
+            api.objects.archive(row.id, now);
+            row.is_archived = true;
         }
-        let number = |name: &str| query.get(name).map(|value| value.parse().unwrap());
-        let start: usize = number("start").unwrap_or_default();
-        let after = query.get("cursor").map(|id| id.parse::<u32>().unwrap());
-        rows.retain(|row| after.is_none_or(|after| row.id > after));
-        let has_more = rows.len() > start + self.rows_per_page;
-        let page = rows.iter().skip(start).take(self.rows_per_page);
-        let page: Vec<Value> = page
-            .map(|row| json!({ "id": row.id, "update_time": second(row.updated).to_string() }))
-            .collect();
-        let additional = if request.uri().path().starts_with("/api/v2/") {
-            let end = page.last().filter(|_| has_more);
-            json!({ "next_cursor": end.map(|row| row["id"].to_string()) })
-        } else {
-            json!({ "start": start, "more_items_in_collection": has_more })
-        };
-        let body = json!({ "success": true, "data": page, "additional_data": additional });
-        response(200, &body.to_string())
+        (Act::Remove, Some(row)) => {
+            api.objects.delete(row.id, now);
+            rows.remove(index);
+        }
+        (Act::Edit | Act::Archive | Act::Remove, _) => {}
     }
 }
 
-fn subjects(list: usize, rows: &[Row]) -> impl Iterator<Item = String> {
-    let object = if list == 0 { "deal" } else { "lead" };
-    rows.iter().map(move |row| format!("{object}/{}", row.id))
-}
-
-fn rows() -> impl Strategy<Value = Vec<Row>> {
-    let row = (any::<u32>(), SINCE - 20..SINCE + 60);
-    vec(row, 0..60).prop_map(|rows| {
-        let rows: BTreeMap<u32, i64> = rows.into_iter().collect();
-        rows.into_iter()
-            .map(|(id, updated)| Row { id, updated })
-            .collect()
-    })
+fn seconds() -> impl Strategy<Value = Vec<i64>> {
+    vec(SINCE - 20..SINCE + 60, 0..60)
 }
 
 proptest! {
@@ -111,34 +112,26 @@ proptest! {
 
     #[test]
     fn no_object_of_pipedrive_is_lost_while_the_lists_change(
-        lists in [rows(), rows(), rows()],
+        seconds in [seconds(), seconds(), seconds(), seconds()],
         rows_per_page in 3..12_usize,
         steps in steps(),
     ) {
-        let mut crm = Pipedrive { lists: lists.clone(), rows_per_page, now: SINCE + 100 };
+        let (mut api, mut rows) = company(&seconds, rows_per_page);
+        let mut now = START + Duration::from_secs(100);
         let mut steps = steps.iter();
         let mut walk = Walk::new(window());
         while let Some(call) = walk.next(&access()) {
-            let page = (call.parse)(&crm.respond(&call.request));
-            walk.receive(page).unwrap();
+            now += Duration::from_secs(1);
+            walk.receive(send(&mut api, call, now)).unwrap();
             for step in steps.next().into_iter().flatten() {
-                crm.apply(step);
+                now += Duration::from_secs(1);
+                apply(&mut api, &mut rows[step.list], step, now);
             }
         }
         let objects = walk.finish().unwrap();
         let shown: BTreeSet<String> = objects.into_iter().map(|object| object.subject).collect();
-        for (list, before) in lists.iter().enumerate() {
-            let stays = before.iter().copied().filter(|row| {
-                let now = crm.lists[list].iter().find(|now| now.id == row.id);
-                // An archived lead that is edited moves to the front, behind the walk.
-                let is_there = now.is_some_and(|now| {
-                    list != ARCHIVED || now.updated == row.updated
-                });
-                row.updated >= SINCE && is_there
-            });
-            for subject in subjects(list, &stays.collect::<Vec<_>>()) {
-                prop_assert!(shown.contains(&subject), "{} lost {}", PATHS[list], subject);
-            }
+        for row in rows.iter().flatten().filter(|row| row.second >= SINCE) {
+            prop_assert!(shown.contains(&row.id.to_string()), "lost {:?}", row);
         }
     }
 }
@@ -206,24 +199,15 @@ fn a_full_page_that_does_not_name_the_next_one_has_a_next_one() {
 
 #[test]
 fn archived_leads_are_read_until_the_window_begins() {
-    let row = |id: u32, updated: i64| Row { id, updated };
-    let archived = [
-        row(1, SINCE + 9),
-        row(2, SINCE),
-        row(3, SINCE - 1),
-        row(4, SINCE - 2),
-    ];
-    let crm = Pipedrive {
-        lists: [Vec::new(), Vec::new(), archived.into()],
-        rows_per_page: 3,
-        now: SINCE + 100,
-    };
+    let archived = vec![SINCE + 9, SINCE, SINCE - 1, SINCE - 2];
+    let (mut api, _) = company(&[vec![], vec![], archived, vec![]], 3);
     let mut walk = Walk::new(window());
     let mut pages = 0;
+    let mut now = START;
     while let Some(call) = walk.next(&access()) {
-        pages += usize::from(call.request.uri().path() == PATHS[ARCHIVED]);
-        walk.receive((call.parse)(&crm.respond(&call.request)))
-            .unwrap();
+        pages += usize::from(call.request.uri().path() == "/v1/leads/archived");
+        now += Duration::from_secs(1);
+        walk.receive(send(&mut api, call, now)).unwrap();
     }
     assert_eq!(pages, 1);
     assert_eq!(walk.finish().unwrap().len(), 2);

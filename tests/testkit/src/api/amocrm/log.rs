@@ -101,16 +101,9 @@ impl EventsLog {
         id
     }
 
-    /// The number of events, those that have not appeared included.
-    #[must_use]
-    pub fn len(&self) -> usize {
-        self.events.len()
-    }
-
-    /// Whether there are no events.
-    #[must_use]
-    pub fn is_empty(&self) -> bool {
-        self.events.is_empty()
+    /// Hides an event, as from a user who lost the right to see it.
+    pub fn hide(&mut self, id: &str) {
+        self.events.retain(|event| event.id != id);
     }
 
     /// Shows the messages about an entity as those of another one.
