@@ -1,5 +1,8 @@
 //! The simulated APIs of the providers behave as their vendors document it.
 
+mod lists;
+mod log;
+
 use axum::{
     body::Bytes,
     http::{Request, StatusCode},
@@ -29,6 +32,10 @@ fn call(api: &mut impl Api, method: &str, path: &str, body: &Value, now: Duratio
         .uri(path)
         .header("authorization", "Bearer token");
     api.respond(&request.body(body).unwrap(), now)
+}
+
+fn get(api: &mut impl Api, path: &str, now: Duration) -> ApiResponse {
+    call(api, "GET", path, &Value::Null, now)
 }
 
 fn status(response: &ApiResponse) -> u16 {
