@@ -15,8 +15,8 @@ use std::{
     time::Duration,
 };
 use testkit::api::{
-    AmocrmApi,
-    amocrm::{EntityId, EntityKind},
+    AmocrmApi, Api,
+    amocrm::{EntityId, EntityKind, NewAmocrmWebhook},
 };
 
 /// From one act to the next one.
@@ -50,6 +50,7 @@ impl Account {
             now: START + Duration::from_hours(3),
         };
         account.api.entities.has_customers = has_customers;
+        account.api.add(webhook(), START);
         let before = Duration::from_hours(2);
         for number in 0..2_000 {
             account.create(START - before + Duration::from_secs(3 * number));
@@ -95,6 +96,10 @@ impl Account {
 
     fn remember(&mut self, at: Duration) {
         let notices = self.api.notices();
+        for notice in &notices {
+            let targets = self.api.targets(&notice.kind, at);
+            assert_eq!(targets.len(), 1, "{}", notice.kind);
+        }
         let events = notices.iter();
         let events = events.flat_map(|notice| delivered(&AMOCRM, notice, at + DELAY));
         let events = events.collect();
@@ -164,6 +169,14 @@ impl Account {
             .cloned()
             .collect()
     }
+}
+
+/// The webhook that production code registers.
+fn webhook() -> NewAmocrmWebhook {
+    let wanted = AMOCRM.api.unwrap().wanted;
+    let wanted = wanted("https://hooks.example.com/amocrm".to_owned(), None);
+    let settings: Vec<&str> = wanted.topics.iter().map(String::as_str).collect();
+    NewAmocrmWebhook::new(&wanted.url, &settings)
 }
 
 #[test]

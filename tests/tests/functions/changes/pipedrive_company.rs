@@ -103,10 +103,13 @@ impl Company {
     fn walk(&mut self) -> BTreeMap<String, Object> {
         let mut walk = Walk::new(window());
         let mut now = START + Duration::from_mins(80);
+        let mut tokens = 0;
         while let Some(call) = walk.next(&access()) {
             now += Duration::from_secs(1);
+            tokens += u64::from(call.tokens);
             walk.receive(send(&mut self.api, call, now)).unwrap();
         }
+        assert_eq!(self.api.spent, tokens);
         let objects = walk.finish().unwrap().into_iter();
         objects
             .map(|object| (object.subject.clone(), object))

@@ -94,7 +94,7 @@ pub struct Entities {
     pub has_customers: bool,
     /// The log of events.
     pub log: EventsLog,
-    entities: BTreeMap<EntityId, Entity>,
+    existing: BTreeMap<EntityId, Entity>,
     notes: Vec<EntityNote>,
     talks: Vec<ChatTalk>,
     reports: Vec<Report>,
@@ -138,7 +138,7 @@ impl Default for Entities {
         Self {
             has_customers: true,
             log: EventsLog::default(),
-            entities: BTreeMap::new(),
+            existing: BTreeMap::new(),
             notes: Vec::new(),
             talks: Vec::new(),
             reports: Vec::new(),
@@ -165,7 +165,7 @@ impl Entities {
         };
         self.write(id, &format!("{}_added", kind.name()), after, json!([]), now);
         self.reports.push(Report::entity("add", &entity));
-        self.entities.insert(id, entity);
+        self.existing.insert(id, entity);
         id
     }
 
@@ -243,7 +243,7 @@ impl Entities {
     /// Deletes an entity. The messages about a lead are then in the log as its contact's.
     pub fn delete(&mut self, id: EntityId, now: Duration) {
         let entity = self.entity(id).clone();
-        self.entities.remove(&id);
+        self.existing.remove(&id);
         let word = format!("{}_deleted", id.kind.name());
         self.write(id, &word, json!([]), json!([]), now);
         self.reports.push(Report::deleted(&entity));
@@ -255,7 +255,7 @@ impl Entities {
 
     /// The entities that are not deleted, in the order of kinds and numbers.
     pub fn ids(&self) -> impl Iterator<Item = EntityId> {
-        self.entities.keys().copied()
+        self.existing.keys().copied()
     }
 
     fn begin_talk(&mut self, lead: EntityId, contact: EntityId, now: Duration) -> ChatTalk {
@@ -281,7 +281,7 @@ impl Entities {
     }
 
     fn entity(&mut self, id: EntityId) -> &mut Entity {
-        let entity = self.entities.get_mut(&id);
+        let entity = self.existing.get_mut(&id);
         entity.unwrap_or_else(|| panic!("there is no {id}"))
     }
 

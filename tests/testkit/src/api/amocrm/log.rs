@@ -172,12 +172,13 @@ impl<'a> Wanted<'a> {
 
     fn has(&self, event: &Logged) -> bool {
         let entry = &event.entry;
-        let entity = match entry.is_message() {
-            true => EntityKind::Contact.name(),
-            false => entry.entity.kind.name(),
+        let kind = if entry.is_message() {
+            EntityKind::Contact
+        } else {
+            entry.entity.kind
         };
         (self.from..=self.to).contains(&event.at.as_secs())
-            && (self.entities.is_empty() || self.entities.contains(&entity))
+            && (self.entities.is_empty() || self.entities.contains(&kind.name()))
             && (self.types.is_empty() || self.types.contains(&&*entry.r#type))
     }
 }

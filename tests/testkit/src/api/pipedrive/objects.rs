@@ -140,7 +140,8 @@ pub struct Objects {
     pub hidden: BTreeSet<ObjectKind>,
     /// Maximum number of rows of a page, whatever limit a request has.
     pub rows_per_page: usize,
-    objects: BTreeMap<ObjectId, Object>,
+    /// Those that are deleted included.
+    all: BTreeMap<ObjectId, Object>,
     reports: Vec<Report>,
     /// The number of reports so far.
     reported: u64,
@@ -163,7 +164,7 @@ impl Default for Objects {
         Self {
             hidden: BTreeSet::new(),
             rows_per_page: lists::MAX_ROWS,
-            objects: BTreeMap::new(),
+            all: BTreeMap::new(),
             reports: Vec::new(),
             reported: 0,
         }
@@ -178,7 +179,7 @@ impl Objects {
             kind,
             number: u64::MAX,
         };
-        let last = self.objects.range(first..last).next_back();
+        let last = self.all.range(first..last).next_back();
         let number = last.map_or(0, |(last, _)| last.number) + 1;
         let id = ObjectId { kind, number };
         let added = stored(kind, now);
@@ -193,7 +194,7 @@ impl Objects {
             version: 1,
         };
         self.report("create", Some(&object), None, now);
-        self.objects.insert(id, object);
+        self.all.insert(id, object);
         id
     }
 
@@ -231,7 +232,7 @@ impl Objects {
 
     /// The objects that are not deleted, in the order of kinds and numbers.
     pub fn ids(&self) -> impl Iterator<Item = ObjectId> {
-        let objects = self.objects.values();
+        let objects = self.all.values();
         let existing = objects.filter(|object| object.deleted.is_none());
         existing.map(|object| object.id)
     }
@@ -246,7 +247,7 @@ impl Objects {
     }
 
     fn existing(&mut self, id: ObjectId) -> &mut Object {
-        let object = self.objects.get_mut(&id);
+        let object = self.all.get_mut(&id);
         let object = object.filter(|object| object.deleted.is_none());
         object.unwrap_or_else(|| panic!("there is no {id}"))
     }

@@ -36,7 +36,7 @@ impl Report {
         Self::new(action, kind.name(), key(kind))
     }
 
-    fn with(mut self, name: &str, value: impl ToString) -> Self {
+    fn with(mut self, name: &str, value: &dyn ToString) -> Self {
         self.fields.push((name.to_owned(), value.to_string()));
         self
     }
@@ -52,53 +52,53 @@ impl Report {
 
     /// A lead whose status has changed.
     pub(super) fn moved(action: &str, after: &Entity, before: &Entity) -> Self {
-        Self::entity(action, after).with("[old_status_id]", before.status)
+        Self::entity(action, after).with("[old_status_id]", &before.status)
     }
 
     fn card(self, entity: &Entity) -> Self {
         let report = self
-            .with("[id]", entity.id.number)
-            .with("[name]", entity.name())
-            .with("[responsible_user_id]", USER)
-            .with("[last_modified]", entity.updated.as_secs())
-            .with("[modified_user_id]", USER)
-            .with("[created_user_id]", USER)
-            .with("[date_create]", entity.created.as_secs())
-            .with("[custom_fields][0][id]", CUSTOM_FIELD)
-            .with("[custom_fields][0][name]", "Text")
-            .with("[custom_fields][0][values][0][value]", entity.field_text())
-            .with("[created_at]", entity.created.as_secs())
-            .with("[updated_at]", entity.updated.as_secs());
+            .with("[id]", &entity.id.number)
+            .with("[name]", &entity.name())
+            .with("[responsible_user_id]", &USER)
+            .with("[last_modified]", &entity.updated.as_secs())
+            .with("[modified_user_id]", &USER)
+            .with("[created_user_id]", &USER)
+            .with("[date_create]", &entity.created.as_secs())
+            .with("[custom_fields][0][id]", &CUSTOM_FIELD)
+            .with("[custom_fields][0][name]", &"Text")
+            .with("[custom_fields][0][values][0][value]", &entity.field_text())
+            .with("[created_at]", &entity.created.as_secs())
+            .with("[updated_at]", &entity.updated.as_secs());
         match entity.id.kind {
-            EntityKind::Lead => report.status(entity).with("[price]", 500),
+            EntityKind::Lead => report.status(entity).with("[price]", &500),
             kind => report.type_of(kind),
         }
     }
 
     fn task(self, task: &Entity) -> Self {
-        self.with("[id]", task.id.number)
-            .with("[element_id]", 15_320_411)
-            .with("[element_type]", 2)
-            .with("[task_type]", 1)
-            .with("[date_create]", with_space(task.created))
-            .with("[text]", task.name())
-            .with("[status]", 0)
-            .with("[created_user_id]", USER)
-            .with("[last_modified]", with_space(task.updated))
-            .with("[responsible_user_id]", USER)
-            .with("[created_at]", task.created.as_secs())
-            .with("[updated_at]", task.updated.as_secs())
+        self.with("[id]", &task.id.number)
+            .with("[element_id]", &15_320_411)
+            .with("[element_type]", &2)
+            .with("[task_type]", &1)
+            .with("[date_create]", &with_space(task.created))
+            .with("[text]", &task.name())
+            .with("[status]", &0)
+            .with("[created_user_id]", &USER)
+            .with("[last_modified]", &with_space(task.updated))
+            .with("[responsible_user_id]", &USER)
+            .with("[created_at]", &task.created.as_secs())
+            .with("[updated_at]", &task.updated.as_secs())
     }
 
     fn status(self, lead: &Entity) -> Self {
-        self.with("[status_id]", lead.status)
-            .with("[pipeline_id]", PIPELINE)
+        self.with("[status_id]", &lead.status)
+            .with("[pipeline_id]", &PIPELINE)
     }
 
     /// What tells a company from a contact.
     fn type_of(self, kind: EntityKind) -> Self {
         match kind {
-            EntityKind::Contact | EntityKind::Company => self.with("[type]", kind.name()),
+            EntityKind::Contact | EntityKind::Company => self.with("[type]", &kind.name()),
             _ => self,
         }
     }
@@ -106,7 +106,7 @@ impl Report {
     /// An entity that was deleted: without a time.
     pub(super) fn deleted(entity: &Entity) -> Self {
         let report = Self::for_kind("delete", entity.id.kind);
-        let report = report.with("[id]", entity.id.number);
+        let report = report.with("[id]", &entity.id.number);
         match entity.id.kind {
             EntityKind::Lead => report.status(entity),
             kind => report.type_of(kind),
@@ -116,47 +116,47 @@ impl Report {
     pub(super) fn note(note: &EntityNote) -> Self {
         let EntityId { kind, number } = note.entity;
         Self::for_kind("note", kind)
-            .with("[note][text]", note.text())
-            .with("[note][note_type]", 4)
-            .with("[note][element_type]", element_type(kind))
-            .with("[note][element_id]", number)
-            .with("[note][date_create]", with_space(note.created))
-            .with("[note][created_by]", USER)
-            .with("[note][main_user_id]", USER)
-            .with("[note][id]", note.number)
-            .with("[note][created_at]", note.created.as_secs())
-            .with("[note][updated_at]", note.created.as_secs())
+            .with("[note][text]", &note.text())
+            .with("[note][note_type]", &4)
+            .with("[note][element_type]", &element_type(kind))
+            .with("[note][element_id]", &number)
+            .with("[note][date_create]", &with_space(note.created))
+            .with("[note][created_by]", &USER)
+            .with("[note][main_user_id]", &USER)
+            .with("[note][id]", &note.number)
+            .with("[note][created_at]", &note.created.as_secs())
+            .with("[note][updated_at]", &note.created.as_secs())
             .type_of(kind)
     }
 
     pub(super) fn message(message: &Message, talk: &ChatTalk) -> Self {
         Self::new("add", "message", "message")
-            .with("[id]", message.id())
-            .with("[text]", "Hello!")
-            .with("[created_at]", message.created.as_secs())
-            .with("[element_type]", element_type(talk.lead.kind))
-            .with("[element_id]", talk.lead.number)
-            .with("[type]", "incoming")
+            .with("[id]", &message.id())
+            .with("[text]", &"Hello!")
+            .with("[created_at]", &message.created.as_secs())
+            .with("[element_type]", &element_type(talk.lead.kind))
+            .with("[element_id]", &talk.lead.number)
+            .with("[type]", &"incoming")
             .in_talk(talk)
     }
 
     pub(super) fn talk(talk: &ChatTalk) -> Self {
         Self::new("add", "talk", "talk")
-            .with("[created_at]", talk.created.as_secs())
-            .with("[updated_at]", talk.created.as_secs())
-            .with("[rate]", 0)
-            .with("[is_in_work]", 1)
-            .with("[is_read]", 0)
+            .with("[created_at]", &talk.created.as_secs())
+            .with("[updated_at]", &talk.created.as_secs())
+            .with("[rate]", &0)
+            .with("[is_in_work]", &1)
+            .with("[is_read]", &0)
             .in_talk(talk)
     }
 
     fn in_talk(self, talk: &ChatTalk) -> Self {
-        self.with("[talk_id]", talk.number)
-            .with("[chat_id]", talk.chat_id())
-            .with("[contact_id]", talk.contact.number)
-            .with("[entity_type]", talk.lead.kind.name())
-            .with("[entity_id]", talk.lead.number)
-            .with("[origin]", "telegram")
+        self.with("[talk_id]", &talk.number)
+            .with("[chat_id]", &talk.chat_id())
+            .with("[contact_id]", &talk.contact.number)
+            .with("[entity_type]", &talk.lead.kind.name())
+            .with("[entity_id]", &talk.lead.number)
+            .with("[origin]", &"telegram")
     }
 
     /// The delivery of a webhook.

@@ -302,7 +302,7 @@ impl Objects {
         let wanted = Wanted::new(list, &parameters)?;
         let order = wanted.order;
         let limit = wanted.limit.min(self.rows_per_page);
-        let mut objects: Vec<&Object> = self.objects.values().collect();
+        let mut objects: Vec<&Object> = self.all.values().collect();
         objects.retain(|object| self.is_listed(object, list, &wanted, now) && wanted.has(object));
         order.sort(&mut objects);
         let mut start = 0;
