@@ -201,7 +201,7 @@ impl PipedriveApi {
         if let (&Method::GET, Some(list)) = (request.method(), lists::find(path(request))) {
             let page = self.objects.page(list, request.uri().query(), now);
             return page.map_or_else(
-                |why| error(400, why, None),
+                |name| error(400, &format!("Invalid {name}"), None),
                 |page| json(200, JSON, &page.body(self.look)),
             );
         }

@@ -13,6 +13,7 @@
 //! - <https://github.com/airbytehq/airbyte>, `source-pipedrive`: captured objects
 
 pub(super) mod lists;
+mod query;
 mod shape;
 
 use serde_json::Value;
