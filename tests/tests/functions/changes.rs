@@ -10,6 +10,7 @@ mod pipedrive;
 mod pipedrive_company;
 mod pipedrive_walk;
 
+use super::api::access;
 use axum::body::Bytes;
 use lambda_http::http::Request;
 use models::{Delivery, Event, EventDraft, Identity, OwnTime, Timestamp};
@@ -18,7 +19,7 @@ use providers::{
     Provider,
     api::{
         ApiError, Call,
-        change::{Change, WalkError, Window},
+        change::{Change, Changed, Extent, WalkError, Window},
     },
 };
 use serde_json::{Value, value::to_raw_value};
@@ -79,6 +80,37 @@ const START: Duration = Duration::from_secs(SINCE.cast_unsigned());
 fn send<T>(api: &mut impl Api, call: Call<T>, now: Duration) -> Result<T, ApiError> {
     let response = api.respond(&call.request.map(Bytes::from), now);
     (call.parse)(&response)
+}
+
+/// What changed in [`window`], by subject, as the guardian reads it from a time on. Returns the
+/// tokens that it costs, too.
+fn read(
+    provider: &Provider,
+    simulated: &mut impl Api,
+    mut now: Duration,
+) -> (BTreeMap<String, Changed>, u64) {
+    let api = provider.api.unwrap();
+    let mut reader = (api.read)(window(), Extent::All);
+    let mut tokens = 0;
+    while let Some(call) = reader.next(&access()) {
+        now += api.limits.pause;
+        tokens += u64::from(call.tokens);
+        reader.receive(send(simulated, call, now)).unwrap();
+    }
+    let changed = reader.finish().into_iter();
+    let changed = changed.map(|changed| (changed.subject.clone(), changed));
+    (changed.collect(), tokens)
+}
+
+/// The changes of a subject that none of its stored events reports, of which those are compared
+/// whose time counts.
+fn missing(changed: &Changed, stored: &[Event]) -> Vec<Change> {
+    let compared = stored.iter().filter(|event| {
+        let is_early = changed.until.is_none_or(|until| event.time <= until);
+        event.time >= changed.since && is_early
+    });
+    let compared: Vec<Event> = compared.cloned().collect();
+    changed.missing(&compared)
 }
 
 /// The events of a delivery that arrives at a time.

@@ -1,19 +1,10 @@
 //! What changed in a simulated account of amoCRM is missing exactly if its webhooks were lost.
 
-use super::{super::api::access, START, delivered, send, window};
+use super::{START, delivered, missing, read, window};
 use fastrand::Rng;
 use models::{Event, Timestamp};
-use providers::{
-    AMOCRM,
-    amocrm::api::{
-        changes::{self, COMPARED_AFTER, COMPARED_BEFORE, Context, Entry, Logged, LoggedChange},
-        walk::{self, Walk},
-    },
-};
-use std::{
-    collections::{BTreeMap, BTreeSet},
-    time::Duration,
-};
+use providers::{AMOCRM, api::change::Changed};
+use std::time::Duration;
 use testkit::api::{
     AmocrmApi, Api,
     amocrm::{EntityId, EntityKind, NewAmocrmWebhook},
@@ -37,7 +28,6 @@ struct Account {
     api: AmocrmApi,
     random: Rng,
     past: Vec<Done>,
-    now: Duration,
 }
 
 impl Account {
@@ -47,7 +37,6 @@ impl Account {
             api: AmocrmApi::new("s3cret-token"),
             random: Rng::with_seed(seed),
             past: Vec::new(),
-            now: START + Duration::from_hours(3),
         };
         account.api.entities.has_customers = has_customers;
         account.api.add(webhook(), START);
@@ -106,68 +95,13 @@ impl Account {
         self.past.push(Done { at, events });
     }
 
-    /// Later than the last request, within the limit.
-    fn next_moment(&mut self) -> Duration {
-        self.now += Duration::from_millis(200);
-        self.now
-    }
-
-    /// The changes in the window, as production code finds them.
-    fn changes(&mut self) -> BTreeMap<String, Vec<LoggedChange>> {
-        let mut walk = Walk::new(window());
-        while let Some(call) = walk.next(&access()) {
-            let now = self.next_moment();
-            walk.receive(send(&mut self.api, call, now)).unwrap();
-        }
-        let entries = walk.finish().unwrap();
-        let context = self.context(&entries);
-        let logged = Logged::new(&entries, &context);
-        assert!(logged.skipped.is_empty(), "{:?}", logged.skipped);
-        let mut changes = logged.changes;
-        for changes in changes.values_mut() {
-            changes.retain(|logged| window().contains(logged.change.time));
-        }
-        changes.retain(|_, changes| !changes.is_empty());
-        changes
-    }
-
-    fn context(&mut self, entries: &[Entry]) -> Context {
-        let mut context = Context::default();
-        let mut wanted: BTreeMap<&str, BTreeSet<u64>> = BTreeMap::new();
-        for (entity, note) in entries.iter().filter_map(Entry::note) {
-            wanted.entry(entity).or_default().insert(note);
-        }
-        for (entity, ids) in wanted {
-            let ids: Vec<u64> = ids.into_iter().collect();
-            for ids in ids.chunks(walk::NOTES_PER_REQUEST) {
-                let ids: BTreeSet<u64> = ids.iter().copied().collect();
-                let now = self.next_moment();
-                let notes = send(&mut self.api, walk::notes(&access(), entity, &ids), now);
-                let notes = notes.unwrap();
-                assert!(notes.keys().eq(&ids), "{entity}");
-                context.notes.extend(notes);
-            }
-        }
-        for talk in entries.iter().filter_map(Entry::talk_id) {
-            let now = self.next_moment();
-            let chat = send(&mut self.api, walk::talk(&access(), talk), now);
-            context.chats.insert(talk, chat.unwrap());
-        }
-        context
-    }
-
     /// The stored events of a subject, without those of one act.
     fn stored(&self, subject: &str, lost: Option<usize>) -> Vec<Event> {
-        let since = window().since.before(COMPARED_BEFORE);
-        let until = window().until.after(COMPARED_AFTER);
         let past = self.past.iter().enumerate();
         let kept = past.filter(|(index, _)| Some(*index) != lost);
         let events = kept.flat_map(|(_, done)| &done.events);
         let events = events.filter(|event| event.subject == subject);
-        events
-            .filter(|event| (since..until).contains(&event.time))
-            .cloned()
-            .collect()
+        events.cloned().collect()
     }
 }
 
@@ -183,32 +117,32 @@ fn webhook() -> NewAmocrmWebhook {
 fn an_event_of_an_account_is_missing_exactly_if_its_webhook_was_lost() {
     for (seed, has_customers) in [(0, true), (1, false), (2, true)] {
         let mut account = Account::new(seed, has_customers);
-        let changes = account.changes();
+        let later = START + Duration::from_hours(3);
+        let (changed, _) = read(&AMOCRM, &mut account.api, later);
         let is_in_window = |done: &Done| window().contains(Timestamp::from_unix(done.at));
         let acts = account.past.iter().filter(|done| is_in_window(done));
-        let count: usize = changes.values().map(Vec::len).sum();
+        let count: usize = changed.values().map(Changed::count).sum();
         assert_eq!(count, acts.count(), "each act is one change");
-        for (subject, changes) in &changes {
-            let all = changes::missing(changes.clone(), &[]);
-            assert_eq!(all.len(), changes.len(), "{subject}, seed {seed}");
+        for (subject, changed) in &changed {
             let stored = account.stored(subject, None);
-            let missing = changes::missing(changes.clone(), &stored);
+            let missing = missing(changed, &stored);
             assert!(missing.is_empty(), "{missing:?}, seed {seed}");
         }
         for (lost, done) in account.past.iter().enumerate() {
-            // The last webhook of an act is that of its entry, but for a change of status.
+            // The last webhook of an act is that of its entry, and another one of a new status.
             let (Some(event), true) = (done.events.last(), is_in_window(done)) else {
                 continue;
             };
-            let changes = changes[&event.subject].clone();
             let stored = account.stored(&event.subject, Some(lost));
-            let missing = changes::missing(changes, &stored);
-            let seconds: Vec<i64> = missing
-                .iter()
-                .map(|change| change.time.as_seconds())
-                .collect();
-            let expected = done.at.as_secs().cast_signed();
-            assert_eq!(seconds, [expected], "{}, seed {seed}", event.subject);
+            let missing = missing(&changed[&event.subject], &stored);
+            let second = missing.iter().map(|change| change.time.as_seconds());
+            assert!(
+                second.eq([done.at.as_secs().cast_signed()]),
+                "{missing:?}, seed {seed}"
+            );
+            let is_note = missing[0].r#type.ends_with(".note_added");
+            let has_text = missing[0].data.get().contains("\"text\":\"Note ");
+            assert_eq!(is_note, has_text, "{missing:?}");
         }
     }
 }
