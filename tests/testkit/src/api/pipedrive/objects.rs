@@ -238,6 +238,15 @@ impl Objects {
         existing.map(|object| object.id)
     }
 
+    /// The `update_time` of an object, deleted ones included.
+    ///
+    /// # Panics
+    /// If there is no such object.
+    #[must_use]
+    pub fn updated(&self, id: ObjectId) -> Duration {
+        self.all[&id].updated
+    }
+
     fn edit(&mut self, id: ObjectId, now: Duration, edit: impl FnOnce(&mut Object)) {
         let object = self.existing(id);
         let before = object.clone();
