@@ -6,7 +6,7 @@ import { inflateSync } from "node:zlib";
 import { DynamoDBClient } from "@aws-sdk/client-dynamodb";
 import { DynamoDBDocumentClient, GetCommand, paginateQuery } from "@aws-sdk/lib-dynamodb";
 const [TableName, path, first] = process.argv.slice(2);
-const NAMES = "specversion datacontenttype id source type subject time originaltype apiversion channel eventid timeproblem".split(" ");
+const NAMES = "specversion datacontenttype id source type subject time dataschema originaltype apiversion channel eventid timeproblem".split(" ");
 const DELAY = 1000 * (process.env.DELAY ?? 60); // After this time, every event is in the index.
 const client = DynamoDBDocumentClient.from(new DynamoDBClient());
 const print = promisify(process.stdout.write.bind(process.stdout));

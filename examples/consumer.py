@@ -5,7 +5,7 @@ from datetime import datetime, timedelta, timezone
 from pathlib import Path
 import boto3
 from boto3.dynamodb.conditions import Key
-NAMES = "id source type subject time originaltype apiversion channel eventid timeproblem".split()
+NAMES = "id source type subject time dataschema originaltype apiversion channel eventid timeproblem".split()
 DELAY = timedelta(seconds=int(os.environ.get("DELAY", 60)))  # After this time, every event is in the index.
 table = boto3.resource("dynamodb").Table(sys.argv[1])
 sys.stdout.reconfigure(encoding="utf-8")

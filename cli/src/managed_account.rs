@@ -6,7 +6,7 @@ use crate::{
     credential::PlainCredential,
     deployer::Deployer,
     filter::provider,
-    output::{Output, json_line, say},
+    output::{Output, json_line, say, seconds},
     secret::secret,
     span::duration,
 };
@@ -27,7 +27,7 @@ use serde::{Deserialize, Serialize};
 use std::{pin::pin, time::Duration};
 use storage::{
     Table,
-    guardian::{Guard, GuardError, Guardian, LEASE},
+    guardian::{Completeness, Guard, GuardError, Guardian, LEASE},
 };
 use tokio::time::timeout;
 
@@ -356,6 +356,26 @@ pub(crate) fn sentence(line: &Line) -> String {
         [] => finding.to_owned(),
         parts => format!("{finding}: {}", parts.join(", ")),
     }
+}
+
+/// What the guardian found about the changes of a day, and what it is still to read back.
+pub(crate) fn completeness(guardian: &Guardian) -> Vec<String> {
+    let mut parts = Vec::new();
+    if let Some(Completeness {
+        until,
+        shown,
+        stored,
+        healed,
+    }) = &guardian.completeness
+    {
+        let until = seconds(*until);
+        parts.push(format!(
+            "{stored} of {shown} changes stored in the day until {until}, {healed} of them read back"
+        ));
+    }
+    let gaps = guardian.gaps.iter();
+    parts.extend(gaps.map(|gap| format!("gap since {} to be read back", seconds(gap.from))));
+    parts
 }
 
 impl Secrets {

@@ -16,6 +16,7 @@ use crate::{
 use clap::Args;
 use futures_util::TryStreamExt;
 use models::{Body, Event, Origin, Record};
+use providers::api::change::is_read_back;
 use serde::Serialize;
 use serde_json::{Map, Value, json};
 use std::{
@@ -125,6 +126,10 @@ impl Replayer<'_> {
         let Record::Event { event, origin, .. } = &stored.record else {
             return Ok(());
         };
+        // It was no webhook, so there is nothing to parse.
+        if is_read_back(event) {
+            return Ok(());
+        }
         let provider = provider_of(&event.source);
         let provider = provider.ok_or_else(|| {
             format!(

@@ -6,7 +6,7 @@ use models::Timestamp;
 use serde_json::{Value, json};
 use snapbox::{assert_data_eq, str};
 use std::process::{Command, Output, Stdio};
-use storage::guardian::KnownWebhook;
+use storage::guardian::{Completeness, Gap, KnownWebhook};
 use testkit::{
     api::{AmocrmApi, Api, ApiServer, PipedriveApi, pipedrive::NewWebhook},
     dev::send_signal,
@@ -198,14 +198,26 @@ async fn doctor_shows_the_webhooks_of_each_account() {
             guard.state.webhooks[0].dead = Some("disabled".to_owned());
             guard.state.since = Some(time);
             guard.state.reason = Some("the account is not paid for (402)".to_owned());
+            guard.state.gaps = vec![Gap {
+                from: time,
+                until: time,
+                reason: "dead".to_owned(),
+            }];
+        } else {
+            guard.state.completeness = Some(Completeness {
+                until: time,
+                shown: 120,
+                stored: 119,
+                healed: 3,
+            });
         }
         guard.release().await.unwrap();
     }
     assert_data_eq!(
         shown().join("\n"),
         str![[r"
-FAIL  webhook            amocrm/3: dead, since 2026-11-21T10:00:00Z, the account is not paid for (402), webhook 12 disabled, last delivery 2026-11-21T10:00:00Z (200), looked at 2026-11-21T10:00:00Z: see the guardian's alarms in docs/operations.md
-ok    webhook            pipedrive/7: ok, webhook 12 alive, last delivery 2026-11-21T10:00:00Z (200), looked at 2026-11-21T10:00:00Z
+FAIL  webhook            amocrm/3: dead, since 2026-11-21T10:00:00Z, the account is not paid for (402), webhook 12 disabled, last delivery 2026-11-21T10:00:00Z (200), gap since 2026-11-21T10:00:00Z to be read back, looked at 2026-11-21T10:00:00Z: see the guardian's alarms in docs/operations.md
+ok    webhook            pipedrive/7: ok, webhook 12 alive, last delivery 2026-11-21T10:00:00Z (200), 119 of 120 changes stored in the day until 2026-11-21T10:00:00Z, 3 of them read back, looked at 2026-11-21T10:00:00Z
 "]]
     );
 }

@@ -205,6 +205,8 @@ async fn an_event_that_was_read_back_has_the_shape_of_a_webhooks_data() {
         [&json!("2.0"), &Value::Null]
     );
     assert_eq!(events[0].time, Timestamp::from_unix(added));
+    let replayed = scene.site.run(&["replay", "--since", "1h"]);
+    assert!(replayed.starts_with("0 events replayed"), "{replayed}");
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -1,7 +1,7 @@
 //! Webhook checks: the state that the guardian left for each account.
 
 use super::{Asked, finding::Finding};
-use crate::{connection::parameter, output::seconds};
+use crate::{connection::parameter, managed_account::completeness, output::seconds};
 use aws_config::SdkConfig;
 use aws_sdk_dynamodb::Client;
 use models::Timestamp;
@@ -73,6 +73,7 @@ fn describe(guardian: &Guardian) -> String {
         }
         parts.push(part);
     }
+    parts.extend(completeness(guardian));
     match guardian.listed {
         Some(listed) => parts.push(format!("looked at {}", seconds(listed))),
         None => parts.push("never looked at".to_owned()),

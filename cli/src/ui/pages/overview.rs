@@ -6,6 +6,7 @@ use crate::{
     Failure,
     commands::consumers,
     filter::Filter,
+    managed_account::completeness,
     output::{Page, cell},
     queues::Queues,
     ui::{Problem, activity::Activity},
@@ -40,12 +41,12 @@ async fn webhooks(site: Arc<Site>) -> Markup {
         @if rows.is_empty() {
             p.note { "None is watched: " code { "hookkeeper register" } " registers one." }
         } @else {
-            (table(&["Account", "State", "Since", "Last delivery", "Looked at"], &rows))
+            (table(&["Account", "State", "Since", "Last delivery", "Complete", "Looked at"], &rows))
         }
     }
 }
 
-fn webhook_row(guardian: &Guardian) -> [Markup; 5] {
+fn webhook_row(guardian: &Guardian) -> [Markup; 6] {
     let is_ok = guardian.finding == "ok";
     let delivered = guardian
         .webhooks
@@ -61,6 +62,7 @@ fn webhook_row(guardian: &Guardian) -> [Markup; 5] {
         },
         moment(guardian.since),
         moment(delivered.max()),
+        html! { (completeness(guardian).join(", ")) },
         moment(guardian.listed),
     ]
 }

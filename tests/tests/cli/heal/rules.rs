@@ -4,8 +4,10 @@ use super::{Scene, ago, counts, pipedrive};
 use storage::{Erased, budget::now};
 use testkit::{
     api::{PipedriveApi, pipedrive::ObjectKind},
+    live_stack::LiveStack,
     site::quarantined,
 };
+use tokio::task::block_in_place;
 
 /// A company with a deal that was created, and of which no webhook told.
 async fn with_deal(minutes: u64) -> Scene<PipedriveApi> {
@@ -124,4 +126,27 @@ async fn the_cost_is_told_before_anything_is_read() {
         stderr.contains("at least 160 tokens of 30000 or more in a day"),
         "{stderr}"
     );
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn nothing_is_read_back_while_messages_wait() {
+    let scene = with_deal(30).await;
+    let stack = LiveStack::start(&[]).await;
+    let heal = || {
+        let url = scene.server.url();
+        let arguments = ["heal", "pipedrive", "--since", "1h", "--api-url", &url];
+        let mut command = stack.command(&arguments);
+        command.env("PIPEDRIVE_API_TOKEN", "t0ken");
+        let output = block_in_place(|| command.output().unwrap());
+        let stderr = String::from_utf8(output.stderr).unwrap();
+        (output.status.code().unwrap(), stderr)
+    };
+    stack.state().waiting = 3;
+    let (status, stderr) = heal();
+    assert_eq!(status, 1, "{stderr}");
+    assert!(stderr.contains("3 messages wait"), "{stderr}");
+    assert!(stack.site.stored().await.is_empty());
+    stack.state().waiting = 0;
+    assert_eq!(heal().0, 0);
+    assert_eq!(stack.site.stored().await.len(), 1);
 }

@@ -3,6 +3,7 @@
 use super::{Page, put};
 use serde_json::json;
 use std::time::Duration;
+use storage::guardian::Completeness;
 use testkit::{
     request::event,
     site::{Site, encoded, records},
@@ -62,6 +63,12 @@ async fn the_overview_has_providers_webhooks_and_consumers() {
     put(&site, "pipedrive", 3).await;
     let mut guard = site.table.guard("pipedrive/7").await.unwrap();
     guard.state.finding = "unauthorized".to_owned();
+    guard.state.completeness = Some(Completeness {
+        until: guard.state.registered,
+        shown: 120,
+        stored: 119,
+        healed: 3,
+    });
     guard.release().await.unwrap();
     let page = Page::start(&site);
     let html = page.html("/overview");
@@ -73,6 +80,7 @@ async fn the_overview_has_providers_webhooks_and_consumers() {
     assert!(text.contains("warehouse "), "{text}");
     let state = r#"pipedrive/7 <span class="problem">unauthorized</span>"#;
     assert!(text.contains(state), "{text}");
+    assert!(text.contains("119 of 120 changes stored"), "{text}");
     assert_eq!(
         html.matches("not in the last 24 hours").count(),
         2,
