@@ -178,8 +178,13 @@ impl Line<'_> {
                     0 => String::new(),
                     erased => format!(", {erased} of erased subjects"),
                 };
+                let missing = match (self.finding, missing) {
+                    (Finding::Gap, missing) => format!("{missing} are missing"),
+                    (_, 0) => "none is missing".to_owned(),
+                    (_, missing) => format!("{missing} were missing, and are stored now"),
+                };
                 format!(
-                    "{changes} changes: {stored} were stored, {missing} were not{erased} \
+                    "{changes} changes: {stored} were stored, {missing}{erased} \
                     ({api_calls} calls, {api_tokens} tokens)"
                 )
             }
