@@ -25,10 +25,11 @@ use base64::{Engine, engine::general_purpose::STANDARD};
 use company::Company;
 use crm::{Event, Internet, Mark, Responded};
 use flate2::read::ZlibDecoder;
+use hookkeeper::dev::TABLE;
 use ingest::{Authenticator, Receiver};
 use lambda::{Account, Function, Handler};
 use naive::Naive;
-use providers::Provider;
+use providers::{Provider, Scheme};
 use scenarios::{NEW_PASSWORD, Twist};
 use serde::Serialize;
 use serde_json::Value;
@@ -129,7 +130,9 @@ async fn live(scenario: &Scenario, kind: Kind, seed: u64) -> Outcome {
     });
     let account = Arc::new(Account::new(scenario.concurrency));
     let functions = providers::ALL.map(|provider| {
-        let function = function(provider, kind, scenario, &aws, &account);
+        let rotates = scenario.twist == Some(Twist::Rotation) && provider.name == "pipedrive";
+        let rotated = if rotates { NEW_PASSWORD } else { Duration::MAX };
+        let function = function(provider, kind, rotated, &aws, &account);
         (provider.name, Arc::new(function))
     });
     let internet = Arc::new(Internet {
@@ -175,17 +178,22 @@ async fn strangers(internet: Arc<Internet>, scenario: Scenario) {
     }
 }
 
+/// The function of a receiver. Hookkeeper accepts the old and the new password. A naive receiver
+/// changes from one to the other when it is `rotated`.
 fn function(
     provider: Provider,
     kind: Kind,
-    scenario: &Scenario,
+    rotated: Duration,
     aws: &Arc<Aws>,
     account: &Arc<Account>,
 ) -> Function {
     let world = aws.world.clone();
-    let rotates = scenario.twist == Some(Twist::Rotation) && provider.name == "pipedrive";
     let credentials = ["old", "new"].map(accepted).join(",");
-    let authenticator = Authenticator::new(&provider, &credentials, "").unwrap();
+    let mut keys = String::new();
+    if provider.supports(Scheme::UrlKey) {
+        keys = ["old", "new"].map(|key| request::accepted(key, key)).join(",");
+    }
+    let authenticator = Authenticator::new(&provider, &credentials, &keys).unwrap();
     Function::new(aws, account, move |connections: &Connections| match kind {
         Kind::Hookkeeper => {
             let store = Store::new(&Client::with_transport(connections.client()), &settings());
@@ -195,7 +203,7 @@ fn function(
         Kind::Naive => {
             let world = world.clone();
             let password = move || {
-                if rotates && world.now() >= NEW_PASSWORD {
+                if world.now() >= rotated {
                     "new"
                 } else {
                     "old"
@@ -210,7 +218,7 @@ fn settings() -> Settings {
     Settings {
         fallback_queue: Some("http://sqs.simulation/fallback".to_owned()),
         sqs_endpoint: Some("http://sqs.simulation".to_owned()),
-        ..Settings::local("webhooks", "http://dynamodb.simulation".to_owned())
+        ..Settings::local(TABLE, "http://dynamodb.simulation".to_owned())
     }
 }
 

@@ -159,6 +159,10 @@ impl Queue {
                 let id = self.send(&text(request, "MessageBody"))?;
                 Ok(json!({ "MessageId": id }))
             }
+            "GetQueueAttributes" => {
+                let messages = self.locked().len().to_string();
+                Ok(json!({ "Attributes": { "ApproximateNumberOfMessages": messages } }))
+            }
             _ => Err("InvalidAction"),
         }
     }

@@ -133,7 +133,25 @@ impl World {
         self.run("PutItem", &request).unwrap();
     }
 
-    fn run(&self, operation: &str, request: &Value) -> Result<Value, &'static str> {
+    /// All items.
+    pub(crate) fn items(&self) -> Vec<Value> {
+        let mut items = Vec::new();
+        let mut scan = json!({ "TableName": TABLE });
+        loop {
+            let mut page = self.run("Scan", &scan).unwrap();
+            items.append(page["Items"].as_array_mut().unwrap());
+            match page.get("LastEvaluatedKey").filter(|key| !key.is_null()) {
+                Some(key) => scan["ExclusiveStartKey"] = key.clone(),
+                None => return items,
+            }
+        }
+    }
+
+    /// Executes an operation.
+    ///
+    /// # Errors
+    /// The error code of DynamoDB.
+    pub(crate) fn run(&self, operation: &str, request: &Value) -> Result<Value, &'static str> {
         let database = &self.database;
         match operation {
             "DeleteItem" => call(request, |request| database.delete_item(request)),

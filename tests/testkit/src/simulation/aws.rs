@@ -1,7 +1,10 @@
 //! Simulated AWS endpoint of the SDK: it takes requests in AWS JSON and responds late, with an
 //! error or never, according to the faults.
 
-use super::{dynamodb::Table, world::World};
+use super::{
+    dynamodb::Table,
+    world::{World, since_1970},
+};
 use crate::{
     sdk::{Service, ServiceRequest, refused, response, transport},
     sqs::Queue,
@@ -11,6 +14,7 @@ use aws_smithy_runtime_api::client::{
     orchestrator::{HttpRequest, HttpResponse},
     result::ConnectorError,
 };
+use aws_smithy_types::{DateTime, date_time::Format};
 use serde_json::{Value, json};
 use std::{
     future::pending,
@@ -101,7 +105,7 @@ impl Aws {
                 tokio::time::sleep(Duration::from_millis(1)).await;
                 return Err(refused());
             }
-            Some(Failure::Responds(code)) => return Ok(response(Err(code))),
+            Some(Failure::Responds(code)) => return Ok(self.response(Err(code))),
             Some(Failure::Slow(latency)) => latency.clone(),
             Some(Failure::LosesResponses) | None if self.world.one_in(1_000) => TAIL,
             Some(Failure::LosesResponses) | None => LATENCY,
@@ -110,15 +114,25 @@ impl Aws {
         // In its own task, because a service continues when the caller gives up.
         let served = tokio::spawn(async move {
             tokio::time::sleep(way).await;
-            let result = self.execute(&request);
+            let response = self.response(self.execute(&request));
             tokio::time::sleep(way).await;
-            result
+            response
         });
-        let result = served.await.unwrap();
+        let response = served.await.unwrap();
         if let Some(Failure::LosesResponses) = failure {
             pending::<()>().await;
         }
-        Ok(response(result))
+        Ok(response)
+    }
+
+    /// A response with the time, which the drain and the guardian take from it.
+    fn response(&self, result: Result<Value, &str>) -> HttpResponse {
+        let mut response = response(result);
+        let now = since_1970(self.world.now()).as_secs();
+        let date = DateTime::from_secs(now.try_into().unwrap());
+        let date = date.fmt(Format::HttpDate).unwrap();
+        response.headers_mut().insert("date", date);
+        response
     }
 
     fn execute(&self, request: &ServiceRequest) -> Result<Value, &'static str> {

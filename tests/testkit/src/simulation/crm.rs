@@ -160,6 +160,17 @@ impl Request {
     }
 }
 
+/// A POST to a webhook.
+pub(crate) struct Post<'a> {
+    /// Name of the provider, which is also the name of the function.
+    pub(crate) provider: &'static str,
+    pub(crate) url: &'a str,
+    /// The value of `Authorization`.
+    pub(crate) authorization: Option<String>,
+    pub(crate) content_type: &'static str,
+    pub(crate) body: String,
+}
+
 pub(crate) fn basic(password: &str) -> String {
     request::basic(&format!("hookkeeper:{password}"))
 }
@@ -201,23 +212,34 @@ impl Responded {
 }
 
 impl Internet {
+    /// Sends a request of a provider: see [`Internet::send`].
+    pub(crate) async fn post(&self, request: Request, timeout: Duration) -> Option<u16> {
+        let post = Post {
+            provider: request.provider,
+            url: &format!("/{}", request.provider),
+            authorization: Some(basic(request.password)),
+            content_type: request.content_type,
+            body: request.body,
+        };
+        self.send(post, timeout).await
+    }
+
     /// The status of a response within the provider's timeout. After the timeout, the function
     /// continues.
-    pub(crate) async fn post(&self, request: Request, timeout: Duration) -> Option<u16> {
+    pub(crate) async fn send(&self, request: Post<'_>, timeout: Duration) -> Option<u16> {
         let number = self.requests.fetch_add(1, Ordering::Relaxed);
+        let is_authorized = request.authorization != Some(basic(WRONG_PASSWORD));
         let headers = [
-            ("authorization", basic(request.password)),
-            ("content-type", request.content_type.to_owned()),
-            ("x-amocrm-requestid", format!("amocrm-{number}")),
+            ("authorization", request.authorization),
+            ("content-type", Some(request.content_type.to_owned())),
+            ("x-amocrm-requestid", Some(format!("amocrm-{number}"))),
         ];
-        let headers = headers.map(|(name, value)| {
-            (
-                HeaderName::from_static(name),
-                HeaderValue::try_from(value).unwrap(),
-            )
+        let headers = headers.into_iter().filter_map(|(name, value)| {
+            let value = HeaderValue::try_from(value?).unwrap();
+            Some((HeaderName::from_static(name), value))
         });
         let headers = HeaderMap::from_iter(headers);
-        let uri: Uri = format!("/{}", request.provider).parse().unwrap();
+        let uri: Uri = request.url.parse().unwrap();
         let mut event = gateway::event(
             &Method::POST,
             &uri,
@@ -241,7 +263,7 @@ impl Internet {
             let status = response.status;
             responses.lock().unwrap().push(Responded {
                 marks: marks(&request.body),
-                is_authorized: request.password != WRONG_PASSWORD,
+                is_authorized,
                 response,
             });
             status

@@ -1,13 +1,15 @@
-//! DynamoDB: one table in memory, which throttles as a new on-demand table does.
+//! DynamoDB: one table in memory, which throttles as a new on-demand table does, or which answers
+//! queries.
 //!
 //! Sources: <https://docs.aws.amazon.com/amazondynamodb/latest/APIReference/API_PutItem.html>,
 //! <https://docs.aws.amazon.com/amazondynamodb/latest/developerguide/on-demand-capacity-mode.html>
 
+use crate::world;
 use serde_json::{Value, json};
 use std::{
     collections::{BTreeMap, HashMap},
     hash::{DefaultHasher, Hash, Hasher},
-    sync::Mutex,
+    sync::{Arc, Mutex},
     time::Duration,
 };
 
@@ -24,6 +26,9 @@ pub(crate) struct Table {
     /// The remaining units of each partition, and the time of that count. `None` if the table is
     /// old and has grown.
     units: Option<Mutex<HashMap<u64, (f64, Duration)>>>,
+    /// A table that answers every request, and has the items. It is slower. `None`: the answer to a
+    /// query is empty.
+    queried: Option<Arc<world::World>>,
 }
 
 impl Table {
@@ -31,6 +36,14 @@ impl Table {
     pub(crate) fn new_on_demand() -> Self {
         Self {
             units: Some(Mutex::default()),
+            ..Self::default()
+        }
+    }
+
+    /// A table that answers queries.
+    pub(crate) fn with_queries() -> Self {
+        Self {
+            queried: Some(world::World::new()),
             ..Self::default()
         }
     }
@@ -50,6 +63,9 @@ impl Table {
         request: &Value,
         now: Duration,
     ) -> Result<Value, &'static str> {
+        if let Some(table) = &self.queried {
+            return table.run(operation, request);
+        }
         match operation {
             "PutItem" => self.put(request, now),
             "GetItem" => {
@@ -107,6 +123,9 @@ impl Table {
     }
 
     pub(crate) fn items(&self) -> Vec<Value> {
+        if let Some(table) = &self.queried {
+            return table.items();
+        }
         self.items.lock().unwrap().values().cloned().collect()
     }
 }

@@ -11,6 +11,7 @@ use aws_sdk_dynamodb::{
     error::SdkError,
     types::AttributeValue,
 };
+use hookkeeper::dev::TABLE;
 use base64::{Engine, engine::general_purpose::STANDARD};
 use lambda_http::aws_lambda_events::apigw::ApiGatewayV2httpRequest;
 use serde_json::Value;
@@ -46,8 +47,7 @@ impl Naive {
     }
 
     pub(crate) async fn answer(&self, event: ApiGatewayV2httpRequest) -> u16 {
-        let authorization = event.headers.get("authorization");
-        if authorization.is_none_or(|shown| *shown != *crm::basic((self.password)())) {
+        if !self.accepts(&event) {
             return 401;
         }
         let body = event.body.unwrap_or_default();
@@ -68,7 +68,7 @@ impl Naive {
         let put = self
             .client
             .put_item()
-            .table_name("webhooks")
+            .table_name(TABLE)
             .set_item(Some(item.into()));
         match put
             .condition_expression("attribute_not_exists(pk)")
@@ -83,6 +83,15 @@ impl Naive {
             }
             Err(_) => 500,
         }
+    }
+
+    /// Whether a request has the password, in its header or as the key in its URL.
+    fn accepts(&self, event: &ApiGatewayV2httpRequest) -> bool {
+        let password = (self.password)();
+        let authorization = event.headers.get("authorization");
+        let query = event.raw_query_string.as_deref();
+        authorization.is_some_and(|shown| *shown == *crm::basic(password))
+            || query == Some(&format!("key={password}"))
     }
 
     fn can_parse(&self, body: &[u8]) -> bool {

@@ -8,8 +8,10 @@ use std::{
 };
 use tokio::time::Instant;
 
-/// The start of each simulation: 2026-11-21T00:00:00Z, in milliseconds since 1970.
-const START_MS: u64 = 1_795_219_200_000;
+/// The start of each simulation: 2040-01-02T00:00:00Z, in milliseconds since 1970. It is in the
+/// future, because a receiver stamps an event with the later of the request's time and the time of
+/// the real clock.
+const START_MS: u64 = 2_209_075_200_000;
 
 #[derive(Debug)]
 pub(crate) struct World {
@@ -51,6 +53,11 @@ impl World {
 /// A time of a simulation in milliseconds since 1970.
 pub(crate) fn epoch_ms(at: Duration) -> u64 {
     START_MS + u64::try_from(at.as_millis()).unwrap()
+}
+
+/// A time of a simulation since 1970.
+pub(crate) fn since_1970(at: Duration) -> Duration {
+    Duration::from_millis(START_MS) + at
 }
 
 pub(crate) const fn seconds(seconds: u64) -> Duration {
