@@ -11,6 +11,7 @@ mod closer;
 mod company;
 mod crm;
 mod dynamodb;
+pub mod guarded;
 mod lambda;
 mod naive;
 mod pipedrive;
@@ -24,6 +25,7 @@ use aws::{Aws, Connections};
 use base64::{Engine, engine::general_purpose::STANDARD};
 use company::Company;
 use crm::{Event, Internet, Mark, Responded};
+use guarded::Guarding;
 use flate2::read::ZlibDecoder;
 use hookkeeper::dev::TABLE;
 use ingest::{Authenticator, Receiver};
@@ -50,6 +52,8 @@ pub enum Kind {
     Hookkeeper,
     /// A naive receiver.
     Naive,
+    /// Hookkeeper with its guardian.
+    Guarded,
 }
 
 /// Result of a scenario.
@@ -72,6 +76,30 @@ pub struct Figures {
     /// Lost events: their channel, and their times.
     #[serde(skip)]
     pub lost_events: Vec<(Channel, Vec<Duration>)>,
+    /// Events that are stored more than once, where the scenario has a guardian.
+    #[serde(skip)]
+    pub doubled_events: Vec<String>,
+    /// What the guardian did, if there is one.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub guardian: Option<Guarding>,
+}
+
+impl Figures {
+    /// Figures of a scenario in which nothing has happened.
+    fn new(scenario: &'static str, receiver: Kind) -> Self {
+        Self {
+            scenario,
+            receiver,
+            sent: 0,
+            kept: 0,
+            lost: 0,
+            doubled: 0,
+            bans: 0,
+            lost_events: Vec::new(),
+            doubled_events: Vec::new(),
+            guardian: None,
+        }
+    }
 }
 
 /// Runs scenarios with receivers, each in its own thread.
@@ -195,7 +223,7 @@ fn function(
     }
     let authenticator = Authenticator::new(&provider, &credentials, &keys).unwrap();
     Function::new(aws, account, move |connections: &Connections| match kind {
-        Kind::Hookkeeper => {
+        Kind::Hookkeeper | Kind::Guarded => {
             let store = Store::new(&Client::with_transport(connections.client()), &settings());
             let receiver = Receiver::new(provider, authenticator.clone(), store).silent();
             Handler::Hookkeeper(Box::new(receiver))
@@ -267,14 +295,8 @@ fn figures(scenario: &Scenario, receiver: Kind, outcome: Outcome) -> Figures {
         ..
     } = outcome;
     let mut figures = Figures {
-        scenario: scenario.name,
-        receiver,
-        sent: 0,
-        kept: 0,
-        lost: 0,
-        doubled: 0,
         bans,
-        lost_events: Vec::new(),
+        ..Figures::new(scenario.name, receiver)
     };
     for (mark, event) in &events {
         let sent = event.at.len();

@@ -7,7 +7,7 @@ use std::{
     process::ExitCode,
     sync::atomic::{AtomicU64, Ordering},
 };
-use testkit::simulation::{Figures, Kind, SCENARIOS, run_all, swarm};
+use testkit::simulation::{Figures, Kind, SCENARIOS, guarded, run_all, swarm};
 
 /// Simulates weeks of webhooks, with outages, in seconds.
 #[derive(Parser)]
@@ -32,7 +32,9 @@ fn main() -> ExitCode {
     if let Some(seeds) = args.swarm {
         return run_swarm(args.seed, seeds);
     }
-    let names = SCENARIOS.map(|scenario| scenario.name);
+    let names = SCENARIOS.iter().map(|scenario| scenario.name);
+    let guarded_names = guarded::SCENARIOS.iter().map(|scenario| scenario.name);
+    let names: Vec<&str> = names.chain(guarded_names).collect();
     let mut chosen = args.scenarios.iter();
     if let Some(unknown) = chosen.find(|name| !names.contains(&&***name)) {
         eprintln!(
@@ -41,12 +43,16 @@ fn main() -> ExitCode {
         );
         return ExitCode::from(2);
     }
+    let is_chosen =
+        |name: &str| args.scenarios.is_empty() || args.scenarios.iter().any(|one| one == name);
     let mut chosen = SCENARIOS.to_vec();
-    if !args.scenarios.is_empty() {
-        chosen.retain(|scenario| args.scenarios.iter().any(|name| name == scenario.name));
-    }
+    chosen.retain(|scenario| is_chosen(scenario.name));
+    let mut chosen_guarded = guarded::SCENARIOS.to_vec();
+    chosen_guarded.retain(|scenario| is_chosen(scenario.name));
     eprintln!("seed {0} (replay with --seed {0})", args.seed);
-    let figures = run_all(&chosen, &[Kind::Hookkeeper, Kind::Naive], args.seed);
+    let mut figures = run_all(&chosen, &[Kind::Hookkeeper, Kind::Naive], args.seed);
+    let kinds = [Kind::Guarded, Kind::Hookkeeper, Kind::Naive];
+    figures.extend(guarded::run_all(&chosen_guarded, &kinds, args.seed));
     if args.json {
         println!("{}", serde_json::to_string_pretty(&figures).unwrap());
     } else {

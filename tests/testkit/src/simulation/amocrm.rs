@@ -12,10 +12,17 @@ use super::{
 use crate::api::amocrm::InvalidResponses;
 use std::{sync::Mutex, time::Duration};
 
-const TIMEOUT: Duration = seconds(2);
+pub(crate) const TIMEOUT: Duration = seconds(2);
 /// Waits before the attempts. The last two attempts are only made after 499 or 5xx.
-const WAITS: [Duration; 5] = [seconds(0), minutes(5), minutes(15), minutes(15), hours(1)];
+pub(crate) const WAITS: [Duration; 5] = [seconds(0), minutes(5), minutes(15), minutes(15), hours(1)];
 const ATTEMPTS_AFTER_ANY_STATUS: usize = 3;
+
+/// Whether there is a further attempt, after this number of them and the last status. `None`: there
+/// was no response in time.
+pub(crate) fn is_repeated(attempts: usize, status: Option<u16>) -> bool {
+    let is_timeout_or_5xx = status.is_none_or(|status| matches!(status, 499..600));
+    attempts < ATTEMPTS_AFTER_ANY_STATUS || is_timeout_or_5xx
+}
 
 /// An account's webhook.
 #[derive(Debug, Default)]
@@ -26,19 +33,17 @@ pub(crate) struct Account {
 
 impl Account {
     pub(crate) async fn report(&self, internet: &Internet, happening: &Happening) {
-        let mut status = 499;
+        let mut status = None;
         for (attempt, wait) in WAITS.into_iter().enumerate() {
-            let is_timeout_or_5xx = status == 499 || (500..600).contains(&status);
-            if attempt >= ATTEMPTS_AFTER_ANY_STATUS && !is_timeout_or_5xx {
+            if !is_repeated(attempt, status) {
                 return;
             }
             tokio::time::sleep(wait).await;
             if self.is_disabled() {
                 return;
             }
-            let response = internet.post(request(happening), TIMEOUT).await;
-            status = response.unwrap_or(499);
-            if (100..300).contains(&status) {
+            status = internet.post(request(happening), TIMEOUT).await;
+            if status.is_some_and(|status| (100..300).contains(&status)) {
                 return;
             }
             self.count(internet.aws.world.now());

@@ -15,7 +15,7 @@ use aws_smithy_runtime_api::client::{
     result::ConnectorError,
 };
 use aws_smithy_types::{DateTime, date_time::Format};
-use serde_json::{Value, json};
+use serde_json::Value;
 use std::{
     future::pending,
     ops::Range,
@@ -143,7 +143,8 @@ impl Aws {
             Service::Table => self.table.call(operation, body, self.world.now()),
             Service::Queue => {
                 let sent = self.queue.call(operation, body)?;
-                assert_eq!(sent["Failed"], json!([]), "SQS refuses a message");
+                let refused = sent["Failed"].as_array().into_iter().flatten();
+                assert_eq!(refused.count(), 0, "SQS refuses a message");
                 Ok(sent)
             }
         }

@@ -13,8 +13,9 @@ use models::Timestamp;
 use serde_json::{Value, json};
 use std::{ops::Range, sync::Mutex, time::Duration};
 
-const TIMEOUT: Duration = seconds(10);
-const WAITS: [Duration; 4] = [seconds(0), seconds(3), seconds(30), seconds(150)];
+pub(crate) const TIMEOUT: Duration = seconds(10);
+/// Waits before the attempts.
+pub(crate) const WAITS: [Duration; 4] = [seconds(0), seconds(3), seconds(30), seconds(150)];
 
 /// A registered webhook.
 #[derive(Debug)]

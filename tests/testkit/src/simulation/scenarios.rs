@@ -60,7 +60,7 @@ pub(crate) const NEW_PASSWORD: Duration = minutes(30);
 /// When the old webhook of a rotation is deleted.
 pub(crate) const NO_OLD_WEBHOOK: Duration = minutes(40);
 
-const fn fault(part: Part, during: Range<Duration>, failure: Failure) -> Fault {
+pub(crate) const fn fault(part: Part, during: Range<Duration>, failure: Failure) -> Fault {
     Fault {
         part,
         during,

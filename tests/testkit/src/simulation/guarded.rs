@@ -1,0 +1,159 @@
+//! Two accounts, one of Pipedrive and one of amoCRM, in which people work for days while something
+//! happens to the webhooks, the API or the receiver. The guardian reads back what is missing.
+//!
+//! Everything is as in the other scenarios: the real handler and the real drain, in virtual time.
+//! The guardian is the real one too. The APIs are those of [`crate::api`].
+
+mod account;
+mod amocrm;
+mod happened;
+mod measure;
+mod pipedrive;
+mod scenarios;
+mod watch;
+
+use super::{
+    Channel, Figures, Kind,
+    aws::Aws,
+    crm::Internet,
+    dynamodb, function,
+    lambda::Account as LambdaAccount,
+    settings, sqs,
+    world::{World, hours, since_1970},
+};
+use crate::{
+    api::{AmocrmApi, PipedriveApi},
+    sqs::Queue,
+};
+use account::{Account, Crm};
+use fastrand::Rng;
+use measure::measure;
+use scenarios::{Deed, ROTATED};
+use std::{sync::Arc, thread, time::Duration};
+use tokio::runtime::Builder;
+use watch::Guard;
+
+pub use scenarios::{SCENARIOS, Scenario};
+pub use watch::Guarding;
+
+/// How long the guardian goes on after the last day: a daily reading of the last day, with the
+/// retry horizon.
+const AFTERWARDS: Duration = hours(27);
+/// More environments than are ever needed.
+const CONCURRENCY: usize = 1_000;
+
+/// Runs scenarios with receivers, as many at a time as there are cores.
+#[must_use]
+pub fn run_all(scenarios: &[Scenario], kinds: &[Kind], seed: u64) -> Vec<Figures> {
+    thread::scope(|scope| {
+        let mut threads = Vec::new();
+        for scenario in scenarios {
+            for &kind in kinds {
+                threads.push(scope.spawn(move || run(scenario, kind, seed)));
+            }
+        }
+        let threads = threads.into_iter();
+        threads.map(|thread| thread.join().unwrap()).collect()
+    })
+}
+
+/// Runs a scenario with a receiver.
+#[must_use]
+pub fn run(scenario: &Scenario, kind: Kind, seed: u64) -> Figures {
+    // The SDK's jitter.
+    fastrand::seed(seed);
+    let runtime = Builder::new_current_thread()
+        .enable_time()
+        .start_paused(true)
+        .build()
+        .unwrap();
+    runtime.block_on(live(scenario, kind, seed))
+}
+
+async fn live(scenario: &Scenario, kind: Kind, seed: u64) -> Figures {
+    let aws = Arc::new(Aws {
+        world: Arc::new(World::new(seed)),
+        table: dynamodb::Table::with_queries(),
+        queue: Queue::default(),
+        faults: scenario.faults.to_vec(),
+    });
+    let lambda = Arc::new(LambdaAccount::new(CONCURRENCY));
+    let functions = providers::ALL.map(|provider| {
+        let function = function(provider, kind, ROTATED, &aws, &lambda);
+        (provider.name, Arc::new(function))
+    });
+    let internet = Arc::new(Internet {
+        aws: aws.clone(),
+        functions: functions.into(),
+        requests: 0.into(),
+        responses: Arc::default(),
+    });
+    sqs::map_to_drain(&aws, &lambda, &settings());
+
+    let pipedrive = live_in::<PipedriveApi>(scenario, kind, &internet, Rng::with_seed(seed));
+    let amocrm = live_in::<AmocrmApi>(scenario, kind, &internet, Rng::with_seed(!seed));
+    let (pipedrive, amocrm) = tokio::join!(pipedrive, amocrm);
+    let items = aws.table.items();
+    let measures = [
+        (Channel::PipedriveV2, "pipedrive", &pipedrive.0.happened()),
+        (Channel::AmocrmAccount, "amocrm", &amocrm.0.happened()),
+    ];
+    let mut figures = Figures {
+        bans: pipedrive.0.api().punishments() + amocrm.0.api().punishments(),
+        guardian: (kind == Kind::Guarded).then(|| pipedrive.1.done().with(amocrm.1.done())),
+        ..Figures::new(scenario.name, kind)
+    };
+    for (channel, provider, happened) in measures {
+        let measure = measure(provider, happened, &items);
+        figures.sent += measure.sent;
+        figures.lost += measure.lost.len();
+        figures.doubled += measure.doubled.len();
+        figures.doubled_events.extend(measure.doubled);
+        if let Some(guardian) = &mut figures.guardian {
+            guardian.needless += measure.needless;
+        }
+        let start = since_1970(Duration::ZERO);
+        let lost = measure.lost.into_iter();
+        let lost = lost.map(|lost| (channel, vec![lost.at - start]));
+        figures.lost_events.extend(lost);
+    }
+    figures.kept = figures.sent - figures.lost;
+    figures
+}
+
+/// Lets people work in an account, with a guardian or without one.
+async fn live_in<A: Crm>(
+    scenario: &Scenario,
+    kind: Kind,
+    internet: &Arc<Internet>,
+    mut random: Rng,
+) -> (Arc<Account<A>>, Arc<Guard<A>>) {
+    let account = Arc::new(Account::<A>::new(&mut random));
+    let guard = Guard::new(&account, &internet.aws, scenario);
+    let end = scenario.lasts + AFTERWARDS;
+    let work = account
+        .clone()
+        .work(internet.clone(), scenario.clone(), random);
+    tokio::spawn(work);
+    tokio::spawn(suffer(guard.clone(), kind));
+    if kind == Kind::Guarded {
+        guard.clone().watch(end).await;
+    }
+    internet.aws.world.sleep_until(end).await;
+    (account, guard)
+}
+
+/// Does what is to be done to the webhook and the token.
+async fn suffer<A: Crm>(guard: Arc<Guard<A>>, kind: Kind) {
+    for (at, deed) in &*guard.scenario.deeds {
+        guard.aws.world.sleep_until(*at).await;
+        let is_guarded = kind == Kind::Guarded;
+        if is_guarded && *deed == Deed::BeginsRotation {
+            guard.set_rotating(true).await;
+        }
+        guard.account.suffer(*deed, since_1970(*at));
+        if is_guarded && *deed == Deed::EndsRotation {
+            guard.set_rotating(false).await;
+        }
+    }
+}
