@@ -29,7 +29,8 @@ pub(super) fn mark(notice: &Notice) -> Mark {
     mark_of_body(notice.content_type == "application/json", &notice.body)
 }
 
-/// The mark of a body: of JSON the provider's id of the event, of a form its sorted values.
+/// The mark of a body: of JSON the provider's id of the event, of a form its sorted values. A lead
+/// that moves is sent twice with the same values, as a change of the status and as an update.
 pub(super) fn mark_of_body(is_json: bool, body: &str) -> Mark {
     if is_json {
         let body: Value = serde_json::from_str(body).unwrap();
@@ -37,14 +38,15 @@ pub(super) fn mark_of_body(is_json: bool, body: &str) -> Mark {
     }
     let pairs = form_urlencoded::parse(body.as_bytes());
     let pairs = pairs.filter(|(name, _)| !name.starts_with("account["));
-    sorted(pairs.map(|(_, value)| value.into_owned()).collect())
+    let values = pairs.map(|(_, value)| value.into_owned()).collect();
+    of_values(values, body.starts_with("leads%5Bstatus") || body.contains("&leads%5Bstatus"))
 }
 
-/// The mark of an item of a form that was stored as JSON.
-pub(super) fn mark_of_item(item: &Value) -> Mark {
+/// The mark of an item of a form that was stored as JSON, as an event with this action.
+pub(super) fn mark_of_item(action: &str, item: &Value) -> Mark {
     let mut values = Vec::new();
     collect(item, &mut values);
-    sorted(values)
+    of_values(values, action == "status_changed")
 }
 
 fn collect(value: &Value, values: &mut Vec<String>) {
@@ -56,8 +58,9 @@ fn collect(value: &Value, values: &mut Vec<String>) {
     }
 }
 
-fn sorted(mut values: Vec<String>) -> Mark {
+fn of_values(mut values: Vec<String>, is_status: bool) -> Mark {
     values.sort_unstable();
+    values.push(is_status.to_string());
     values.join("\n")
 }
 

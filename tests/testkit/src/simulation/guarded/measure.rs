@@ -179,15 +179,19 @@ impl Stored {
         if attribute("kind") != Some("event") || source.split('/').next() != Some(provider) {
             return None;
         }
+        let action = attribute("type")?.rsplit('.').next()?.to_owned();
         let is_read_back = attribute("channel") == Some("api");
         let mark = match provider {
             _ if is_read_back => None,
-            "amocrm" => Some(mark_of_item(&serde_json::from_str(&text(item)).unwrap())),
+            "amocrm" => {
+                let data = serde_json::from_str(&text(item)).unwrap();
+                Some(mark_of_item(&action, &data))
+            }
             _ => attribute("eventid").map(str::to_owned),
         };
         Some(Self {
             subject: attribute("subject")?.to_owned(),
-            action: attribute("type")?.rsplit('.').next()?.to_owned(),
+            action,
             time: Timestamp::parse(attribute("time")?)?,
             is_read_back,
             mark,

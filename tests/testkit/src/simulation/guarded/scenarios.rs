@@ -52,9 +52,8 @@ pub(super) enum Deed {
 }
 
 /// When a naive receiver changes its password in a rotation.
-pub(super) const ROTATED: Duration = minutes(DAY + 12 * 60 + 14);
+pub(super) const ROTATED: Duration = at(12, 14);
 
-const DAY: u64 = 24 * 60;
 /// The time of a day in which most is done.
 const OFFICE: Range<Duration> = hours(8)..hours(20);
 /// One act in this number happens at any time of the day.
@@ -99,8 +98,8 @@ const CALM: Scenario = Scenario {
 };
 
 const BUSY: Scenario = Scenario {
-    lasts: hours(3 * 24),
-    acts_per_day: 360,
+    lasts: hours(2 * 24),
+    acts_per_day: 240,
     ..CALM
 };
 
@@ -113,8 +112,8 @@ pub const SCENARIOS: [Scenario; 8] = [
     Scenario {
         name: "ban-while-both-down",
         faults: &[
-            fault(Table, at(12, 0)..at(12, 40), Hangs),
-            fault(Queue, at(12, 0)..at(12, 40), Refuses),
+            fault(Table, at(12, 0)..at(13, 0), Hangs),
+            fault(Queue, at(12, 0)..at(13, 0), Refuses),
         ],
         ..BUSY
     },
@@ -157,7 +156,7 @@ pub const SCENARIOS: [Scenario; 8] = [
     },
     Scenario {
         name: "rotation",
-        acts_per_day: 1_000,
+        acts_per_day: 600,
         deeds: Cow::Borrowed(&[
             (at(12, 7), Deed::BeginsRotation),
             (at(12, 22), Deed::EndsRotation),
@@ -166,7 +165,7 @@ pub const SCENARIOS: [Scenario; 8] = [
     },
 ];
 
-/// A time of the second day.
+/// A time since the start.
 const fn at(hour: u64, minute: u64) -> Duration {
-    minutes(DAY + hour * 60 + minute)
+    minutes(hour * 60 + minute)
 }

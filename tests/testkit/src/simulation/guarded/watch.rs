@@ -46,9 +46,9 @@ pub struct Guarding {
     pub failed: usize,
     /// Most tokens of Pipedrive's daily budget that were used on a day.
     pub tokens_per_day: u64,
-    /// Most requests to one API on a day.
+    /// Most requests to the API of an account on a day.
     pub calls_per_day: usize,
-    /// Most requests to one API within a second.
+    /// Most requests to amoCRM within a second.
     pub calls_per_second: usize,
 }
 
@@ -130,7 +130,9 @@ impl<A: Crm> Guard<A> {
             let within = later.take_while(|at| **at < *first + Duration::from_secs(1));
             within.count()
         });
-        done.calls_per_second = seconds.max().unwrap_or_default();
+        if A::PROVIDER == "amocrm" {
+            done.calls_per_second = seconds.max().unwrap_or_default();
+        }
         let mut days = BTreeMap::<String, usize>::new();
         for at in requests.iter() {
             let day = Timestamp::from_unix(*at).day();
