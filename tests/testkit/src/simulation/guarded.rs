@@ -28,7 +28,7 @@ use crate::{
 use account::{Account, Crm};
 use fastrand::Rng;
 use measure::measure;
-use scenarios::{Deed, ROTATED};
+use scenarios::Deed;
 use std::{sync::Arc, thread, time::Duration};
 use tokio::runtime::Builder;
 use watch::Guard;
@@ -67,7 +67,10 @@ pub fn run(scenario: &Scenario, kind: Kind, seed: u64) -> Figures {
         .start_paused(true)
         .build()
         .unwrap();
-    runtime.block_on(live(scenario, kind, seed))
+    let s = std::time::Instant::now();
+    let r = runtime.block_on(live(scenario, kind, seed));
+    eprintln!("{} {kind:?} {:?}", scenario.name, s.elapsed());
+    r
 }
 
 async fn live(scenario: &Scenario, kind: Kind, seed: u64) -> Figures {
@@ -79,7 +82,7 @@ async fn live(scenario: &Scenario, kind: Kind, seed: u64) -> Figures {
     });
     let lambda = Arc::new(LambdaAccount::new(CONCURRENCY));
     let functions = providers::ALL.map(|provider| {
-        let function = function(provider, kind, ROTATED, &aws, &lambda);
+        let function = function(provider, kind, scenario.rotated(), &aws, &lambda);
         (provider.name, Arc::new(function))
     });
     let internet = Arc::new(Internet {

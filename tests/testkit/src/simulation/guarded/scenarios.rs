@@ -52,7 +52,7 @@ pub(super) enum Deed {
 }
 
 /// When a naive receiver changes its password in a rotation.
-pub(super) const ROTATED: Duration = at(12, 14);
+const ROTATED: Duration = at(12, 14);
 
 /// The time of a day in which most is done.
 const OFFICE: Range<Duration> = hours(8)..hours(20);
@@ -66,6 +66,15 @@ impl Scenario {
         Self {
             acts_per_day: self.acts_per_day / thinned,
             ..self
+        }
+    }
+
+    /// When a naive receiver changes its password.
+    pub(super) fn rotated(&self) -> Duration {
+        let mut deeds = self.deeds.iter();
+        match deeds.any(|(_, deed)| *deed == Deed::BeginsRotation) {
+            true => ROTATED,
+            false => Duration::MAX,
         }
     }
 
