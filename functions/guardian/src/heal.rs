@@ -10,6 +10,9 @@
 //!   deliveries of the window are quarantined: they may be what is missing.
 //! - Two healings of one change store one event: its id is made of the change.
 //!
+//! An update of an object that looks like its last stored event is a counter that moved its time.
+//! It is not missing.
+//!
 //! Nothing is read from before the registration, or from before the retention, and no erased subject
 //! comes back.
 
@@ -18,7 +21,7 @@ use futures_util::{StreamExt, TryStreamExt, stream};
 use models::{Delivery, Event, Record, Timestamp};
 use providers::api::{
     ApiError,
-    change::{Change, Changed, Extent, WalkError, Window, is_read_back},
+    change::{Change, Changed, Difference, Extent, WalkError, Window, is_read_back},
 };
 use serde::Serialize;
 use std::{collections::BTreeSet, pin::pin, time::Duration};
@@ -67,6 +70,16 @@ pub struct Comparison {
     pub erased: u64,
     /// The changes that no stored event reports.
     pub missing: Vec<Change>,
+    /// The subjects of missing updates whose state is another one than that of their last event.
+    different: BTreeSet<String>,
+}
+
+/// A subject whose changes were compared with its stored events.
+struct Compared {
+    shown: u64,
+    stored: Vec<Event>,
+    missing: Vec<Change>,
+    difference: Difference,
 }
 
 /// A change that is missing, or was.
@@ -152,22 +165,40 @@ impl Healer<'_> {
             healed: 0,
             erased: 0,
             missing: Vec::new(),
+            different: BTreeSet::new(),
         };
         let subjects = stream::iter(changed).map(|changed| self.compare_subject(changed));
         let mut subjects = pin!(subjects.buffered(CONCURRENT_SUBJECTS));
-        while let Some((changed, stored)) = subjects.try_next().await? {
-            comparison.add(self.target, &changed, &stored, &erasures);
+        while let Some(subject) = subjects.try_next().await? {
+            comparison.add(self.target, subject, &erasures);
         }
         Ok(comparison)
     }
 
-    async fn compare_subject(&self, changed: Changed) -> Result<(Changed, Vec<Event>), TableError> {
+    async fn compare_subject(&self, changed: Changed) -> Result<Compared, TableError> {
         let pk = format!("{}#{}", self.target.account(), changed.subject);
         let stored = self
             .table
             .events_between(&pk, changed.since, changed.until)
             .await?;
-        Ok((changed, stored))
+        let mut missing = changed.missing(&stored);
+        let mut difference = Difference::Unknown;
+        if missing.iter().any(Change::is_update) {
+            let last = self.table.latest(&pk).await?;
+            difference = match last.map(|last| last.record) {
+                Some(Record::Event { event, .. }) => changed.difference(Some(&event)),
+                _ => changed.difference(None),
+            };
+        }
+        if difference == Difference::None {
+            missing.retain(|change| !change.is_update());
+        }
+        Ok(Compared {
+            shown: changed.count() as u64,
+            stored,
+            missing,
+            difference,
+        })
     }
 
     /// Stores the changes that are missing, as events.
@@ -246,14 +277,15 @@ fn wait(error: &ApiError, failures: u32) -> Option<Duration> {
 }
 
 impl Comparison {
-    fn add(&mut self, target: &Target, changed: &Changed, stored: &[Event], erasures: &Erasures) {
-        self.shown += changed.count() as u64;
+    fn add(&mut self, target: &Target, subject: Compared, erasures: &Erasures) {
+        self.shown += subject.shown;
         let window = self.window;
-        let healed = stored
+        let healed = subject
+            .stored
             .iter()
             .filter(|event| is_read_back(event) && window.contains(event.time));
         self.healed += healed.count() as u64;
-        for change in changed.missing(stored) {
+        for change in subject.missing {
             let key = EventKey {
                 source: target.account(),
                 subject: change.subject.clone(),
@@ -263,6 +295,9 @@ impl Comparison {
             if erasures.cover_key(&Key::from(&key), Some(window.since)) {
                 self.erased += 1;
             } else {
+                if change.is_update() && subject.difference == Difference::Found {
+                    self.different.insert(change.subject.clone());
+                }
                 self.missing.push(change);
             }
         }
@@ -274,13 +309,12 @@ impl Comparison {
         self.shown - self.missing.len() as u64 - self.erased
     }
 
-    /// Whether webhooks did not arrive. A change of an object alone can be a counter that moved
-    /// its time without a webhook, so it takes three of them. Anything else is certain.
+    /// Whether webhooks did not arrive. An update alone can be a counter that moved the time of an
+    /// object without a webhook, so it takes three subjects with another state than their last
+    /// events. Anything else is certain.
     #[must_use]
     pub fn is_gap(&self) -> bool {
-        let subjects: BTreeSet<&str> = self.missing.iter().map(|change| &*change.subject).collect();
-        let is_update = |change: &Change| change.r#type.ends_with(".updated");
-        subjects.len() >= SUBJECTS_OF_A_GAP || !self.missing.iter().all(is_update)
+        self.different.len() >= SUBJECTS_OF_A_GAP || !self.missing.iter().all(Change::is_update)
     }
 }
 

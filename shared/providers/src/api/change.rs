@@ -58,11 +58,23 @@ pub struct Changed {
     pub since: Timestamp,
     /// The last such time. `None`: there is none.
     pub until: Option<Timestamp>,
-    pub(crate) missing: Box<FindMissing>,
+    pub(crate) missing: FindMissing,
+    pub(crate) difference: FindDifference,
 }
 
-/// Finds the changes of a subject that none of its stored events reports.
-pub(crate) type FindMissing = dyn Fn(&[Event]) -> Vec<Change> + Send + Sync;
+type FindMissing = Box<dyn Fn(&[Event]) -> Vec<Change> + Send + Sync>;
+type FindDifference = Box<dyn Fn(Option<&Event>) -> Difference + Send + Sync>;
+
+/// Whether the API shows another state of a subject than its last stored event.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Difference {
+    /// The same state: what changed is a counter, for which there is no webhook.
+    None,
+    /// Another state: a webhook did not arrive.
+    Found,
+    /// They cannot be compared.
+    Unknown,
+}
 
 /// A change that an API shows: an event that was or was not delivered.
 #[derive(Clone)]
@@ -92,6 +104,13 @@ impl Changed {
         (self.missing)(stored)
     }
 
+    /// Compares the state that the API shows with the last stored event of the subject, if there is
+    /// one.
+    #[must_use]
+    pub fn difference(&self, last: Option<&Event>) -> Difference {
+        (self.difference)(last)
+    }
+
     /// The number of changes.
     #[must_use]
     pub fn count(&self) -> usize {
@@ -108,6 +127,12 @@ impl Window {
 }
 
 impl Change {
+    /// Whether it is a change of an existing subject, and not its creation, deletion or the like.
+    #[must_use]
+    pub fn is_update(&self) -> bool {
+        self.r#type.ends_with(".updated")
+    }
+
     /// The event of this change.
     #[must_use]
     pub fn draft(self, source: String) -> EventDraft {

@@ -5,6 +5,7 @@
 //! <https://pipedrive.readme.io/docs/core-api-concepts-http-status-codes>
 
 pub mod changes;
+mod state;
 pub mod walk;
 
 use crate::api::{

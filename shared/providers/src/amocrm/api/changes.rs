@@ -6,7 +6,7 @@ use crate::{
     amocrm::AMOCRM,
     api::{
         ApiError,
-        change::{Change, Changed, is_read_back},
+        change::{Change, Changed, Difference, is_read_back},
     },
 };
 use models::{
@@ -215,6 +215,8 @@ pub(super) fn changed(entries: &[Entry], context: &Context) -> Vec<Changed> {
             since: times.clone().min()?.before(COMPARED_BEFORE),
             until: Some(times.max()?.after(COMPARED_AFTER)),
             missing: Box::new(move |stored| missing(changes.clone(), stored)),
+            // The log has events, and no counters.
+            difference: Box::new(|_| Difference::Found),
         })
     });
     changed.collect()

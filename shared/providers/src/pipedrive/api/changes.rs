@@ -1,11 +1,11 @@
 //! The state of an object that Pipedrive's API shows as changes, and which of them no stored event
 //! reports.
 
-use super::walk::List;
+use super::{state::difference, walk::List};
 use crate::{
     api::{
         ApiError, Flag,
-        change::{Change, Changed, Window, is_read_back},
+        change::{Change, Changed, Difference, Window, is_read_back},
         time,
     },
     pipedrive::PIPEDRIVE,
@@ -56,11 +56,15 @@ impl Object {
 
     /// The object with its changes in a window.
     pub(super) fn changed(self, window: Window) -> Changed {
+        let json = self.json.clone();
         Changed {
             subject: self.subject.clone(),
             since: self.compared_since(window),
             until: None,
             missing: Box::new(move |stored| self.missing(window, stored)),
+            difference: Box::new(move |last| {
+                last.map_or(Difference::Unknown, |last| difference(&json, last))
+            }),
         }
     }
 
