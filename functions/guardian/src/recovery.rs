@@ -9,11 +9,12 @@
 use crate::{
     Action, Client, Comparison, Finding, HealError, Healer, Line, Target, pass::is_rotating,
 };
+use models::Timestamp;
 use providers::api::change::{Extent, WalkError, Window};
 use std::time::Duration;
 use storage::{
     Backlog, Guardian, Table,
-    guardian::{Completeness, Gap, GuardError, Spent},
+    guardian::{Completeness, Gap, GuardError, Heard, Spent},
 };
 
 /// How long an account is silent before it is asked for its last changes, and the time between two
@@ -21,11 +22,13 @@ use storage::{
 const SILENCE: Duration = Duration::from_hours(1);
 /// How far back the last event of a silent account is searched.
 const MAX_SILENCE: Duration = Duration::from_hours(24 * 4);
+/// How much later than its time an event may appear in the index.
+const LATE: Duration = Duration::from_mins(1);
 /// How much earlier than a gap its reading begins: its first moment is when an event was recorded.
 const BEFORE_GAP: Duration = Duration::from_mins(5);
 /// How much later than a gap its reading ends: the new webhook may not report at once.
 const AFTER_GAP: Duration = Duration::from_mins(1);
-/// How much two readings of a day, or two searches, overlap: a change may be shown late.
+/// How much two readings of a day overlap: a change may be shown late.
 const OVERLAP: Duration = Duration::from_mins(10);
 const DAY: Duration = Duration::from_hours(24);
 /// The longest time that a daily reading makes up for, if the guardian did not run.
@@ -57,42 +60,20 @@ impl Recovery<'_> {
     /// [`GuardError`]. A failure of the provider's API or of a queue is a finding.
     pub async fn run(&self) -> Result<Vec<Line>, GuardError> {
         let mut lines = Vec::new();
-        let Some(mut state) = self.table.guardian(&self.target.account()).await? else {
+        let Some(state) = self.table.guardian(&self.target.account()).await? else {
             return Ok(lines);
         };
         if is_rotating(&state, self.table.now()) {
             return Ok(lines);
         }
-        self.search(&mut state).await?;
         for gap in &state.gaps {
             lines.extend(self.heal_gap(&state, gap).await?);
         }
         lines.extend(self.ask(&state).await?);
         lines.extend(self.complete(&state).await?);
-        let Guardian {
-            delivered,
-            searched,
-            ..
-        } = state;
-        self.change(|state| {
-            state.delivered = delivered;
-            state.searched = searched;
-            state.spent = self.spent(state.spent.as_ref());
-        })
-        .await?;
+        self.change(|state| state.spent = self.spent(state.spent.as_ref()))
+            .await?;
         Ok(lines)
-    }
-
-    /// Searches for the last event that a webhook delivered, in the time since the last search.
-    async fn search(&self, state: &mut Guardian) -> Result<(), GuardError> {
-        let now = self.table.now();
-        let oldest = now.before(MAX_SILENCE);
-        let since = state.searched.map_or(oldest, |until| until.before(OVERLAP));
-        let since = since.max(oldest);
-        let last = self.table.last_recorded(&state.account, since).await?;
-        state.delivered = last.max(state.delivered);
-        state.searched = Some(now);
-        Ok(())
     }
 
     /// Reads a gap back, if the retry horizon is over.
@@ -106,7 +87,7 @@ impl Recovery<'_> {
         }
         if !self.may_spend(state, MOST) {
             let why = "the API tokens of this day are used: it is read back tomorrow";
-            return Ok(Some(gap_line(why)));
+            return Ok(Some(gap_line(&why)));
         }
         let line = match self.heal(state, window).await {
             Err(HealError::Empty(..)) => None,
@@ -124,12 +105,21 @@ impl Recovery<'_> {
         let recent = now.before(SILENCE);
         let last_asked = state.asked.unwrap_or(state.registered);
         let is_due = last_asked <= recent && state.gaps.is_empty();
-        let oldest = now.before(MAX_SILENCE);
-        let since = state.delivered.map_or(oldest, |last| last.max(oldest));
-        if !is_due || since > recent || !self.may_spend(state, ROUTINE) {
+        if !is_due || has_heard_since(recent, state.heard.as_ref()) {
             return Ok(None);
         }
-        self.change(|state| state.asked = Some(now)).await?;
+        let heard = self.listen(state).await?;
+        let is_silent = !has_heard_since(recent, Some(&heard));
+        let is_asked = is_silent && self.may_spend(state, ROUTINE);
+        let since = heard.last.unwrap_or(now.before(MAX_SILENCE));
+        self.change(|state| {
+            state.heard = Some(heard);
+            state.asked = if is_asked { Some(now) } else { state.asked };
+        })
+        .await?;
+        if !is_asked {
+            return Ok(None);
+        }
         let window = Window { since, until: now };
         let comparison = match self.compare(state, window, Extent::Newest).await {
             Err(HealError::Empty(..)) => return Ok(None),
@@ -147,6 +137,21 @@ impl Recovery<'_> {
         self.change(|state| state.gaps.push(gap.clone())).await?;
         let why = format!("no webhook has arrived since {since}, and changes are missing");
         Ok(Some(gap_line(&why)))
+    }
+
+    /// Reads when an event was last recorded. The index is read from the last reading on, because
+    /// an hour of it takes a query for each shard.
+    async fn listen(&self, state: &Guardian) -> Result<Heard, GuardError> {
+        let now = self.table.now();
+        let oldest = now.before(MAX_SILENCE);
+        let known = state.heard.as_ref();
+        let since = known.map_or(oldest, |heard| heard.read.before(LATE).max(oldest));
+        let found = self.table.last_recorded(&state.account, since).await?;
+        let last = found.or(known.and_then(|heard| heard.last));
+        Ok(Heard {
+            last: last.filter(|last| *last >= oldest),
+            read: now,
+        })
     }
 
     /// Compares the last day with the table, if it is due.
@@ -170,18 +175,21 @@ impl Recovery<'_> {
             stored: comparison.stored(),
             healed: comparison.healed,
         };
-        let mut line = suspicion(&comparison);
-        if comparison.is_gap() {
-            if let Err(error) = self.healer(state).store(&comparison.missing).await {
-                return failed(error, gap_line).map(Some);
-            }
-            completeness.healed += comparison.missing.len() as u64;
-            completeness.stored += comparison.missing.len() as u64;
-            line = Some(healed_line(&comparison));
+        if let Err(error) = self.healer(state).store(&comparison.missing).await {
+            return failed(error, gap_line).map(Some);
         }
+        completeness.healed += comparison.missing.len() as u64;
+        completeness.stored += comparison.missing.len() as u64;
         self.change(|state| state.completeness = Some(completeness.clone()))
             .await?;
-        let line = line.unwrap_or_else(|| Line::new(Finding::Ok, Action::None, None));
+        let line = match suspicion(&comparison) {
+            Some(suspicion) if !comparison.is_gap() => Line {
+                action: Action::Healed,
+                healed: comparison.missing.len() as u64,
+                ..suspicion
+            },
+            None | Some(_) => healed_line(&comparison),
+        };
         Ok(Some(Line {
             completeness: Some(completeness),
             ..line
@@ -242,6 +250,12 @@ impl Recovery<'_> {
         guard.release().await?;
         Ok(())
     }
+}
+
+/// Whether an event is known that was recorded after a time.
+fn has_heard_since(time: Timestamp, heard: Option<&Heard>) -> bool {
+    let last = heard.and_then(|heard| heard.last);
+    last.is_some_and(|last| last > time)
 }
 
 /// The line of a gap that is not read back.

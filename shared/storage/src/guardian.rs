@@ -14,7 +14,7 @@ use models::{API_CHANNEL, Timestamp};
 use std::{pin::pin, time::Duration};
 
 pub use crate::schema::guardian::{
-    Completeness, Gap, Guardian, KnownWebhook, Rotation, Spent, Step,
+    Completeness, Gap, Guardian, Heard, KnownWebhook, Rotation, Spent, Step,
 };
 
 /// How long a process holds an account without a sign of life. A call of a provider's API takes

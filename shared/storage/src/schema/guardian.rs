@@ -35,16 +35,12 @@ pub struct Guardian {
     /// What the last reading of a whole day found.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub completeness: Option<Completeness>,
-    /// When an event of the account was last recorded that a webhook delivered, as far as it was
-    /// searched.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub delivered: Option<Timestamp>,
-    /// Until when it was searched.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub searched: Option<Timestamp>,
     /// When the provider was last asked for changes although it had delivered nothing.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub asked: Option<Timestamp>,
+    /// When an event of the account was last recorded.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub heard: Option<Heard>,
     /// The use of the API's daily budget.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub spent: Option<Spent>,
@@ -162,6 +158,16 @@ pub struct Completeness {
     pub healed: u64,
 }
 
+/// When an event of an account was last recorded.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Heard {
+    /// The last event. `None`: there is none, or only an older one than is searched for.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub last: Option<Timestamp>,
+    /// When this was read from the index, which is read from here on the next time.
+    pub read: Timestamp,
+}
+
 /// What was used of the daily budget of an API.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Spent {
@@ -211,9 +217,8 @@ impl Guardian {
             rotating: None,
             gaps: Vec::new(),
             completeness: None,
-            delivered: None,
-            searched: None,
             asked: None,
+            heard: None,
             spent: None,
             created: Vec::new(),
             listed: None,
