@@ -25,8 +25,8 @@ use aws::{Aws, Connections};
 use base64::{Engine, engine::general_purpose::STANDARD};
 use company::Company;
 use crm::{Event, Internet, Mark, Responded};
-use guarded::Guarding;
 use flate2::read::ZlibDecoder;
+use guarded::Guarding;
 use hookkeeper::dev::TABLE;
 use ingest::{Authenticator, Receiver};
 use lambda::{Account, Function, Handler};
@@ -219,7 +219,9 @@ fn function(
     let credentials = ["old", "new"].map(accepted).join(",");
     let mut keys = String::new();
     if provider.supports(Scheme::UrlKey) {
-        keys = ["old", "new"].map(|key| request::accepted(key, key)).join(",");
+        keys = ["old", "new"]
+            .map(|key| request::accepted(key, key))
+            .join(",");
     }
     let authenticator = Authenticator::new(&provider, &credentials, &keys).unwrap();
     Function::new(aws, account, move |connections: &Connections| match kind {
@@ -231,11 +233,7 @@ fn function(
         Kind::Naive => {
             let world = world.clone();
             let password = move || {
-                if world.now() >= rotated {
-                    "new"
-                } else {
-                    "old"
-                }
+                if world.now() >= rotated { "new" } else { "old" }
             };
             Handler::Naive(Naive::new(provider.name, password, connections))
         }

@@ -14,7 +14,8 @@ use std::{sync::Mutex, time::Duration};
 
 pub(crate) const TIMEOUT: Duration = seconds(2);
 /// Waits before the attempts. The last two attempts are only made after 499 or 5xx.
-pub(crate) const WAITS: [Duration; 5] = [seconds(0), minutes(5), minutes(15), minutes(15), hours(1)];
+pub(crate) const WAITS: [Duration; 5] =
+    [seconds(0), minutes(5), minutes(15), minutes(15), hours(1)];
 const ATTEMPTS_AFTER_ANY_STATUS: usize = 3;
 
 /// Whether there is a further attempt, after this number of them and the last status. `None`: there

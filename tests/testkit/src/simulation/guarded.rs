@@ -111,13 +111,26 @@ async fn live(scenario: &Scenario, kind: Kind, seed: u64) -> Figures {
         figures.sent += measure.sent;
         figures.lost += measure.lost.len();
         figures.doubled += measure.doubled.len();
-        if kind == Kind::Guarded { for l in measure.doubled.iter().take(6) { eprintln!("{kind:?} DOUBLED {l}"); } }
+        if kind == Kind::Guarded {
+            for l in measure.doubled.iter().take(6) {
+                eprintln!("{kind:?} DOUBLED {l}");
+            }
+        }
         figures.doubled_events.extend(measure.doubled);
         if let Some(guardian) = &mut figures.guardian {
             guardian.needless += measure.needless;
         }
         // DEBUG
-        if kind == Kind::Guarded { for l in measure.lost.iter().take(6) { eprintln!("{kind:?} LOST {} {} at {:?}", l.subject, l.action, l.at - since_1970(Duration::ZERO)); } }
+        if kind == Kind::Guarded {
+            for l in measure.lost.iter().take(6) {
+                eprintln!(
+                    "{kind:?} LOST {} {} at {:?}",
+                    l.subject,
+                    l.action,
+                    l.at - since_1970(Duration::ZERO)
+                );
+            }
+        }
         let start = since_1970(Duration::ZERO);
         let lost = measure.lost.into_iter();
         let lost = lost.map(|lost| (channel, vec![lost.at - start]));

@@ -11,8 +11,8 @@ use aws_sdk_dynamodb::{
     error::SdkError,
     types::AttributeValue,
 };
-use hookkeeper::dev::TABLE;
 use base64::{Engine, engine::general_purpose::STANDARD};
+use hookkeeper::dev::TABLE;
 use lambda_http::aws_lambda_events::apigw::ApiGatewayV2httpRequest;
 use serde_json::Value;
 use sha2::{Digest, Sha256};

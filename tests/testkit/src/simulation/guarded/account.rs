@@ -56,13 +56,7 @@ pub(super) trait Crm: Api {
     fn body(notice: &Notice, target: &WebhookTarget, attempt: usize) -> String;
 
     /// Records an attempt.
-    fn record_attempt(
-        &mut self,
-        webhook: u64,
-        attempt: usize,
-        status: Option<u16>,
-        now: Duration,
-    );
+    fn record_attempt(&mut self, webhook: u64, attempt: usize, status: Option<u16>, now: Duration);
 
     /// Tokens that were spent on the day of the last request.
     fn spent(&self) -> u64;
@@ -136,8 +130,8 @@ impl<A: Crm> Account<A> {
         let mut deliveries = Vec::new();
         for (happened, notice) in api.act(random, now) {
             self.happened.lock().unwrap().push(happened);
-            let notice = notice
-                .filter(|notice| !unseen.iter().any(|unseen| notice.kind.ends_with(unseen)));
+            let notice =
+                notice.filter(|notice| !unseen.iter().any(|unseen| notice.kind.ends_with(unseen)));
             if let Some(notice) = notice {
                 let targets = api.targets(&notice.kind, now).into_iter();
                 deliveries.extend(targets.map(|target| (notice.clone(), target)));

@@ -39,7 +39,10 @@ pub(super) fn mark_of_body(is_json: bool, body: &str) -> Mark {
     let pairs = form_urlencoded::parse(body.as_bytes());
     let pairs = pairs.filter(|(name, _)| !name.starts_with("account["));
     let values = pairs.map(|(_, value)| value.into_owned()).collect();
-    of_values(values, body.starts_with("leads%5Bstatus") || body.contains("&leads%5Bstatus"))
+    of_values(
+        values,
+        body.starts_with("leads%5Bstatus") || body.contains("&leads%5Bstatus"),
+    )
 }
 
 /// The mark of an item of a form that was stored as JSON, as an event with this action.

@@ -103,10 +103,7 @@ pub(super) fn measure(provider: &str, happened: &[Happened], items: &[Value]) ->
 }
 
 /// The events of amoCRM that must be in the table, and whether they are.
-fn needed_of_log(
-    happened: &[Happened],
-    is_stored: impl Fn(usize) -> bool,
-) -> Vec<(usize, bool)> {
+fn needed_of_log(happened: &[Happened], is_stored: impl Fn(usize) -> bool) -> Vec<(usize, bool)> {
     let mut seconds: BTreeMap<(&str, u64), (usize, bool)> = BTreeMap::new();
     let mut needed = Vec::new();
     for (index, one) in happened.iter().enumerate().filter(|(_, one)| one.is_shown) {

@@ -145,13 +145,7 @@ impl Crm for PipedriveApi {
         body.to_string()
     }
 
-    fn record_attempt(
-        &mut self,
-        webhook: u64,
-        attempt: usize,
-        status: Option<u16>,
-        now: Duration,
-    ) {
+    fn record_attempt(&mut self, webhook: u64, attempt: usize, status: Option<u16>, now: Duration) {
         // A retry does not count towards a ban.
         let is_success = status.is_some_and(|status| (200..300).contains(&status));
         if attempt == 1 || is_success {
