@@ -1,5 +1,5 @@
 //! `cargo simulate` shows the fate of a provider's events during failures, with Hookkeeper and with
-//! a naive receiver.
+//! a naive receiver, and what the guardian reads back.
 
 use clap::Parser;
 use serde_json::json;
@@ -7,7 +7,7 @@ use std::{
     process::ExitCode,
     sync::atomic::{AtomicU64, Ordering},
 };
-use testkit::simulation::{Figures, Kind, SCENARIOS, guarded, run_all, swarm};
+use testkit::simulation::{Figures, Kind, SCENARIOS, guarded, guarded::Guarding, run_all, swarm};
 
 /// Simulates weeks of webhooks, with outages, in seconds.
 #[derive(Parser)]
@@ -56,7 +56,7 @@ fn main() -> ExitCode {
     if args.json {
         println!("{}", serde_json::to_string_pretty(&figures).unwrap());
     } else {
-        print_table(&figures);
+        print_tables(&figures);
     }
     ExitCode::SUCCESS
 }
@@ -80,6 +80,49 @@ fn run_swarm(first: u64, seeds: u64) -> ExitCode {
         ExitCode::SUCCESS
     } else {
         ExitCode::FAILURE
+    }
+}
+
+fn print_tables(figures: &[Figures]) {
+    print_table(figures);
+    let guarded: Vec<&Figures> = figures
+        .iter()
+        .filter(|figures| figures.guardian.is_some())
+        .collect();
+    if !guarded.is_empty() {
+        println!();
+        print_guardians(&guarded);
+    }
+}
+
+/// What the guardian did, and what it used of the APIs at most.
+fn print_guardians(figures: &[&Figures]) {
+    println!(
+        "| scenario | healed | needless | tokens a day | calls a day | calls a second | findings |"
+    );
+    println!("|---|--:|--:|--:|--:|--:|---|");
+    for figures in figures {
+        let Some(Guarding {
+            healed,
+            needless,
+            findings,
+            tokens_per_day,
+            calls_per_day,
+            calls_per_second,
+            ..
+        }) = &figures.guardian
+        else {
+            continue;
+        };
+        let findings = findings
+            .iter()
+            .map(|(finding, count)| format!("{count} {finding}"));
+        let findings = findings.collect::<Vec<_>>().join("; ");
+        let scenario = figures.scenario;
+        println!(
+            "| {scenario} | {healed} | {needless} | {tokens_per_day} | {calls_per_day} \
+                | {calls_per_second} | {findings} |"
+        );
     }
 }
 

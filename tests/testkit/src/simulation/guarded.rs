@@ -27,7 +27,7 @@ use crate::{
 };
 use account::{Account, Crm};
 use fastrand::Rng;
-use measure::measure;
+use measure::{Measure, measure};
 use scenarios::Deed;
 use std::{sync::Arc, thread, time::Duration};
 use tokio::runtime::Builder;
@@ -42,7 +42,7 @@ const AFTERWARDS: Duration = hours(27);
 /// More environments than are ever needed.
 const CONCURRENCY: usize = 1_000;
 
-/// Runs scenarios with receivers, as many at a time as there are cores.
+/// Runs scenarios with receivers, each in its own thread.
 #[must_use]
 pub fn run_all(scenarios: &[Scenario], kinds: &[Kind], seed: u64) -> Vec<Figures> {
     thread::scope(|scope| {
@@ -67,13 +67,52 @@ pub fn run(scenario: &Scenario, kind: Kind, seed: u64) -> Figures {
         .start_paused(true)
         .build()
         .unwrap();
-    let s = std::time::Instant::now();
-    let r = runtime.block_on(live(scenario, kind, seed));
-    eprintln!("{} {kind:?} {:?}", scenario.name, s.elapsed());
-    r
+    runtime.block_on(live(scenario, kind, seed))
 }
 
 async fn live(scenario: &Scenario, kind: Kind, seed: u64) -> Figures {
+    let internet = internet(scenario, kind, seed);
+    let pipedrive = live_in::<PipedriveApi>(scenario, kind, &internet, Rng::with_seed(seed));
+    let amocrm = live_in::<AmocrmApi>(scenario, kind, &internet, Rng::with_seed(!seed));
+    let (pipedrive, amocrm) = tokio::join!(pipedrive, amocrm);
+    let items = internet.aws.table.items();
+    let mut figures = Figures {
+        bans: pipedrive.account.api().punishments() + amocrm.account.api().punishments(),
+        guardian: (kind == Kind::Guarded).then(|| pipedrive.done().with(amocrm.done())),
+        ..Figures::new(scenario.name, kind)
+    };
+    for (channel, provider, happened) in [
+        (
+            Channel::PipedriveV2,
+            "pipedrive",
+            pipedrive.account.happened(),
+        ),
+        (Channel::AmocrmAccount, "amocrm", amocrm.account.happened()),
+    ] {
+        figures.add(channel, measure(provider, &happened, &items));
+    }
+    figures
+}
+
+impl Figures {
+    fn add(&mut self, channel: Channel, measure: Measure) {
+        self.sent += measure.sent;
+        self.lost += measure.lost.len();
+        self.kept += measure.sent - measure.lost.len();
+        self.doubled += measure.doubled.len();
+        self.doubled_events.extend(measure.doubled);
+        if let Some(guardian) = &mut self.guardian {
+            guardian.needless += measure.needless;
+        }
+        let start = since_1970(Duration::ZERO);
+        let lost = measure.lost.into_iter();
+        let lost = lost.map(|lost| (channel, vec![lost.at - start]));
+        self.lost_events.extend(lost);
+    }
+}
+
+/// The receivers, with a table and a queue.
+fn internet(scenario: &Scenario, kind: Kind, seed: u64) -> Arc<Internet> {
     let aws = Arc::new(Aws {
         world: Arc::new(World::new(seed)),
         table: dynamodb::Table::with_queries(),
@@ -92,52 +131,7 @@ async fn live(scenario: &Scenario, kind: Kind, seed: u64) -> Figures {
         responses: Arc::default(),
     });
     sqs::map_to_drain(&aws, &lambda, &settings());
-
-    let pipedrive = live_in::<PipedriveApi>(scenario, kind, &internet, Rng::with_seed(seed));
-    let amocrm = live_in::<AmocrmApi>(scenario, kind, &internet, Rng::with_seed(!seed));
-    let (pipedrive, amocrm) = tokio::join!(pipedrive, amocrm);
-    let items = aws.table.items();
-    let measures = [
-        (Channel::PipedriveV2, "pipedrive", &pipedrive.0.happened()),
-        (Channel::AmocrmAccount, "amocrm", &amocrm.0.happened()),
-    ];
-    let mut figures = Figures {
-        bans: pipedrive.0.api().punishments() + amocrm.0.api().punishments(),
-        guardian: (kind == Kind::Guarded).then(|| pipedrive.1.done().with(amocrm.1.done())),
-        ..Figures::new(scenario.name, kind)
-    };
-    for (channel, provider, happened) in measures {
-        let measure = measure(provider, happened, &items);
-        figures.sent += measure.sent;
-        figures.lost += measure.lost.len();
-        figures.doubled += measure.doubled.len();
-        if kind == Kind::Guarded {
-            for l in measure.doubled.iter().take(6) {
-                eprintln!("{kind:?} DOUBLED {l}");
-            }
-        }
-        figures.doubled_events.extend(measure.doubled);
-        if let Some(guardian) = &mut figures.guardian {
-            guardian.needless += measure.needless;
-        }
-        // DEBUG
-        if kind == Kind::Guarded {
-            for l in measure.lost.iter().take(6) {
-                eprintln!(
-                    "{kind:?} LOST {} {} at {:?}",
-                    l.subject,
-                    l.action,
-                    l.at - since_1970(Duration::ZERO)
-                );
-            }
-        }
-        let start = since_1970(Duration::ZERO);
-        let lost = measure.lost.into_iter();
-        let lost = lost.map(|lost| (channel, vec![lost.at - start]));
-        figures.lost_events.extend(lost);
-    }
-    figures.kept = figures.sent - figures.lost;
-    figures
+    internet
 }
 
 /// Lets people work in an account, with a guardian or without one.
@@ -146,7 +140,7 @@ async fn live_in<A: Crm>(
     kind: Kind,
     internet: &Arc<Internet>,
     mut random: Rng,
-) -> (Arc<Account<A>>, Arc<Guard<A>>) {
+) -> Arc<Guard<A>> {
     let account = Arc::new(Account::<A>::new(&mut random));
     let guard = Guard::new(&account, &internet.aws, scenario);
     let end = scenario.lasts + AFTERWARDS;
@@ -159,7 +153,7 @@ async fn live_in<A: Crm>(
         guard.clone().watch(end).await;
     }
     internet.aws.world.sleep_until(end).await;
-    (account, guard)
+    guard
 }
 
 /// Does what is to be done to the webhook and the token.

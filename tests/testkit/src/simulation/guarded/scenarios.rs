@@ -60,11 +60,11 @@ const OFFICE: Range<Duration> = hours(8)..hours(20);
 const AT_ANY_TIME: u32 = 20;
 
 impl Scenario {
-    /// The same with less to do, for a shorter run.
+    /// The same for a number of days, for a shorter run.
     #[must_use]
-    pub fn thinned(self, thinned: u32) -> Self {
+    pub fn for_days(self, days: u64) -> Self {
         Self {
-            acts_per_day: self.acts_per_day / thinned,
+            lasts: hours(days * 24),
             ..self
         }
     }

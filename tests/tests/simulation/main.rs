@@ -1,6 +1,8 @@
 //! Results that the simulation must show. In every scenario and with any seed, Hookkeeper has no
 //! avoidable loss, duplicate or ban. A naive receiver has them.
 
+mod guarded;
+
 use std::{ops::Range, time::Duration};
 use testkit::simulation::{
     Channel::{self, AmocrmAccount, AmocrmPipeline, Closer, PipedriveV1, PipedriveV2},
@@ -10,7 +12,7 @@ use testkit::simulation::{
 };
 
 /// The seed of `cargo simulate`.
-const SEED: u64 = 20_261_121;
+pub(crate) const SEED: u64 = 20_261_121;
 
 /// Scenarios in which a naive receiver loses events, duplicates events, and is banned.
 const NAIVE_LOSES: [&str; 9] = [
@@ -56,6 +58,7 @@ fn assert_kept(figures: &Figures) {
         doubled,
         bans,
         lost_events,
+        ..
     } = figures;
     assert_eq!((*doubled, *bans, kept + lost), (0, 0, *sent), "{figures:?}");
     for (channel, happened) in lost_events {
