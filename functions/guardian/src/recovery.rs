@@ -111,7 +111,7 @@ impl Recovery<'_> {
         let heard = self.listen(state).await?;
         let is_silent = !has_heard_since(recent, Some(&heard));
         let is_asked = is_silent && self.may_spend(state, ROUTINE);
-        let since = heard.last.unwrap_or(now.before(MAX_SILENCE));
+        let since = heard.last.unwrap_or(oldest(state, now));
         self.change(|state| {
             state.heard = Some(heard);
             state.asked = if is_asked { Some(now) } else { state.asked };
@@ -143,7 +143,7 @@ impl Recovery<'_> {
     /// an hour of it takes a query for each shard.
     async fn listen(&self, state: &Guardian) -> Result<Heard, GuardError> {
         let now = self.table.now();
-        let oldest = now.before(MAX_SILENCE);
+        let oldest = oldest(state, now);
         let known = state.heard.as_ref();
         let since = known.map_or(oldest, |heard| heard.read.before(LATE).max(oldest));
         let found = self.table.last_recorded(&state.account, since).await?;
@@ -250,6 +250,11 @@ impl Recovery<'_> {
         guard.release().await?;
         Ok(())
     }
+}
+
+/// The time from which on the last event of a silent account is searched.
+fn oldest(state: &Guardian, now: Timestamp) -> Timestamp {
+    now.before(MAX_SILENCE).max(state.registered)
 }
 
 /// Whether an event is known that was recorded after a time.
