@@ -87,7 +87,7 @@ impl Recovery<'_> {
         }
         if !self.may_spend(state, MOST) {
             let why = "the API tokens of this day are used: it is read back tomorrow";
-            return Ok(Some(gap_line(&why)));
+            return Ok(Some(gap_line(why)));
         }
         let line = match self.heal(state, window).await {
             Err(HealError::Empty(..)) => None,

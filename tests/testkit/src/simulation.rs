@@ -159,8 +159,8 @@ async fn live(scenario: &Scenario, kind: Kind, seed: u64) -> Outcome {
     let account = Arc::new(Account::new(scenario.concurrency));
     let functions = providers::ALL.map(|provider| {
         let rotates = scenario.twist == Some(Twist::Rotation) && provider.name == "pipedrive";
-        let rotated = if rotates { NEW_PASSWORD } else { Duration::MAX };
-        let function = function(provider, kind, rotated, &aws, &account);
+        let new_password = if rotates { NEW_PASSWORD } else { Duration::MAX };
+        let function = function(provider, kind, new_password, &aws, &account);
         (provider.name, Arc::new(function))
     });
     let internet = Arc::new(Internet {
@@ -207,11 +207,11 @@ async fn strangers(internet: Arc<Internet>, scenario: Scenario) {
 }
 
 /// The function of a receiver. Hookkeeper accepts the old and the new password. A naive receiver
-/// changes from one to the other when it is `rotated`.
+/// changes from one to the other at the time of the `new_password`.
 fn function(
     provider: Provider,
     kind: Kind,
-    rotated: Duration,
+    new_password: Duration,
     aws: &Arc<Aws>,
     account: &Arc<Account>,
 ) -> Function {
@@ -233,7 +233,11 @@ fn function(
         Kind::Naive => {
             let world = world.clone();
             let password = move || {
-                if world.now() >= rotated { "new" } else { "old" }
+                if world.now() >= new_password {
+                    "new"
+                } else {
+                    "old"
+                }
             };
             Handler::Naive(Naive::new(provider.name, password, connections))
         }

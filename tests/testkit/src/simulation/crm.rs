@@ -238,7 +238,7 @@ impl Internet {
             let value = HeaderValue::try_from(value?).unwrap();
             Some((HeaderName::from_static(name), value))
         });
-        let headers = HeaderMap::from_iter(headers);
+        let headers: HeaderMap = headers.collect();
         let uri: Uri = request.url.parse().unwrap();
         let mut event = gateway::event(
             &Method::POST,

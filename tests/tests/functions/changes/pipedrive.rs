@@ -7,7 +7,7 @@ use super::{
 use models::{Event, EventId, OwnTime, Timestamp};
 use providers::{
     PIPEDRIVE,
-    api::change::{Change, Window},
+    api::change::{Change, Difference, Window},
     pipedrive::api::{
         changes::Object,
         walk::{self, Walk},
@@ -405,4 +405,59 @@ fn the_events_of_the_corpus_report_the_objects_in_them() {
     }
     // The others are a merge, which does not change the survivor, and a pipeline of 2017.
     assert_eq!((in_its_second, objects_with_time), (62, 64));
+}
+
+#[test]
+fn a_counter_is_no_difference_from_the_last_event() {
+    let shown = deal(&json!({
+        "title": "Deal", "value": 100, "status": "open", "is_archived": false, "labels": [1],
+        "custom_fields": { "3d0f": "blue", "91ac": null, "77aa": 5 }, "followers_count": 2,
+        "last_activity_id": 7, "stage_change_time": null, "update_time": "2026-11-21T10:20:30Z",
+        "only_in_the_list": true,
+    }));
+    let same = json!({
+        "id": 42, "title": "Deal", "value": "100", "status": "open", "is_archived": false,
+        "labels": [1], "followers_count": 1, "last_activity_id": 6,
+        "custom_fields": {
+            "3d0f": { "type": "varchar", "value": "blue" }, "91ac": null,
+            "77aa": { "type": "double", "value": 5 },
+        },
+        "update_time": "2026-11-21T09:00:00Z", "only_in_the_webhook": 1,
+    });
+    let with = |pointer: &str, value: Value| {
+        let mut object = same.clone();
+        *object.pointer_mut(pointer).unwrap() = value;
+        object
+    };
+    let cases = [
+        (json!({ "data": same }), Difference::None),
+        (json!({ "current": same, "v": 1 }), Difference::None),
+        (
+            json!({ "data": with("/title", json!("Other")) }),
+            Difference::Found,
+        ),
+        (
+            json!({ "data": with("/is_archived", json!(1)) }),
+            Difference::Found,
+        ),
+        (
+            json!({ "data": with("/custom_fields/3d0f/value", json!("red")) }),
+            Difference::Found,
+        ),
+        (
+            json!({ "data": with("/labels", json!([1, 2])) }),
+            Difference::Unknown,
+        ),
+        (
+            json!({ "data": null, "previous": same }),
+            Difference::Unknown,
+        ),
+        (json!({ "data": { "id": 42 } }), Difference::Unknown),
+        (json!([]), Difference::Unknown),
+    ];
+    for (data, difference) in cases {
+        let time = OwnTime::Given(at("10:00:00"));
+        let last = event("com.pipedrive.deal.updated", time, &data);
+        assert_eq!(shown.difference(&last), difference, "{data}");
+    }
 }

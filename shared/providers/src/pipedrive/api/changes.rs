@@ -56,14 +56,14 @@ impl Object {
 
     /// The object with its changes in a window.
     pub(super) fn changed(self, window: Window) -> Changed {
-        let json = self.json.clone();
+        let object = self.clone();
         Changed {
             subject: self.subject.clone(),
             since: self.compared_since(window),
             until: None,
             missing: Box::new(move |stored| self.missing(window, stored)),
             difference: Box::new(move |last| {
-                last.map_or(Difference::Unknown, |last| difference(&json, last))
+                last.map_or(Difference::Unknown, |last| object.difference(last))
             }),
         }
     }
@@ -100,6 +100,15 @@ impl Object {
             missing.push(self.change(self.state(), self.updated));
         }
         missing
+    }
+
+    /// Compares the object with the last stored event of it.
+    ///
+    /// Counters, followers and mail move `update_time`, and no webhook reports that. Then nothing
+    /// else differs.
+    #[must_use]
+    pub fn difference(&self, last: &Event) -> Difference {
+        difference(&self.json, last)
     }
 
     /// Whether the object has not changed since its creation.

@@ -176,7 +176,7 @@ impl<A: Crm> Account<A> {
         let mut api = self.api();
         let mut target = self.target.lock().unwrap();
         match deed {
-            Deed::DeletesWebhook => api.delete_webhooks(OLD),
+            Deed::DeletesWebhook | Deed::EndsRotation => api.delete_webhooks(OLD),
             Deed::LosesRights(kinds) => *self.unseen.lock().unwrap() = kinds,
             Deed::RevokesToken => api.set_token(NEW),
             Deed::StoresToken => *target = target_of::<A>(&target.id, OLD, NEW),
@@ -184,7 +184,6 @@ impl<A: Crm> Account<A> {
                 *target = target_of::<A>(&target.id, NEW, OLD);
                 api.register(&target, now);
             }
-            Deed::EndsRotation => api.delete_webhooks(OLD),
         }
     }
 }

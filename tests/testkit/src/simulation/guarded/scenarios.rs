@@ -72,9 +72,10 @@ impl Scenario {
     /// When a naive receiver changes its password.
     pub(super) fn rotated(&self) -> Duration {
         let mut deeds = self.deeds.iter();
-        match deeds.any(|(_, deed)| *deed == Deed::BeginsRotation) {
-            true => ROTATED,
-            false => Duration::MAX,
+        if deeds.any(|(_, deed)| *deed == Deed::BeginsRotation) {
+            ROTATED
+        } else {
+            Duration::MAX
         }
     }
 
