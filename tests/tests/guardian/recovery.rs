@@ -137,10 +137,31 @@ async fn counters_that_move_without_a_webhook_are_no_gap() {
     for id in ids {
         scene.api().objects.touch(id, now);
     }
-    let found = scene.watch(Duration::from_mins(75)).await;
-    assert_eq!(found, [(Finding::Suspicion, Action::None)]);
+    assert_eq!(scene.watch(Duration::from_mins(75)).await, []);
+    assert!(scene.read_back().await.is_empty());
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_few_objects_with_another_state_are_a_suspicion_and_stored_at_the_end_of_the_day() {
+    let scene = pipedrive().await;
+    scene.create(ObjectKind::Deal, true).await;
+    scene.create(ObjectKind::Deal, true).await;
+    scene.wait(INTERVAL).await;
+    let now = scene.now();
+    let ids: Vec<_> = scene.api().objects.ids().collect();
+    for id in ids {
+        scene.api().objects.change(id, now);
+    }
+    let suspicion = (Finding::Suspicion, Action::None);
+    assert_eq!(scene.watch(Duration::from_mins(75)).await, [suspicion]);
     assert!(scene.read_back().await.is_empty());
     assert!(scene.run().await.open().is_none());
+    let found = scene.watch(Duration::from_hours(24)).await;
+    assert!(
+        found.contains(&(Finding::Suspicion, Action::Healed)),
+        "{found:?}"
+    );
+    assert_eq!(scene.read_back().await, ["deal/1", "deal/2"]);
 }
 
 #[tokio::test(start_paused = true)]
