@@ -3,17 +3,19 @@
 //! Counters, followers and mail move `update_time`, and no webhook reports that. Then nothing else
 //! differs.
 //!
-//! The shapes differ too, so only members that both have are compared:
+//! The shapes differ too:
 //!
 //! - A webhook of version 2 has `{"type", "value"}` for a custom field, and version 1 and a list of
 //!   leads have custom fields beside the others.
 //! - Numbers are texts in some places, and flags are numbers.
-//! - Times and counters are not compared.
+//! - Times and counters are not compared. A member that only one side has, with a value, may be a
+//!   difference or not.
 
 use crate::api::change::Difference;
 use models::{Event, json::object};
 use serde::Deserialize;
 use serde_json::{Map, Value, value::RawValue};
+use std::collections::BTreeSet;
 
 type Members = Map<String, Value>;
 
@@ -46,11 +48,10 @@ pub(super) fn difference(shown: &RawValue, last: &Event) -> Difference {
         return Difference::Unknown;
     };
     let (shown, stored) = (reported(shown), reported(stored));
-    let both = shown
-        .iter()
-        .filter_map(|(name, shown)| Some((shown, stored.get(name)?)));
-    let differences: Vec<Difference> = both
-        .map(|(shown, stored)| difference_of_values(shown, stored))
+    let names: BTreeSet<&String> = shown.keys().chain(stored.keys()).collect();
+    let differences: Vec<Difference> = names
+        .into_iter()
+        .map(|name| difference_of_values(shown.get(name), stored.get(name)))
         .collect();
     if differences.contains(&Difference::Found) {
         Difference::Found
@@ -61,7 +62,15 @@ pub(super) fn difference(shown: &RawValue, last: &Event) -> Difference {
     }
 }
 
-fn difference_of_values(shown: &Value, stored: &Value) -> Difference {
+fn difference_of_values(shown: Option<&Value>, stored: Option<&Value>) -> Difference {
+    let (Some(shown), Some(stored)) = (shown, stored) else {
+        let is_null = [shown, stored].into_iter().flatten().all(Value::is_null);
+        return if is_null {
+            Difference::None
+        } else {
+            Difference::Unknown
+        };
+    };
     match (scalar(shown), scalar(stored)) {
         _ if shown == stored => Difference::None,
         (Some(shown), Some(stored)) if shown == stored => Difference::None,
