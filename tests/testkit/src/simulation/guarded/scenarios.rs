@@ -7,6 +7,7 @@ use crate::simulation::{
         Part::{Function, Queue, Table},
     },
     scenarios::fault,
+    swarm,
     world::{hours, minutes},
 };
 use fastrand::Rng;
@@ -20,9 +21,9 @@ pub struct Scenario {
     pub(super) lasts: Duration,
     /// How often people of an account do something, on a day.
     pub(super) acts_per_day: u32,
-    pub(super) faults: &'static [Fault],
+    pub(super) faults: Cow<'static, [Fault]>,
     /// When the API of both providers fails.
-    pub(super) api_failures: &'static [(Range<Duration>, ApiFailure)],
+    pub(super) api_failures: Cow<'static, [(Range<Duration>, ApiFailure)]>,
     pub(super) deeds: Cow<'static, [(Duration, Deed)]>,
 }
 
@@ -69,6 +70,25 @@ impl Scenario {
         }
     }
 
+    /// A day with random outages and deeds.
+    pub(in crate::simulation) fn random(random: &mut Rng) -> Self {
+        let faults = (0..random.u32(..3)).map(|_| swarm::fault(random, DAY));
+        let faults: Vec<Fault> = faults.collect();
+        let api_failures = (0..random.u32(..3)).map(|_| {
+            let how = [ApiFailure::Unavailable, ApiFailure::Html, ApiFailure::Hangs];
+            (swarm::a_while(random, DAY), how[random.usize(..how.len())])
+        });
+        let api_failures: Vec<_> = api_failures.collect();
+        Self {
+            name: "swarm",
+            lasts: DAY,
+            acts_per_day: random.u32(20..120),
+            faults: faults.into(),
+            api_failures: api_failures.into(),
+            deeds: deeds(random).into(),
+        }
+    }
+
     /// When a naive receiver changes its password.
     pub(super) fn rotated(&self) -> Duration {
         let mut deeds = self.deeds.iter();
@@ -98,12 +118,38 @@ impl Scenario {
     }
 }
 
+/// What happens to the webhooks on a day, in the order of time.
+fn deeds(random: &mut Rng) -> Vec<(Duration, Deed)> {
+    let mut deeds = Vec::new();
+    let first = DAY.mul_f64(random.f64() / 2.0);
+    let later = first + DAY.mul_f64(random.f64() / 4.0);
+    match random.u8(..5) {
+        0 => deeds.extend([
+            (first, Deed::LosesRights(&LOST_RIGHTS)),
+            (later, Deed::LosesRights(&[])),
+        ]),
+        1 => deeds.extend([(first, Deed::RevokesToken), (later, Deed::StoresToken)]),
+        2 => {
+            let end = first + minutes(15);
+            deeds.extend([(first, Deed::BeginsRotation), (end, Deed::EndsRotation)]);
+        }
+        _ => {}
+    }
+    if random.bool() {
+        let time = DAY.mul_f64(0.75 + random.f64() / 5.0);
+        deeds.push((time, Deed::DeletesWebhook));
+    }
+    deeds
+}
+
+const DAY: Duration = hours(24);
+
 const CALM: Scenario = Scenario {
     name: "calm-month",
     lasts: hours(30 * 24),
     acts_per_day: 40,
-    faults: &[],
-    api_failures: &[],
+    faults: Cow::Borrowed(&[]),
+    api_failures: Cow::Borrowed(&[]),
     deeds: Cow::Borrowed(&[]),
 };
 
@@ -121,10 +167,10 @@ pub const SCENARIOS: [Scenario; 8] = [
     CALM,
     Scenario {
         name: "ban-while-both-down",
-        faults: &[
+        faults: Cow::Borrowed(&[
             fault(Table, at(12, 0)..at(13, 0), Hangs),
             fault(Queue, at(12, 0)..at(13, 0), Refuses),
-        ],
+        ]),
         ..BUSY
     },
     Scenario {
@@ -134,7 +180,7 @@ pub const SCENARIOS: [Scenario; 8] = [
     },
     Scenario {
         name: "amocrm-disabled",
-        faults: &[fault(Function, at(11, 0)..at(13, 40), Refuses)],
+        faults: Cow::Borrowed(&[fault(Function, at(11, 0)..at(13, 40), Refuses)]),
         ..BUSY
     },
     Scenario {
@@ -147,11 +193,11 @@ pub const SCENARIOS: [Scenario; 8] = [
     },
     Scenario {
         name: "api-down",
-        api_failures: &[
+        api_failures: Cow::Borrowed(&[
             (at(12, 0)..at(16, 0), ApiFailure::Unavailable),
             (at(16, 0)..at(19, 0), ApiFailure::Html),
             (at(19, 0)..at(21, 0), ApiFailure::Hangs),
-        ],
+        ]),
         deeds: Cow::Borrowed(&[(at(12, 37), Deed::DeletesWebhook)]),
         ..BUSY
     },
