@@ -61,6 +61,9 @@ struct Counts {
     missing: u64,
     /// Changes that are missing because their subject was erased.
     erased: u64,
+    /// Lists of the API that could not be read.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    unread: Vec<&'static str>,
     api_calls: u32,
     api_tokens: u32,
 }
@@ -110,6 +113,10 @@ impl Heal {
             let missing = Missing::from(change);
             self.say(account, Finding::Gap, action, About::Change(&missing))?;
         }
+        for list in &comparison.unread {
+            let why = "the token's user may not read it, or the account does not have it";
+            eprintln!("{list} is not compared: {why}.");
+        }
         let usage = account.client.usage();
         let count = comparison.missing.len() as u64;
         let counts = Counts {
@@ -119,6 +126,7 @@ impl Heal {
             stored: comparison.stored(),
             missing: count,
             erased: comparison.erased,
+            unread: comparison.unread,
             api_calls: usage.calls,
             api_tokens: usage.tokens,
         };

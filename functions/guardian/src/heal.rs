@@ -70,6 +70,8 @@ pub struct Comparison {
     pub erased: u64,
     /// The changes that no stored event reports.
     pub missing: Vec<Change>,
+    /// The lists of the API that could not be read.
+    pub unread: Vec<&'static str>,
     /// The subjects of missing updates whose state is another one than that of their last event.
     different: BTreeSet<String>,
 }
@@ -155,7 +157,7 @@ impl Healer<'_> {
     /// [`HealError`].
     pub async fn compare(&self, window: Window, extent: Extent) -> Result<Comparison, HealError> {
         self.check(window).await?;
-        let changed = self.read(window, extent).await?;
+        let (changed, unread) = self.read(window, extent).await?;
         // What was stored meanwhile is compared. What waits now is not.
         self.check(window).await?;
         let erasures = self.table.erasures(window.since).await?;
@@ -165,6 +167,7 @@ impl Healer<'_> {
             healed: 0,
             erased: 0,
             missing: Vec::new(),
+            unread,
             different: BTreeSet::new(),
         };
         let subjects = stream::iter(changed).map(|changed| self.compare_subject(changed));
@@ -242,7 +245,12 @@ impl Healer<'_> {
         }
     }
 
-    async fn read(&self, window: Window, extent: Extent) -> Result<Vec<Changed>, WalkError> {
+    /// Returns what changed, and the lists that cannot be read.
+    async fn read(
+        &self,
+        window: Window,
+        extent: Extent,
+    ) -> Result<(Vec<Changed>, Vec<&'static str>), WalkError> {
         let Target { api, access, .. } = self.target;
         let mut reader = (api.read)(window, extent);
         let mut failures = 0;
@@ -260,7 +268,8 @@ impl Healer<'_> {
                 Err(error) => return Err(error),
             }
         }
-        Ok(reader.finish())
+        let unread = reader.unread();
+        Ok((reader.finish(), unread))
     }
 }
 

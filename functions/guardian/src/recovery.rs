@@ -275,7 +275,11 @@ fn suspicion_line(why: &str) -> Line {
 /// The line of what was read back.
 fn healed_line(comparison: &Comparison) -> Line {
     let Window { since, until } = comparison.window;
-    let span = format!("between {since} and {until}");
+    let unread = match comparison.unread.as_slice() {
+        [] => String::new(),
+        unread => format!(", without {}, which cannot be read", unread.join(", ")),
+    };
+    let span = format!("between {since} and {until}{unread}");
     match comparison.missing.len() {
         0 => {
             let why = format!("no event was missing {span}");

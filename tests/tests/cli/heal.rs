@@ -27,6 +27,21 @@ struct Scene<A> {
     provider: &'static str,
 }
 
+const FORBIDDEN: (u16, &str) = (403, r#"{"success":false,"message":"Forbidden"}"#);
+
+impl Scene<PipedriveApi> {
+    /// Lets the requests after the one for the account have these responses.
+    fn respond_after_account(&self, responses: &[(u16, &str)]) {
+        let me = json!({ "success": true, "data": {
+            "id": 1, "company_id": 5_155_039, "access": [],
+        } });
+        let me = me.to_string();
+        for (status, body) in [(200, &*me)].iter().chain(responses) {
+            self.server.respond_next(*status, "application/json", body);
+        }
+    }
+}
+
 impl<A: Api> Scene<A> {
     async fn start(provider: &'static str, api: A) -> Self {
         Self {
@@ -284,18 +299,38 @@ async fn an_outage_of_the_api_stores_nothing_and_can_be_repeated() {
     let scene = pipedrive().await;
     let before = scene.events().await.len();
     for (status, body) in [(200, "<html>"), (401, "{}"), (200, r#"{"success":false}"#)] {
-        // The account of the token is told.
-        let me = json!({ "success": true, "data": {
-            "id": 1, "company_id": 5_155_039, "access": [],
-        } });
-        scene
-            .server
-            .respond_next(200, "application/json", &me.to_string());
-        scene.server.respond_next(status, "text/html", body);
+        scene.respond_after_account(&[(status, body)]);
         let output = scene.output(&["--since", "3h"]);
         assert_eq!(output.status.code(), Some(1), "{status} {body}");
         assert!(output.stdout.is_empty());
         assert_eq!(scene.events().await.len(), before);
     }
     assert_eq!(scene.heal(&["--since", "3h"]).0, 0);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_list_that_the_user_may_not_read_is_left_out_and_named() {
+    let scene = pipedrive().await;
+    scene.respond_after_account(&[FORBIDDEN]);
+    let (status, lines) = scene.heal(&["--since", "3h"]);
+    assert_eq!(status, 0);
+    assert_eq!(lines.last().unwrap()["unread"], json!(["/api/v2/deals"]));
+    let read_back = scene.read_back().await;
+    assert!(
+        read_back
+            .iter()
+            .any(|(_, subject)| subject.starts_with("person/"))
+    );
+    assert!(
+        !read_back
+            .iter()
+            .any(|(_, subject)| subject.starts_with("deal/"))
+    );
+    scene.respond_after_account(&[FORBIDDEN; 11]);
+    let output = scene.output(&["--since", "3h"]);
+    assert_eq!(output.status.code(), Some(1), "nothing can be read");
+    let (_, lines) = scene.heal(&["--since", "3h"]);
+    assert!(
+        counts(&lines)["missing"] > 0 && lines[0]["subject"].as_str().unwrap().starts_with("deal/")
+    );
 }

@@ -46,6 +46,11 @@ pub trait Reader: fmt::Debug + Send {
     /// See [`WalkError`]. After [`WalkError::Api`] the request may be sent again.
     fn receive(&mut self, response: Result<Response<Vec<u8>>, ApiError>) -> Result<(), WalkError>;
 
+    /// The lists that the token's user may not read, or that the account does not have.
+    fn unread(&self) -> Vec<&'static str> {
+        Vec::new()
+    }
+
     /// What changed. Nothing if not everything is read.
     fn finish(self: Box<Self>) -> Vec<Changed>;
 }

@@ -12,6 +12,9 @@
 //! The exception is an archived lead that is edited during the walk. It moves to the front of its
 //! list, behind the walk, and may not be shown.
 //!
+//! A list that the token's user may not read (403), or that the account does not have (404), is left
+//! out, as long as another one can be read.
+//!
 //! Source: <https://developers.pipedrive.com/docs/api/v1>
 
 use self::Kind::{V1, V1All, V2, V2All, V2Newest};
@@ -109,6 +112,8 @@ pub struct Walk {
     lists: &'static [List],
     position: Position,
     pages: u32,
+    /// The paths of the lists that cannot be read.
+    unread: Vec<&'static str>,
     /// The subjects that this list has shown.
     seen: BTreeSet<String>,
     objects: BTreeMap<String, Object>,
@@ -159,6 +164,7 @@ impl Walk {
             lists: &LISTS,
             position: BEGIN,
             pages: 0,
+            unread: Vec::new(),
             seen: BTreeSet::new(),
             objects: BTreeMap::new(),
         }
@@ -216,9 +222,16 @@ impl Walk {
     /// # Errors
     /// See [`WalkError`]. After [`WalkError::Api`] the request may be sent again.
     pub fn receive(&mut self, page: Result<Page, ApiError>) -> Result<(), WalkError> {
-        let page = page?;
         let Some(list) = self.lists.first() else {
             return Ok(());
+        };
+        let page = match page {
+            Err(ApiError::Forbidden | ApiError::NotFound) if self.may_leave_out(list) => {
+                self.unread.push(list.path);
+                self.take(Vec::new(), None);
+                return Ok(());
+            }
+            page => page?,
         };
         let rows = page.rows.into_iter();
         let rows: Result<Vec<Object>, _> = rows.map(|json| Object::new(list, json)).collect();
@@ -243,6 +256,11 @@ impl Walk {
         };
         self.take(rows, next);
         Ok(())
+    }
+
+    /// Whether the walk can go on without a list: it is not begun, and another one can be read.
+    fn may_leave_out(&self, list: &List) -> bool {
+        self.pages == 0 && list.kind != V2Newest && self.unread.len() + 1 < LISTS.len()
     }
 
     /// Whether a page has a row of the pages before it.
@@ -306,6 +324,10 @@ impl Reader for Walk {
 
     fn receive(&mut self, response: Result<Response<Vec<u8>>, ApiError>) -> Result<(), WalkError> {
         Self::receive(self, response.and_then(|response| page(&response)))
+    }
+
+    fn unread(&self) -> Vec<&'static str> {
+        self.unread.clone()
     }
 
     fn finish(self: Box<Self>) -> Vec<Changed> {
