@@ -150,3 +150,19 @@ async fn nothing_is_read_back_while_messages_wait() {
     assert_eq!(heal().0, 0);
     assert_eq!(stack.site.stored().await.len(), 1);
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn nothing_is_read_back_that_would_be_expired() {
+    let scene = with_deal(30 * 60).await;
+    let recent = scene.server.api().objects.create(ObjectKind::Deal, ago(30));
+    let stack = LiveStack::start(&[("RetentionDays", "1")]).await;
+    let url = scene.server.url();
+    let arguments = ["heal", "pipedrive", "--since", "3d", "--api-url", &url];
+    let mut command = stack.command(&arguments);
+    command.env("PIPEDRIVE_API_TOKEN", "t0ken");
+    let output = block_in_place(|| command.output().unwrap());
+    assert!(output.status.success(), "{output:?}");
+    let stored = stack.site.stored().await;
+    assert_eq!(stored.len(), 1);
+    assert!(stored[0].key.pk.ends_with(&recent.to_string()));
+}
