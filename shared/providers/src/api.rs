@@ -261,6 +261,13 @@ impl Access {
 }
 
 impl Wanted {
+    /// The same without some topics, such as those that an account refuses.
+    #[must_use]
+    pub fn without(mut self, topics: &BTreeSet<String>) -> Self {
+        self.topics.retain(|topic| !topics.contains(topic));
+        self
+    }
+
     /// Whether a webhook has the wanted kind, topics and user, as far as the list shows them.
     #[must_use]
     pub fn is_met_by(&self, webhook: &Webhook) -> bool {
@@ -270,25 +277,6 @@ impl Wanted {
             && webhook.kind == self.kind
             && webhook.topics.is_superset(&self.topics)
             && has_user
-    }
-}
-
-impl ApiError {
-    /// One word for logs and for `--output json`.
-    #[must_use]
-    pub fn word(&self) -> &'static str {
-        match self {
-            Self::Unauthorized => "unauthorized",
-            Self::Forbidden => "forbidden",
-            Self::Unpaid => "unpaid",
-            Self::NotFound => "not_found",
-            Self::RateLimited { .. } => "rate_limited",
-            Self::Limit => "limit",
-            Self::Invalid(_) => "invalid",
-            Self::Malformed(_) => "malformed",
-            Self::Unavailable(_) => "unavailable",
-            Self::NoResponse(_) => "no_response",
-        }
     }
 }
 

@@ -10,7 +10,7 @@ mod pipedrive;
 mod pipedrive_company;
 mod pipedrive_walk;
 
-use super::api::access;
+use super::api::{self, access};
 use axum::body::Bytes;
 use lambda_http::http::Request;
 use models::{Delivery, Event, EventDraft, Identity, OwnTime, Timestamp};
@@ -159,7 +159,7 @@ const FAILURES: [(u16, &str, &str); 11] = [
 fn word(received: Result<(), WalkError>) -> &'static str {
     match received {
         Ok(()) => "read",
-        Err(WalkError::Api(error)) => error.word(),
+        Err(WalkError::Api(error)) => api::word(&error),
         Err(WalkError::TooManyPages { .. }) => "too many pages",
     }
 }
