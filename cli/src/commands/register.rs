@@ -174,7 +174,7 @@ async fn create(
             let line = Line::new(Finding::Ok, Action::None, None);
             let why = format!("the account refuses the events {}", names.join(", "));
             account.say(&line.because(&why))?;
-            wanted.topics.retain(|topic| !codes.contains(topic));
+            wanted = wanted.without(&codes);
             dropped.extend(codes);
             continue;
         }

@@ -272,10 +272,8 @@ impl<'a> Rotating<'a> {
     /// The webhook with the new credential.
     fn successor(&self) -> Result<Wanted, Failure> {
         let secret = self.secret.next.as_ref().unwrap_or(&self.secret.current);
-        let mut wanted = self.account.target(secret)?.wanted;
-        let refused = &self.guard.state.refused;
-        wanted.topics.retain(|topic| !refused.contains(topic));
-        Ok(wanted)
+        let wanted = self.account.target(secret)?.wanted;
+        Ok(wanted.without(&self.guard.state.refused))
     }
 }
 

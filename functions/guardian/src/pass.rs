@@ -231,7 +231,7 @@ impl Pass<'_> {
             if refused.is_empty() {
                 return Err(error.into());
             }
-            wanted.topics.retain(|code| !refused.contains(code));
+            wanted = wanted.without(&refused);
             guard.state.refused.extend(refused);
         }
     }
@@ -332,11 +332,11 @@ impl Pass<'_> {
 
     /// The wanted webhook, with the codes of events that the account accepts.
     fn wanted(&self, state: Option<&Guardian>) -> Wanted {
-        let mut wanted = self.target.wanted.clone();
-        if let Some(state) = state {
-            wanted.topics.retain(|code| !state.refused.contains(code));
+        let wanted = self.target.wanted.clone();
+        match state {
+            Some(state) => wanted.without(&state.refused),
+            None => wanted,
         }
-        wanted
     }
 
     fn report(&self, lines: Vec<Line>) -> Report {
