@@ -6,18 +6,8 @@ use crate::{
 };
 use aws_config::SdkConfig;
 use aws_sdk_cloudformation::types::Stack;
-use aws_sdk_sqs::{
-    Client,
-    types::{Message, QueueAttributeName},
-};
-use serde::Serialize;
-
-/// Attributes that together count the messages of a queue.
-const COUNTS: [QueueAttributeName; 3] = [
-    QueueAttributeName::ApproximateNumberOfMessages,
-    QueueAttributeName::ApproximateNumberOfMessagesNotVisible,
-    QueueAttributeName::ApproximateNumberOfMessagesDelayed,
-];
+use aws_sdk_sqs::{Client, types::Message};
+use storage::Messages;
 
 /// The largest number of messages that SQS returns at a time.
 const BATCH: i32 = 10;
@@ -41,21 +31,6 @@ pub(crate) struct Queues {
     pub(crate) relay_dead_letter: Option<Queue>,
     /// Only if the stack forwards events to a URL.
     pub(crate) forward_dead_letter: Option<Queue>,
-}
-
-/// Messages of a queue. SQS counts them approximately.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
-pub(crate) struct Messages {
-    pub(crate) visible: u64,
-    /// Received and not deleted yet.
-    pub(crate) in_flight: u64,
-    pub(crate) delayed: u64,
-}
-
-impl Messages {
-    pub(crate) fn all(self) -> u64 {
-        self.visible + self.in_flight + self.delayed
-    }
 }
 
 impl Queues {
@@ -106,8 +81,11 @@ impl Queues {
 impl Queue {
     /// Counts the messages.
     pub(crate) async fn messages(&self) -> Result<Messages, Failure> {
-        let messages = messages(&self.client, &self.url).await;
-        messages.map_err(|why| format!("the {} cannot be read ({why})", self.name).into())
+        let counted = Messages::count(&self.client, &self.url).await;
+        counted.map_err(|error| {
+            let why = causes(&error);
+            format!("the {} cannot be read ({why})", self.name).into()
+        })
     }
 
     /// Receives messages. Waits some seconds for the first one.
@@ -152,30 +130,4 @@ impl Queue {
         deleted.map_err(|error| causes(&error))?;
         Ok(())
     }
-}
-
-/// Counts the messages of a queue.
-///
-/// # Errors
-/// The cause in one line.
-pub(crate) async fn messages(client: &Client, url: &str) -> Result<Messages, String> {
-    let asked = client
-        .get_queue_attributes()
-        .queue_url(url)
-        .set_attribute_names(Some(COUNTS.to_vec()))
-        .send()
-        .await;
-    let counts = asked
-        .map_err(|error| causes(&error))?
-        .attributes
-        .unwrap_or_default();
-    let [visible, in_flight, delayed] = COUNTS.map(|name| {
-        let count = counts.get(&name).map(|count| count.parse());
-        count.and_then(Result::ok).unwrap_or_default()
-    });
-    Ok(Messages {
-        visible,
-        in_flight,
-        delayed,
-    })
 }

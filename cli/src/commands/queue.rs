@@ -5,13 +5,14 @@ use crate::{
     Failure, Usage,
     connection::{OnAws, causes},
     output::{Output, json_line, say, table},
-    queues::{Messages, Queue as StackQueue},
+    queues::Queue as StackQueue,
 };
 use aws_sdk_sqs::types::Message;
 use clap::{Args, Subcommand};
 use futures_util::{StreamExt, stream};
 use serde::Serialize;
 use serde_json::json;
+use storage::Messages;
 
 /// Counts the messages of the stack's queues, and redrives those of the dead-letter queue.
 ///

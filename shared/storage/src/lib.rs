@@ -22,7 +22,7 @@ mod store;
 mod table;
 mod tls;
 
-pub use backlog::Backlog;
+pub use backlog::{Backlog, Messages};
 pub use client::Client;
 pub use consumer::{Consumer, Cursor, Position};
 pub use dead_letter_queue::DeadLetterQueue;

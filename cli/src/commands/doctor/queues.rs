@@ -1,9 +1,10 @@
 //! Queue checks: the fallback queue and the dead-letter queues must be empty.
 
 use super::{Asked, finding::Finding};
-use crate::{connection::output, queues::messages};
+use crate::connection::{causes, output};
 use aws_config::SdkConfig;
 use aws_sdk_sqs::Client;
+use storage::Messages;
 
 /// Name of the check, stack output with the queue URL, and advice if the queue is not empty.
 const QUEUES: [(&str, &str, &str); 2] = [
@@ -59,9 +60,10 @@ pub(crate) async fn check(sdk: &SdkConfig, stack: &Asked) -> Vec<Finding> {
 }
 
 async fn queue(client: &Client, check: &'static str, url: &str, advice: &str) -> Finding {
-    let messages = match messages(client, url).await {
+    let messages = match Messages::count(client, url).await {
         Ok(messages) => messages.all(),
-        Err(why) => {
+        Err(error) => {
+            let why = causes(&error);
             return Finding::fail(
                 check,
                 format!("it cannot be read ({why})"),
