@@ -37,6 +37,14 @@ impl PlainCredential {
         })
     }
 
+    /// No credential: the URL of a webhook is exactly that of the receiver.
+    pub(crate) fn none() -> Self {
+        Self::Basic {
+            user: String::new(),
+            password: String::new(),
+        }
+    }
+
     /// Parses `user:password`.
     pub(crate) fn parse_basic(text: &str) -> Result<Self, Failure> {
         let (user, password) = text.split_once(':').ok_or("expected USER:PASSWORD")?;
@@ -59,7 +67,7 @@ impl PlainCredential {
     }
 
     /// The URL to register for a receiver, and what a provider sends beside it.
-    pub(crate) fn at(&self, receiver: &str) -> (String, Option<Basic>) {
+    fn at(&self, receiver: &str) -> (String, Option<Basic>) {
         match self {
             Self::Key { key } => {
                 let key: String = byte_serialize(key.as_bytes()).collect();
@@ -69,6 +77,19 @@ impl PlainCredential {
                 let (user, password) = (user.clone(), password.clone());
                 (receiver.to_owned(), Some(Basic { user, password }))
             }
+        }
+    }
+
+    /// The secret of an account whose webhook sends this to a receiver.
+    pub(crate) fn secret(&self, receiver: &str, api_token: String, api_url: String) -> Secret {
+        let (webhook_url, basic) = self.at(receiver);
+        let (user, password) = basic.map(|basic| (basic.user, basic.password)).unzip();
+        Secret {
+            api_token,
+            api_url: Some(api_url),
+            webhook_url,
+            user,
+            password,
         }
     }
 

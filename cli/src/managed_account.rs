@@ -261,11 +261,7 @@ impl ManagedAccount {
 
     /// The account for a command that changes no webhook.
     pub(crate) fn target_for_reading(&self) -> Result<Target, Failure> {
-        let nobody = PlainCredential::Basic {
-            user: String::new(),
-            password: String::new(),
-        };
-        self.target(&self.secret(&nobody, ""))
+        self.target(&self.secret(&PlainCredential::none(), ""))
     }
 
     /// A pass of the guardian over the account.
@@ -280,15 +276,7 @@ impl ManagedAccount {
 
     /// The secret of this account with a credential.
     pub(crate) fn secret(&self, credential: &PlainCredential, receiver: &str) -> Secret {
-        let (webhook_url, basic) = credential.at(receiver);
-        let (user, password) = basic.map(|basic| (basic.user, basic.password)).unzip();
-        Secret {
-            api_token: self.token.clone(),
-            api_url: Some(self.api_url.clone()),
-            webhook_url,
-            user,
-            password,
-        }
+        credential.secret(receiver, self.token.clone(), self.api_url.clone())
     }
 
     /// The secret in the stack's Systems Manager. `None`: there is none, or no stack.

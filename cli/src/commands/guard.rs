@@ -12,7 +12,7 @@ use crate::{
     span::duration,
 };
 use clap::Args;
-use guardian::{Client, DOUBT, Line, Pass, Report, Secret, Target, secrets};
+use guardian::{Client, DOUBT, Line, Pass, Report, Target, secrets};
 use providers::{
     Provider,
     api::{Access, ApiError},
@@ -211,15 +211,7 @@ impl Guard {
             Ok(account) => account,
             Err(error) => return Ok(Watched::Unknown(provider, error)),
         };
-        let (webhook_url, basic) = credential.at(url);
-        let (user, password) = basic.map(|basic| (basic.user, basic.password)).unzip();
-        let secret = Secret {
-            api_token,
-            api_url: Some(api_url),
-            webhook_url,
-            user,
-            password,
-        };
+        let secret = credential.secret(url, api_token, api_url);
         let target = Target::new(provider, api, &account.id, secret)?;
         Ok(Watched::Known(target))
     }

@@ -54,11 +54,7 @@ impl Unregister {
 async fn secrets(account: &ManagedAccount) -> Result<Vec<Secret>, Failure> {
     if let Deployer::User { url } = &account.deployer {
         // Without a credential, the webhook is the one with exactly this URL.
-        let url_alone = PlainCredential::Basic {
-            user: String::new(),
-            password: String::new(),
-        };
-        let credential = credential_of_user()?.unwrap_or(url_alone);
+        let credential = credential_of_user()?.unwrap_or_else(PlainCredential::none);
         return Ok(vec![account.secret(&credential, url)]);
     }
     let stored = account.stored().await?;
