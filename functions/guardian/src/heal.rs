@@ -197,7 +197,7 @@ impl Healer<'_> {
             missing.retain(|change| !change.is_update());
         }
         Ok(Compared {
-            shown: changed.count() as u64,
+            shown: changed.count as u64,
             stored,
             missing,
             difference,

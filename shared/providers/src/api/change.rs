@@ -63,6 +63,8 @@ pub struct Changed {
     pub since: Timestamp,
     /// The last such time. `None`: there is none.
     pub until: Option<Timestamp>,
+    /// The number of changes.
+    pub count: usize,
     pub(crate) missing: FindMissing,
     pub(crate) difference: FindDifference,
 }
@@ -114,12 +116,6 @@ impl Changed {
     #[must_use]
     pub fn difference(&self, last: Option<&Event>) -> Difference {
         (self.difference)(last)
-    }
-
-    /// The number of changes.
-    #[must_use]
-    pub fn count(&self) -> usize {
-        self.missing(&[]).len()
     }
 }
 

@@ -121,7 +121,7 @@ fn an_event_of_an_account_is_missing_exactly_if_its_webhook_was_lost() {
         let (changed, _) = read(&AMOCRM, &mut account.api, later);
         let is_in_window = |done: &Done| window().contains(Timestamp::from_unix(done.at));
         let acts = account.past.iter().filter(|done| is_in_window(done));
-        let count: usize = changed.values().map(Changed::count).sum();
+        let count: usize = changed.values().map(|changed| changed.count).sum();
         assert_eq!(count, acts.count(), "each act is one change");
         for (subject, changed) in &changed {
             let stored = account.stored(subject, None);

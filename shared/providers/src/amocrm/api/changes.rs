@@ -214,6 +214,7 @@ pub(super) fn changed(entries: &[Entry], context: &Context) -> Vec<Changed> {
             subject,
             since: times.clone().min()?.before(COMPARED_BEFORE),
             until: Some(times.max()?.after(COMPARED_AFTER)),
+            count: changes.len(),
             missing: Box::new(move |stored| missing(changes.clone(), stored)),
             // The log has events, and no counters.
             difference: Box::new(|_| Difference::Found),

@@ -61,6 +61,7 @@ impl Object {
             subject: self.subject.clone(),
             since: self.compared_since(window),
             until: None,
+            count: self.missing(window, &[]).len(),
             missing: Box::new(move |stored| self.missing(window, stored)),
             difference: Box::new(move |last| {
                 last.map_or(Difference::Unknown, |last| object.difference(last))
