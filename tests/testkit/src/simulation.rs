@@ -105,16 +105,38 @@ impl Figures {
 /// Runs scenarios with receivers, each in its own thread.
 #[must_use]
 pub fn run_all(scenarios: &[Scenario], kinds: &[Kind], seed: u64) -> Vec<Figures> {
+    in_threads(scenarios, kinds, |scenario, kind| run(scenario, kind, seed))
+}
+
+/// Runs something for each scenario and receiver, each in its own thread.
+fn in_threads<S: Sync>(
+    scenarios: &[S],
+    kinds: &[Kind],
+    run: impl Fn(&S, Kind) -> Figures + Sync,
+) -> Vec<Figures> {
+    let run = &run;
     thread::scope(|scope| {
         let mut threads = Vec::new();
         for scenario in scenarios {
             for &kind in kinds {
-                threads.push(scope.spawn(move || run(scenario, kind, seed)));
+                threads.push(scope.spawn(move || run(scenario, kind)));
             }
         }
         let threads = threads.into_iter();
         threads.map(|thread| thread.join().unwrap()).collect()
     })
+}
+
+/// Runs a simulation in virtual time.
+fn in_virtual_time<T>(seed: u64, simulation: impl Future<Output = T>) -> T {
+    // The SDK's jitter.
+    fastrand::seed(seed);
+    let runtime = Builder::new_current_thread()
+        .enable_time()
+        .start_paused(true)
+        .build()
+        .unwrap();
+    runtime.block_on(simulation)
 }
 
 /// Runs a scenario with a receiver.
@@ -134,14 +156,7 @@ struct Outcome {
 }
 
 fn outcome(scenario: &Scenario, kind: Kind, seed: u64) -> Outcome {
-    // The SDK's jitter.
-    fastrand::seed(seed);
-    let runtime = Builder::new_current_thread()
-        .enable_time()
-        .start_paused(true)
-        .build()
-        .unwrap();
-    runtime.block_on(live(scenario, kind, seed))
+    in_virtual_time(seed, live(scenario, kind, seed))
 }
 
 async fn live(scenario: &Scenario, kind: Kind, seed: u64) -> Outcome {

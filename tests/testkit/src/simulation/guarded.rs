@@ -16,7 +16,7 @@ use super::{
     Channel, Figures, Kind,
     aws::Aws,
     crm::Internet,
-    dynamodb, function,
+    dynamodb, function, in_threads, in_virtual_time,
     lambda::Account as LambdaAccount,
     settings, sqs,
     world::{World, hours, since_1970},
@@ -29,8 +29,7 @@ use account::{Account, Crm};
 use fastrand::Rng;
 use measure::{Measure, measure};
 use scenarios::Deed;
-use std::{sync::Arc, thread, time::Duration};
-use tokio::runtime::Builder;
+use std::{sync::Arc, time::Duration};
 use watch::Guard;
 
 pub use scenarios::{SCENARIOS, Scenario};
@@ -45,29 +44,13 @@ const CONCURRENCY: usize = 1_000;
 /// Runs scenarios with receivers, each in its own thread.
 #[must_use]
 pub fn run_all(scenarios: &[Scenario], kinds: &[Kind], seed: u64) -> Vec<Figures> {
-    thread::scope(|scope| {
-        let mut threads = Vec::new();
-        for scenario in scenarios {
-            for &kind in kinds {
-                threads.push(scope.spawn(move || run(scenario, kind, seed)));
-            }
-        }
-        let threads = threads.into_iter();
-        threads.map(|thread| thread.join().unwrap()).collect()
-    })
+    in_threads(scenarios, kinds, |scenario, kind| run(scenario, kind, seed))
 }
 
 /// Runs a scenario with a receiver.
 #[must_use]
 pub fn run(scenario: &Scenario, kind: Kind, seed: u64) -> Figures {
-    // The SDK's jitter.
-    fastrand::seed(seed);
-    let runtime = Builder::new_current_thread()
-        .enable_time()
-        .start_paused(true)
-        .build()
-        .unwrap();
-    runtime.block_on(live(scenario, kind, seed))
+    in_virtual_time(seed, live(scenario, kind, seed))
 }
 
 async fn live(scenario: &Scenario, kind: Kind, seed: u64) -> Figures {
