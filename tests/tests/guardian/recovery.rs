@@ -8,7 +8,7 @@ use storage::{Expiry, guardian::Rotation, guardian::Step};
 use testkit::api::{
     Api, Notice, PipedriveApi,
     amocrm::{EntityKind, NewAmocrmWebhook},
-    pipedrive::{NewWebhook, ObjectKind},
+    pipedrive::{NewWebhook, ObjectId, ObjectKind, Objects},
 };
 
 const INTERVAL: Duration = Duration::from_mins(15);
@@ -71,6 +71,20 @@ async fn pipedrive() -> Scene<PipedriveApi> {
     scene
 }
 
+/// A company with two deals, to which something happens that no webhook reports.
+async fn with_two_deals(act: fn(&mut Objects, ObjectId, Duration)) -> Scene<PipedriveApi> {
+    let scene = pipedrive().await;
+    scene.create(ObjectKind::Deal, true).await;
+    scene.create(ObjectKind::Deal, true).await;
+    scene.wait(INTERVAL).await;
+    let now = scene.now();
+    let ids: Vec<_> = scene.api().objects.ids().collect();
+    for id in ids {
+        act(&mut scene.api().objects, id, now);
+    }
+    scene
+}
+
 impl Scene<PipedriveApi> {
     /// Creates an object, and delivers that if its webhook works.
     async fn create(&self, kind: ObjectKind, is_delivered: bool) {
@@ -128,15 +142,7 @@ async fn a_silent_account_with_changes_is_a_gap() {
 
 #[tokio::test(start_paused = true)]
 async fn counters_that_move_without_a_webhook_are_no_gap() {
-    let scene = pipedrive().await;
-    scene.create(ObjectKind::Deal, true).await;
-    scene.create(ObjectKind::Deal, true).await;
-    scene.wait(INTERVAL).await;
-    let now = scene.now();
-    let ids: Vec<_> = scene.api().objects.ids().collect();
-    for id in ids {
-        scene.api().objects.touch(id, now);
-    }
+    let scene = with_two_deals(Objects::touch).await;
     // The API shows members that the webhook does not have, so that something may be missing.
     let found = scene.watch(Duration::from_mins(75)).await;
     assert_eq!(found, [(Finding::Suspicion, Action::None)]);
@@ -146,15 +152,7 @@ async fn counters_that_move_without_a_webhook_are_no_gap() {
 
 #[tokio::test(start_paused = true)]
 async fn a_few_objects_with_another_state_are_a_suspicion_and_stored_at_the_end_of_the_day() {
-    let scene = pipedrive().await;
-    scene.create(ObjectKind::Deal, true).await;
-    scene.create(ObjectKind::Deal, true).await;
-    scene.wait(INTERVAL).await;
-    let now = scene.now();
-    let ids: Vec<_> = scene.api().objects.ids().collect();
-    for id in ids {
-        scene.api().objects.change(id, now);
-    }
+    let scene = with_two_deals(Objects::change).await;
     let suspicion = (Finding::Suspicion, Action::None);
     assert_eq!(scene.watch(Duration::from_mins(75)).await, [suspicion]);
     assert!(scene.read_back().await.is_empty());
