@@ -3,7 +3,7 @@
 use super::{START, delivered, missing, read, window};
 use fastrand::Rng;
 use models::{Event, Timestamp};
-use providers::{AMOCRM, api::change::Changed};
+use providers::AMOCRM;
 use std::time::Duration;
 use testkit::api::{
     AmocrmApi, Api,
