@@ -1,0 +1,70 @@
+"""Deploys a release onto an emulation of AWS, as a team without Rust does it: from the unpacked folder, with the AWS CLI
+alone, and then with `hookkeeper deploy` alone.
+
+    python release.py dist
+"""
+
+import json
+import shutil
+import subprocess
+import sys
+import time
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+import boto3
+from emulation import PREFIXES, PROVIDERS, STACK, ministack, outputs, sample, send, wait_for, without_build_tools
+
+
+def check(release, environment):
+    def run(*command):
+        done = subprocess.run(command, cwd=release, env=environment, capture_output=True, text=True)
+        assert done.returncode == 0, f"{command}: {done.stdout}{done.stderr}"
+        return done.stdout
+
+    run("sha256sum", "--check", "--quiet", "SHA256SUMS")
+    started = time.monotonic()
+    made = [json.loads(line) for line in run("./hookkeeper", "credentials", *PROVIDERS, "--output", "json").splitlines()]
+    run("aws", "s3", "mb", "s3://code")
+    package = ["--template-file", "template.yaml", "--s3-bucket", "code", "--output-template-file", "packaged.yaml"]
+    run("aws", "cloudformation", "package", *package)
+    parameters = [f"{it['parameter']}={it['value']}" for it in made]
+    deploy = ["--template-file", "packaged.yaml", "--stack-name", STACK, "--s3-bucket", "code"]
+    deploy += ["--capabilities", "CAPABILITY_IAM", "CAPABILITY_AUTO_EXPAND"]
+    run("aws", "cloudformation", "deploy", *deploy, "--parameter-overrides", "EnforceTls=false", *parameters)
+    print(f"aws cloudformation package and deploy: {time.monotonic() - started:.1f} s, with the credentials")
+    receive(run, {it["provider"]: secret(it) for it in made})
+    print(f"with the AWS CLI, to the first event of each provider: {time.monotonic() - started:.1f} s")
+
+    boto3.client("cloudformation").delete_stack(StackName=STACK)
+    wait_for("the end of the stack", lambda: not boto3.client("lambda").list_functions()["Functions"])
+    started = time.monotonic()
+    deploy = ["deploy", *PROVIDERS, "--set", "EnforceTls=false", "--yes", "--output", "json"]
+    deployed = json.loads(run("./hookkeeper", *deploy))
+    print(f"hookkeeper deploy: {time.monotonic() - started:.1f} s")
+    receive(run, {it["provider"]: secret(it) for it in deployed["credentials"]})
+    print(f"with hookkeeper deploy, to the first event of each provider: {time.monotonic() - started:.1f} s")
+    again = json.loads(run("./hookkeeper", *deploy))
+    assert not again["changed"] and not again["credentials"], again
+    print("a second hookkeeper deploy changes nothing")
+
+
+def secret(made):
+    """What a provider shows: a user name and a password, or a key."""
+    return [made["key"]] if "key" in made else [made["user"], made["password"]]
+
+
+def receive(run, secrets):
+    """Sends a sample of each provider, and finds its event with the command of the release."""
+    urls = outputs()
+    for provider, prefix in PREFIXES.items():
+        url = urls[f"{prefix}Url"]
+        assert send(url, None, *sample(provider)) == 401, f"{provider} lets a stranger in"
+        assert send(url, secrets[provider], *sample(provider)) == 200, provider
+    events = [json.loads(line) for line in run("./hookkeeper", "events", "--output", "json").splitlines()]
+    assert sorted(event["source"].split("/")[0] for event in events) == PROVIDERS, events
+
+
+with TemporaryDirectory() as folder, ministack():
+    release = shutil.copytree(sys.argv[1], Path(folder, "release"))
+    check(release, without_build_tools(folder))
