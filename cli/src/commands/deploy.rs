@@ -11,13 +11,14 @@ use crate::{
     Failure, Usage,
     confirm::{NO_TERMINAL, asked, confirmed},
     connection::{OnAws, find_stack},
+    credential::parameter_names,
     filter::provider,
     output::{Output, Page},
     signal::Stop,
     stack_update::status,
 };
 use aws_config::SdkConfig;
-use aws_sdk_cloudformation::{Client, types::Stack};
+use aws_sdk_cloudformation::types::{Parameter, Stack};
 use bucket::Bucket;
 use change_set::{ChangeSet, Unexecuted, table};
 use clap::Args;
@@ -93,15 +94,14 @@ impl Deploy {
         let existing = find_stack(&sdk, name).await?;
         let providers = match &existing {
             Some(stack) => {
-                check_status(stack, &self.on_aws)?;
+                check_stack(stack, &self.on_aws)?;
                 self.providers.clone()
             }
             None => self.complete(&mut settings)?,
         };
         let plan = Plan::new(&release.parameters, existing.as_ref(), &providers, settings)?;
         let template_url = self.upload(&sdk, &release).await?;
-        let client = Client::new(&sdk);
-        let change_set = ChangeSet::new(&client, name, existing.as_ref());
+        let change_set = ChangeSet::new(&sdk, name, existing.as_ref());
         let mut stop = Stop::listen()?;
         let prepared = tokio::select! {
             prepared = self.prepare(&sdk, &change_set, &template_url, &plan) => prepared,
@@ -216,11 +216,14 @@ impl Deploy {
     ) -> Result<Prepared<'a>, Failure> {
         eprintln!("Asking CloudFormation for the changes...");
         let parameters = plan.parameters.clone();
-        let changes = change_set.create(template_url, parameters).await?;
-        if changes.is_empty() {
+        let Some(changes) = change_set.create(template_url, parameters).await? else {
             return Ok(Prepared::Unchanged);
+        };
+        if changes.is_empty() {
+            eprintln!("No resource changes, but the template or its outputs do.");
+        } else {
+            anstream::eprintln!("\n{}\n", table(Page::of_stderr(), &changes));
         }
-        anstream::eprintln!("\n{}\n", table(Page::of_stderr(), &changes));
         if !self.yes && !is_confirmed().await? {
             return Ok(Prepared::Declined);
         }
@@ -284,12 +287,25 @@ impl Deploy {
     }
 }
 
-/// Fails if the stack cannot be updated.
-fn check_status(stack: &Stack, on_aws: &OnAws) -> Result<(), Failure> {
-    match status_problem(stack, &on_aws.aws.options()) {
-        Some(problem) => Err(problem.into()),
-        None => Ok(()),
+/// Fails if the stack cannot be updated, or is another one: its resources would be deleted.
+fn check_stack(stack: &Stack, on_aws: &OnAws) -> Result<(), Failure> {
+    if let Some(problem) = status_problem(stack, &on_aws.aws.options()) {
+        return Err(problem.into());
     }
+    let names = providers::ALL.iter().flat_map(parameter_names);
+    let names: BTreeSet<_> = names.collect();
+    let mut deployed = stack
+        .parameters()
+        .iter()
+        .filter_map(Parameter::parameter_key);
+    if deployed.any(|name| names.contains(name)) {
+        return Ok(());
+    }
+    let name = &on_aws.stack;
+    Err(
+        format!("the stack {name} is not one of Hookkeeper: choose another name with --stack")
+            .into(),
+    )
 }
 
 /// Asks for the providers of a new stack until the answer is a list of them.
@@ -298,14 +314,12 @@ fn asked_providers(stack: &str) -> Result<Vec<Provider>, Failure> {
     eprintln!("There is no stack {stack} yet. It gets a receiver for each provider.");
     loop {
         let answer = asked(&format!("Providers ({all}):"))?;
-        let names: BTreeSet<_> = answer
-            .split([' ', ','])
-            .filter(|name| !name.is_empty())
-            .collect();
-        let named: Result<Vec<_>, _> = names.into_iter().map(provider).collect();
-        match named {
-            Ok(named) if named.is_empty() => return Err("no provider was named".into()),
-            Ok(named) => return Ok(named),
+        let words = answer.split([' ', ',']).filter(|word| !word.is_empty());
+        let words: BTreeSet<_> = words.collect();
+        let providers: Result<Vec<_>, _> = words.into_iter().map(provider).collect();
+        match providers {
+            Ok(providers) if providers.is_empty() => return Err("no provider was named".into()),
+            Ok(providers) => return Ok(providers),
             Err(why) => eprintln!("{why}"),
         }
     }
@@ -326,6 +340,10 @@ async fn execute(change_set: &ChangeSet<'_>, watch: &Watch<'_>) -> Result<Stack,
 
 /// Whether a deployment has succeeded.
 fn is_complete(stack: &Stack) -> bool {
-    let status = status(stack);
-    !status.contains("ROLLBACK") && status.contains("E_COMPLETE")
+    let complete = [
+        "CREATE_COMPLETE",
+        "UPDATE_COMPLETE",
+        "UPDATE_COMPLETE_CLEANUP_IN_PROGRESS",
+    ];
+    complete.contains(&status(stack))
 }

@@ -2,13 +2,14 @@
 
 use crate::{
     Failure,
-    connection::{causes, unasked},
+    connection::{causes, find_stack, unasked},
     output::{Page, cell},
-    stack_update::waits,
+    stack_update::{status, waits},
 };
+use aws_config::SdkConfig;
 use aws_sdk_cloudformation::{
     Client,
-    error::SdkError,
+    error::{ProvideErrorMetadata, SdkError},
     types::{
         Capability, Change, ChangeSetStatus, ChangeSetType, Parameter, Replacement, ResourceChange,
         Stack,
@@ -20,7 +21,8 @@ use uuid::Uuid;
 /// The change set of a deployment.
 #[derive(Debug)]
 pub(crate) struct ChangeSet<'a> {
-    client: &'a Client,
+    sdk: &'a SdkConfig,
+    client: Client,
     stack: &'a str,
     /// Its name, and the token of the requests that create and execute it.
     name: String,
@@ -45,9 +47,10 @@ struct Described {
 
 impl<'a> ChangeSet<'a> {
     /// A change set that is to be created, for a new stack or for an update.
-    pub(crate) fn new(client: &'a Client, stack: &'a str, existing: Option<&Stack>) -> Self {
+    pub(crate) fn new(sdk: &'a SdkConfig, stack: &'a str, existing: Option<&Stack>) -> Self {
         Self {
-            client,
+            sdk,
+            client: Client::new(sdk),
             stack,
             name: format!("hookkeeper-{}", Uuid::new_v4()),
             kind: match existing {
@@ -57,12 +60,13 @@ impl<'a> ChangeSet<'a> {
         }
     }
 
-    /// Creates it, and waits until it is complete. Returns its changes.
+    /// Creates it, and waits until it is complete. Returns the changes of resources. `None`: nothing
+    /// would change, not even an output.
     pub(crate) async fn create(
         &self,
         template_url: &str,
         parameters: Vec<Parameter>,
-    ) -> Result<Vec<ResourceChange>, Failure> {
+    ) -> Result<Option<Vec<ResourceChange>>, Failure> {
         let create = self
             .client
             .create_change_set()
@@ -85,8 +89,8 @@ impl<'a> ChangeSet<'a> {
                 Some(ChangeSetStatus::CreatePending | ChangeSetStatus::CreateInProgress) => {
                     sleep(waits.next().unwrap_or_default()).await;
                 }
-                Some(ChangeSetStatus::CreateComplete) => return Ok(described.changes),
-                _ if is_without_changes(&described.reason) => return Ok(Vec::new()),
+                Some(ChangeSetStatus::CreateComplete) => return Ok(Some(described.changes)),
+                _ if is_without_changes(&described.reason) => return Ok(None),
                 _ => return Err(refused(&described.reason)),
             }
         }
@@ -124,15 +128,26 @@ impl<'a> ChangeSet<'a> {
     /// Deletes it, and for a new stack the empty stack that it made.
     pub(crate) async fn discard(&self) -> Result<(), Failure> {
         if self.kind == ChangeSetType::Create {
-            let delete = self.client.delete_stack().stack_name(self.stack);
-            let deleted = delete.send().await.map(drop);
-            return deleted.map_err(|error| self.left(&causes(&error)));
+            return self.delete_empty_stack().await;
         }
         let delete = self
             .client
             .delete_change_set()
             .stack_name(self.stack)
             .change_set_name(&self.name);
+        match delete.send().await {
+            Err(error) if !is_not_found(&error) => Err(self.left(&causes(&error))),
+            _ => Ok(()),
+        }
+    }
+
+    /// Deletes the stack with all of its change sets, if it has nothing else.
+    async fn delete_empty_stack(&self) -> Result<(), Failure> {
+        let found = find_stack(self.sdk, self.stack).await?;
+        if found.is_none_or(|stack| status(&stack) != "REVIEW_IN_PROGRESS") {
+            return Ok(());
+        }
+        let delete = self.client.delete_stack().stack_name(self.stack);
         let deleted = delete.send().await.map(drop);
         deleted.map_err(|error| self.left(&causes(&error)))
     }
@@ -175,6 +190,12 @@ impl<'a> ChangeSet<'a> {
 
 fn refused(why: &str) -> Failure {
     format!("CloudFormation refuses the deployment ({why}): nothing is deployed").into()
+}
+
+/// Whether there is no such change set.
+fn is_not_found(error: &impl ProvideErrorMetadata) -> bool {
+    let code = error.code().unwrap_or_default();
+    code.starts_with("ChangeSetNotFound")
 }
 
 /// Whether a change set failed because the stack is already as it would make it. It has no code for

@@ -184,17 +184,17 @@ fn digest(bytes: &[u8]) -> String {
 /// Name of a zip beside the template: `drain.zip` of `./drain.zip`.
 fn zip_name(uri: &str) -> Option<&str> {
     let name = uri.strip_prefix("./")?;
-    let is_name = name.ends_with(".zip") && !name.contains(['/', '\\']);
-    is_name.then_some(name)
+    let stem = name.strip_suffix(".zip")?;
+    (!stem.contains(['/', '\\'])).then_some(name)
 }
 
 /// `CodeUri` of each function of a template.
 fn code_uris(template: &Value) -> impl Iterator<Item = &str> {
-    let functions =
-        section(template, "Resources").filter(|(_, resource)| resource["Type"] == FUNCTION);
+    let functions = section(template, "Resources")
+        .filter(|(_, resource)| resource.get("Type").and_then(Value::as_str) == Some(FUNCTION));
     functions.map(|(_, function)| {
-        let uri = function["Properties"]["CodeUri"].as_str();
-        uri.unwrap_or_default()
+        let uri = function.pointer("/Properties/CodeUri");
+        uri.and_then(Value::as_str).unwrap_or_default()
     })
 }
 

@@ -5,7 +5,7 @@ use crate::{
     Failure,
     called::as_called,
     connection::{OnAws, STACK},
-    credential::Made,
+    credential::{Made, PlainCredential},
     filter::provider,
     managed_account::default_api_url,
     output::{Output, json_line, say, table},
@@ -79,7 +79,7 @@ impl<'a> Report<'a> {
             return Ok(());
         }
         for made in self.credentials {
-            let to_paste = made.new.as_ref().map(|new| new.to_paste());
+            let to_paste = made.new.as_ref().map(PlainCredential::to_paste);
             let provider = made.provider;
             let to_paste = to_paste.unwrap_or_default();
             say!(
@@ -154,7 +154,7 @@ fn options(on_aws: &OnAws) -> String {
 fn webhook(made: &Made, options: &str) -> String {
     let name = made.provider;
     let by_hand = format!(
-        "enter its URL and the credential above in its settings, as docs/providers/{name}.md says"
+        "enter its URL and the credential above in its settings: docs/providers/{name}.md of the source"
     );
     match register(name) {
         None => format!("{name}: {by_hand}."),
