@@ -105,7 +105,10 @@ impl Deploy {
         let mut stop = Stop::listen()?;
         let prepared = tokio::select! {
             prepared = self.prepare(&sdk, &change_set, &template_url, &plan) => prepared,
-            () = stop.arrived() => Ok(Prepared::Declined),
+            () = stop.arrived() => {
+                eprintln!();
+                Ok(Prepared::Declined)
+            }
         };
         match (prepared, &existing) {
             (Ok(Prepared::Confirmed(watch)), _) => {

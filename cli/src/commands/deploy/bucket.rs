@@ -164,5 +164,6 @@ async fn create(sdk: &SdkConfig) -> Result<Stack, Failure> {
         return Ok(stack);
     }
     let reasons = watch.failures().await?;
-    Err(format!("the stack {STACK} was not created:\n{reasons}\nUse a bucket of yours with --bucket, or fix it").into())
+    let advice = "fix the cause, or use a bucket of yours with --bucket";
+    Err(format!("the stack {STACK} was not created ({reasons}): {advice}").into())
 }

@@ -3,7 +3,6 @@
 use crate::{
     Failure,
     connection::{stack, unasked},
-    output::cell,
     stack_update::{is_settled, status, waits},
 };
 use aws_config::SdkConfig;
@@ -12,12 +11,12 @@ use aws_sdk_cloudformation::{
     types::{Stack, StackEvent},
 };
 use indicatif::{ProgressBar, ProgressStyle};
-use std::collections::BTreeSet;
+use std::{collections::BTreeSet, time::Duration};
 
 /// Maximum number of failed events that a message lists.
 const FAILURES: usize = 3;
-/// How often the time of the progress bar is drawn, in milliseconds.
-const TICK: u64 = 200;
+/// How often the time of the progress bar is drawn.
+const TICK: Duration = Duration::from_millis(200);
 
 /// A creation or an update of a stack.
 #[derive(Debug)]
@@ -60,7 +59,7 @@ impl<'a> Watch<'a> {
             ProgressStyle::with_template("{spinner} {pos}/{len} resources  {elapsed}  {wide_msg}")?;
         let total = u64::try_from(self.resources)?;
         let bar = ProgressBar::new(total).with_style(style);
-        bar.enable_steady_tick(std::time::Duration::from_millis(TICK));
+        bar.enable_steady_tick(TICK);
         let mut waits = waits();
         loop {
             // In this order: a description from before the first event says how the last update ended.
@@ -76,15 +75,15 @@ impl<'a> Watch<'a> {
         }
     }
 
-    /// The reasons why it failed: the first failed events, a line for each.
+    /// The reasons why it failed: the first failed events.
     pub(crate) async fn failures(&self) -> Result<String, Failure> {
         let events = self.events().await?;
         let failed = events.iter().rev().filter(|event| is_cause(event));
-        let lines: Vec<String> = failed.take(FAILURES).map(failure).collect();
-        if lines.is_empty() {
-            return Ok("  AWS gives no reason".to_owned());
+        let failures: Vec<String> = failed.take(FAILURES).map(failure).collect();
+        if failures.is_empty() {
+            return Ok("AWS gives no reason".to_owned());
         }
-        Ok(lines.join("\n"))
+        Ok(failures.join("; "))
     }
 
     /// Its events, newest first.
@@ -138,7 +137,7 @@ fn failure(event: &StackEvent) -> String {
     let reason = event
         .resource_status_reason()
         .unwrap_or("no reason is given");
-    format!("  {id}: {}", cell(reason))
+    format!("{id}: {reason}")
 }
 
 fn event_status(event: &StackEvent) -> &str {
