@@ -41,7 +41,7 @@ use watch::{Watch, status_problem};
 /// deployed. An update keeps all parameters that are not set, and the credentials. The code of the functions is uploaded
 /// to a bucket of the stack hookkeeper-code, which is created if it is missing. The changes are shown before they are made.
 ///
-/// Example: hookkeeper deploy pipedrive amocrm closer --alarm-email you@example.com
+/// Example: cargo hookkeeper deploy pipedrive amocrm closer --alarm-email you@example.com
 #[derive(Args)]
 pub(crate) struct Deploy {
     /// Providers that get a receiver and a credential, if they have none. Needed for a new stack

@@ -12,6 +12,7 @@ use std::{
     fs,
     path::Path,
     process::{Command, Output, Stdio},
+    time::Duration,
 };
 use tempfile::TempDir;
 use testkit::dev::send_signal;
@@ -100,6 +101,9 @@ impl Release {
 fn said(output: &Output) -> String {
     String::from_utf8_lossy(&output.stderr).into_owned()
 }
+
+/// Name of a damage, what makes it, and the exit status and the sentence that it causes.
+type Damage = (&'static str, fn(&Path), i32, &'static str);
 
 fn digest(text: &str) -> String {
     hex::encode(Sha256::digest(text))
@@ -287,7 +291,7 @@ async fn the_next_steps_are_those_that_apply() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_damaged_release_is_refused_before_aws_is_asked() {
-    let damages: [(&str, fn(&Path), i32, &str); 6] = [
+    let damages: [Damage; 6] = [
         (
             "a changed zip",
             |folder| fs::write(folder.join("drain.zip"), "x").unwrap(),
@@ -451,7 +455,7 @@ async fn an_interrupted_wait_shows_the_secrets_that_the_stack_may_accept() {
             .any(|action| action == "ExecuteChangeSet")
     };
     while !is_deploying() {
-        tokio::task::yield_now().await;
+        tokio::time::sleep(Duration::from_millis(10)).await;
     }
     send_signal(&process.0, "-INT");
     let lines = lines_of(&mut process);

@@ -8,6 +8,8 @@ use crate::{
 use aws_config::SdkConfig;
 use aws_sdk_cloudformation::{
     Client,
+    error::SdkError,
+    operation::describe_stack_events::DescribeStackEventsError,
     types::{Stack, StackEvent},
 };
 use indicatif::{ProgressBar, ProgressStyle};
@@ -48,7 +50,9 @@ impl<'a> Watch<'a> {
         resources: usize,
     ) -> Result<Self, Failure> {
         let mut watch = Self::from_beginning(sdk, stack, resources);
-        let newest = watch.events().await?.into_iter().next();
+        let newest = Client::new(sdk).describe_stack_events().stack_name(stack);
+        let newest = newest.send().await.map_err(|error| unreadable(&error))?;
+        let newest = newest.stack_events.unwrap_or_default().into_iter().next();
         watch.before = newest.and_then(|event| event.event_id);
         Ok(watch)
     }
@@ -95,11 +99,7 @@ impl<'a> Watch<'a> {
             .send();
         let mut events = Vec::new();
         while let Some(page) = pages.next().await {
-            let page = page.map_err(|error| {
-                unasked(&error, |why| {
-                    format!("the events of the stack cannot be read ({why})")
-                })
-            })?;
+            let page = page.map_err(|error| unreadable(&error))?;
             for event in page.stack_events.unwrap_or_default() {
                 if self.before.is_some() && event.event_id == self.before {
                     return Ok(events);
@@ -109,6 +109,12 @@ impl<'a> Watch<'a> {
         }
         Ok(events)
     }
+}
+
+fn unreadable(error: &SdkError<DescribeStackEventsError>) -> Failure {
+    unasked(error, |why| {
+        format!("the events of the stack cannot be read ({why})")
+    })
 }
 
 /// Number of resources that are done.

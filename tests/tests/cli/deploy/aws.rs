@@ -347,8 +347,7 @@ impl Stack {
 
     fn describe(&mut self, name: &str) -> String {
         match self.rest {
-            0 => {}
-            usize::MAX => {}
+            0 | usize::MAX => {}
             1 => *self = *self.next.take().unwrap(),
             _ => self.rest -= 1,
         }
@@ -467,10 +466,10 @@ impl Stack {
     /// The resources that are new, gone, written otherwise, or that refer to a parameter that changes.
     fn changes(&self, template: &str, parameters: &BTreeMap<String, String>) -> Vec<[String; 3]> {
         let [before, after] = [&*self.template, template].map(resources);
-        let changed = parameters
+        let set = parameters
             .iter()
             .filter(|(name, value)| self.parameters.get(*name) != Some(value));
-        let changed: Vec<_> = changed
+        let set: Vec<_> = set
             .map(|(name, _)| format!("{{\"Ref\":\"{name}\"}}"))
             .collect();
         let ids: BTreeSet<_> = before.keys().chain(after.keys()).collect();
@@ -480,7 +479,7 @@ impl Stack {
                 (Some(before), None) => ("Remove", before),
                 (Some(before), Some(after)) => {
                     let text = after.to_string();
-                    let is_changed = before != after || changed.iter().any(|of| text.contains(of));
+                    let is_changed = before != after || set.iter().any(|of| text.contains(of));
                     is_changed.then_some(("Modify", after))?
                 }
                 (None, None) => return None,
