@@ -8,6 +8,7 @@ use hookkeeper::template::TEMPLATE;
 use serde_json::Value;
 use sha2::{Digest, Sha256};
 use std::{
+    ffi::OsStr,
     fmt::Write,
     fs,
     path::Path,
@@ -15,7 +16,7 @@ use std::{
     time::Duration,
 };
 use tempfile::TempDir;
-use testkit::dev::send_signal;
+use testkit::{dev::send_signal, runtime_api::binary};
 use tokio::task::block_in_place;
 
 const FUNCTIONS: [&str; 6] = [
@@ -32,7 +33,10 @@ struct Release(TempDir);
 
 impl Release {
     fn new() -> Self {
-        let folder = tempfile::tempdir().unwrap();
+        Self::in_folder(tempfile::tempdir().unwrap())
+    }
+
+    fn in_folder(folder: TempDir) -> Self {
         let mut template = TEMPLATE.to_owned();
         for name in FUNCTIONS {
             let path = format!("functions/{name}\n");
@@ -369,6 +373,25 @@ async fn a_damaged_release_is_refused_before_aws_is_asked() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn the_release_beside_the_command_is_used() {
+    let built = binary("hookkeeper");
+    // A link needs the same file system.
+    let folder = tempfile::tempdir_in(built.parent().unwrap()).unwrap();
+    let (aws, release) = (Aws::start().await, Release::in_folder(folder));
+    let unpacked = release.path().join("hookkeeper");
+    fs::hard_link(&built, &unpacked).unwrap();
+    let command = aws.command(&["deploy", "pipedrive", "--yes"]);
+    let mut own = Command::new(unpacked);
+    own.args(command.get_args())
+        .stdin(Stdio::null())
+        .env_clear();
+    own.envs(variables(&command));
+    let output = block_in_place(|| own.output().unwrap());
+    assert!(output.status.success(), "{output:?}");
+    assert!(aws.account().stacks.contains_key("hookkeeper"));
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn wrong_arguments_are_rejected_before_anything_is_uploaded() {
     let (aws, release) = (Aws::start().await, Release::new());
     let set = |setting| ["pipedrive", "--yes", "--set", setting];
@@ -520,6 +543,12 @@ async fn another_stack_of_that_name_is_not_touched() {
     assert_eq!(aws.account().actions, ["DescribeStacks"]);
 }
 
+/// The environment variables that a command is given.
+fn variables(command: &Command) -> impl Iterator<Item = (&OsStr, &OsStr)> {
+    let variables = command.get_envs();
+    variables.filter_map(|(name, value)| Some((name, value?)))
+}
+
 /// Runs the command on a terminal whose user enters lines.
 fn on_terminal(release: &Release, aws: &Aws, arguments: &[&str], lines: &str) -> Output {
     let command = release.command(aws, arguments);
@@ -535,12 +564,9 @@ fn on_terminal(release: &Release, aws: &Aws, arguments: &[&str], lines: &str) ->
     } else {
         script.args(["-q", "/dev/null", program]).args(arguments);
     }
-    let variables = command
-        .get_envs()
-        .filter_map(|(name, value)| Some((name, value?)));
     script
         .env_clear()
-        .envs(variables)
+        .envs(variables(&command))
         .env("PATH", std::env::var("PATH").unwrap());
     script.stdin(Stdio::piped()).stdout(Stdio::piped());
     let mut process = script.spawn().unwrap();
