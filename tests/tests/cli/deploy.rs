@@ -379,7 +379,7 @@ async fn the_release_beside_the_command_is_used() {
     let folder = tempfile::tempdir_in(built.parent().unwrap()).unwrap();
     let (aws, release) = (Aws::start().await, Release::in_folder(folder));
     let unpacked = release.path().join("hookkeeper");
-    fs::hard_link(&built, &unpacked).unwrap();
+    fs::hard_link(built, &unpacked).unwrap();
     let command = aws.command(&["deploy", "pipedrive", "--yes"]);
     let mut own = Command::new(unpacked);
     own.args(command.get_args())
