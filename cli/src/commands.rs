@@ -3,6 +3,7 @@
 pub(crate) mod consume;
 pub(crate) mod consumers;
 pub(crate) mod credentials;
+pub(crate) mod deploy;
 pub(crate) mod dev;
 pub(crate) mod doctor;
 pub(crate) mod erase;

@@ -1,4 +1,4 @@
-//! Confirmation of a command that cannot be undone.
+//! Questions to the user: the confirmation of a command, and a line of text.
 
 use crate::Failure;
 use std::io::{self, BufRead, IsTerminal};
@@ -11,9 +11,15 @@ pub(crate) fn confirmed(question: &str) -> Result<bool, Failure> {
     if !io::stdin().is_terminal() {
         return Err(NO_TERMINAL.into());
     }
+    let answer = asked(&format!("{question} [y/N]"))?;
+    Ok(answer.eq_ignore_ascii_case("y"))
+}
+
+/// Asks the user for a line of text. Empty at the end of the input.
+pub(crate) fn asked(question: &str) -> Result<String, Failure> {
     // The standard output may be piped.
-    eprint!("{question} [y/N] ");
+    eprint!("{question} ");
     let mut answer = String::new();
     io::stdin().lock().read_line(&mut answer)?;
-    Ok(answer.trim().eq_ignore_ascii_case("y"))
+    Ok(answer.trim().to_owned())
 }

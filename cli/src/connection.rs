@@ -42,7 +42,7 @@ pub(crate) struct OnAws {
     #[arg(long, default_value = STACK)]
     pub(crate) stack: String,
     #[command(flatten)]
-    aws: Aws,
+    pub(crate) aws: Aws,
 }
 
 /// The AWS account and region, from the usual configuration.
@@ -96,6 +96,21 @@ enum Unconfigured {
 }
 
 impl Aws {
+    /// The options that were given, for a command to paste: ` --profile crm --region eu-central-1`.
+    /// The AWS CLI has the same ones.
+    pub(crate) fn options(&self) -> String {
+        let options = [
+            ("--profile", &self.profile),
+            ("--region", &self.region),
+            ("--endpoint-url", &self.endpoint_url),
+        ];
+        let given = options.iter().filter_map(|(name, value)| {
+            let value = value.as_ref()?;
+            Some(format!(" {name} {value}"))
+        });
+        given.collect()
+    }
+
     /// Loads the AWS configuration as other AWS tools do. Fails if anything is missing that a
     /// request needs, except credentials.
     pub(crate) async fn configured(&self) -> Result<SdkConfig, Failure> {
@@ -280,17 +295,20 @@ impl Connection {
 
 /// Describes a stack with its parameters and outputs.
 pub(crate) async fn stack(sdk: &SdkConfig, name: &str) -> Result<Stack, Failure> {
+    let found = find_stack(sdk, name).await?;
+    found.ok_or_else(|| no_stack(sdk, name).into())
+}
+
+/// Describes a stack with its parameters and outputs. `None`: there is no such stack.
+pub(crate) async fn find_stack(sdk: &SdkConfig, name: &str) -> Result<Option<Stack>, Failure> {
     let answer = aws_sdk_cloudformation::Client::new(sdk)
         .describe_stacks()
         .stack_name(name)
         .send()
         .await;
     match answer {
-        Ok(answer) => {
-            let stack = answer.stacks.unwrap_or_default().pop();
-            stack.ok_or_else(|| no_stack(sdk, name).into())
-        }
-        Err(error) if is_missing(&error) => Err(no_stack(sdk, name).into()),
+        Ok(answer) => Ok(answer.stacks.unwrap_or_default().pop()),
+        Err(error) if is_missing(&error) => Ok(None),
         Err(error) => Err(unasked(&error, |why| {
             format!(
                 "the stack {name} cannot be asked ({why}): \
@@ -375,7 +393,7 @@ fn key_schema(keys: &[KeySchemaElement]) -> Value {
 
 /// Error of a failed request: the advice about credentials or the network if they are the cause, else
 /// the sentence of the caller.
-fn unasked<E>(error: &SdkError<E>, sentence: impl FnOnce(&str) -> String) -> Failure
+pub(crate) fn unasked<E>(error: &SdkError<E>, sentence: impl FnOnce(&str) -> String) -> Failure
 where
     E: ProvideErrorMetadata + Error + 'static,
 {

@@ -1,7 +1,8 @@
 //! Credentials of a provider: a new one, and the list of accepted ones in a parameter of the
 //! template.
 
-use crate::{Failure, http::Credential};
+use crate::{Failure, connection::parameter, http::Credential};
+use aws_sdk_cloudformation::types::Stack;
 use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
 use form_urlencoded::byte_serialize;
 use guardian::secrets::Secret;
@@ -19,6 +20,19 @@ use storage::budget::now;
 pub(crate) enum PlainCredential {
     Key { key: String },
     Basic { user: String, password: String },
+}
+
+/// What a provider's settings and the template get. Serialized as a line for programs.
+#[derive(Serialize)]
+pub(crate) struct Made {
+    pub(crate) provider: &'static str,
+    /// The label of the new credential, or of the one that was dropped.
+    pub(crate) label: String,
+    #[serde(flatten)]
+    pub(crate) new: Option<PlainCredential>,
+    /// The template's parameter.
+    pub(crate) parameter: String,
+    pub(crate) value: String,
 }
 
 /// Accepted credentials of one scheme: labels, and digests in hexadecimal.
@@ -119,6 +133,24 @@ impl PlainCredential {
     }
 }
 
+impl Made {
+    /// Generates the first credential of a provider.
+    pub(crate) fn first(provider: &Provider) -> Result<Self, Failure> {
+        let scheme = scheme(provider);
+        let new = PlainCredential::new(scheme)?;
+        let mut accepted = Accepted::default();
+        let label = accepted.unused_label();
+        accepted.add(&label, new.digest())?;
+        Ok(Self {
+            provider: provider.name,
+            label,
+            new: Some(new),
+            parameter: parameter_name(provider, scheme),
+            value: accepted.checked_list(provider, scheme)?,
+        })
+    }
+}
+
 impl Accepted {
     /// Parses `label:digest[,label:digest]`.
     pub(crate) fn parse(list: &str) -> Result<Self, Failure> {
@@ -206,6 +238,18 @@ pub(crate) fn scheme(provider: &Provider) -> Scheme {
     } else {
         Scheme::Basic
     }
+}
+
+/// Whether a stack accepts a credential of a provider.
+pub(crate) fn has_credentials(provider: &Provider, stack: &Stack) -> bool {
+    parameter_names(provider)
+        .iter()
+        .any(|name| parameter::<String>(stack, name).is_some_and(|value| !value.is_empty()))
+}
+
+/// Names of the template's parameters with a provider's credentials, one for each scheme.
+pub(crate) fn parameter_names(provider: &Provider) -> [String; 2] {
+    [Scheme::Basic, Scheme::UrlKey].map(|scheme| parameter_name(provider, scheme))
 }
 
 /// Name of the template's parameter: `PipedriveCredentials`.

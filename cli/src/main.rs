@@ -30,8 +30,9 @@ mod ui;
 use called::{as_called, with_names};
 use clap::{ArgMatches, CommandFactory, FromArgMatches, Parser, Subcommand, error::ErrorKind};
 use commands::{
-    consume, consumers, credentials, dev, doctor, erase, events, export, guard, heal, listen,
-    quarantine, queue, register, replay, republish, rotate, schema, send, ui as page, unregister,
+    consume, consumers, credentials, deploy, dev, doctor, erase, events, export, guard, heal,
+    listen, quarantine, queue, register, replay, republish, rotate, schema, send, ui as page,
+    unregister,
 };
 use output::cell;
 use std::{io, process::ExitCode};
@@ -46,6 +47,7 @@ struct Cli {
 
 #[derive(Subcommand)]
 enum Command {
+    Deploy(deploy::Deploy),
     Credentials(credentials::Credentials),
     Dev(dev::Dev),
     Ui(page::Ui),
@@ -74,6 +76,7 @@ async fn main() -> ExitCode {
     let matches = with_names(Cli::command()).get_matches();
     let cli = Cli::from_arg_matches(&matches).unwrap_or_else(|error| error.exit());
     let done = match cli.command {
+        Command::Deploy(deploy) => Box::pin(deploy.run()).await,
         Command::Credentials(credentials) => credentials.run().await,
         Command::Dev(dev) => dev.run().await,
         Command::Ui(ui) => ui.run().await,

@@ -75,6 +75,16 @@ impl Page {
         is_utc: true,
     };
 
+    /// Standard error, which may be a terminal.
+    pub(crate) fn of_stderr() -> Self {
+        let terminal = Term::stderr();
+        let width = terminal.is_term().then(|| usize::from(terminal.size().1));
+        Self {
+            width,
+            is_utc: width.is_none(),
+        }
+    }
+
     /// A page of any width for a person.
     pub(crate) const PERSON: Self = Self {
         width: None,

@@ -10,7 +10,7 @@ use aws_sdk_cloudformation::{
     error::ProvideErrorMetadata,
     types::{Capability, Parameter, Stack},
 };
-use std::{fs, io, path::Path, time::Duration};
+use std::{fs, io, iter, path::Path, time::Duration};
 
 /// Waits between two descriptions of a stack that is being updated: the first, and the longest.
 const FIRST_WAIT: Duration = Duration::from_millis(200);
@@ -78,17 +78,31 @@ fn changed(current: &Parameter, key: &str, value: &str) -> Parameter {
 
 /// Describes a stack when no update is in progress.
 async fn settled(sdk: &SdkConfig, name: &str) -> Result<Stack, Failure> {
-    let mut wait = FIRST_WAIT;
+    let mut waits = waits();
     loop {
         let stack = stack(sdk, name).await?;
-        let status = stack.stack_status().map_or("", |status| status.as_str());
-        let is_cleanup = status.ends_with("COMPLETE_CLEANUP_IN_PROGRESS");
-        if is_cleanup || !status.ends_with("IN_PROGRESS") {
+        if is_settled(&stack) {
             return Ok(stack);
         }
-        tokio::time::sleep(wait).await;
-        wait = (wait * 2).min(MAX_WAIT);
+        tokio::time::sleep(waits.next().unwrap_or(MAX_WAIT)).await;
     }
+}
+
+/// Waits between two descriptions of a stack that is being created or updated. They never end.
+pub(crate) fn waits() -> impl Iterator<Item = Duration> {
+    iter::successors(Some(FIRST_WAIT), |wait| Some((*wait * 2).min(MAX_WAIT)))
+}
+
+/// Whether no creation or update of the stack is in progress. The removal of what an update
+/// replaced may be.
+pub(crate) fn is_settled(stack: &Stack) -> bool {
+    let status = status(stack);
+    status.ends_with("COMPLETE_CLEANUP_IN_PROGRESS") || !status.ends_with("IN_PROGRESS")
+}
+
+/// Status of a stack: `UPDATE_COMPLETE`.
+pub(crate) fn status(stack: &Stack) -> &str {
+    stack.stack_status().map_or("", |status| status.as_str())
 }
 
 /// Sets a parameter in `samconfig.toml` in the current folder, if it is there with another value:

@@ -4,14 +4,13 @@
 use crate::{
     Failure, Usage,
     connection::{Aws, STACK, parameter, stack},
-    credential::{Accepted, PlainCredential, parameter_name, scheme},
+    credential::{Accepted, Made, PlainCredential, parameter_name, scheme},
     filter::provider,
     output::{Output, json_line, say},
 };
 use clap::Args;
 use ingest::{LABEL_FORM, is_label};
 use providers::{Provider, Scheme};
-use serde::Serialize;
 use std::collections::BTreeSet;
 
 /// Generates a user name and a password, or a URL key, for each provider, and prints one `sam deploy` with all parameters.
@@ -56,19 +55,6 @@ fn label(argument: &str) -> Result<String, String> {
     } else {
         Err(format!("expected {LABEL_FORM}"))
     }
-}
-
-/// What a provider's settings and the template get. Serialized as a line for programs.
-#[derive(Serialize)]
-struct Made {
-    provider: &'static str,
-    /// The label of the new credential, or of the one that was dropped.
-    label: String,
-    #[serde(flatten)]
-    new: Option<PlainCredential>,
-    /// The template's parameter.
-    parameter: String,
-    value: String,
 }
 
 impl Credentials {

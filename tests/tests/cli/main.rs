@@ -3,6 +3,7 @@
 mod connection;
 mod consume;
 mod credentials;
+mod deploy;
 mod dev;
 mod doctor;
 mod erase;

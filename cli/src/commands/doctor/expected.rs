@@ -1,10 +1,9 @@
 //! Resources of a template: all of them, those that a stack must have, and the differences between
 //! two templates.
 
-use crate::connection::parameter;
+use crate::credential::has_credentials;
 use aws_sdk_cloudformation::types::Stack;
 use hookkeeper::template::logical_name;
-use providers::Provider;
 use serde_json::{Map, Value};
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -38,13 +37,6 @@ pub(crate) fn expected(template: &Value, stack: &Stack, there: &BTreeSet<&str>) 
         .filter(|(_, resource)| condition(resource).is_none_or(|name| holding.contains(name)))
         .map(|(id, _)| id.clone())
         .collect()
-}
-
-fn has_credentials(provider: &Provider, stack: &Stack) -> bool {
-    ["Credentials", "Keys"]
-        .map(|kind| logical_name(provider.name, kind))
-        .iter()
-        .any(|name| parameter::<String>(stack, name).is_some_and(|value| !value.is_empty()))
 }
 
 fn condition(part: &Value) -> Option<&str> {
