@@ -3,6 +3,7 @@
 
 use crate::{
     Failure, Usage,
+    called::as_called,
     connection::{Aws, STACK, parameter, stack},
     credential::{Accepted, Made, PlainCredential, parameter_name, scheme},
     filter::provider,
@@ -13,7 +14,7 @@ use ingest::{LABEL_FORM, is_label};
 use providers::{Provider, Scheme};
 use std::collections::BTreeSet;
 
-/// Generates a user name and a password, or a URL key, for each provider, and prints one `sam deploy` with all parameters.
+/// Generates a user name and a password, or a URL key, for each provider, and prints a deployment with all parameters.
 ///
 /// They are printed once and stored nowhere. Only their SHA-256 digests are deployed, each with a label that logs and
 /// metrics contain.
@@ -44,7 +45,7 @@ pub(crate) struct Credentials {
     stack: String,
     #[command(flatten)]
     aws: Aws,
-    /// Output format. For json, a line for each provider, with the parameter for `sam deploy` and its value
+    /// Output format. For json, a line for each provider, with the template's parameter and its value
     #[arg(long, value_enum, default_value_t = Output::Table)]
     output: Output,
 }
@@ -159,8 +160,11 @@ fn print(made: &[Made]) -> Result<(), Failure> {
     let parameters = made
         .iter()
         .map(|made| format!("{}={}", made.parameter, made.value));
-    let parameters = parameters.collect::<Vec<_>>().join(" ");
-    say!("Deploy the digests:\n\n  sam deploy --parameter-overrides {parameters}")?;
+    let parameters: Vec<_> = parameters.collect();
+    let (sam, ours) = (parameters.join(" "), parameters.join(" --set "));
+    let deploy = as_called("cargo hookkeeper deploy");
+    say!("Deploy the digests, from a release:\n\n  {deploy} --set {ours}\n")?;
+    say!("or with the SAM CLI:\n\n  sam deploy --parameter-overrides {sam}")?;
     Ok(())
 }
 

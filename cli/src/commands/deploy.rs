@@ -14,6 +14,7 @@ use crate::{
     credential::parameter_names,
     filter::provider,
     output::{Output, Page},
+    secret::secret,
     signal::Stop,
     stack_update::status,
 };
@@ -53,7 +54,8 @@ pub(crate) struct Deploy {
     /// Address that receives alarms
     #[arg(long, value_name = "ADDRESS")]
     alarm_email: Option<String>,
-    /// Value of another parameter of the template, such as RetentionDays=365
+    /// Value of another parameter of the template, such as RetentionDays=365. With `-`, it asks for the value, or takes a
+    /// line of standard input
     #[arg(long, value_name = "NAME=VALUE", value_parser = setting)]
     set: Vec<(String, String)>,
     /// Bucket for the code, in the region of the stack [default: the one of the stack hookkeeper-code]
@@ -156,7 +158,8 @@ impl Deploy {
                 let why = format!("the template has no parameter {name}. Similar: {names}");
                 return Err(Usage(why).into());
             }
-            if settings.insert(name.clone(), value.clone()).is_some() {
+            let value = secret(value, name).map_err(Usage)?;
+            if settings.insert(name.clone(), value).is_some() {
                 return Err(Usage(format!("{name} is set twice")).into());
             }
         }

@@ -9,8 +9,9 @@ use serde_json::Value;
 use sha2::{Digest, Sha256};
 use std::{
     ffi::OsStr,
-    fmt::Write,
+    fmt::Write as _,
     fs,
+    io::Write as _,
     path::Path,
     process::{Command, Output, Stdio},
     time::Duration,
@@ -220,6 +221,21 @@ async fn an_update_keeps_what_is_not_set() {
     expected.insert("QuarantineDays".to_owned(), "30".to_owned());
     expected.insert("CloserKeys".to_owned(), text(&made[0]["value"]).to_owned());
     assert_eq!(aws.account().stacks["hookkeeper"].parameters, expected);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_secret_is_read_from_standard_input() {
+    let (aws, release) = (Aws::start().await, Release::new());
+    let settings = ["--set", "ForwardSecret=-", "--yes"];
+    let mut command = release.command(&aws, &[&["pipedrive"], &settings[..]].concat());
+    command.stdin(Stdio::piped()).stdout(Stdio::null());
+    let mut running = command.spawn().unwrap();
+    let mut input = running.stdin.take().unwrap();
+    input.write_all(b"s3cret\n").unwrap();
+    let status = block_in_place(|| running.wait().unwrap());
+    assert!(status.success());
+    let parameters = &aws.account().stacks["hookkeeper"].parameters;
+    assert_eq!(parameters["ForwardSecret"], "s3cret");
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -18,7 +18,7 @@ use std::{collections::BTreeSet, error::Error};
 
 const CHECK: &str = "stack";
 const AGAIN: &str =
-    "deploy this version (`sam build`, `sam deploy`), or use the version that is deployed";
+    "deploy this version (`hookkeeper deploy`), or use the version that is deployed";
 /// Advice for a request that AWS denies.
 const RIGHTS: &str = "allow your AWS user the CloudFormation actions in docs/policies/cli.json";
 
