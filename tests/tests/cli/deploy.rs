@@ -228,7 +228,10 @@ async fn a_secret_is_read_from_standard_input() {
     let (aws, release) = (Aws::start().await, Release::new());
     let settings = ["--set", "ForwardSecret=-", "--yes"];
     let mut command = release.command(&aws, &[&["pipedrive"], &settings[..]].concat());
-    command.stdin(Stdio::piped()).stdout(Stdio::null());
+    command
+        .stdin(Stdio::piped())
+        .stdout(Stdio::null())
+        .stderr(Stdio::null());
     let mut running = command.spawn().unwrap();
     let mut input = running.stdin.take().unwrap();
     input.write_all(b"s3cret\n").unwrap();
