@@ -13,7 +13,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 
 import boto3
-from emulation import PREFIXES, PROVIDERS, SAMPLES, STACK, credentials, depth, items, logged, ministack, outputs, run, sample, send, wait_for
+from emulation import PREFIXES, PROVIDERS, SAMPLES, STACK, allow_batches, credentials, depth, items, logged, ministack, outputs, run, sample, send, wait_for
 
 
 def deploy(**parameters):
@@ -70,18 +70,6 @@ def consumed(table):
         succeeded, printed = run(sys.executable, "examples/consumer.py", table, position, hour_ago.isoformat())
     assert succeeded, printed
     return sorted(json.loads(line)["type"] for line in printed.splitlines())
-
-
-def allow_batches():
-    """AWS's sqs:SendMessage includes SendMessageBatch, which no policy can name. For the emulation it is an action of its own."""
-    iam = boto3.client("iam")
-    for role in iam.list_roles()["Roles"]:
-        name = role["RoleName"]
-        if "receive" in iam.list_role_policies(RoleName=name)["PolicyNames"]:
-            policy = iam.get_role_policy(RoleName=name, PolicyName="receive")["PolicyDocument"]
-            statements = [it for it in policy["Statement"] if it["Action"] == "sqs:SendMessage"]
-            policy["Statement"] = [it | {"Action": "sqs:SendMessageBatch"} for it in statements]
-            iam.put_role_policy(RoleName=name, PolicyName="batches", PolicyDocument=json.dumps(policy))
 
 
 class Endpoint(BaseHTTPRequestHandler):

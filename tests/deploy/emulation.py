@@ -132,6 +132,18 @@ def depth(queue):
     return sum(map(int, counts.values()))
 
 
+def allow_batches():
+    """AWS's sqs:SendMessage includes SendMessageBatch, which no policy can name. For the emulation it is an action of its own."""
+    iam = boto3.client("iam")
+    for role in iam.list_roles()["Roles"]:
+        name = role["RoleName"]
+        if "receive" in iam.list_role_policies(RoleName=name)["PolicyNames"]:
+            policy = iam.get_role_policy(RoleName=name, PolicyName="receive")["PolicyDocument"]
+            statements = [it for it in policy["Statement"] if it["Action"] == "sqs:SendMessage"]
+            policy["Statement"] = [it | {"Action": "sqs:SendMessageBatch"} for it in statements]
+            iam.put_role_policy(RoleName=name, PolicyName="batches", PolicyDocument=json.dumps(policy))
+
+
 def logged(function):
     """The lines that a function logged."""
     logs = boto3.client("logs")

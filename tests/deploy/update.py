@@ -17,25 +17,33 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 
 import boto3
-from emulation import STACK, credentials, depth, items, ministack, outputs, run, sample, send, wait_for
+from emulation import STACK, allow_batches, credentials, depth, items, ministack, outputs, run, sample, send, wait_for
 
 # The consumers read up to this long ago.
 DELAY = 2
 
 
 class Load(threading.Thread):
-    """Sends a webhook of another deal every 50 ms."""
+    """Sends a webhook of another deal every 50 ms, and sends it again if it gets a 502.
+
+    AWS lets a request end before it replaces the function. The emulation ends the function, and answers with 502.
+    """
 
     def __init__(self, url, shown):
         super().__init__(daemon=True)
-        self.url, self.shown, self.statuses, self.ended = url, shown, [], threading.Event()
+        self.url, self.shown, self.statuses, self.again, self.ended = url, shown, [], 0, threading.Event()
 
     def run(self):
         body, content_type = sample("pipedrive")
         while not self.ended.wait(0.05):
             event, number = json.loads(body), len(self.statuses)
             event["data"]["title"], event["meta"]["id"] = f"deal {number}", f"4ad6a8f7-2b5c-4f0e-9a63-{number:012x}"
-            self.statuses.append(send(self.url, self.shown, json.dumps(event).encode(), content_type))
+            request = self.url, self.shown, json.dumps(event).encode(), content_type
+            status = send(*request)
+            if status == 502:
+                self.again += 1
+                status = send(*request)
+            self.statuses.append(status)
 
     def send_more(self, count):
         until = len(self.statuses) + count
@@ -47,10 +55,17 @@ def cloudformation(release, *parameters):
     package = ["--template-file", "template.yaml", "--s3-bucket", "code", "--output-template-file", "packaged.yaml"]
     deploy = ["--template-file", "packaged.yaml", "--stack-name", STACK, "--s3-bucket", "code"]
     deploy += ["--capabilities", "CAPABILITY_IAM", "CAPABILITY_AUTO_EXPAND"]
-    deploy += ["--parameter-overrides", "EnforceTls=false", *parameters]
+    if "EnforceTls:" in Path(release, "template.yaml").read_text():
+        parameters = ["EnforceTls=false", *parameters]
+    if parameters:
+        deploy += ["--parameter-overrides", *parameters]
     for command in (["package", *package], ["deploy", *deploy]):
         aws = [Path(sys.executable).with_name("aws"), "cloudformation", *command]
-        subprocess.run(aws, cwd=release, check=True, stdout=subprocess.DEVNULL)
+        done = subprocess.run(aws, cwd=release, capture_output=True, text=True)
+        if done.returncode:
+            events = boto3.client("cloudformation").describe_stack_events(StackName=STACK)["StackEvents"]
+            print([event.get("ResourceStatusReason") for event in events if event["ResourceStatus"].endswith("FAILED")])
+        assert done.returncode == 0, done.stderr
 
 
 def drain():
@@ -86,8 +101,8 @@ def drained(queue):
     wait_for("the end of the fallback queue", lambda: depth(queue) == 0)
 
 
-def titles(lines):
-    return [event["data"]["title"] for event in map(json.loads, lines) if event["data"].get("title", "").startswith("deal ")]
+def titles(deliveries):
+    return [delivery["data"]["title"] for delivery in deliveries]
 
 
 class Consumers:
@@ -107,13 +122,14 @@ class Consumers:
         for name, command in commands.items():
             done = subprocess.run(command, capture_output=True, text=True)
             assert done.returncode == 0, f"{command}: {done.stdout}{done.stderr}"
-            self.read[name] += titles(done.stdout.splitlines())
+            self.read[name] += titles(json.loads(line)["data"] for line in done.stdout.splitlines())
 
 
 def check(previous, release, folder):
     shown, parameters = credentials("pipedrive")
     boto3.client("s3").create_bucket(Bucket="code")
     cloudformation(previous, *(f"{name}={value}" for name, value in parameters.items()))
+    allow_batches()
     there = outputs()
     table, queue, dead = there["TableName"], there["FallbackQueueUrl"], there["DeadLetterQueueUrl"]
     # What the drain leaves is received again after 180 s, here after 2 s.
@@ -128,22 +144,22 @@ def check(previous, release, folder):
     print(f"the previous release: {len(load.statuses)} deliveries, {waiting} of them in the fallback queue")
 
     started, before = time.monotonic(), len(load.statuses)
-    deploy = [f"{release}/hookkeeper", "deploy", "--from", str(release), "--yes", "--output", "json"]
+    deploy = [f"{release}/hookkeeper", "deploy", "--from", str(release), "--yes", "--output", "json", "--set", "EnforceTls=false"]
     succeeded, printed = run(*deploy)
     assert succeeded, printed
-    print(f"the update: {time.monotonic() - started:.0f} s, {len(load.statuses) - before} deliveries meanwhile")
+    print(f"the update: {time.monotonic() - started:.1f} s, {len(load.statuses) - before} deliveries meanwhile")
     assert outputs()["TableName"] == table and outputs()["PipedriveUrl"] == there["PipedriveUrl"]
     load.send_more(20)
     drained(queue)
     consumers.run(release)
     succeeded, printed = run(f"{release}/hookkeeper", "quarantine", "--output", "json")
-    assert succeeded and '"reason":"not_json"' in printed.replace(" ", ""), printed
+    assert succeeded and "is not JSON" in printed, printed
     print("the next release drains what the previous one had queued, reads its quarantine, and consumers go on")
 
     waiting = leave_messages(load, queue)
     started, before = time.monotonic(), len(load.statuses)
     cloudformation(previous)
-    print(f"the way back: {time.monotonic() - started:.0f} s, {len(load.statuses) - before} deliveries meanwhile")
+    print(f"the way back: {time.monotonic() - started:.1f} s, {len(load.statuses) - before} deliveries meanwhile")
     load.send_more(20)
     drained(queue)
     print(f"the previous release drains {waiting} messages of the next one")
@@ -151,18 +167,17 @@ def check(previous, release, folder):
     load.join()
     time.sleep(DELAY + 1)
     consumers.run(previous)
-    if not consumers.read["consume"]:
-        consumers.run(release)
+    consumers.run(release)
 
     sent = [f"deal {number}" for number in range(len(load.statuses))]
-    assert Counter(load.statuses) == {200: len(sent)}, Counter(load.statuses)
+    assert Counter(load.statuses) == {200: len(sent)} and load.again <= 2, (Counter(load.statuses), load.again)
     events = [item for item in items(table) if item["kind"]["S"] == "event"]
-    stored = titles(json.dumps({"data": json.loads(item["data"]["S"])}) for item in events)
+    stored = titles(json.loads(item["data"]["S"]) for item in events)
     assert sorted(stored) == sorted(sent), set(sent) ^ set(stored)
     for name, read in consumers.read.items():
         assert sorted(read) == sorted(sent), f"{name}: {Counter(read) - Counter(sent)}, {Counter(sent) - Counter(read)}"
     assert depth(dead) == 0
-    print(f"{len(sent)} deliveries, all answered 200, each stored once, and read once by each consumer")
+    print(f"{len(sent)} deliveries, {load.again} of them sent twice: all answered 200, stored once, read once by each consumer")
 
 
 with TemporaryDirectory() as folder, ministack():
