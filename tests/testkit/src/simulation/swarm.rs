@@ -5,7 +5,9 @@
 //!   may have failed meanwhile.
 //! - It is answered in time, whatever fails behind the receiver.
 //! - Only a stranger gets 401, and always.
-//! - An event with a time of its own is stored once.
+//! - An event with a time of its own is stored once, and with that time.
+//! - A consumer skips nothing: an event is recorded at a time that no consumer has passed when the
+//!   event is put, unless the clock that its writer takes the time from is behind.
 //!
 //! One seed in 20 has a guardian, and outages of the providers' APIs, tokens and webhooks too. After
 //! healing, nothing is lost that the API shows, and nothing is stored twice.
@@ -17,11 +19,13 @@ use super::{
         Channel::{self, AmocrmAccount, AmocrmPipeline, Closer, PipedriveV1, PipedriveV2},
         Responded,
     },
+    dynamodb::Put,
     guarded, outcome,
     scenarios::{Scenario, Twist},
-    world::{hours, seconds},
+    world::{hours, seconds, since_1970},
 };
 use fastrand::Rng;
+use models::Timestamp;
 use serde::Serialize;
 use std::{
     ops::Range,
@@ -32,6 +36,10 @@ use std::{
 
 /// The longest that the receiver takes in an environment that runs: both time budgets, with a margin.
 const IN_TIME: Duration = Duration::from_millis(1_500);
+
+/// How long after its recording no consumer has read an event: the delay of a consumer, without the
+/// time by which the index may be behind the table.
+const UNREAD: Duration = seconds(60 - 10);
 
 /// Number of broken promises that are told of one seed.
 const TOLD: usize = 5;
@@ -117,6 +125,8 @@ fn broken_promises(outcome: &Outcome) -> Vec<String> {
     if waiting > 0 {
         broken.push(format!("{waiting} messages are in the queue at the end"));
     }
+    let puts = aws.table.puts();
+    broken.extend(puts.values().filter_map(|put| broken_by_put(put, aws)));
     for (mark, event) in events {
         let stored = kept.get(mark).copied().unwrap_or_default();
         let taken = responses
@@ -156,6 +166,31 @@ fn broken_by(responded: &Responded, aws: &Aws) -> Option<String> {
     let must_be_taken = may_fail != [true; 2] && !aws.table.throttles();
     (must_be_taken && !responded.is_taken())
         .then(|| format!("{marks:?} was answered with {status} at {:?}", during.start))
+}
+
+/// What is wrong with the times of an event in the table.
+fn broken_by_put(Put { item, at }: &Put, aws: &Aws) -> Option<String> {
+    let time = |name: &str| Timestamp::parse(item[name]["S"].as_str()?);
+    let recorded = time("recordedtime")?;
+    let arrival = time("arrival")?;
+    let has_own_time = item["channel"]["S"] != "digital_pipeline";
+    if has_own_time != item["timeproblem"].is_null() {
+        return Some(format!(
+            "the event that arrived at {arrival} has another time"
+        ));
+    }
+    // A receiver takes the time from API Gateway, and the drain from the table.
+    let clock = if recorded == arrival {
+        Part::GatewayClock
+    } else {
+        Part::TableClock
+    };
+    let during = at.saturating_sub(UNREAD)..*at;
+    let unread = UNREAD + aws.behind(clock, &during);
+    let put = Timestamp::from_unix(since_1970(*at));
+    (recorded < put.before(unread)).then(|| {
+        format!("the event that arrived at {arrival} was recorded at {recorded} and put at {put}")
+    })
 }
 
 /// The scenario of a seed.
@@ -219,13 +254,16 @@ fn load(random: &mut Rng, total: u64) -> Vec<(Channel, u32)> {
 }
 
 pub(super) fn fault(random: &mut Rng, lasts: Duration) -> Fault {
-    const PARTS: [Part; 6] = [
+    const PARTS: [Part; 9] = [
         Part::Table,
         Part::Table,
         Part::Queue,
         Part::Queue,
         Part::Function,
         Part::Network,
+        Part::GatewayClock,
+        Part::TableClock,
+        Part::QueueClock,
     ];
     let part = PARTS[random.usize(..PARTS.len())];
     let during = a_while(random, lasts);
@@ -261,6 +299,7 @@ fn failure(random: &mut Rng, part: Part) -> Failure {
         Failure::Slow(fastest..fastest * 3)
     };
     match (part, random.u8(..6)) {
+        (Part::GatewayClock | Part::TableClock | Part::QueueClock, _) => skewed(random),
         (_, 0) => Failure::Hangs,
         (_, 1) => Failure::Refuses,
         (_, 2) => slow(random),
@@ -270,6 +309,12 @@ fn failure(random: &mut Rng, part: Part) -> Failure {
         (_, 4) => Failure::Responds("InternalServerError"),
         (_, _) => Failure::Responds("ThrottlingException"),
     }
+}
+
+/// A clock that is ahead or behind, by a tenth of a second to an hour.
+fn skewed(random: &mut Rng) -> Failure {
+    let millis = log_uniform(random, 100..3_600_000).cast_signed();
+    Failure::Skewed(if random.bool() { millis } else { -millis })
 }
 
 /// A random number whose logarithm is uniform.
