@@ -9,6 +9,8 @@
 //! - A consumer skips nothing: an event is recorded at a time that no consumer has passed when the
 //!   event is put, unless the clock that its writer takes the time from is behind.
 //!
+//! All of it holds with wrong clocks too.
+//!
 //! One seed in 20 has a guardian, and outages of the providers' APIs, tokens and webhooks too. After
 //! healing, nothing is lost that the API shows, and nothing is stored twice.
 
@@ -216,6 +218,9 @@ fn scenario(seed: u64) -> Scenario {
     if random.bool() {
         faults.extend(outage_of_both(&mut random, lasts));
     }
+    for _ in 0..random.usize(..4) {
+        faults.push(wrong_clock(&mut random, lasts));
+    }
     Scenario {
         name: "swarm",
         lasts,
@@ -254,16 +259,13 @@ fn load(random: &mut Rng, total: u64) -> Vec<(Channel, u32)> {
 }
 
 pub(super) fn fault(random: &mut Rng, lasts: Duration) -> Fault {
-    const PARTS: [Part; 9] = [
+    const PARTS: [Part; 6] = [
         Part::Table,
         Part::Table,
         Part::Queue,
         Part::Queue,
         Part::Function,
         Part::Network,
-        Part::GatewayClock,
-        Part::TableClock,
-        Part::QueueClock,
     ];
     let part = PARTS[random.usize(..PARTS.len())];
     let during = a_while(random, lasts);
@@ -281,8 +283,25 @@ fn fault_of(random: &mut Rng, part: Part, during: Range<Duration>) -> Fault {
         part,
         during,
         failure: failure(random, part),
-        one_in: [1, 1, 2, 10][random.usize(..4)],
+        one_in: one_in(random),
     }
+}
+
+/// A clock that is ahead or behind, by a tenth of a second to an hour. When it is right again, it
+/// may go back.
+pub(super) fn wrong_clock(random: &mut Rng, lasts: Duration) -> Fault {
+    const CLOCKS: [Part; 3] = [Part::GatewayClock, Part::TableClock, Part::QueueClock];
+    let millis = log_uniform(random, 100..3_600_000).cast_signed();
+    Fault {
+        part: CLOCKS[random.usize(..CLOCKS.len())],
+        during: a_while(random, lasts),
+        failure: Failure::Skewed(if random.bool() { millis } else { -millis }),
+        one_in: one_in(random),
+    }
+}
+
+fn one_in(random: &mut Rng) -> u32 {
+    [1, 1, 2, 10][random.usize(..4)]
 }
 
 /// A part of a scenario: from a tenth of a second to six hours.
@@ -299,7 +318,6 @@ fn failure(random: &mut Rng, part: Part) -> Failure {
         Failure::Slow(fastest..fastest * 3)
     };
     match (part, random.u8(..6)) {
-        (Part::GatewayClock | Part::TableClock | Part::QueueClock, _) => skewed(random),
         (_, 0) => Failure::Hangs,
         (_, 1) => Failure::Refuses,
         (_, 2) => slow(random),
@@ -309,12 +327,6 @@ fn failure(random: &mut Rng, part: Part) -> Failure {
         (_, 4) => Failure::Responds("InternalServerError"),
         (_, _) => Failure::Responds("ThrottlingException"),
     }
-}
-
-/// A clock that is ahead or behind, by a tenth of a second to an hour.
-fn skewed(random: &mut Rng) -> Failure {
-    let millis = log_uniform(random, 100..3_600_000).cast_signed();
-    Failure::Skewed(if random.bool() { millis } else { -millis })
 }
 
 /// A random number whose logarithm is uniform.
