@@ -8,13 +8,14 @@ use aws_smithy_runtime_api::client::{
     http::{HttpConnector, SharedHttpConnector},
     orchestrator::HttpRequest,
 };
-use aws_smithy_types::{body::SdkBody, byte_stream::ByteStream};
-use http::{Request, Response};
+use aws_smithy_types::{DateTime, body::SdkBody, byte_stream::ByteStream, date_time::Format};
+use http::{HeaderMap, Request, Response, header::DATE};
+use models::Timestamp;
 use providers::api::{ApiError, Call, Limits};
 use std::{
     error::Error,
     iter,
-    sync::atomic::{AtomicU32, Ordering},
+    sync::atomic::{AtomicU32, AtomicU64, Ordering},
     time::Duration,
 };
 use tokio::{
@@ -40,6 +41,8 @@ pub struct Client {
     next: Mutex<Option<Instant>>,
     calls: AtomicU32,
     tokens: AtomicU32,
+    /// The `Date` of the last response, in seconds since 1970. 0 until it is known.
+    date: AtomicU64,
 }
 
 /// The use of an API.
@@ -69,6 +72,7 @@ impl Client {
             next: Mutex::default(),
             calls: AtomicU32::new(0),
             tokens: AtomicU32::new(0),
+            date: AtomicU64::new(0),
         }
     }
 
@@ -100,7 +104,17 @@ impl Client {
                 return Err(ApiError::NoResponse(why));
             }
         };
+        if let Some(date) = date(response.headers()) {
+            self.date.store(date, Ordering::Relaxed);
+        }
         (call.parse)(&response)
+    }
+
+    /// The provider's time, as its last response told it. `None`: it did not.
+    #[must_use]
+    pub fn date(&self) -> Option<Timestamp> {
+        let seconds = self.date.load(Ordering::Relaxed);
+        (seconds > 0).then(|| Timestamp::from_unix(Duration::from_secs(seconds)))
     }
 
     /// The calls so far.
@@ -135,6 +149,13 @@ impl Client {
         }
         Ok(Response::from_parts(head, body))
     }
+}
+
+/// The `Date` of a response, in seconds since 1970.
+fn date(headers: &HeaderMap) -> Option<u64> {
+    let text = headers.get(DATE)?.to_str().ok()?;
+    let date = DateTime::from_str(text, Format::HttpDate).ok()?;
+    date.secs().try_into().ok()
 }
 
 /// Message of the innermost cause of an error.

@@ -5,7 +5,8 @@
 //! An event that is read back has another id than the webhook's, so it is compared with the stored
 //! events of its subject first. A webhook that may still arrive must not be healed:
 //!
-//! - Nothing is read that is nearer than the retry horizon of the provider.
+//! - Nothing is read that is nearer than the retry horizon of the provider, by its clock and by
+//!   DynamoDB's: one that is ahead must not shorten it.
 //! - Nothing is stored while the fallback queue or the dead-letter queue holds messages, or while
 //!   deliveries of the window are quarantined: they may be what is missing.
 //! - Two healings of one change store one event: its id is made of the change.
@@ -141,13 +142,20 @@ impl Healer<'_> {
         let first = [self.registered, retained].into_iter().flatten().max();
         let allowed = Window {
             since: first.map_or(window.since, |first| window.since.max(first)),
-            until: window.until.min(now.before(self.horizon)),
+            until: window.until.min(self.latest()),
         };
         if allowed.since < allowed.until {
             Ok(allowed)
         } else {
             Err(HealError::Empty(allowed, self.horizon))
         }
+    }
+
+    /// The latest time that may be read back: the retry horizon is over, by both clocks.
+    pub(crate) fn latest(&self) -> Timestamp {
+        let now = self.table.now();
+        let earlier = self.client.date().map_or(now, |date| date.min(now));
+        earlier.before(self.horizon)
     }
 
     /// Reads the changes of a window, which [`allowed`](Self::allowed) has returned, and compares

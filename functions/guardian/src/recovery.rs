@@ -82,7 +82,7 @@ impl Recovery<'_> {
             since: gap.from.before(BEFORE_GAP),
             until: gap.until.after(AFTER_GAP),
         };
-        if window.until > self.table.now().before(self.horizon) {
+        if window.until > self.healer(state).latest() {
             return Ok(None);
         }
         if !self.may_spend(state, MOST) {
@@ -156,7 +156,7 @@ impl Recovery<'_> {
 
     /// Compares the last day with the table, if it is due.
     async fn complete(&self, state: &Guardian) -> Result<Option<Line>, GuardError> {
-        let until = self.table.now().before(self.horizon);
+        let until = self.healer(state).latest();
         let last = state.completeness.as_ref().map(|last| last.until);
         let since = last.unwrap_or(state.registered);
         if until < since.after(DAY) || !self.may_spend(state, ROUTINE) {

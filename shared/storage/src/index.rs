@@ -506,11 +506,14 @@ pub(crate) fn days(span: &Range<Timestamp>) -> Vec<String> {
     touched(span, 86_400).map(Timestamp::day).collect()
 }
 
-/// Returns the starts of all intervals of `seconds` that a time range overlaps.
+/// Returns the starts of all intervals of `seconds` that a time range overlaps. A range that ends
+/// before it begins, as after a clock was set back, overlaps none: DynamoDB refuses to query it.
 fn touched(span: &Range<Timestamp>, seconds: u64) -> impl Iterator<Item = Timestamp> {
     let first = number_of_interval(span.start, seconds);
     let last = number_of_interval(span.end, seconds);
-    (first..=last).map(move |number| Timestamp::from_unix(Duration::from_secs(number * seconds)))
+    let numbers = (span.start <= span.end).then_some(first..=last);
+    let numbers = numbers.into_iter().flatten();
+    numbers.map(move |number| Timestamp::from_unix(Duration::from_secs(number * seconds)))
 }
 
 /// The number of the interval of `seconds` that a time is in, counted from 1970.
@@ -541,6 +544,16 @@ mod tests {
             ["2026-11-21T22", "2026-11-21T23", "2026-11-22T00"]
         );
         assert_eq!(days(&span), ["2026-11-21", "2026-11-22"]);
+    }
+
+    #[test]
+    fn a_span_that_ends_before_it_begins_touches_nothing() {
+        let later = time("2026-11-21T22:44:00.000000Z");
+        let earlier = time("2026-11-21T22:15:00.000000Z");
+        assert_eq!(hours(&(earlier..later)), ["2026-11-21T22"]);
+        assert!(hours(&(later..earlier)).is_empty());
+        assert!(days(&(later..earlier)).is_empty());
+        assert_eq!(hours(&(later..later)), ["2026-11-21T22"]);
     }
 
     #[tokio::test]

@@ -10,6 +10,7 @@ use axum::{
     http::{HeaderMap, HeaderValue, StatusCode, header},
     response::{IntoResponse, Response},
 };
+use models::Timestamp;
 use serde_json::{Value, json};
 use std::{
     collections::{HashSet, VecDeque},
@@ -20,6 +21,7 @@ use std::{
     },
     time::Duration,
 };
+use storage::budget;
 use tokio::{net::TcpListener, sync::Notify, task::JoinHandle, time::Instant};
 
 /// Maximum size of a message, and of a batch, in bytes.
@@ -61,6 +63,8 @@ pub struct Message {
     /// How often it was received.
     pub receives: usize,
     pub(crate) sent: Instant,
+    /// When it was sent, by the clock of SQS.
+    sent_at: Timestamp,
     pub(crate) visible: Instant,
 }
 
@@ -95,7 +99,7 @@ impl Sqs {
 
     /// Puts a message into the queue without validation.
     pub fn push(&self, body: &str) {
-        self.queue.push(body);
+        self.queue.push(body, budget::now());
     }
 
     /// The messages in the queue.
@@ -143,20 +147,29 @@ impl Message {
             "ApproximateReceiveCount".to_owned(),
             self.receives.to_string(),
         );
+        record.attributes.insert(
+            "SentTimestamp".to_owned(),
+            (self.sent_at.as_micros() / 1_000).to_string(),
+        );
         record
     }
 }
 
 impl Queue {
-    /// Executes an operation.
+    /// Executes an operation. `now` is the time that the clock of SQS shows.
     ///
     /// # Errors
     /// The error code of SQS.
-    pub(crate) fn call(&self, operation: &str, request: &Value) -> Result<Value, &'static str> {
+    pub(crate) fn call(
+        &self,
+        operation: &str,
+        request: &Value,
+        now: Timestamp,
+    ) -> Result<Value, &'static str> {
         match operation {
-            "SendMessageBatch" => self.send_batch(request),
+            "SendMessageBatch" => self.send_batch(request, now),
             "SendMessage" => {
-                let id = self.send(&text(request, "MessageBody"))?;
+                let id = self.send(&text(request, "MessageBody"), now)?;
                 Ok(json!({ "MessageId": id }))
             }
             "GetQueueAttributes" => {
@@ -216,7 +229,7 @@ impl Queue {
         self.messages.lock().unwrap()
     }
 
-    fn send_batch(&self, request: &Value) -> Result<Value, &'static str> {
+    fn send_batch(&self, request: &Value, now: Timestamp) -> Result<Value, &'static str> {
         let entries = request["Entries"].as_array().into_iter().flatten();
         let entries: Vec<_> = entries
             .map(|entry| (text(entry, "Id"), text(entry, "MessageBody")))
@@ -225,7 +238,7 @@ impl Queue {
         let mut successful = Vec::new();
         let mut failed = Vec::new();
         for (id, body) in entries {
-            match self.send(&body) {
+            match self.send(&body, now) {
                 Ok(message) => successful.push(json!({ "Id": id, "MessageId": message })),
                 Err(code) => {
                     failed.push(json!({ "Id": id, "Code": code, "SenderFault": code != FAILED }));
@@ -235,7 +248,7 @@ impl Queue {
         Ok(json!({ "Successful": successful, "Failed": failed }))
     }
 
-    fn send(&self, body: &str) -> Result<String, &'static str> {
+    fn send(&self, body: &str, at: Timestamp) -> Result<String, &'static str> {
         if body.is_empty() || body.len() > MAX_BYTES {
             return Err("InvalidParameterValue");
         }
@@ -247,10 +260,10 @@ impl Queue {
         if failing > 0 && sent.is_multiple_of(failing) {
             return Err(FAILED);
         }
-        Ok(self.push(body))
+        Ok(self.push(body, at))
     }
 
-    fn push(&self, body: &str) -> String {
+    fn push(&self, body: &str, at: Timestamp) -> String {
         let mut messages = self.locked();
         let number = self.ids.fetch_add(1, Ordering::Relaxed);
         let id = format!("00000000-0000-4000-8000-{number:012x}");
@@ -260,6 +273,7 @@ impl Queue {
             body: body.to_owned(),
             receives: 0,
             sent: now,
+            sent_at: at,
             visible: now,
         });
         self.arrived.notify_waiters();
@@ -307,7 +321,7 @@ async fn answer(State(queue): State<Arc<Queue>>, headers: HeaderMap, body: Bytes
     let request = serde_json::from_slice(&body).unwrap_or_default();
     let target = headers.get("x-amz-target").map(HeaderValue::to_str);
     let operation = target.and_then(|target| target.ok()?.strip_prefix("AmazonSQS."));
-    let (status, body) = match queue.call(operation.unwrap_or_default(), &request) {
+    let (status, body) = match queue.call(operation.unwrap_or_default(), &request, budget::now()) {
         Ok(body) => (StatusCode::OK, body),
         Err(code) => {
             let error = json!({ "__type": format!("com.amazonaws.sqs#{code}") });

@@ -16,7 +16,7 @@ use std::{
     sync::{Arc, Mutex},
     time::Duration,
 };
-use storage::{Client, Settings, Store, Table};
+use storage::{Client, Settings, Store, Table, budget};
 use tokio::time::Instant;
 
 pub use crate::sdk::Service;
@@ -177,7 +177,7 @@ impl Stores {
                 Ok(json!({ "Item": { "pk": { "S": "pk" }, "sk": { "S": "sk" } } }))
             }
             (Service::Table, _) => Ok(json!({})),
-            (Service::Queue, operation) => self.queue.call(operation, &request.body),
+            (Service::Queue, operation) => self.queue.call(operation, &request.body, budget::now()),
         }
     }
 }

@@ -126,6 +126,24 @@ async fn what_happened_without_a_webhook_is_read_back_when_it_is_there_again() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_clock_that_is_ahead_does_not_shorten_the_wait_for_a_retry() {
+    let scene = pipedrive().await;
+    scene.create(ObjectKind::Deal, true).await;
+    scene.api().webhooks.clear();
+    scene.create(ObjectKind::Deal, false).await;
+    scene.wait(INTERVAL).await;
+    scene.run().await;
+    assert_eq!(scene.state().await.gaps.len(), 1);
+    // DynamoDB's clock alone.
+    scene.world.wait(Duration::from_hours(1));
+    assert_eq!(not_ok(&scene.run().await), []);
+    assert!(scene.read_back().await.is_empty());
+    scene.wait(INTERVAL).await;
+    assert_eq!(not_ok(&scene.run().await), [HEALED]);
+    assert_eq!(scene.read_back().await, ["deal/2"]);
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_silent_account_with_changes_is_a_gap() {
     let scene = pipedrive().await;
     scene.create(ObjectKind::Deal, true).await;

@@ -4,7 +4,7 @@ use aws_smithy_runtime_api::client::{
     http::{HttpConnector, HttpConnectorFuture, SharedHttpConnector},
     orchestrator::{HttpRequest, HttpResponse},
 };
-use aws_smithy_types::body::SdkBody;
+use aws_smithy_types::{DateTime, body::SdkBody, date_time::Format};
 use axum::{body::Bytes, http::Response};
 use guardian::{
     Action, Client, DOUBT, Finding, Pass, Report,
@@ -234,7 +234,12 @@ impl<A: Api> Fake<A> {
             Some((status, body)) => Response::builder().status(status).body(body.into()),
             None => Ok(self.0.api.lock().unwrap().respond(&request, self.0.now())),
         };
-        response.unwrap().map(SdkBody::from).try_into().unwrap()
+        let response = response.unwrap().map(SdkBody::from);
+        let mut response: HttpResponse = response.try_into().unwrap();
+        let date = DateTime::from_secs(self.0.now().as_secs().cast_signed());
+        let date = date.fmt(Format::HttpDate).unwrap();
+        response.headers_mut().insert("date", date);
+        response
     }
 }
 

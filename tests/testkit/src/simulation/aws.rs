@@ -15,6 +15,7 @@ use aws_smithy_runtime_api::client::{
     result::ConnectorError,
 };
 use aws_smithy_types::{DateTime, date_time::Format};
+use models::Timestamp;
 use serde_json::Value;
 use std::{
     future::pending,
@@ -32,6 +33,12 @@ pub(crate) enum Part {
     Function,
     /// The network between a provider and API Gateway.
     Network,
+    /// The clock of API Gateway, which stamps each request.
+    GatewayClock,
+    /// The clock of the table, whose time is in each response.
+    TableClock,
+    /// The clock of the queue, which stamps each message.
+    QueueClock,
 }
 
 /// How a part fails.
@@ -49,6 +56,8 @@ pub(crate) enum Failure {
     LosesResponses,
     /// The execution environment ends during the request.
     Crashes,
+    /// A clock is ahead by this number of milliseconds, or behind if it is negative.
+    Skewed(i64),
 }
 
 /// When a part fails, and how.
@@ -85,9 +94,39 @@ impl Aws {
 
     /// Whether a part may fail at a time in a range.
     pub(crate) fn may_fail(&self, part: Part, during: &Range<Duration>) -> bool {
-        let of_part = self.faults.iter().filter(|fault| fault.part == part);
-        let mut times = of_part.map(|fault| &fault.during);
-        times.any(|fails| fails.start <= during.end && during.start <= fails.end)
+        self.faults_of(part, during).next().is_some()
+    }
+
+    /// The faults of a part at a time in a range.
+    fn faults_of(&self, part: Part, during: &Range<Duration>) -> impl Iterator<Item = &Fault> {
+        let of_part = self.faults.iter().filter(move |fault| fault.part == part);
+        of_part.filter(|Fault { during: fails, .. }| {
+            fails.start <= during.end && during.start <= fails.end
+        })
+    }
+
+    /// The time that a clock shows.
+    pub(crate) fn clock(&self, clock: Part) -> Timestamp {
+        let now = Timestamp::from_unix(since_1970(self.world.now()));
+        let Some(Failure::Skewed(millis)) = self.failure(clock) else {
+            return now;
+        };
+        let skew = Duration::from_millis(millis.unsigned_abs());
+        if millis < 0 {
+            now.before(skew)
+        } else {
+            now.after(skew)
+        }
+    }
+
+    /// How much a clock may be behind at a time in a range.
+    pub(crate) fn behind(&self, clock: Part, during: &Range<Duration>) -> Duration {
+        let faults = self.faults_of(clock, during);
+        let behind = faults.filter_map(|fault| match fault.failure {
+            Failure::Skewed(millis) if millis < 0 => Some(millis.unsigned_abs()),
+            _ => None,
+        });
+        Duration::from_millis(behind.max().unwrap_or_default())
     }
 
     async fn call(
@@ -107,8 +146,8 @@ impl Aws {
             }
             Some(Failure::Responds(code)) => return Ok(self.response(Err(code))),
             Some(Failure::Slow(latency)) => latency.clone(),
-            Some(Failure::LosesResponses) | None if self.world.one_in(1_000) => TAIL,
-            Some(Failure::LosesResponses) | None => LATENCY,
+            _ if self.world.one_in(1_000) => TAIL,
+            Some(Failure::LosesResponses | Failure::Skewed(_)) | None => LATENCY,
         };
         let way = self.world.millis(&latency) / 2;
         // In its own task, because a service continues when the caller gives up.
@@ -128,8 +167,8 @@ impl Aws {
     /// A response with the time, which the drain and the guardian take from it.
     fn response(&self, result: Result<Value, &str>) -> HttpResponse {
         let mut response = response(result);
-        let now = since_1970(self.world.now()).as_secs();
-        let date = DateTime::from_secs(now.try_into().unwrap());
+        let now = self.clock(Part::TableClock);
+        let date = DateTime::from_secs(now.as_seconds());
         let date = date.fmt(Format::HttpDate).unwrap();
         response.headers_mut().insert("date", date);
         response
@@ -142,7 +181,9 @@ impl Aws {
         match request.service {
             Service::Table => self.table.call(operation, body, self.world.now()),
             Service::Queue => {
-                let sent = self.queue.call(operation, body)?;
+                let sent = self
+                    .queue
+                    .call(operation, body, self.clock(Part::QueueClock))?;
                 let refused = sent["Failed"].as_array().into_iter().flatten();
                 assert_eq!(refused.count(), 0, "SQS refuses a message");
                 Ok(sent)

@@ -247,7 +247,6 @@ impl Internet {
             &Bytes::from(request.body.clone()),
         );
         event.request_context.request_id = Some(format!("gateway-{number}"));
-        event.request_context.time_epoch = epoch_ms(self.aws.world.now()).try_into().unwrap();
         let function = self.functions[request.provider].clone();
         let responses = self.responses.clone();
         let failure = self.aws.failure(Part::Network);
@@ -258,6 +257,8 @@ impl Internet {
             let latency = self.aws.world.millis(latency);
             tokio::time::sleep(latency.min(timeout)).await;
         }
+        let arrival = self.aws.clock(Part::GatewayClock);
+        event.request_context.time_epoch = arrival.as_micros() / 1_000;
         let answer = tokio::spawn(async move {
             let response = function.invoke(event).await;
             let status = response.status;

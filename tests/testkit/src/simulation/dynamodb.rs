@@ -9,7 +9,7 @@ use serde_json::{Value, json};
 use std::{
     collections::{BTreeMap, HashMap},
     hash::{DefaultHasher, Hash, Hasher},
-    sync::{Arc, Mutex},
+    sync::{Arc, Mutex, MutexGuard},
     time::Duration,
 };
 
@@ -22,13 +22,20 @@ const UNIT_BYTES: usize = 1_024;
 
 #[derive(Debug, Default)]
 pub(crate) struct Table {
-    items: Mutex<BTreeMap<[String; 2], Value>>,
+    items: Mutex<BTreeMap<[String; 2], Put>>,
     /// The remaining units of each partition, and the time of that count. `None` if the table is
     /// old and has grown.
     units: Option<Mutex<HashMap<u64, (f64, Duration)>>>,
     /// A table that answers every request, and has the items. It is slower. `None`: the answer to a
     /// query is empty.
     queried: Option<Arc<world::World>>,
+}
+
+/// An item, and when it was put.
+#[derive(Debug)]
+pub(crate) struct Put {
+    pub(crate) item: Value,
+    pub(crate) at: Duration,
 }
 
 impl Table {
@@ -70,8 +77,8 @@ impl Table {
             "PutItem" => self.put(request, now),
             "GetItem" => {
                 let items = self.items.lock().unwrap();
-                let item = items.get(&key(&request["Key"]));
-                Ok(item.map_or_else(|| json!({}), |item| json!({ "Item": item })))
+                let put = items.get(&key(&request["Key"]));
+                Ok(put.map_or_else(|| json!({}), |put| json!({ "Item": put.item })))
             }
             // Nothing is erased.
             "Query" => Ok(json!({ "Items": [] })),
@@ -91,14 +98,15 @@ impl Table {
             None => true,
             Some("attribute_not_exists(pk)") => existing.is_none(),
             Some("attribute_not_exists(pk) OR attribute_exists(expires)") => {
-                existing.is_none_or(|existing| existing.get("expires").is_some())
+                existing.is_none_or(|existing| existing.item.get("expires").is_some())
             }
             Some(other) => panic!("the condition {other} is not simulated"),
         };
         if !is_met {
             return Err("ConditionalCheckFailedException");
         }
-        items.insert(key, item.clone());
+        let item = item.clone();
+        items.insert(key, Put { item, at: now });
         Ok(json!({}))
     }
 
@@ -126,7 +134,13 @@ impl Table {
         if let Some(table) = &self.queried {
             return table.items();
         }
-        self.items.lock().unwrap().values().cloned().collect()
+        let puts = self.puts();
+        puts.values().map(|put| put.item.clone()).collect()
+    }
+
+    /// The items of a table that does not answer queries.
+    pub(crate) fn puts(&self) -> MutexGuard<'_, BTreeMap<[String; 2], Put>> {
+        self.items.lock().unwrap()
     }
 }
 

@@ -147,7 +147,7 @@ impl Function {
                 TIMEOUT
             }
             Some(Failure::Crashes | Failure::LosesResponses) => world.millis(&CRASH),
-            None => TIMEOUT,
+            Some(Failure::Skewed(_)) | None => TIMEOUT,
         };
         let Some(_room) = self.account.enter() else {
             return Response::of_aws(503);

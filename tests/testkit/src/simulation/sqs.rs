@@ -71,7 +71,7 @@ async fn poll(aws: &Aws, account: &Arc<Account>, table: &storage::Table) -> Poll
     };
     let received: HashSet<_> = ids(&event).collect();
     let lives_for = match aws.failure(Part::Function) {
-        None | Some(Failure::Slow(_)) => DRAIN_TIMEOUT,
+        None | Some(Failure::Slow(_) | Failure::Skewed(_)) => DRAIN_TIMEOUT,
         Some(Failure::Crashes | Failure::LosesResponses) => aws.world.millis(&CRASH),
         Some(Failure::Hangs | Failure::Refuses | Failure::Responds(_)) => return Polled::Failed,
     };

@@ -5,7 +5,11 @@
 //!   may have failed meanwhile.
 //! - It is answered in time, whatever fails behind the receiver.
 //! - Only a stranger gets 401, and always.
-//! - An event with a time of its own is stored once.
+//! - An event with a time of its own is stored once, and with that time.
+//! - A consumer skips nothing: an event is recorded at a time that no consumer has passed when the
+//!   event is put, unless the clock that its writer takes the time from is behind.
+//!
+//! All of it holds with wrong clocks too.
 //!
 //! One seed in 20 has a guardian, and outages of the providers' APIs, tokens and webhooks too. After
 //! healing, nothing is lost that the API shows, and nothing is stored twice.
@@ -17,11 +21,13 @@ use super::{
         Channel::{self, AmocrmAccount, AmocrmPipeline, Closer, PipedriveV1, PipedriveV2},
         Responded,
     },
+    dynamodb::Put,
     guarded, outcome,
     scenarios::{Scenario, Twist},
-    world::{hours, seconds},
+    world::{hours, seconds, since_1970},
 };
 use fastrand::Rng;
+use models::Timestamp;
 use serde::Serialize;
 use std::{
     ops::Range,
@@ -32,6 +38,10 @@ use std::{
 
 /// The longest that the receiver takes in an environment that runs: both time budgets, with a margin.
 const IN_TIME: Duration = Duration::from_millis(1_500);
+
+/// How long after its recording no consumer has read an event: the delay of a consumer, without the
+/// time by which the index may be behind the table.
+const UNREAD: Duration = seconds(60 - 10);
 
 /// Number of broken promises that are told of one seed.
 const TOLD: usize = 5;
@@ -117,6 +127,8 @@ fn broken_promises(outcome: &Outcome) -> Vec<String> {
     if waiting > 0 {
         broken.push(format!("{waiting} messages are in the queue at the end"));
     }
+    let puts = aws.table.puts();
+    broken.extend(puts.values().filter_map(|put| broken_by_put(put, aws)));
     for (mark, event) in events {
         let stored = kept.get(mark).copied().unwrap_or_default();
         let taken = responses
@@ -158,6 +170,31 @@ fn broken_by(responded: &Responded, aws: &Aws) -> Option<String> {
         .then(|| format!("{marks:?} was answered with {status} at {:?}", during.start))
 }
 
+/// What is wrong with the times of an event in the table.
+fn broken_by_put(Put { item, at }: &Put, aws: &Aws) -> Option<String> {
+    let time = |name: &str| Timestamp::parse(item[name]["S"].as_str()?);
+    let recorded = time("recordedtime")?;
+    let arrival = time("arrival")?;
+    let has_own_time = item["channel"]["S"] != "digital_pipeline";
+    if has_own_time != item["timeproblem"].is_null() {
+        return Some(format!(
+            "the event that arrived at {arrival} has another time"
+        ));
+    }
+    // A receiver takes the time from API Gateway, and the drain from the table.
+    let clock = if recorded == arrival {
+        Part::GatewayClock
+    } else {
+        Part::TableClock
+    };
+    let during = at.saturating_sub(UNREAD)..*at;
+    let unread = UNREAD + aws.behind(clock, &during);
+    let put = Timestamp::from_unix(since_1970(*at));
+    (recorded < put.before(unread)).then(|| {
+        format!("the event that arrived at {arrival} was recorded at {recorded} and put at {put}")
+    })
+}
+
 /// The scenario of a seed.
 fn scenario(seed: u64) -> Scenario {
     let mut random = Rng::with_seed(seed);
@@ -180,6 +217,9 @@ fn scenario(seed: u64) -> Scenario {
     }
     if random.bool() {
         faults.extend(outage_of_both(&mut random, lasts));
+    }
+    for _ in 0..random.usize(..4) {
+        faults.push(wrong_clock(&mut random, lasts));
     }
     Scenario {
         name: "swarm",
@@ -243,8 +283,25 @@ fn fault_of(random: &mut Rng, part: Part, during: Range<Duration>) -> Fault {
         part,
         during,
         failure: failure(random, part),
-        one_in: [1, 1, 2, 10][random.usize(..4)],
+        one_in: one_in(random),
     }
+}
+
+/// A clock that is ahead or behind, by a tenth of a second to an hour. When it is right again, it
+/// may go back.
+pub(super) fn wrong_clock(random: &mut Rng, lasts: Duration) -> Fault {
+    const CLOCKS: [Part; 3] = [Part::GatewayClock, Part::TableClock, Part::QueueClock];
+    let millis = log_uniform(random, 100..3_600_000).cast_signed();
+    Fault {
+        part: CLOCKS[random.usize(..CLOCKS.len())],
+        during: a_while(random, lasts),
+        failure: Failure::Skewed(if random.bool() { millis } else { -millis }),
+        one_in: one_in(random),
+    }
+}
+
+fn one_in(random: &mut Rng) -> u32 {
+    [1, 1, 2, 10][random.usize(..4)]
 }
 
 /// A part of a scenario: from a tenth of a second to six hours.

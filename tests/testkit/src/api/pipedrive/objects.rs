@@ -238,6 +238,15 @@ impl Objects {
         existing.map(|object| object.id)
     }
 
+    /// The status of a deal.
+    ///
+    /// # Panics
+    /// If there is no such object.
+    #[must_use]
+    pub fn status(&self, id: ObjectId) -> DealStatus {
+        self.all[&id].status
+    }
+
     /// The `update_time` of an object, deleted ones included.
     ///
     /// # Panics

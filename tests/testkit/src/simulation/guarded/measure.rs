@@ -40,6 +40,9 @@ struct Stored {
     subject: String,
     action: String,
     time: Timestamp,
+    /// The `update_time` of an object that was read back. It may be later than the time of its
+    /// creation, and the state is that of this time.
+    updated: Option<Timestamp>,
     is_read_back: bool,
     /// `None`: it was read back.
     mark: Option<Mark>,
@@ -161,7 +164,8 @@ fn has_state(change: &Happened, stored: &[Stored]) -> bool {
         } else {
             Duration::ZERO
         };
-        event.time.after(slack) >= Timestamp::from_unix(change.shown)
+        let last = event.updated.max(Some(event.time.after(slack)));
+        last >= Some(Timestamp::from_unix(change.shown))
     })
 }
 
@@ -178,18 +182,18 @@ impl Stored {
         }
         let action = attribute("type")?.rsplit('.').next()?.to_owned();
         let is_read_back = attribute("channel") == Some("api");
+        let data: Value = serde_json::from_str(&text(item)).unwrap();
         let mark = match provider {
             _ if is_read_back => None,
-            "amocrm" => {
-                let data = serde_json::from_str(&text(item)).unwrap();
-                Some(mark_of_item(&action, &data))
-            }
+            "amocrm" => Some(mark_of_item(&action, &data)),
             _ => attribute("eventid").map(str::to_owned),
         };
+        let updated = data["data"]["update_time"].as_str();
         Some(Self {
             subject: attribute("subject")?.to_owned(),
             action,
             time: Timestamp::parse(attribute("time")?)?,
+            updated: updated.and_then(Timestamp::parse),
             is_read_back,
             mark,
         })
@@ -200,6 +204,7 @@ impl Stored {
             subject: String::new(),
             action: String::new(),
             time: Timestamp::EPOCH,
+            updated: None,
             is_read_back: false,
             mark: Some(mark_of_body(provider == "pipedrive", body)),
         }

@@ -77,7 +77,8 @@ impl Crm for PipedriveApi {
                 (self.objects.create(kind, now), "created")
             }
             22..30 if kind == ObjectKind::Deal => {
-                let statuses = [DealStatus::Open, DealStatus::Won, DealStatus::Lost];
+                let mut statuses = vec![DealStatus::Open, DealStatus::Won, DealStatus::Lost];
+                statuses.retain(|status| *status != self.objects.status(object));
                 let status = statuses[random.usize(..statuses.len())];
                 self.objects.set_status(object, status, now);
                 (object, "updated")

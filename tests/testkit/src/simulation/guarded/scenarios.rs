@@ -70,10 +70,11 @@ impl Scenario {
         }
     }
 
-    /// A day with random outages and deeds.
+    /// A day with random outages, wrong clocks and deeds.
     pub(in crate::simulation) fn random(random: &mut Rng) -> Self {
         let faults = (0..random.u32(..3)).map(|_| swarm::fault(random, DAY));
-        let faults: Vec<Fault> = faults.collect();
+        let mut faults: Vec<Fault> = faults.collect();
+        faults.extend((0..random.u32(..4)).map(|_| swarm::wrong_clock(random, DAY)));
         let api_failures = (0..random.u32(..3)).map(|_| {
             let how = [ApiFailure::Unavailable, ApiFailure::Html, ApiFailure::Hangs];
             (swarm::a_while(random, DAY), how[random.usize(..how.len())])

@@ -11,7 +11,7 @@ use aws_smithy_runtime_api::client::{
     http::{HttpConnector, HttpConnectorFuture, SharedHttpConnector},
     orchestrator::{HttpRequest, HttpResponse},
 };
-use aws_smithy_types::body::SdkBody;
+use aws_smithy_types::{DateTime, body::SdkBody, date_time::Format};
 use axum::{body::Bytes, http::Response};
 use guardian::{Action, Client, DOUBT, Finding, Pass, Report};
 use models::Timestamp;
@@ -167,7 +167,11 @@ impl<A: Crm> Guard<A> {
                 Some(response)
             }
         };
-        Some(response?.map(SdkBody::from).try_into().unwrap())
+        let mut response: HttpResponse = response?.map(SdkBody::from).try_into().unwrap();
+        let date = DateTime::from_secs(since_1970(now).as_secs().cast_signed());
+        let date = date.fmt(Format::HttpDate).unwrap();
+        response.headers_mut().insert("date", date);
+        Some(response)
     }
 }
 
