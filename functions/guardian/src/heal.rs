@@ -35,6 +35,8 @@ const RETRIES: u32 = 4;
 const FIRST_WAIT: Duration = Duration::from_secs(1);
 /// The longest wait for a rate limit.
 const MAX_WAIT: Duration = Duration::from_secs(30);
+/// How far a provider's clock can be behind.
+const MOST_BEHIND: Duration = Duration::from_hours(24);
 /// How many subjects are compared concurrently.
 const CONCURRENT_SUBJECTS: usize = 8;
 /// The request id of what was read back.
@@ -151,11 +153,13 @@ impl Healer<'_> {
         }
     }
 
-    /// The latest time that may be read back: the retry horizon is over, by both clocks.
+    /// The latest time that may be read back: the retry horizon is over, by both clocks. A provider's
+    /// clock that is further behind than [`MOST_BEHIND`] is not used.
     pub(crate) fn latest(&self) -> Timestamp {
         let now = self.table.now();
-        let earlier = self.client.date().map_or(now, |date| date.min(now));
-        earlier.before(self.horizon)
+        let date = self.client.date();
+        let date = date.filter(|date| date.after(MOST_BEHIND) > now);
+        date.map_or(now, |date| date.min(now)).before(self.horizon)
     }
 
     /// Reads the changes of a window, which [`allowed`](Self::allowed) has returned, and compares
