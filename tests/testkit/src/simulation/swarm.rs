@@ -1,15 +1,18 @@
-//! Many seeds of random outages and loads, each checked against the promise of the README:
+//! Many seeds of random outages, wrong clocks and loads, each checked against the promise of the
+//! README:
 //!
 //! - What the receiver answered with 2xx is in the table at the end, and the queue is empty.
 //! - A request that reaches the receiver is answered with 2xx, unless both the table and the queue
 //!   may have failed meanwhile.
 //! - It is answered in time, whatever fails behind the receiver.
 //! - Only a stranger gets 401, and always.
-//! - An event with a time of its own is stored once, and with that time.
-//! - A consumer skips nothing: an event is recorded at a time that no consumer has passed when the
-//!   event is put, unless the clock that its writer takes the time from is behind.
+//! - An event with a time of its own is stored once, and never gets the time of its arrival.
+//! - A consumer whose clock is right skips nothing: an event is recorded at a time that it has not
+//!   passed when the event is put. That is not so if the clock that the writer takes the time from
+//!   is behind, by as much.
 //!
-//! All of it holds with wrong clocks too.
+//! The clocks of API Gateway, the table and the queue may be wrong meanwhile. The clock of the
+//! process is not simulated: it is years behind, so that the later of two clocks is never its.
 //!
 //! One seed in 20 has a guardian, and outages of the providers' APIs, tokens and webhooks too. After
 //! healing, nothing is lost that the API shows, and nothing is stored twice.
