@@ -32,7 +32,7 @@ pub(crate) const TROUBLES: [Trouble; 22] = [
                 "  Queue:\n    Type: AWS::SQS::Queue",
             );
         },
-        "FAIL  template           it differs from version [..] (without FallbackQueue; with Queue): deploy this version (`hookkeeper deploy`), or use the version that is deployed",
+        "FAIL  template           it differs from version [..] (without FallbackQueue; with Queue): deploy this version (`[..]hookkeeper deploy`), or use the version that is deployed",
     ),
     (
         |it| it.missing = ["AmocrmFunction", "Table"].into(),
