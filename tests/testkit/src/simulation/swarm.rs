@@ -22,7 +22,7 @@ use super::{
     aws::{Aws, Failure, Fault, Part},
     crm::{
         Channel::{self, AmocrmAccount, AmocrmPipeline, Closer, PipedriveV1, PipedriveV2},
-        Responded,
+        Mark, Responded,
     },
     dynamodb::Put,
     guarded, outcome,
@@ -33,6 +33,7 @@ use fastrand::Rng;
 use models::Timestamp;
 use serde::Serialize;
 use std::{
+    collections::BTreeMap,
     ops::Range,
     sync::atomic::{AtomicU64, AtomicUsize, Ordering},
     thread,
@@ -132,12 +133,10 @@ fn broken_promises(outcome: &Outcome) -> Vec<String> {
     }
     let puts = aws.table.puts();
     broken.extend(puts.values().filter_map(|put| broken_by_put(put, aws)));
+    let taken = taken(responses);
     for (mark, event) in events {
         let stored = kept.get(mark).copied().unwrap_or_default();
-        let taken = responses
-            .iter()
-            .filter(|responded| responded.is_taken() && responded.marks.contains(mark));
-        let taken = taken.count();
+        let taken = taken.get(mark).copied().unwrap_or_default();
         let wanted = if event.has_own_time {
             taken.min(1)
         } else {
@@ -153,6 +152,17 @@ fn broken_promises(outcome: &Outcome) -> Vec<String> {
         }
     }
     broken
+}
+
+/// How often each event was answered with 2xx.
+fn taken(responses: &[Responded]) -> BTreeMap<Mark, usize> {
+    let mut taken = BTreeMap::new();
+    for responded in responses.iter().filter(|responded| responded.is_taken()) {
+        for mark in &responded.marks {
+            *taken.entry(*mark).or_default() += 1;
+        }
+    }
+    taken
 }
 
 /// What is wrong with a response of the receiver.
