@@ -33,7 +33,7 @@ use fastrand::Rng;
 use models::Timestamp;
 use serde::Serialize;
 use std::{
-    collections::BTreeMap,
+    collections::{BTreeMap, BTreeSet},
     ops::Range,
     sync::atomic::{AtomicU64, AtomicUsize, Ordering},
     thread,
@@ -158,7 +158,7 @@ fn broken_promises(outcome: &Outcome) -> Vec<String> {
 fn taken(responses: &[Responded]) -> BTreeMap<Mark, usize> {
     let mut taken = BTreeMap::new();
     for responded in responses.iter().filter(|responded| responded.is_taken()) {
-        for mark in &responded.marks {
+        for mark in responded.marks.iter().collect::<BTreeSet<_>>() {
             *taken.entry(*mark).or_default() += 1;
         }
     }
