@@ -1,7 +1,7 @@
 //! Credentials of a provider: a new one, and the list of accepted ones in a parameter of the
 //! template.
 
-use crate::{Failure, connection::parameter, http::Credential};
+use crate::{Failure, connection::parameter, http::Credential, output::say};
 use aws_sdk_cloudformation::types::Stack;
 use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
 use form_urlencoded::byte_serialize;
@@ -11,7 +11,7 @@ use ingest::Authenticator;
 use providers::{Provider, Scheme, api::Basic};
 use serde::Serialize;
 use sha2::{Digest, Sha256};
-use std::iter;
+use std::{io, iter};
 use storage::budget::now;
 
 /// A credential in plain text.
@@ -134,12 +134,15 @@ impl PlainCredential {
 }
 
 impl Made {
-    /// Generates the first credential of a provider.
-    pub(crate) fn first(provider: &Provider) -> Result<Self, Failure> {
-        let scheme = scheme(provider);
+    /// Generates a credential, to be accepted beside others. Without a label, it gets the date.
+    pub(crate) fn new(
+        provider: &Provider,
+        scheme: Scheme,
+        mut accepted: Accepted,
+        label: Option<&str>,
+    ) -> Result<Self, Failure> {
+        let label = label.map_or_else(|| accepted.unused_label(), str::to_owned);
         let new = PlainCredential::new(scheme)?;
-        let mut accepted = Accepted::default();
-        let label = accepted.unused_label();
         accepted.add(&label, new.digest())?;
         Ok(Self {
             provider: provider.name,
@@ -148,6 +151,15 @@ impl Made {
             parameter: parameter_name(provider, scheme),
             value: accepted.checked_list(provider, scheme)?,
         })
+    }
+
+    /// Prints the new credential, if there is one, for a person.
+    pub(crate) fn print(&self) -> io::Result<()> {
+        let Some(new) = &self.new else {
+            return Ok(());
+        };
+        let (provider, to_paste) = (self.provider, new.to_paste());
+        say!("Credentials for the settings of {provider} (not shown again):\n\n  {to_paste}\n")
     }
 }
 

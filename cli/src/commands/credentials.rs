@@ -5,7 +5,7 @@ use crate::{
     Failure, Usage,
     called::as_called,
     connection::{Aws, STACK, parameter, stack},
-    credential::{Accepted, Made, PlainCredential, parameter_name, scheme},
+    credential::{Accepted, Made, parameter_name, scheme},
     filter::provider,
     output::{Output, json_line, say},
 };
@@ -87,37 +87,22 @@ impl Credentials {
     /// Generates a credential, or drops one.
     async fn make(&self, provider: &Provider) -> Result<Made, Failure> {
         let scheme = self.scheme(provider);
-        let (label, new, accepted) = match &self.drop {
-            Some(label) => {
-                let left = without(self.accepted_now(provider).await?, label)?;
-                (label.clone(), None, left)
-            }
-            None => self.add_new(provider).await?,
+        let Some(label) = &self.drop else {
+            let accepted = if self.add {
+                self.accepted_now(provider).await?
+            } else {
+                Accepted::default()
+            };
+            return Made::new(provider, scheme, accepted, self.label.as_deref());
         };
+        let left = without(self.accepted_now(provider).await?, label)?;
         Ok(Made {
             provider: provider.name,
-            label,
-            new,
+            label: label.clone(),
+            new: None,
             parameter: parameter_name(provider, scheme),
-            value: accepted.checked_list(provider, scheme)?,
+            value: left.checked_list(provider, scheme)?,
         })
-    }
-
-    /// Generates a credential. Returns its label, and the credentials that the receiver is to accept.
-    async fn add_new(
-        &self,
-        provider: &Provider,
-    ) -> Result<(String, Option<PlainCredential>, Accepted), Failure> {
-        let mut accepted = if self.add {
-            self.accepted_now(provider).await?
-        } else {
-            Accepted::default()
-        };
-        let label = self.label.clone();
-        let label = label.unwrap_or_else(|| accepted.unused_label());
-        let new = PlainCredential::new(self.scheme(provider))?;
-        accepted.add(&label, new.digest())?;
-        Ok((label, Some(new), accepted))
     }
 
     fn scheme(&self, provider: &Provider) -> Scheme {
@@ -150,13 +135,7 @@ impl Credentials {
 }
 
 fn print(made: &[Made]) -> Result<(), Failure> {
-    let with_new = made
-        .iter()
-        .filter_map(|made| Some((made, made.new.as_ref()?)));
-    for (made, new) in with_new {
-        let (provider, to_paste) = (made.provider, new.to_paste());
-        say!("Credentials for the settings of {provider} (not shown again):\n\n  {to_paste}\n")?;
-    }
+    made.iter().try_for_each(Made::print)?;
     let parameters = made
         .iter()
         .map(|made| format!("{}={}", made.parameter, made.value));

@@ -3,7 +3,7 @@
 use crate::{
     Failure, Usage,
     connection::parameter,
-    credential::{Made, has_credentials, parameter_names},
+    credential::{Accepted, Made, has_credentials, parameter_names, scheme},
 };
 use aws_sdk_cloudformation::types::{Parameter, Stack};
 use providers::Provider;
@@ -44,7 +44,7 @@ impl Plan {
                 eprintln!("{} has a credential already, and keeps it.", provider.name);
                 continue;
             }
-            let new = Made::first(provider)?;
+            let new = Made::new(provider, scheme(provider), Accepted::default(), None)?;
             settings.insert(new.parameter.clone(), new.value.clone());
             made.push(new);
         }

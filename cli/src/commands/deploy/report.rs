@@ -5,7 +5,7 @@ use crate::{
     Failure,
     called::as_called,
     connection::{OnAws, STACK},
-    credential::{Made, PlainCredential},
+    credential::Made,
     filter::provider,
     managed_account::default_api_url,
     output::{Output, json_line, say, table},
@@ -78,14 +78,7 @@ impl<'a> Report<'a> {
             say!("{}", json_line(self)?)?;
             return Ok(());
         }
-        for made in self.credentials {
-            let to_paste = made.new.as_ref().map(PlainCredential::to_paste);
-            let provider = made.provider;
-            let to_paste = to_paste.unwrap_or_default();
-            say!(
-                "Credentials for the settings of {provider} (not shown again):\n\n  {to_paste}\n"
-            )?;
-        }
+        self.credentials.iter().try_for_each(Made::print)?;
         if !self.outputs.is_empty() {
             say!("{}", table(["OUTPUT", "VALUE"], &self.rows()))?;
         }
