@@ -22,6 +22,7 @@ mod queues;
 mod reading;
 mod secret;
 mod signal;
+mod similar;
 mod skipped;
 mod span;
 mod stack_update;

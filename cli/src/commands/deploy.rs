@@ -16,6 +16,7 @@ use crate::{
     output::{Output, Page},
     secret::secret,
     signal::Stop,
+    similar::nearest,
     stack_update::status,
 };
 use aws_config::SdkConfig;
@@ -23,7 +24,7 @@ use aws_sdk_cloudformation::types::{Parameter, Stack};
 use bucket::Bucket;
 use change_set::{ChangeSet, Unexecuted, table};
 use clap::Args;
-use plan::{ALARM_EMAIL, Plan, Settings, credential_in, nearest};
+use plan::{ALARM_EMAIL, Plan, Settings, credential_in};
 use providers::Provider;
 use release::Release;
 use report::Report;
@@ -154,7 +155,8 @@ impl Deploy {
                 return Err(Usage(format!("set {name} with --alarm-email")).into());
             }
             if !release.parameters.contains(name) {
-                let names = nearest(&release.parameters, name).join(", ");
+                let names = release.parameters.iter().map(|name| &**name).collect();
+                let names = nearest(names, name).join(", ");
                 let why = format!("the template has no parameter {name}. Similar: {names}");
                 return Err(Usage(why).into());
             }

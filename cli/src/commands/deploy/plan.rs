@@ -85,11 +85,3 @@ fn parameters(
     });
     parameters.collect()
 }
-
-/// The names that are most similar to an unknown one.
-pub(crate) fn nearest<'a>(names: &'a BTreeSet<String>, unknown: &str) -> Vec<&'a str> {
-    let mut names: Vec<_> = names.iter().map(|name| &**name).collect();
-    names.sort_by_key(|name| strsim::levenshtein(name, unknown));
-    names.truncate(3);
-    names
-}

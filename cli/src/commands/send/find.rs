@@ -5,6 +5,7 @@ use super::{
     body::Body,
     catalogue::{Sample, parse_sample, samples, short},
 };
+use crate::similar::nearest;
 use providers::Provider;
 
 /// Finds a sample by its name or by an event type. If there is none, returns the most similar
@@ -26,7 +27,7 @@ pub(crate) fn find(provider: &Provider, what: &str) -> Result<Sample, Vec<String
         Some((plainness, sample)) if !plainness.is_last_choice => Some((*sample).clone()),
         last => made(provider, what, &told).or_else(|| last.map(|(_, sample)| (*sample).clone())),
     };
-    found.ok_or_else(|| nearest(provider, &samples, &told, what))
+    found.ok_or_else(|| nearest_names(provider, &samples, &told, what))
 }
 
 /// Headers of a delivery without a sample: those of the provider's plainest sample.
@@ -120,7 +121,7 @@ fn made(provider: &Provider, what: &str, told: &[(Plainness, &Sample)]) -> Optio
 }
 
 /// Names that are most similar to an unknown name.
-fn nearest(
+fn nearest_names(
     provider: &Provider,
     samples: &[Sample],
     told: &[(Plainness, &Sample)],
@@ -137,9 +138,7 @@ fn nearest(
     }
     names.sort();
     names.dedup();
-    names.sort_by_key(|name| strsim::levenshtein(name, what));
-    names.truncate(3);
-    names
+    nearest(names, what)
 }
 
 #[cfg(test)]
