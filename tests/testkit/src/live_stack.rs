@@ -160,15 +160,7 @@ impl StackState {
             _ => "UPDATE_IN_PROGRESS",
         };
         self.updating = self.updating.saturating_sub(1);
-        let urls = providers::ALL.iter().filter(|provider| {
-            let kinds = ["Credentials", "Keys"].map(|kind| logical_name(provider.name, kind));
-            let mut values = kinds.iter().filter_map(|name| self.parameters.get(name));
-            values.any(|value| !value.is_empty())
-        });
-        let urls = urls.map(|provider| {
-            let url = format!("{endpoint}/{}", provider.name);
-            (logical_name(provider.name, "Url"), url)
-        });
+        let urls = urls(&self.parameters, endpoint);
         let outputs = [
             ("TableName".to_owned(), TABLE.to_owned()),
             (
@@ -279,11 +271,30 @@ fn secret(name: &str, value: &str) -> Value {
     json!({ "Name": name, "Type": "SecureString", "Value": value, "Version": 1 })
 }
 
-fn member(kind: &str, (name, value): &(String, String)) -> String {
+/// The outputs with the URL of each provider that has a credential.
+#[must_use]
+pub fn urls(parameters: &BTreeMap<String, String>, endpoint: &str) -> Vec<(String, String)> {
+    let deployed = providers::ALL.iter().filter(|provider| {
+        let kinds = ["Credentials", "Keys"].map(|kind| logical_name(provider.name, kind));
+        let mut values = kinds.iter().filter_map(|name| parameters.get(name));
+        values.any(|value| !value.is_empty())
+    });
+    let urls = deployed.map(|provider| {
+        let url = format!("{endpoint}/{}", provider.name);
+        (logical_name(provider.name, "Url"), url)
+    });
+    urls.collect()
+}
+
+/// A parameter or an output of a stack, as CloudFormation describes it.
+#[must_use]
+pub fn member(kind: &str, (name, value): &(String, String)) -> String {
     format!("<member><{kind}Key>{name}</{kind}Key><{kind}Value>{value}</{kind}Value></member>")
 }
 
-fn text(value: &Value) -> String {
+/// A scalar of a template as text.
+#[must_use]
+pub fn text(value: &Value) -> String {
     let text = value.as_str().map(str::to_owned);
     text.unwrap_or_else(|| value.to_string())
 }

@@ -9,7 +9,8 @@ use aws_smithy_runtime_api::{
     },
     http::StatusCode,
 };
-use aws_smithy_types::body::SdkBody;
+use aws_smithy_types::{DateTime, body::SdkBody, date_time::Format};
+use models::Timestamp;
 use serde_json::{Value, json};
 use std::io;
 
@@ -74,4 +75,14 @@ pub(crate) fn response(result: Result<Value, &str>) -> HttpResponse {
 /// The error of a refused connection.
 pub(crate) fn refused() -> ConnectorError {
     ConnectorError::io(io::Error::from(io::ErrorKind::ConnectionRefused).into())
+}
+
+/// Sets the `Date` of a response.
+///
+/// # Panics
+/// If the time is not within the years 1 to 9999.
+pub fn set_date(response: &mut HttpResponse, now: Timestamp) {
+    let date = DateTime::from_secs(now.as_seconds());
+    let date = date.fmt(Format::HttpDate).unwrap();
+    response.headers_mut().insert("date", date);
 }

@@ -1,12 +1,12 @@
 //! DynamoDB in this process, with a clock that a test moves, an index that is behind the table, and
 //! processes that crash between any two requests.
 
+pub use crate::sdk::set_date;
 use crate::sdk::{ServiceRequest, refused, response, transport};
 use aws_smithy_runtime_api::client::{
     http::{HttpConnector, HttpConnectorFuture},
     orchestrator::{HttpRequest, HttpResponse},
 };
-use aws_smithy_types::{DateTime, date_time::Format};
 use dynoxide::Database;
 use hookkeeper::{
     dev::TABLE,
@@ -271,9 +271,7 @@ impl Process {
             self.world.count(&request.operation, answer);
         }
         let mut response = response(result);
-        let date = DateTime::from_secs(self.world.now().as_seconds());
-        let date = date.fmt(Format::HttpDate).unwrap();
-        response.headers_mut().insert("date", date);
+        set_date(&mut response, self.world.now());
         is_answered.then_some(response)
     }
 }

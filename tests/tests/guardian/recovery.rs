@@ -71,6 +71,17 @@ async fn pipedrive() -> Scene<PipedriveApi> {
     scene
 }
 
+/// A company whose webhook was deleted before its second deal, and is there again.
+async fn with_gap() -> Scene<PipedriveApi> {
+    let scene = pipedrive().await;
+    scene.create(ObjectKind::Deal, true).await;
+    scene.api().webhooks.clear();
+    scene.create(ObjectKind::Deal, false).await;
+    scene.wait(INTERVAL).await;
+    scene.run().await;
+    scene
+}
+
 /// A company with two deals, to which something happens that no webhook reports.
 async fn with_two_deals(act: fn(&mut Objects, ObjectId, Duration)) -> Scene<PipedriveApi> {
     let scene = pipedrive().await;
@@ -127,18 +138,21 @@ async fn what_happened_without_a_webhook_is_read_back_when_it_is_there_again() {
 
 #[tokio::test(start_paused = true)]
 async fn a_clock_that_is_ahead_does_not_shorten_the_wait_for_a_retry() {
-    let scene = pipedrive().await;
-    scene.create(ObjectKind::Deal, true).await;
-    scene.api().webhooks.clear();
-    scene.create(ObjectKind::Deal, false).await;
-    scene.wait(INTERVAL).await;
-    scene.run().await;
+    let scene = with_gap().await;
     assert_eq!(scene.state().await.gaps.len(), 1);
     // DynamoDB's clock alone.
     scene.world.wait(Duration::from_hours(1));
     assert_eq!(not_ok(&scene.run().await), []);
     assert!(scene.read_back().await.is_empty());
     scene.wait(INTERVAL).await;
+    assert_eq!(not_ok(&scene.run().await), [HEALED]);
+    assert_eq!(scene.read_back().await, ["deal/2"]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_clock_of_the_provider_that_is_a_day_behind_is_not_used() {
+    let scene = with_gap().await;
+    scene.world.wait(Duration::from_hours(25));
     assert_eq!(not_ok(&scene.run().await), [HEALED]);
     assert_eq!(scene.read_back().await, ["deal/2"]);
 }
@@ -245,12 +259,7 @@ async fn nothing_is_read_while_a_credential_is_rotated() {
 
 #[tokio::test(start_paused = true)]
 async fn an_outage_of_the_api_leaves_the_gap_for_later() {
-    let scene = pipedrive().await;
-    scene.create(ObjectKind::Deal, true).await;
-    scene.api().webhooks.clear();
-    scene.create(ObjectKind::Deal, false).await;
-    scene.wait(INTERVAL).await;
-    scene.run().await;
+    let scene = with_gap().await;
     scene.requests();
     for number in 1..10 {
         scene.respond_with(number, 503, "");

@@ -4,7 +4,7 @@ use aws_smithy_runtime_api::client::{
     http::{HttpConnector, HttpConnectorFuture, SharedHttpConnector},
     orchestrator::{HttpRequest, HttpResponse},
 };
-use aws_smithy_types::{DateTime, body::SdkBody, date_time::Format};
+use aws_smithy_types::body::SdkBody;
 use axum::{body::Bytes, http::Response};
 use guardian::{
     Action, Client, DOUBT, Finding, Pass, Report,
@@ -20,7 +20,7 @@ use std::{
 use storage::{Guardian, Table, guardian::GuardError};
 use testkit::{
     api::{AmocrmApi, Api, PipedriveApi},
-    world::{Process, World, item},
+    world::{Process, World, item, set_date},
 };
 use tokio::time::Instant;
 
@@ -236,9 +236,7 @@ impl<A: Api> Fake<A> {
         };
         let response = response.unwrap().map(SdkBody::from);
         let mut response: HttpResponse = response.try_into().unwrap();
-        let date = DateTime::from_secs(self.0.now().as_secs().cast_signed());
-        let date = date.fmt(Format::HttpDate).unwrap();
-        response.headers_mut().insert("date", date);
+        set_date(&mut response, Timestamp::from_unix(self.0.now()));
         response
     }
 }

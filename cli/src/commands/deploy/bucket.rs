@@ -16,7 +16,6 @@ use aws_sdk_cloudformation::{
 };
 use aws_sdk_s3::{Client, config, presigning::PresigningConfig, primitives::ByteStream};
 use base64::{Engine, engine::general_purpose::STANDARD};
-use sha2::{Digest, Sha256};
 use std::time::Duration;
 
 /// Name of the stack that has the bucket. All stacks of a region share it.
@@ -84,7 +83,7 @@ impl Bucket {
             .bucket(&self.name)
             .key(key)
             .set_expected_bucket_owner(self.owner.clone())
-            .checksum_sha256(STANDARD.encode(Sha256::digest(&file.bytes)))
+            .checksum_sha256(STANDARD.encode(file.digest))
             .body(ByteStream::from(file.bytes.clone()));
         match put.send().await {
             Ok(_) => Ok(true),

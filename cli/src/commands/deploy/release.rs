@@ -31,14 +31,25 @@ pub(crate) struct Release {
 #[derive(Debug)]
 pub(crate) struct File {
     pub(crate) bytes: Vec<u8>,
+    /// SHA-256 of its content.
+    pub(crate) digest: [u8; 32],
     /// Extension of its name.
     extension: &'static str,
 }
 
 impl File {
-    /// Its name in the code bucket: the SHA-256 of its content.
+    fn new(bytes: Vec<u8>, extension: &'static str) -> Self {
+        let digest = Sha256::digest(&bytes).into();
+        Self {
+            bytes,
+            digest,
+            extension,
+        }
+    }
+
+    /// Its name in the code bucket.
     pub(crate) fn key(&self) -> String {
-        format!("{}.{}", digest(&self.bytes), self.extension)
+        format!("{}.{}", hex::encode(self.digest), self.extension)
     }
 }
 
@@ -53,16 +64,17 @@ impl Release {
         let template = text(&folder, TEMPLATE)?;
         let checksums = text(&folder, CHECKSUMS)?;
         let checksums = checksums_of(&checksums);
-        check(&folder, TEMPLATE, template.as_bytes(), &checksums)?;
+        let digest = Sha256::digest(template.as_bytes()).into();
+        check(&folder, TEMPLATE, digest, &checksums)?;
         let parsed = parse(&template)?;
         let mut code = BTreeMap::new();
         for uri in code_uris(&parsed) {
             let name = zip_name(uri).ok_or_else(|| no_zip(&folder, uri))?;
             let bytes =
                 fs::read(folder.join(name)).map_err(|error| missing(&folder, name, &error))?;
-            check(&folder, name, &bytes, &checksums)?;
-            let extension = "zip";
-            code.insert(uri.to_owned(), File { bytes, extension });
+            let file = File::new(bytes, "zip");
+            check(&folder, name, file.digest, &checksums)?;
+            code.insert(uri.to_owned(), file);
         }
         let parameters = section(&parsed, "Parameters").map(|(name, _)| name.clone());
         Ok(Self {
@@ -84,10 +96,7 @@ impl Release {
         let prefix = format!("s3://{bucket}/");
         let parsed = parse(&template)?;
         match code_uris(&parsed).find(|uri| !uri.starts_with(&prefix)) {
-            None => Ok(File {
-                bytes: template.into_bytes(),
-                extension: "yaml",
-            }),
+            None => Ok(File::new(template.into_bytes(), "yaml")),
             Some(uri) => Err(format!("{TEMPLATE}: no line is `CodeUri: {uri}`").into()),
         }
     }
@@ -153,11 +162,11 @@ fn damaged(folder: &Path, why: &str) -> Failure {
 fn check(
     folder: &Path,
     name: &str,
-    bytes: &[u8],
+    digest: [u8; 32],
     checksums: &BTreeMap<&str, &str>,
 ) -> Result<(), Failure> {
     match checksums.get(name) {
-        Some(checksum) if checksum.eq_ignore_ascii_case(&digest(bytes)) => Ok(()),
+        Some(checksum) if checksum.eq_ignore_ascii_case(&hex::encode(digest)) => Ok(()),
         Some(_) => Err(damaged(
             folder,
             &format!("{name} differs from its checksum in {CHECKSUMS}"),
@@ -175,10 +184,6 @@ fn checksums_of(text: &str) -> BTreeMap<&str, &str> {
         Some((name.strip_prefix("./").unwrap_or(name), checksum))
     });
     lines.collect()
-}
-
-fn digest(bytes: &[u8]) -> String {
-    hex::encode(Sha256::digest(bytes))
 }
 
 /// Name of a zip beside the template: `drain.zip` of `./drain.zip`.
@@ -241,10 +246,7 @@ mod tests {
             let template = format!(
                 "Resources:\n  Drain:\n    Type: {FUNCTION}\n    Properties:\n      {line}\n"
             );
-            let file = File {
-                bytes: Vec::new(),
-                extension: "zip",
-            };
+            let file = File::new(Vec::new(), "zip");
             let code = BTreeMap::from([("./drain.zip".to_owned(), file)]);
             let parameters = BTreeSet::new();
             Release {
@@ -255,7 +257,7 @@ mod tests {
             .template_with_code_in("code")
         };
         let template = of("CodeUri: ./drain.zip").unwrap().bytes;
-        let empty = digest(&[]);
+        let empty = hex::encode(Sha256::digest([]));
         assert!(
             String::from_utf8(template)
                 .unwrap()

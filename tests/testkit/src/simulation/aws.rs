@@ -6,7 +6,7 @@ use super::{
     world::{World, since_1970},
 };
 use crate::{
-    sdk::{Service, ServiceRequest, refused, response, transport},
+    sdk::{Service, ServiceRequest, refused, response, set_date, transport},
     sqs::Queue,
 };
 use aws_smithy_runtime_api::client::{
@@ -14,7 +14,6 @@ use aws_smithy_runtime_api::client::{
     orchestrator::{HttpRequest, HttpResponse},
     result::ConnectorError,
 };
-use aws_smithy_types::{DateTime, date_time::Format};
 use models::Timestamp;
 use serde_json::Value;
 use std::{
@@ -167,10 +166,7 @@ impl Aws {
     /// A response with the time, which the drain and the guardian take from it.
     fn response(&self, result: Result<Value, &str>) -> HttpResponse {
         let mut response = response(result);
-        let now = self.clock(Part::TableClock);
-        let date = DateTime::from_secs(now.as_seconds());
-        let date = date.fmt(Format::HttpDate).unwrap();
-        response.headers_mut().insert("date", date);
+        set_date(&mut response, self.clock(Part::TableClock));
         response
     }
 

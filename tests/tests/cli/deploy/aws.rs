@@ -9,7 +9,7 @@ use axum::{
     response::{IntoResponse, Response},
 };
 use base64::{Engine, engine::general_purpose::STANDARD};
-use hookkeeper::template::{logical_name, parse};
+use hookkeeper::template::parse;
 use serde_json::{Map, Value};
 use sha2::{Digest, Sha256};
 use std::{
@@ -19,7 +19,10 @@ use std::{
     process::Command,
     sync::{Arc, Mutex, MutexGuard},
 };
-use testkit::dev::hookkeeper;
+use testkit::{
+    dev::hookkeeper,
+    live_stack::{member, text, urls},
+};
 use tokio::{net::TcpListener, task::JoinHandle};
 
 /// The account, which owns the bucket.
@@ -351,20 +354,13 @@ impl Stack {
             1 => *self = *self.next.take().unwrap(),
             _ => self.rest -= 1,
         }
-        let urls = providers::ALL.iter().filter(|provider| {
-            let kinds = ["Credentials", "Keys"].map(|kind| logical_name(provider.name, kind));
-            let mut values = kinds.iter().filter_map(|name| self.parameters.get(name));
-            values.any(|value| !value.is_empty())
-        });
-        let urls = urls.map(|provider| {
-            let url = format!("https://api.example/{}", provider.name);
-            (logical_name(provider.name, "Url"), url)
-        });
+        let urls = urls(&self.parameters, "https://api.example");
         let only = match name {
             "hookkeeper-code" => ("BucketName".to_owned(), BUCKET.to_owned()),
             _ => ("AlarmTopic".to_owned(), "arn:topic".to_owned()),
         };
         let outputs: String = urls
+            .into_iter()
             .chain([only])
             .map(|pair| member("Output", &pair))
             .collect();
@@ -509,13 +505,4 @@ fn resources(template: &str) -> Map<String, Value> {
 
 fn id(stack: &str) -> String {
     format!("arn:aws:cloudformation:eu-central-1:{ACCOUNT}:stack/{stack}/1")
-}
-
-fn member(kind: &str, (name, value): &(String, String)) -> String {
-    format!("<member><{kind}Key>{name}</{kind}Key><{kind}Value>{value}</{kind}Value></member>")
-}
-
-fn text(value: &Value) -> String {
-    let text = value.as_str().map(str::to_owned);
-    text.unwrap_or_else(|| value.to_string())
 }

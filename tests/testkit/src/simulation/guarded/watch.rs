@@ -2,6 +2,7 @@
 
 use super::account::{Account, Crm, failure};
 use super::scenarios::{ApiFailure, Scenario};
+use crate::sdk::set_date;
 use crate::simulation::{
     aws::{Aws, Connections},
     settings,
@@ -11,7 +12,7 @@ use aws_smithy_runtime_api::client::{
     http::{HttpConnector, HttpConnectorFuture, SharedHttpConnector},
     orchestrator::{HttpRequest, HttpResponse},
 };
-use aws_smithy_types::{DateTime, body::SdkBody, date_time::Format};
+use aws_smithy_types::body::SdkBody;
 use axum::{body::Bytes, http::Response};
 use guardian::{Action, Client, DOUBT, Finding, Pass, Report};
 use models::Timestamp;
@@ -168,9 +169,7 @@ impl<A: Crm> Guard<A> {
             }
         };
         let mut response: HttpResponse = response?.map(SdkBody::from).try_into().unwrap();
-        let date = DateTime::from_secs(since_1970(now).as_secs().cast_signed());
-        let date = date.fmt(Format::HttpDate).unwrap();
-        response.headers_mut().insert("date", date);
+        set_date(&mut response, Timestamp::from_unix(since_1970(now)));
         Some(response)
     }
 }
