@@ -13,7 +13,23 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 
 import boto3
-from emulation import PREFIXES, PROVIDERS, SAMPLES, STACK, allow_batches, credentials, depth, items, logged, ministack, outputs, run, sample, send, wait_for
+from emulation import (
+    PREFIXES,
+    PROVIDERS,
+    SAMPLES,
+    STACK,
+    allow_batches,
+    credentials,
+    depth,
+    items,
+    logged,
+    ministack,
+    outputs,
+    run,
+    sample,
+    send,
+    wait_for,
+)
 
 
 def deploy(**parameters):

@@ -84,6 +84,26 @@ def without_build_tools(folder):
     return os.environ | {"PATH": path}
 
 
+def run_in(release, environment, *command):
+    """What a command prints that succeeds in the folder of a release."""
+    done = subprocess.run(command, cwd=release, env=environment, capture_output=True, text=True)
+    assert done.returncode == 0, f"{command}: {done.stdout}{done.stderr}"
+    return done.stdout
+
+
+def deploy_with_aws(release, environment, *parameters):
+    """Deploys a release with the AWS CLI, from a bucket that is there."""
+    if "EnforceTls:" in Path(release, "template.yaml").read_text():
+        parameters = ["EnforceTls=false", *parameters]
+    package = ["--template-file", "template.yaml", "--s3-bucket", "code", "--output-template-file", "packaged.yaml"]
+    run_in(release, environment, "aws", "cloudformation", "package", *package)
+    deploy = ["--template-file", "packaged.yaml", "--stack-name", STACK, "--s3-bucket", "code"]
+    deploy += ["--capabilities", "CAPABILITY_IAM", "CAPABILITY_AUTO_EXPAND"]
+    if parameters:
+        deploy += ["--parameter-overrides", *parameters]
+    run_in(release, environment, "aws", "cloudformation", "deploy", *deploy)
+
+
 def outputs():
     """The outputs of the stack."""
     [stack] = boto3.client("cloudformation").describe_stacks(StackName=STACK)["Stacks"]

@@ -6,32 +6,35 @@ alone, and then with `hookkeeper deploy` alone.
 
 import json
 import shutil
-import subprocess
 import sys
 import time
+from functools import partial
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
 import boto3
-from emulation import PREFIXES, PROVIDERS, STACK, ministack, outputs, sample, send, wait_for, without_build_tools
+from emulation import (
+    PREFIXES,
+    PROVIDERS,
+    STACK,
+    deploy_with_aws,
+    ministack,
+    outputs,
+    run_in,
+    sample,
+    send,
+    wait_for,
+    without_build_tools,
+)
 
 
 def check(release, environment):
-    def run(*command):
-        done = subprocess.run(command, cwd=release, env=environment, capture_output=True, text=True)
-        assert done.returncode == 0, f"{command}: {done.stdout}{done.stderr}"
-        return done.stdout
-
+    run = partial(run_in, release, environment)
     run("sha256sum", "--check", "--quiet", "SHA256SUMS")
     started = time.monotonic()
     made = [json.loads(line) for line in run("./hookkeeper", "credentials", *PROVIDERS, "--output", "json").splitlines()]
     run("aws", "s3", "mb", "s3://code")
-    package = ["--template-file", "template.yaml", "--s3-bucket", "code", "--output-template-file", "packaged.yaml"]
-    run("aws", "cloudformation", "package", *package)
-    parameters = [f"{it['parameter']}={it['value']}" for it in made]
-    deploy = ["--template-file", "packaged.yaml", "--stack-name", STACK, "--s3-bucket", "code"]
-    deploy += ["--capabilities", "CAPABILITY_IAM", "CAPABILITY_AUTO_EXPAND"]
-    run("aws", "cloudformation", "deploy", *deploy, "--parameter-overrides", "EnforceTls=false", *parameters)
+    deploy_with_aws(release, environment, *(f"{it['parameter']}={it['value']}" for it in made))
     print(f"aws cloudformation package and deploy: {time.monotonic() - started:.1f} s, with the credentials")
     receive(run, {it["provider"]: secret(it) for it in made})
     print(f"with the AWS CLI, to the first event of each provider: {time.monotonic() - started:.1f} s")

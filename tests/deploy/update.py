@@ -17,7 +17,20 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 
 import boto3
-from emulation import STACK, allow_batches, credentials, depth, items, ministack, outputs, run, sample, send, wait_for
+from emulation import (
+    allow_batches,
+    credentials,
+    deploy_with_aws,
+    depth,
+    items,
+    ministack,
+    outputs,
+    run,
+    sample,
+    send,
+    wait_for,
+    without_build_tools,
+)
 
 # The consumers read up to this long ago.
 DELAY = 2
@@ -48,24 +61,6 @@ class Load(threading.Thread):
     def send_more(self, count):
         until = len(self.statuses) + count
         wait_for(f"{count} deliveries", lambda: len(self.statuses) >= until)
-
-
-def cloudformation(release, *parameters):
-    """Deploys a release with the AWS CLI."""
-    package = ["--template-file", "template.yaml", "--s3-bucket", "code", "--output-template-file", "packaged.yaml"]
-    deploy = ["--template-file", "packaged.yaml", "--stack-name", STACK, "--s3-bucket", "code"]
-    deploy += ["--capabilities", "CAPABILITY_IAM", "CAPABILITY_AUTO_EXPAND"]
-    if "EnforceTls:" in Path(release, "template.yaml").read_text():
-        parameters = ["EnforceTls=false", *parameters]
-    if parameters:
-        deploy += ["--parameter-overrides", *parameters]
-    for command in (["package", *package], ["deploy", *deploy]):
-        aws = [Path(sys.executable).with_name("aws"), "cloudformation", *command]
-        done = subprocess.run(aws, cwd=release, capture_output=True, text=True)
-        if done.returncode:
-            events = boto3.client("cloudformation").describe_stack_events(StackName=STACK)["StackEvents"]
-            print([event.get("ResourceStatusReason") for event in events if event["ResourceStatus"].endswith("FAILED")])
-        assert done.returncode == 0, done.stderr
 
 
 def drain():
@@ -128,7 +123,8 @@ class Consumers:
 def check(previous, release, folder):
     shown, parameters = credentials("pipedrive")
     boto3.client("s3").create_bucket(Bucket="code")
-    cloudformation(previous, *(f"{name}={value}" for name, value in parameters.items()))
+    environment = without_build_tools(folder)
+    deploy_with_aws(previous, environment, *(f"{name}={value}" for name, value in parameters.items()))
     allow_batches()
     there = outputs()
     table, queue, dead = there["TableName"], there["FallbackQueueUrl"], there["DeadLetterQueueUrl"]
@@ -158,7 +154,7 @@ def check(previous, release, folder):
 
     waiting = leave_messages(load, queue)
     started, before = time.monotonic(), len(load.statuses)
-    cloudformation(previous)
+    deploy_with_aws(previous, environment)
     print(f"the way back: {time.monotonic() - started:.1f} s, {len(load.statuses) - before} deliveries meanwhile")
     load.send_more(20)
     drained(queue)
