@@ -568,7 +568,7 @@ fn variables(command: &Command) -> impl Iterator<Item = (&OsStr, &OsStr)> {
     variables.filter_map(|(name, value)| Some((name, value?)))
 }
 
-/// Runs the command on a terminal whose user enters lines.
+/// Runs the command on a terminal, and enters lines there.
 fn on_terminal(release: &Release, aws: &Aws, arguments: &[&str], lines: &str) -> Output {
     let command = release.command(aws, arguments);
     let program = command.get_program().to_str().unwrap();

@@ -34,7 +34,7 @@ pub(crate) struct ChangeSet<'a> {
 pub(crate) enum Unexecuted {
     /// AWS refused it: nothing is deployed.
     Refused(Failure),
-    /// The end is not known: AWS may have deployed it.
+    /// The outcome is not known: AWS may have deployed it.
     Unknown(Failure),
 }
 

@@ -17,7 +17,7 @@ const CHECKSUMS: &str = "SHA256SUMS";
 /// Type of a function in the template.
 const FUNCTION: &str = "AWS::Serverless::Function";
 
-/// An unpacked release whose files are complete and as they were made.
+/// An unpacked release. All its files are there, and match their checksums.
 #[derive(Debug)]
 pub(crate) struct Release {
     template: String,
@@ -84,7 +84,7 @@ impl Release {
         })
     }
 
-    /// The template, whose functions take their code from a bucket.
+    /// The template, with the code of the functions in a bucket.
     ///
     /// Only the lines with a `CodeUri` change, so that the deployed template is the one that was
     /// published, with its comments.

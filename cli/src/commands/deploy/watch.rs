@@ -132,7 +132,9 @@ fn message(event: &StackEvent) -> String {
     format!("{id} {}", event_status(event))
 }
 
-/// Whether an event says why something failed. What is cancelled follows from another failure.
+/// Whether an event says why the deployment failed.
+///
+/// A cancelled resource is only a consequence of another failure.
 fn is_cause(event: &StackEvent) -> bool {
     let reason = event.resource_status_reason().unwrap_or_default();
     event_status(event).ends_with("_FAILED") && !reason.ends_with("cancelled")

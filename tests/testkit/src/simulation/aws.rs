@@ -34,7 +34,7 @@ pub(crate) enum Part {
     Network,
     /// The clock of API Gateway, which stamps each request.
     GatewayClock,
-    /// The clock of the table, whose time is in each response.
+    /// The clock of DynamoDB. Each of its responses contains the time.
     TableClock,
     /// The clock of the queue, which stamps each message.
     QueueClock,

@@ -7,9 +7,9 @@
 //! - It is answered in time, whatever fails behind the receiver.
 //! - Only a stranger gets 401, and always.
 //! - An event with a time of its own is stored once, and never gets the time of its arrival.
-//! - A consumer whose clock is right skips nothing: an event is recorded at a time that it has not
-//!   passed when the event is put. That is not so if the clock that the writer takes the time from
-//!   is behind, by as much.
+//! - A consumer whose clock is right skips nothing. When an event is put, the consumer has not yet
+//!   read up to the time at which the event is recorded. If the writer's clock is behind, the event
+//!   may be recorded earlier by as much.
 //!
 //! The clocks of API Gateway, the table and the queue may be wrong meanwhile. The clock of the
 //! process is not simulated: it is years behind, so that the later of two clocks is never its.
