@@ -1,7 +1,10 @@
 //! Points in time, and the time that a provider reports for an event.
 
 use serde::{Deserialize, Serialize};
-use std::{fmt, time::Duration};
+use std::{
+    fmt,
+    time::{Duration, SystemTime, UNIX_EPOCH},
+};
 use time::{OffsetDateTime, format_description::well_known::Rfc3339};
 
 /// Microseconds since 1970-01-01T00:00:00Z. Written as RFC 3339 in UTC with six decimals, so that text order is time
@@ -35,7 +38,7 @@ impl Timestamp {
             .map(Self)
     }
 
-    /// Converts the time since 1970, as a system clock returns it.
+    /// Converts the time since 1970.
     #[must_use]
     pub fn from_unix(since_epoch: Duration) -> Self {
         Self(i64::try_from(since_epoch.as_micros()).unwrap_or(i64::MAX))
@@ -100,6 +103,12 @@ impl Timestamp {
 
 fn micros(duration: Duration) -> u64 {
     u64::try_from(duration.as_micros()).unwrap_or(u64::MAX)
+}
+
+impl From<SystemTime> for Timestamp {
+    fn from(time: SystemTime) -> Self {
+        Self::from_unix(time.duration_since(UNIX_EPOCH).unwrap_or_default())
+    }
 }
 
 impl fmt::Display for Timestamp {

@@ -26,7 +26,7 @@
 //! fallback queue.
 
 use models::Timestamp;
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::time::{Duration, SystemTime};
 
 /// The time budget of the table, and of the fallback queue, for all records of a delivery together.
 pub const TIME_BUDGET: Duration = Duration::from_millis(600);
@@ -71,9 +71,5 @@ pub(crate) fn attempt_to_send(attempt: Duration, bytes: usize) -> Duration {
 /// Returns the current time of the system clock.
 #[must_use]
 pub fn now() -> Timestamp {
-    Timestamp::from_unix(
-        SystemTime::now()
-            .duration_since(UNIX_EPOCH)
-            .unwrap_or_default(),
-    )
+    SystemTime::now().into()
 }

@@ -14,6 +14,7 @@ use aws_sdk_dynamodb::config::{
     retry::{RetryConfig, RetryPartition, TokenBucket},
     timeout::TimeoutConfig,
 };
+use aws_smithy_async::time::{SharedTimeSource, TimeSource};
 use std::time::Duration;
 
 /// Transport, timeouts and retries of the AWS SDK's clients.
@@ -25,8 +26,9 @@ pub struct Client {
     /// Timeout of one attempt of a call.
     pub(crate) attempt: Duration,
     retry: RetryConfig,
-    /// Set in a background client.
-    pub(crate) clock: Option<Clock>,
+    pub(crate) clock: Clock,
+    /// Whether its clock follows DynamoDB's.
+    is_background: bool,
 }
 
 impl Client {
@@ -48,7 +50,8 @@ impl Client {
             time_budget: TIME_BUDGET,
             attempt: ATTEMPT,
             retry,
-            clock: None,
+            clock: Clock::default(),
+            is_background: false,
         }
     }
 
@@ -70,12 +73,22 @@ impl Client {
             time_budget,
             attempt: BACKGROUND_ATTEMPT,
             retry,
-            clock: Some(Clock::default()),
+            clock: Clock::default(),
+            is_background: true,
+        }
+    }
+
+    /// Returns the same client with another clock than the system's.
+    #[must_use]
+    pub fn with_time_source(self, source: impl TimeSource + 'static) -> Self {
+        Self {
+            clock: Clock::new(SharedTimeSource::new(source)),
+            ..self
         }
     }
 
     /// Returns the timeouts of a call whose attempts have the timeout `attempt`. The connect
-    /// timeout is always the same: only calls with the same connect timeout time_budget connections.
+    /// timeout is always the same: only calls with the same connect timeout share connections.
     pub(crate) fn timeout(&self, attempt: Duration) -> TimeoutConfig {
         TimeoutConfig::builder()
             .connect_timeout(self.attempt)
@@ -90,12 +103,13 @@ impl Client {
             .region(settings.region.clone())
             .credentials_provider(settings.credentials.clone())
             .http_client(self.http.clone())
+            .time_source(self.clock.ours().clone())
             .retry_config(self.retry.clone())
             .retry_partition(unlimited())
             .timeout_config(self.timeout(self.attempt))
             .stalled_stream_protection(StalledStreamProtectionConfig::disabled());
-        if let Some(clock) = &self.clock {
-            config = config.interceptor(clock.clone());
+        if self.is_background {
+            config = config.interceptor(self.clock.clone());
         }
         config.set_endpoint_url(settings.dynamodb_endpoint.clone());
         aws_sdk_dynamodb::Client::from_conf(config.build())
@@ -107,6 +121,7 @@ impl Client {
             .region(settings.region.clone())
             .credentials_provider(settings.credentials.clone())
             .http_client(self.http.clone())
+            .time_source(self.clock.ours().clone())
             .retry_config(self.retry.clone())
             .retry_partition(unlimited())
             .timeout_config(self.timeout(self.attempt))

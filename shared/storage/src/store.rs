@@ -5,7 +5,7 @@ mod waiting;
 
 use crate::{
     Client, Failure, FallbackQueue, PutOutcome, Settings, Table,
-    budget::{ATTEMPT, QUEUE_FIRST, now},
+    budget::{ATTEMPT, QUEUE_FIRST},
     schema::{self, Item},
 };
 use budget::Budget;
@@ -238,7 +238,9 @@ impl Store {
         }
         // Other processes read events in the order of this time. API Gateway's clock bounds how far
         // ours can be behind.
-        let put = self.table.try_put(item.clone(), now().max(arrival));
+        let put = self
+            .table
+            .try_put(item.clone(), self.table.now().max(arrival));
         tokio::time::timeout_at(deadline, put)
             .await
             .unwrap_or_else(|_| Err(Failure::timeout()))

@@ -2,7 +2,7 @@
 
 use crate::{
     Client, Failure, Settings,
-    budget::{ATTEMPT, now},
+    budget::ATTEMPT,
     clock::Clock,
     schema::{self, Expiry, Item, ItemError, Key, Policy},
 };
@@ -87,7 +87,7 @@ impl Table {
             client: client.dynamodb(settings),
             name: settings.table.clone(),
             policy: settings.policy,
-            clock: client.clock.clone().unwrap_or_default(),
+            clock: client.clock.clone(),
         }
     }
 
@@ -116,7 +116,7 @@ impl Table {
         self.policy.retention
     }
 
-    /// The current time, as DynamoDB's last response told it.
+    /// The current time. With a background client, as DynamoDB's last response told it.
     #[must_use]
     pub fn now(&self) -> Timestamp {
         self.clock.now()
@@ -173,7 +173,7 @@ impl Table {
     /// that. The condition of the put is never true, so it changes nothing. Ignores a failure: a
     /// delivery would see it too.
     pub async fn warm_up(&self) {
-        let now = now();
+        let now = self.now();
         // A different key each time: many processes that start together would otherwise all use one
         // partition.
         let key = AttributeValue::S(format!("warm-up#{now}"));
@@ -217,7 +217,7 @@ impl Table {
         let Some(head) = self.item(&schema::key(&head)).await? else {
             return Ok(None);
         };
-        if schema::is_being_removed(&head) || is_expired(&head) {
+        if schema::is_being_removed(&head) || is_expired(&head, self.now()) {
             return Ok(None);
         }
         match self.chunks(&head).await? {
@@ -372,7 +372,7 @@ impl Table {
         let key = schema::key(&item);
         if schema::is_chunk(&item) {
             // DynamoDB deletes expired items in any order, so the record may be gone before it.
-            let owner = schema::chunk_owner(&key).filter(|_| !is_expired(&item));
+            let owner = schema::chunk_owner(&key).filter(|_| !is_expired(&item, self.now()));
             return Ok(owner.map(Scanned::ChunkOf));
         }
         if !schema::may_be_record(&item) {
@@ -457,8 +457,8 @@ impl Stored {
     }
 }
 
-fn is_expired(item: &Item) -> bool {
-    schema::expiry(item).is_some_and(|expires| expires <= now().as_seconds())
+fn is_expired(item: &Item, now: Timestamp) -> bool {
+    schema::expiry(item).is_some_and(|expires| expires <= now.as_seconds())
 }
 
 /// Adds the condition that the item does not exist yet. The key of a chunk or of a shared body

@@ -35,8 +35,15 @@ use providers::{Provider, Scheme};
 use scenarios::{NEW_PASSWORD, Twist};
 use serde::Serialize;
 use serde_json::Value;
-use std::{collections::BTreeMap, io::Read, sync::Arc, thread, time::Duration};
-use storage::{Client, Settings, Store};
+use std::{
+    collections::BTreeMap,
+    hash::{DefaultHasher, Hash, Hasher},
+    io::Read,
+    sync::Arc,
+    thread,
+    time::Duration,
+};
+use storage::{Settings, Store};
 use tokio::runtime::Builder;
 use world::{World, hours, minutes};
 
@@ -73,6 +80,9 @@ pub struct Figures {
     pub doubled: usize,
     /// Bans, disablings and deletions of webhooks.
     pub bans: usize,
+    /// Hash of all items that are in the table at the end.
+    #[serde(skip)]
+    pub items: u64,
     /// Lost events: their channel, and their times.
     #[serde(skip)]
     pub lost_events: Vec<(Channel, Vec<Duration>)>,
@@ -95,6 +105,7 @@ impl Figures {
             lost: 0,
             doubled: 0,
             bans: 0,
+            items: 0,
             lost_events: Vec::new(),
             doubled_events: Vec::new(),
             guardian: None,
@@ -241,7 +252,7 @@ fn function(
     let authenticator = Authenticator::new(&provider, &credentials, &keys).unwrap();
     Function::new(aws, account, move |connections: &Connections| match kind {
         Kind::Hookkeeper | Kind::Guarded => {
-            let store = Store::new(&Client::with_transport(connections.client()), &settings());
+            let store = Store::new(&connections.client(), &settings());
             let receiver = Receiver::new(provider, authenticator.clone(), store).silent();
             Handler::Hookkeeper(Box::new(receiver))
         }
@@ -270,6 +281,12 @@ fn settings() -> Settings {
 /// An entry of a list of accepted credentials.
 fn accepted(password: &str) -> String {
     request::accepted(password, &format!("hookkeeper:{password}"))
+}
+
+fn hash(items: &[Value]) -> u64 {
+    let mut hasher = DefaultHasher::new();
+    items.hash(&mut hasher);
+    hasher.finish()
 }
 
 /// How often each event is in the table: as an event, or in a body that could not be parsed.
@@ -306,6 +323,7 @@ fn text(item: &Value) -> String {
 
 fn figures(scenario: &Scenario, receiver: Kind, outcome: Outcome) -> Figures {
     let Outcome {
+        aws,
         events,
         kept,
         punishments: bans,
@@ -313,6 +331,7 @@ fn figures(scenario: &Scenario, receiver: Kind, outcome: Outcome) -> Figures {
     } = outcome;
     let mut figures = Figures {
         bans,
+        items: hash(&aws.table.items()),
         ..Figures::new(scenario.name, receiver)
     };
     for (mark, event) in &events {

@@ -5,7 +5,7 @@ use crate::SEED;
 use testkit::simulation::{
     Figures,
     Kind::{Guarded, Hookkeeper, Naive},
-    guarded::{SCENARIOS, Scenario, run_all},
+    guarded::{SCENARIOS, Scenario, run, run_all},
 };
 
 /// Tokens of Pipedrive's daily budget without a gap, and at most.
@@ -83,4 +83,13 @@ fn assert_no_alarm(figures: &Figures) {
     let mut findings = guardian.findings.keys();
     let is_quiet = findings.all(|finding| finding.starts_with("suspicion"));
     assert!(is_quiet, "{figures:#?}");
+}
+
+#[test]
+fn the_same_seed_gives_the_same_figures_with_a_guardian() {
+    for seed in [20, 40] {
+        let scenario = Scenario::random(seed);
+        let run = || run(&scenario, Guarded, seed);
+        assert_eq!(run(), run());
+    }
 }

@@ -9,6 +9,7 @@ use crate::{
     sdk::{Service, ServiceRequest, refused, response, set_date, transport},
     sqs::Queue,
 };
+use aws_smithy_async::time::TimeSource;
 use aws_smithy_runtime_api::client::{
     http::{HttpConnector, HttpConnectorFuture, SharedHttpClient},
     orchestrator::{HttpRequest, HttpResponse},
@@ -20,8 +21,9 @@ use std::{
     future::pending,
     ops::Range,
     sync::{Arc, Mutex},
-    time::Duration,
+    time::{Duration, SystemTime, UNIX_EPOCH},
 };
+use storage::Client;
 
 /// What can fail.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -38,6 +40,8 @@ pub(crate) enum Part {
     TableClock,
     /// The clock of the queue, which stamps each message.
     QueueClock,
+    /// The clock of the receivers, the drain and the guardian.
+    ProcessClock,
 }
 
 /// How a part fails.
@@ -120,12 +124,26 @@ impl Aws {
 
     /// How much a clock may be behind at a time in a range.
     pub(crate) fn behind(&self, clock: Part, during: &Range<Duration>) -> Duration {
+        self.skew(clock, during, |millis| millis < 0)
+    }
+
+    /// How much a clock may be ahead at a time in a range.
+    pub(crate) fn ahead(&self, clock: Part, during: &Range<Duration>) -> Duration {
+        self.skew(clock, during, |millis| millis > 0)
+    }
+
+    fn skew(
+        &self,
+        clock: Part,
+        during: &Range<Duration>,
+        is_meant: impl Fn(i64) -> bool,
+    ) -> Duration {
         let faults = self.faults_of(clock, during);
-        let behind = faults.filter_map(|fault| match fault.failure {
-            Failure::Skewed(millis) if millis < 0 => Some(millis.unsigned_abs()),
+        let skews = faults.filter_map(|fault| match fault.failure {
+            Failure::Skewed(millis) if is_meant(millis) => Some(millis.unsigned_abs()),
             _ => None,
         });
-        Duration::from_millis(behind.max().unwrap_or_default())
+        Duration::from_millis(skews.max().unwrap_or_default())
     }
 
     async fn call(
@@ -209,8 +227,20 @@ impl Connections {
         *self.dead.lock().unwrap() = vec![Service::Table, Service::Queue];
     }
 
-    pub(crate) fn client(&self) -> SharedHttpClient {
+    pub(crate) fn transport(&self) -> SharedHttpClient {
         transport(self.clone())
+    }
+
+    /// The SDK's clients of a receiver.
+    pub(crate) fn client(&self) -> Client {
+        let clock = ProcessClock(self.aws.clone());
+        Client::with_transport(self.transport()).with_time_source(clock)
+    }
+
+    /// The SDK's clients of the drain and the guardian.
+    pub(crate) fn background_client(&self) -> Client {
+        let clock = ProcessClock(self.aws.clone());
+        Client::background_with_transport(self.transport()).with_time_source(clock)
     }
 
     fn is_dead(&self, service: Service) -> bool {
@@ -218,6 +248,17 @@ impl Connections {
         let before = dead.len();
         dead.retain(|dead| *dead != service);
         dead.len() < before
+    }
+}
+
+/// The clock of a process.
+#[derive(Debug)]
+struct ProcessClock(Arc<Aws>);
+
+impl TimeSource for ProcessClock {
+    fn now(&self) -> SystemTime {
+        let micros = self.0.clock(Part::ProcessClock).as_micros();
+        UNIX_EPOCH + Duration::from_micros(micros.unsigned_abs())
     }
 }
 

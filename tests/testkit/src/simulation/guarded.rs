@@ -16,7 +16,7 @@ use super::{
     Channel, Figures, Kind,
     aws::Aws,
     crm::Internet,
-    dynamodb, function, in_threads, in_virtual_time,
+    dynamodb, function, hash, in_threads, in_virtual_time,
     lambda::Account as LambdaAccount,
     settings, sqs,
     world::{World, hours, since_1970},
@@ -61,6 +61,7 @@ async fn live(scenario: &Scenario, kind: Kind, seed: u64) -> Figures {
     let items = internet.aws.table.items();
     let mut figures = Figures {
         bans: pipedrive.account.api().punishments() + amocrm.account.api().punishments(),
+        items: hash(&items),
         guardian: (kind == Kind::Guarded).then(|| pipedrive.done().with(amocrm.done())),
         ..Figures::new(scenario.name, kind)
     };

@@ -34,7 +34,7 @@ impl Naive {
             .behavior_version(BehaviorVersion::latest())
             .region(Region::from_static("us-east-1"))
             .credentials_provider(Credentials::new("id", "secret", None, None, "simulation"))
-            .http_client(connections.client())
+            .http_client(connections.transport())
             // As in its own process, because the quota of retries belongs to a process.
             .retry_partition(RetryPartition::custom("environment").build())
             // It uses the system's clock.

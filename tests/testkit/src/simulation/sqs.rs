@@ -11,7 +11,7 @@ use super::{
 use crate::sqs::ids;
 use aws_lambda_events::sqs::SqsEvent;
 use std::{collections::HashSet, sync::Arc, time::Duration};
-use storage::{Client, Settings};
+use storage::Settings;
 use tokio::time::{Instant, timeout, timeout_at};
 
 /// Settings of the queue and the drain in the template.
@@ -29,10 +29,7 @@ const LONGEST_BACKOFF: Duration = seconds(300);
 /// Passes the messages of the queue to the drain until the simulation ends.
 pub(crate) fn map_to_drain(aws: &Arc<Aws>, account: &Arc<Account>, settings: &Settings) {
     for _ in 0..MAX_CONCURRENCY {
-        let table = storage::Table::new(
-            &Client::background_with_transport(Connections::new(aws).client()),
-            settings,
-        );
+        let table = storage::Table::new(&Connections::new(aws).background_client(), settings);
         let aws = aws.clone();
         let account = account.clone();
         tokio::spawn(async move {

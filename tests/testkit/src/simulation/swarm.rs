@@ -11,8 +11,7 @@
 //!   read up to the time at which the event is recorded. If the writer's clock is behind, the event
 //!   may be recorded earlier by as much.
 //!
-//! The clocks of API Gateway, the table and the queue may be wrong meanwhile. The clock of the
-//! process is not simulated: it is years behind, so that the later of two clocks is never its.
+//! The clocks of API Gateway, the table, the queue and the processes may be wrong meanwhile.
 //!
 //! One seed in 20 has a guardian, and outages of the providers' APIs, tokens and webhooks too. After
 //! healing, nothing is lost that the API shows, and nothing is stored twice.
@@ -106,7 +105,7 @@ fn run(kind: Kind, seed: u64) -> Option<Broken> {
 
 /// What is lost or stored twice although a guardian heals.
 fn lost_with_guardian(seed: u64) -> Vec<String> {
-    let scenario = guarded::Scenario::random(&mut Rng::with_seed(seed));
+    let scenario = guarded::Scenario::random(seed);
     let figures = guarded::run(&scenario, Kind::Guarded, seed);
     let lost = figures.lost_events.iter();
     let lost = lost.map(|(channel, at)| format!("an event of {channel:?} at {at:?} is lost"));
@@ -194,14 +193,17 @@ fn broken_by_put(Put { item, at }: &Put, aws: &Aws) -> Option<String> {
             "the event that arrived at {arrival} has another time"
         ));
     }
-    // A receiver takes the time from API Gateway, and the drain from the table.
-    let clock = if recorded == arrival {
-        Part::GatewayClock
+    let during = &(at.saturating_sub(UNREAD)..*at);
+    let behind = if recorded == arrival {
+        aws.behind(Part::GatewayClock, during)
     } else {
-        Part::TableClock
+        // A receiver takes the time from its own clock. The drain adds the difference to the
+        // table's, which is wrong if its clock has changed since it measured it.
+        aws.behind(Part::ProcessClock, during)
+            + aws.ahead(Part::ProcessClock, during)
+            + aws.behind(Part::TableClock, during)
     };
-    let during = at.saturating_sub(UNREAD)..*at;
-    let unread = UNREAD + aws.behind(clock, &during);
+    let unread = UNREAD + behind;
     let put = Timestamp::from_unix(since_1970(*at));
     (recorded < put.before(unread)).then(|| {
         format!("the event that arrived at {arrival} was recorded at {recorded} and put at {put}")
@@ -303,7 +305,12 @@ fn fault_of(random: &mut Rng, part: Part, during: Range<Duration>) -> Fault {
 /// A clock that is ahead or behind, by a tenth of a second to an hour. When it is right again, it
 /// may go back.
 pub(super) fn wrong_clock(random: &mut Rng, lasts: Duration) -> Fault {
-    const CLOCKS: [Part; 3] = [Part::GatewayClock, Part::TableClock, Part::QueueClock];
+    const CLOCKS: [Part; 4] = [
+        Part::GatewayClock,
+        Part::TableClock,
+        Part::QueueClock,
+        Part::ProcessClock,
+    ];
     let millis = log_uniform(random, 100..3_600_000).cast_signed();
     Fault {
         part: CLOCKS[random.usize(..CLOCKS.len())],

@@ -8,9 +8,7 @@ use std::{
 };
 use tokio::time::Instant;
 
-/// The start of each simulation: 2040-01-02T00:00:00Z, in milliseconds since 1970. It is in the
-/// future, because a receiver stamps an event with the later of the request's time and the time of
-/// the real clock.
+/// The start of each simulation: 2040-01-02T00:00:00Z, in milliseconds since 1970.
 const START_MS: u64 = 2_209_075_200_000;
 
 #[derive(Debug)]

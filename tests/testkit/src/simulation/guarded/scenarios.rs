@@ -71,7 +71,9 @@ impl Scenario {
     }
 
     /// A day with random outages, wrong clocks and deeds.
-    pub(in crate::simulation) fn random(random: &mut Rng) -> Self {
+    #[must_use]
+    pub fn random(seed: u64) -> Self {
+        let random = &mut Rng::with_seed(seed);
         let faults = (0..random.u32(..3)).map(|_| swarm::fault(random, DAY));
         let mut faults: Vec<Fault> = faults.collect();
         faults.extend((0..random.u32(..4)).map(|_| swarm::wrong_clock(random, DAY)));

@@ -78,8 +78,7 @@ impl<A: Crm> Guard<A> {
 
     /// Watches the account until a time.
     pub(super) async fn watch(self: Arc<Self>, until: Duration) {
-        let client =
-            storage::Client::background_with_transport(Connections::new(&self.aws).client());
+        let client = Connections::new(&self.aws).background_client();
         let settings = settings();
         let table = Table::new(&client, &settings);
         let queues = settings.fallback_queue.iter().cloned().collect();
@@ -114,8 +113,7 @@ impl<A: Crm> Guard<A> {
 
     /// Marks the account as rotating, or ends that.
     pub(super) async fn set_rotating(&self, is_rotating: bool) {
-        let client =
-            storage::Client::background_with_transport(Connections::new(&self.aws).client());
+        let client = Connections::new(&self.aws).background_client();
         let table = Table::new(&client, &settings());
         let account = self.account.target().account();
         let mut guard = table.guard(&account).await.unwrap();
