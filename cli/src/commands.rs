@@ -12,6 +12,7 @@ pub(crate) mod export;
 pub(crate) mod guard;
 pub(crate) mod heal;
 pub(crate) mod listen;
+pub(crate) mod mcp;
 pub(crate) mod quarantine;
 pub(crate) mod queue;
 pub(crate) mod register;

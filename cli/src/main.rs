@@ -32,7 +32,7 @@ use called::{as_called, with_names};
 use clap::{ArgMatches, CommandFactory, FromArgMatches, Parser, Subcommand, error::ErrorKind};
 use commands::{
     consume, consumers, credentials, deploy, dev, doctor, erase, events, export, guard, heal,
-    listen, quarantine, queue, register, replay, republish, rotate, schema, send, ui as page,
+    listen, mcp, quarantine, queue, register, replay, republish, rotate, schema, send, ui as page,
     unregister,
 };
 use output::cell;
@@ -52,6 +52,7 @@ enum Command {
     Credentials(credentials::Credentials),
     Dev(dev::Dev),
     Ui(page::Ui),
+    Mcp(mcp::Mcp),
     Send(send::Send),
     Events(events::Events),
     Guard(guard::Guard),
@@ -81,6 +82,7 @@ async fn main() -> ExitCode {
         Command::Credentials(credentials) => credentials.run().await,
         Command::Dev(dev) => dev.run().await,
         Command::Ui(ui) => ui.run().await,
+        Command::Mcp(_) => mcp::serve().await,
         Command::Send(send) => send.run().await,
         Command::Events(events) => events.run().await,
         Command::Guard(guard) => Box::pin(guard.run()).await,
@@ -175,6 +177,6 @@ mod tests {
         });
         let names: Vec<_> = without.map(|(name, _)| name).collect();
         // They are servers. The log of the first has `--log json`.
-        assert_eq!(names, ["hookkeeper dev", "hookkeeper ui"]);
+        assert_eq!(names, ["hookkeeper dev", "hookkeeper ui", "hookkeeper mcp"]);
     }
 }

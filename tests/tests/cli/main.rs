@@ -12,6 +12,7 @@ mod guard;
 mod hands;
 mod heal;
 mod listen;
+mod mcp;
 mod parts;
 mod process;
 mod replay;
