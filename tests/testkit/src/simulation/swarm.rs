@@ -9,7 +9,7 @@
 //! - An event with a time of its own is stored once, and never gets the time of its arrival.
 //! - A consumer whose clock is right skips nothing. When an event is put, the consumer has not yet
 //!   read up to the time at which the event is recorded. If the writer's clock is behind, the event
-//!   may be recorded earlier by as much.
+//!   may be recorded earlier by as much, but not before its arrival.
 //!
 //! The clocks of API Gateway, the table, the queue and the processes may be wrong meanwhile.
 //!
@@ -191,6 +191,15 @@ fn broken_by_put(Put { item, at }: &Put, aws: &Aws) -> Option<String> {
     if has_own_time != item["timeproblem"].is_null() {
         return Some(format!(
             "the event that arrived at {arrival} has another time"
+        ));
+    }
+    // A receiver knows the time of API Gateway, and the drain that of SQS.
+    let before = &(Duration::ZERO..*at);
+    let is_ahead = !aws.ahead(Part::GatewayClock, before).is_zero();
+    let is_behind = !aws.behind(Part::QueueClock, before).is_zero();
+    if recorded < arrival && !is_ahead && !is_behind {
+        return Some(format!(
+            "the event that arrived at {arrival} was recorded at {recorded}"
         ));
     }
     let during = &(at.saturating_sub(UNREAD)..*at);
