@@ -6,7 +6,7 @@ use console::Term;
 use jiff::tz::TimeZone;
 use models::Timestamp;
 use serde::Serialize;
-use std::{fmt::Write, ops::RangeInclusive};
+use std::{fmt::Write, io, ops::RangeInclusive};
 
 /// Prints a line to standard output, with colours only on a terminal. Unlike `println!` it returns
 /// an error when the reader has closed the pipe, which ends the command.
@@ -34,6 +34,23 @@ pub(crate) enum Output {
 pub(crate) enum OnlyJson {
     /// JSON, for programs
     Json,
+}
+
+impl Output {
+    /// Says that a list is empty or that it may go on: below a table, or on standard error beside
+    /// JSON.
+    pub(crate) fn note(self, listed: usize, limit: usize, nothing: &str) -> io::Result<()> {
+        let more = format!("Only the newest {limit} are listed: use --limit for more.");
+        match self {
+            _ if 0 < listed && listed < limit => Ok(()),
+            Self::Table if listed == 0 => say!("{nothing}"),
+            Self::Table => say!("\n{more}"),
+            Self::Json => {
+                eprintln!("{}", if listed == 0 { nothing } else { &more });
+                Ok(())
+            }
+        }
+    }
 }
 
 /// Options of a command that prints a table.

@@ -75,36 +75,30 @@ impl List {
         let filter = &self.selection.filter;
         let entries = entries(&table, span.clone(), Order::NewestFirst, filter);
         let entries = skipped.readable(entries).take(self.limit);
+        let page = self.format.page();
+        let mut listed = 0;
         match self.format.output {
             Output::Json => {
                 let mut events = pin!(skipped.readable(events(&table, entries)));
                 while let Some((_, stored)) = events.try_next().await? {
                     say!("{}", json(&stored)?)?;
+                    listed += 1;
                 }
             }
-            Output::Table => self.print(&entries.try_collect::<Vec<_>>().await?, &span)?,
+            Output::Table => {
+                let entries = entries.map_ok(|entry| row(&entry, page));
+                let rows: Vec<_> = entries.try_collect().await?;
+                listed = rows.len();
+                if listed > 0 {
+                    say!("{}", page.table(HEADING, &rows, &DROPPED))?;
+                }
+            }
         }
+        let since = page.time(span.start);
+        let nothing =
+            format!("No matching events since {since} (use --since to look further back).");
+        self.format.output.note(listed, self.limit, &nothing)?;
         skipped.report();
-        Ok(())
-    }
-
-    fn print(&self, entries: &[IndexEntry], span: &Range<Timestamp>) -> Result<(), Failure> {
-        let page = self.format.page();
-        if entries.is_empty() {
-            say!(
-                "No matching events since {} (use --since to look further back).",
-                page.time(span.start)
-            )?;
-            return Ok(());
-        }
-        let rows: Vec<_> = entries.iter().map(|entry| row(entry, page)).collect();
-        say!("{}", page.table(HEADING, &rows, &DROPPED))?;
-        if entries.len() == self.limit {
-            say!(
-                "\nOnly the newest {} are listed: use --limit for more.",
-                self.limit
-            )?;
-        }
         Ok(())
     }
 }

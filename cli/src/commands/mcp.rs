@@ -8,6 +8,7 @@ mod tool;
 
 use crate::{Cli, Failure, connection::Connection};
 use clap::{Args, CommandFactory};
+use process::Done;
 use rmcp::{
     ErrorData, RoleServer, ServerHandler, ServiceExt,
     model::{
@@ -20,7 +21,7 @@ use rmcp::{
 use std::{
     env,
     ffi::OsString,
-    io::{IsTerminal, stdin},
+    io::{self, IsTerminal, stdin},
     path::PathBuf,
 };
 use tool::TOOLS;
@@ -33,6 +34,7 @@ use tool::TOOLS;
 /// Example: cargo hookkeeper mcp --local
 #[derive(Args)]
 pub(crate) struct Mcp {
+    /// Checked here, and passed on as it was given.
     #[command(flatten)]
     _connection: Connection,
 }
@@ -47,7 +49,8 @@ const INSTRUCTIONS: &str = "\
 
 const STARTED_BY: &str = "an assistant starts this command, and talks to it on standard input";
 
-/// Serves until standard input ends. The commands get the options of this one as they were given.
+/// Serves until standard input ends. Each command gets the options of this process, such as
+/// `--local`.
 pub(crate) async fn serve() -> Result<(), Failure> {
     let server = Server {
         program: env::current_exe()?,
@@ -104,14 +107,24 @@ impl ServerHandler for Server {
         command.args(&self.connection).args(arguments);
         let done = tokio::select! {
             done = process::run(command) => done,
-            () = context.ct.cancelled() => return Err(invalid("cancelled".to_owned())),
+            // There is no response to a cancelled request.
+            () = context.ct.cancelled() => Err(io::ErrorKind::Interrupted.into()),
         };
         let done = done.map_err(|error| ErrorData::internal_error(error.to_string(), None))?;
-        let is_failed = !done.is_successful && done.stdout.is_empty();
-        let texts = [done.stdout, done.stderr].into_iter();
-        let texts = texts.filter(|text| !text.is_empty());
-        let mut result = CallToolResult::success(texts.map(ContentBlock::text).collect());
-        result.is_error = Some(is_failed);
-        Ok(result.into())
+        Ok(result(done).into())
+    }
+}
+
+/// The result of a tool: what the command printed, and its errors.
+fn result(done: Done) -> CallToolResult {
+    // A doctor that finds a problem exits with 1, and its findings are a result.
+    let is_error = !done.is_successful && done.stdout.is_empty();
+    let texts = [done.stdout, done.stderr].into_iter();
+    let texts = texts.filter(|text| !text.is_empty());
+    let content = texts.map(ContentBlock::text).collect();
+    if is_error {
+        CallToolResult::error(content)
+    } else {
+        CallToolResult::success(content)
     }
 }

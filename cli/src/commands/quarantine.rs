@@ -350,25 +350,20 @@ impl List {
     fn print(&self, rows: &[Row], span: &Range<Timestamp>) -> Result<(), Failure> {
         let page = self.format.page();
         match self.format.output {
-            Output::Json => rows
-                .iter()
-                .try_for_each(|row| Ok(say!("{}", json_line(row)?)?)),
-            Output::Table if rows.is_empty() => Ok(say!(
-                "No quarantined deliveries since {}.",
-                page.time(span.start)
-            )?),
+            Output::Json => {
+                for row in rows {
+                    say!("{}", json_line(row)?)?;
+                }
+            }
+            Output::Table if rows.is_empty() => {}
             Output::Table => {
                 let cells: Vec<_> = rows.iter().map(|row| row.cells(page)).collect();
                 let heading = ["HANDLE", "ARRIVAL", "PROVIDER", "BYTES", "REASON"];
                 say!("{}", page.table(heading, &cells, &[3]))?;
-                if rows.len() == self.limit {
-                    say!(
-                        "\nOnly the newest {} are listed: use --limit for more.",
-                        self.limit
-                    )?;
-                }
-                Ok(())
             }
         }
+        let nothing = format!("No quarantined deliveries since {}.", page.time(span.start));
+        let listed = rows.len();
+        Ok(self.format.output.note(listed, self.limit, &nothing)?)
     }
 }

@@ -27,7 +27,7 @@ pub struct Client {
     pub(crate) attempt: Duration,
     retry: RetryConfig,
     pub(crate) clock: Clock,
-    /// Whether its clock follows DynamoDB's.
+    /// Whether it is not a receiver's: its clock follows DynamoDB's.
     is_background: bool,
 }
 
@@ -55,7 +55,7 @@ impl Client {
         }
     }
 
-    /// Client over the network with long timeouts, for the queue consumer and the CLI.
+    /// Client over the network with long timeouts, for the other functions and the commands.
     #[must_use]
     pub fn background() -> Self {
         Self::background_with_transport(network(IDLE_CONNECTIONS))

@@ -1,4 +1,5 @@
-//! The clock of a process, which those outside of a receiver correct: the drain and the commands.
+//! The clock of a process. A receiver uses it as it is. The drain, the guardian and the commands
+//! correct it.
 //!
 //! A consumer reads events in the order in which they were recorded, so every process that stores
 //! events must stamp them with nearly the same time. A developer's machine can be minutes off. The
@@ -63,7 +64,7 @@ impl Clock {
         let Ok(date) = DateTime::from_str(date, DateTimeFormat::HttpDate) else {
             return;
         };
-        // A `Date` is cut to whole seconds.
+        // A `Date` has whole seconds, rounded down. How long the response took is not known.
         let server = date.secs() * 1_000_000 + PRECISION / 2;
         let offset = server - Timestamp::from(self.ours.now()).as_micros();
         let offset = if offset.abs() > PRECISION { offset } else { 0 };

@@ -14,7 +14,7 @@ use testkit::{
 };
 use tokio::task::block_in_place;
 
-/// A client in the handshake of 2025-11-25, whose messages are written here word by word.
+/// A client of the protocol version 2025-11-25. It writes its messages itself.
 struct Assistant {
     process: Killed,
     stdin: Option<ChildStdin>,
@@ -112,6 +112,12 @@ async fn a_result_is_what_the_command_prints() {
     let command = ["events", "history", "deal/42", "--diff", "--output", "json"];
     assert_eq!(history, site.run(&command));
 
+    let nothing = assistant.text("events", &json!({ "subject": "person" }));
+    assert!(
+        nothing.starts_with("No matching events since "),
+        "{nothing}"
+    );
+
     let since = json!({ "provider": "closer", "since": "2026-11-20" });
     let listed = assistant.text("quarantine", &since);
     let delivery: Value = serde_json::from_str(&listed).unwrap();
@@ -196,6 +202,22 @@ async fn wrong_arguments_are_an_error_that_says_what_to_do() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_list_that_goes_on_says_so() {
+    let site = Site::start().await;
+    for deal in 1..=3 {
+        let records = records(&PIPEDRIVE, &event("pipedrive", deal));
+        site.put(&records, None).await;
+    }
+    let mut assistant = Assistant::start(&site);
+    let (texts, _) = assistant.result("events", &json!({ "limit": 2 }));
+    assert_eq!(texts[0].lines().count(), 2);
+    let note = "Only the newest 2 are listed: use --limit for more.\n";
+    assert_eq!(texts[1], note);
+    let (texts, _) = assistant.result("events", &json!({ "limit": 4 }));
+    assert_eq!(texts.len(), 1);
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_long_result_is_cut_after_an_event_and_says_so() {
     let site = Site::start().await;
     for deal in 1..=4 {
@@ -208,7 +230,7 @@ async fn a_long_result_is_cut_after_an_event_and_says_so() {
     let mut assistant = Assistant::start(&site);
     let (texts, is_error) = assistant.result("events", &json!({}));
     assert!(!is_error && texts.len() == 2, "{} texts", texts.len());
-    assert!(texts[1].contains("cut"), "{}", texts[1]);
+    assert!(texts[1].contains("left out"), "{}", texts[1]);
     let lines = texts[0].lines().map(serde_json::from_str::<Value>);
     let subjects: Vec<_> = lines
         .map(|event| event.unwrap()["subject"].clone())

@@ -39,7 +39,7 @@ pub(crate) struct History {
 pub(super) struct Search {
     /// Subject, like deal/42
     pub(super) subject: String,
-    /// Source, like pipedrive/7 [default: each source with recent events, see above]
+    /// Source, like pipedrive/7 [default: each source that has events of the last 24h, else older ones]
     #[arg(long)]
     source: Option<String>,
     /// How far back sources are searched: 30s, 15m, 2h, 7d, a date, or a time with its zone [default: 30d]

@@ -6,7 +6,7 @@ use tokio::{
     process::Command,
 };
 
-/// The longest output of a command, in bytes. An assistant cannot read much more.
+/// The longest result, in bytes, so that it fits the context of an assistant.
 const MAX_BYTES: usize = 200_000;
 
 /// What a command printed.
@@ -29,8 +29,8 @@ pub(super) fn command(program: &Path, names: &[&str]) -> Command {
     command
 }
 
-/// Runs a command to its end. If it prints more than [`MAX_BYTES`], the rest is left out, and its
-/// errors say so.
+/// Runs a command to its end. If it prints more than [`MAX_BYTES`], the rest is left out, and
+/// `stderr` says so.
 pub(super) async fn run(mut command: Command) -> io::Result<Done> {
     let mut child = command.spawn()?;
     let (stdout, stderr) = tokio::try_join!(read(child.stdout.take()), read(child.stderr.take()))?;
@@ -39,7 +39,8 @@ pub(super) async fn run(mut command: Command) -> io::Result<Done> {
     let mut stderr = String::from_utf8_lossy(&stderr).into_owned();
     let kept = cut(&stdout);
     if kept.len() < stdout.len() {
-        stderr += "the result is longer, and was cut here: ask for less\n";
+        stderr += "The result is longer than 200,000 bytes, and the rest was left out. \
+            Ask for fewer results, or run the command in a terminal.\n";
     }
     Ok(Done {
         is_successful: status.success(),
@@ -59,7 +60,7 @@ async fn read(pipe: Option<impl AsyncRead + Unpin>) -> io::Result<Vec<u8>> {
     Ok(bytes)
 }
 
-/// The lines of a text within [`MAX_BYTES`], or a part of the first line if it is longer.
+/// The complete lines of a text within [`MAX_BYTES`], or the beginning of a longer first line.
 fn cut(text: &str) -> &str {
     if text.len() <= MAX_BYTES {
         return text;

@@ -9,8 +9,8 @@ use std::sync::Arc;
 pub(super) struct Offered {
     /// The command that it runs, whose words are its name.
     pub(super) command: &'static [&'static str],
-    /// The arguments of the command that an assistant may give. A command line has the others, such
-    /// as where the table is.
+    /// The arguments of the command that an assistant may give. The others, such as where the table
+    /// is, are not offered.
     arguments: &'static [&'static str],
 }
 
@@ -91,18 +91,16 @@ impl Offered {
         let mut positional = Vec::new();
         for argument in self.arguments(self.found(cli)) {
             let name = argument.get_id().as_str();
-            let value = match given.remove(name) {
-                None | Some(Value::Null | Value::Bool(false)) => continue,
-                Some(Value::Bool(true)) if is_flag(argument) => {
-                    options.push(format!("--{name}"));
-                    continue;
-                }
-                Some(Value::String(text)) if !is_flag(argument) => text,
-                Some(Value::Number(number)) if !is_flag(argument) => number.to_string(),
-                Some(other) => return Err(format!("{name} cannot be {other}")),
+            let Some(given) = given.remove(name).filter(|value| !value.is_null()) else {
+                continue;
+            };
+            let Some(value) = value(argument, &given) else {
+                return Err(format!("{name} cannot be {given}"));
             };
             // A value is never an option, whatever it begins with.
-            if argument.is_positional() {
+            if is_flag(argument) {
+                options.extend((given == true).then(|| format!("--{name}")));
+            } else if argument.is_positional() {
                 positional.extend(["--".to_owned(), value]);
             } else {
                 options.push(format!("--{name}={value}"));
@@ -130,6 +128,19 @@ impl Offered {
     }
 }
 
+/// The value of an argument as a command line has it. `None` if it is of another type.
+fn value(argument: &Arg, given: &Value) -> Option<String> {
+    match given {
+        Value::Bool(value) if is_flag(argument) => Some(value.to_string()),
+        _ if is_flag(argument) => None,
+        // A process cannot get the character 0.
+        Value::String(text) => (!text.contains('\0')).then(|| text.clone()),
+        // 3.0 is an integer of JSON Schema.
+        Value::Number(number) => number.as_f64().map(|number| number.to_string()),
+        _ => None,
+    }
+}
+
 fn is_flag(argument: &Arg) -> bool {
     matches!(argument.get_action(), ArgAction::SetTrue)
 }
@@ -141,12 +152,15 @@ fn property(argument: &Arg) -> Value {
     let defaults = defaults.filter(|_| !is_flag(argument));
     let defaults = defaults.map(|default| format!(" [default: {}]", default.display()));
     let description: String = help.into_iter().chain(defaults).collect();
-    let r#type = match argument.get_id().as_str() {
-        _ if is_flag(argument) => "boolean",
-        "limit" => "integer",
-        _ => "string",
-    };
-    json!({ "type": r#type, "description": description })
+    match argument.get_id().as_str() {
+        _ if is_flag(argument) => json!({ "type": "boolean", "description": description }),
+        "limit" => json!({ "type": "integer", "minimum": 1, "description": description }),
+        "provider" => {
+            let names = providers::ALL.map(|provider| provider.name);
+            json!({ "type": "string", "enum": names, "description": description })
+        }
+        _ => json!({ "type": "string", "description": description }),
+    }
 }
 
 #[cfg(test)]
@@ -185,7 +199,7 @@ mod tests {
 
     #[test]
     fn what_is_not_given_is_not_on_the_command_line() {
-        let given = json!({ "limit": 3, "type": null });
+        let given = json!({ "limit": 3.0, "type": null });
         assert_eq!(command_line("events", given).unwrap(), ["--limit=3"]);
         let given = json!({ "subject": "deal/42", "diff": false });
         let line = command_line("events_history", given).unwrap();
@@ -200,7 +214,11 @@ mod tests {
         assert_eq!(error, "doctor has no argument credential");
         let error = command_line("events", json!({ "since": ["2h"] })).unwrap_err();
         assert_eq!(error, "since cannot be [\"2h\"]");
+        let error = command_line("events", json!({ "type": false })).unwrap_err();
+        assert_eq!(error, "type cannot be false");
+        let error = command_line("events", json!({ "type": "a\0" })).unwrap_err();
+        assert_eq!(error, r#"type cannot be "a\u0000""#);
         let error = command_line("events_history", json!({ "diff": "yes" })).unwrap_err();
-        assert_eq!(error, "diff cannot be \"yes\"");
+        assert_eq!(error, r#"diff cannot be "yes""#);
     }
 }
