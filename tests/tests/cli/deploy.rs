@@ -200,12 +200,14 @@ async fn an_update_keeps_what_is_not_set() {
         &[&["pipedrive", "--yes"], &address[..], &settings].concat(),
     );
     let before = aws.account().stacks["hookkeeper"].parameters.clone();
-    // A parameter that an older version had, and one that it did not have.
+    // A parameter that an older version had, one that it did not have, and functions on another
+    // architecture.
     {
         let mut account = aws.account();
         let parameters = &mut account.stacks.get_mut("hookkeeper").unwrap().parameters;
         parameters.insert("Removed".to_owned(), "1".to_owned());
         parameters.remove("NoTrafficHours").unwrap();
+        parameters.insert("Architecture".to_owned(), "arm64".to_owned());
     }
     let update = ["pipedrive", "closer", "--set", "QuarantineDays=30", "--yes"];
     let output = release.output(&aws, &[&update[..], &["--output", "json"]].concat());

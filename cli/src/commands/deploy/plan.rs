@@ -12,6 +12,10 @@ use std::collections::{BTreeMap, BTreeSet};
 /// The template's parameter with the address for alarms.
 pub(crate) const ALARM_EMAIL: &str = "AlarmEmail";
 
+/// The template's parameter with the architecture of the functions. A release has one alone, which is
+/// the default of its template.
+const ARCHITECTURE: &str = "Architecture";
+
 /// Values by name of the template's parameter.
 pub(crate) type Settings = BTreeMap<String, String>;
 
@@ -26,7 +30,7 @@ pub(crate) struct Plan {
 
 impl Plan {
     /// Makes a credential for each provider that has none. All parameters of an existing stack that
-    /// are not set keep their values.
+    /// are not set keep their values, except the architecture.
     pub(crate) fn new(
         names: &BTreeSet<String>,
         existing: Option<&Stack>,
@@ -66,20 +70,21 @@ pub(crate) fn credential_in(settings: &Settings, provider: &Provider) -> Option<
     names.find(|name| settings.get(name).is_some_and(|value| !value.is_empty()))
 }
 
-/// Parameters of a change set: the values that are set, and the previous ones. A parameter that has
-/// neither gets the template's default.
+/// Parameters of a change set: the values that are set, and the previous ones. Any other parameter
+/// gets the template's default.
 fn parameters(
     names: &BTreeSet<String>,
     existing: Option<&Stack>,
     settings: &Settings,
 ) -> Vec<Parameter> {
     let deployed = existing.map(Stack::parameters).unwrap_or_default().iter();
-    let deployed: BTreeSet<_> = deployed.filter_map(Parameter::parameter_key).collect();
+    let deployed = deployed.filter_map(Parameter::parameter_key);
+    let kept: BTreeSet<_> = deployed.filter(|name| *name != ARCHITECTURE).collect();
     let parameters = names.iter().filter_map(|name| {
         let parameter = Parameter::builder().parameter_key(name);
         match settings.get(name) {
             Some(value) => Some(parameter.parameter_value(value).build()),
-            None if deployed.contains(&**name) => Some(parameter.use_previous_value(true).build()),
+            None if kept.contains(&**name) => Some(parameter.use_previous_value(true).build()),
             None => None,
         }
     });
