@@ -23,9 +23,15 @@ pub(crate) async fn check(
         return Vec::new();
     };
     let table = Table::from_client(&Client::new(sdk), &name, Policy::default());
-    // The check of the table has reported this error.
-    let Ok(guardians) = table.guardians().await else {
-        return Vec::new();
+    let guardians = match table.guardians().await {
+        Ok(guardians) => guardians,
+        Err(error) if error.word() == "AccessDeniedException" => {
+            let text = "what the guardian found cannot be read (AccessDeniedException)";
+            let advice = "use a role with the rights of docs/policies/cli.json";
+            return vec![Finding::fail(CHECK, text, advice)];
+        }
+        // The check of the table has reported this error.
+        Err(_) => return Vec::new(),
     };
     let stack = stack.as_ref().ok();
     let guards = stack.and_then(|stack| parameter(stack, "Guardian")) == Some(true);
