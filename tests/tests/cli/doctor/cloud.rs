@@ -44,6 +44,8 @@ pub(crate) struct Cloud {
     /// The `TableName` of the stack.
     pub(crate) table_name: &'static str,
     pub(crate) time_to_live: Value,
+    /// Whether the caller may read items.
+    pub(crate) may_query: bool,
     /// Messages of a queue: visible, in flight, delayed.
     pub(crate) fallback_queue: [u32; 3],
     pub(crate) dead_letters: [u32; 3],
@@ -78,6 +80,7 @@ impl Cloud {
             table,
             table_name: "hookkeeper-Table",
             time_to_live: json!({ "TimeToLiveStatus": "ENABLED", "AttributeName": "expires" }),
+            may_query: true,
             fallback_queue: [0; 3],
             dead_letters: [0; 3],
             relay_dead_letters: None,
@@ -193,16 +196,19 @@ impl Cloud {
     }
 
     fn dynamodb(&self, operation: &str, request: &Value) -> Response {
+        let refuse = |code: &str| {
+            let r#type = format!("com.amazonaws.dynamodb.v20120810#{code}");
+            let error = json!({ "__type": r#type, "message": "no" });
+            (StatusCode::BAD_REQUEST, error.to_string()).into_response()
+        };
         if request["TableName"] != self.table["TableName"] {
-            let error = json!({
-                "__type": "com.amazonaws.dynamodb.v20120810#ResourceNotFoundException",
-                "message": "Requested resource not found",
-            });
-            return (StatusCode::BAD_REQUEST, error.to_string()).into_response();
+            return refuse("ResourceNotFoundException");
         }
         let answer = match operation {
             "DescribeTable" => json!({ "Table": self.table }),
             "DescribeTimeToLive" => json!({ "TimeToLiveDescription": self.time_to_live }),
+            "Query" if self.may_query => json!({ "Items": [], "Count": 0 }),
+            "Query" => return refuse("AccessDeniedException"),
             other => panic!("nobody asks DynamoDB for {other}"),
         };
         answer.to_string().into_response()

@@ -8,7 +8,7 @@ use std::time::Duration;
 /// A problem, and the one line that reports it.
 type Trouble = (fn(&mut Cloud), &'static str);
 
-pub(crate) const TROUBLES: [Trouble; 22] = [
+pub(crate) const TROUBLES: [Trouble; 23] = [
     (
         |it| it.status = "UPDATE_ROLLBACK_COMPLETE",
         "FAIL  stack              hookkeeper is UPDATE_ROLLBACK_COMPLETE: its last deployment was rolled back: `aws cloudformation describe-stack-events --stack-name hookkeeper` shows the cause; fix it, and deploy again",
@@ -70,6 +70,10 @@ pub(crate) const TROUBLES: [Trouble; 22] = [
     (
         |it| it.time_to_live["AttributeName"] = json!("other"),
         "FAIL  expiry             hookkeeper-Table does not expire items by expires: deploy this version again",
+    ),
+    (
+        |it| it.may_query = false,
+        "FAIL  webhook            what the guardian found cannot be read (AccessDeniedException): use a role with the rights of docs/policies/cli.json",
     ),
     (
         |it| it.fallback_queue = [2, 1, 0],
