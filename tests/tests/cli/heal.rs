@@ -195,7 +195,7 @@ async fn the_latest_state_of_every_object_is_stored_once() {
 async fn an_event_that_was_read_back_has_the_shape_of_a_webhooks_data() {
     let added = ago(30);
     let scene = Scene::start("pipedrive", PipedriveApi::new("t0ken")).await;
-    scene.server.api().objects.create(ObjectKind::Deal, ago(30));
+    scene.server.api().objects.create(ObjectKind::Deal, added);
     let (status, lines) = scene.heal(&["--since", "1h"]);
     assert_eq!((status, lines.len()), (0, 2));
     let events = scene.events().await;
