@@ -39,10 +39,7 @@ pub fn event(
     event.request_context.http.path = Some(uri.path().to_owned());
     event.request_context.stage = Some("$default".to_owned());
     event.request_context.request_id = Some(request_id());
-    let now = SystemTime::now()
-        .duration_since(UNIX_EPOCH)
-        .unwrap_or_default();
-    event.request_context.time_epoch = i64::try_from(now.as_millis()).unwrap_or_default();
+    event.request_context.time_epoch = storage::budget::now().as_micros() / 1_000;
     if !body.is_empty() {
         let text = std::str::from_utf8(body).ok().filter(|_| is_text(headers));
         event.is_base64_encoded = text.is_none();
