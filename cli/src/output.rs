@@ -40,13 +40,16 @@ impl Output {
     /// Says that a list is empty or that it may go on: below a table, or on standard error beside
     /// JSON.
     pub(crate) fn note(self, listed: usize, limit: usize, nothing: &str) -> io::Result<()> {
-        let more = format!("Only the newest {limit} are listed: use --limit for more.");
+        let note = match listed {
+            0 => nothing.to_owned(),
+            _ if listed < limit => return Ok(()),
+            _ => format!("Only the newest {limit} are listed: use --limit for more."),
+        };
         match self {
-            _ if 0 < listed && listed < limit => Ok(()),
-            Self::Table if listed == 0 => say!("{nothing}"),
-            Self::Table => say!("\n{more}"),
+            Self::Table if listed > 0 => say!("\n{note}"),
+            Self::Table => say!("{note}"),
             Self::Json => {
-                eprintln!("{}", if listed == 0 { nothing } else { &more });
+                eprintln!("{note}");
                 Ok(())
             }
         }

@@ -76,24 +76,25 @@ impl List {
         let entries = entries(&table, span.clone(), Order::NewestFirst, filter);
         let entries = skipped.readable(entries).take(self.limit);
         let page = self.format.page();
-        let mut listed = 0;
-        match self.format.output {
+        let listed = match self.format.output {
             Output::Json => {
+                let mut listed = 0;
                 let mut events = pin!(skipped.readable(events(&table, entries)));
                 while let Some((_, stored)) = events.try_next().await? {
                     say!("{}", json(&stored)?)?;
                     listed += 1;
                 }
+                listed
             }
             Output::Table => {
                 let entries = entries.map_ok(|entry| row(&entry, page));
                 let rows: Vec<_> = entries.try_collect().await?;
-                listed = rows.len();
-                if listed > 0 {
+                if !rows.is_empty() {
                     say!("{}", page.table(HEADING, &rows, &DROPPED))?;
                 }
+                rows.len()
             }
-        }
+        };
         let since = page.time(span.start);
         let nothing =
             format!("No matching events since {since} (use --since to look further back).");

@@ -1,5 +1,5 @@
-//! `hookkeeper mcp`: a server of the Model Context Protocol, by which an assistant reads what is
-//! stored.
+//! `hookkeeper mcp`: a server of the Model Context Protocol (MCP). An assistant that connects to it can
+//! read what is stored.
 //!
 //! Source: <https://modelcontextprotocol.io/specification/2026-07-28>
 
@@ -39,7 +39,7 @@ pub(crate) struct Mcp {
     _connection: Connection,
 }
 
-/// What the assistant is told about the server.
+/// The text that the server sends to the assistant about itself.
 const INSTRUCTIONS: &str = "\
     Hookkeeper stores the webhooks of Pipedrive, amoCRM (Kommo) and Closer. \
     Each tool is a command of hookkeeper, and its result is one JSON object per line. \

@@ -7,7 +7,7 @@ use std::sync::Arc;
 
 /// A tool.
 pub(super) struct Offered {
-    /// The command that it runs, whose words are its name.
+    /// The words of the command that it runs. Joined by `_`, they are its name.
     pub(super) command: &'static [&'static str],
     /// The arguments of the command that an assistant may give. The others, such as where the table
     /// is, are not offered.
@@ -87,30 +87,24 @@ impl Offered {
         cli: &Command,
         mut given: JsonObject,
     ) -> Result<Vec<String>, String> {
-        let mut options = Vec::new();
-        let mut positional = Vec::new();
-        for argument in self.arguments(self.found(cli)) {
+        let mut line = Vec::new();
+        let mut arguments = self.arguments(self.found(cli));
+        // What follows `--` is never an option.
+        arguments.sort_by_key(|argument| argument.is_positional());
+        for argument in arguments {
             let name = argument.get_id().as_str();
-            let Some(given) = given.remove(name).filter(|value| !value.is_null()) else {
-                continue;
-            };
-            let Some(value) = value(argument, &given) else {
-                return Err(format!("{name} cannot be {given}"));
-            };
-            // A value is never an option, whatever it begins with.
-            if is_flag(argument) {
-                options.extend((given == true).then(|| format!("--{name}")));
-            } else if argument.is_positional() {
-                positional.extend(["--".to_owned(), value]);
-            } else {
-                options.push(format!("--{name}={value}"));
+            match given.remove(name) {
+                None | Some(Value::Null) => {}
+                Some(value) => match words(argument, &value) {
+                    Some(words) => line.extend(words),
+                    None => return Err(format!("{name} cannot be {value}")),
+                },
             }
         }
         if let Some(unknown) = given.keys().next() {
             return Err(format!("{} has no argument {unknown}", self.name()));
         }
-        options.append(&mut positional);
-        Ok(options)
+        Ok(line)
     }
 
     fn found<'a>(&self, cli: &'a Command) -> &'a Command {
@@ -128,17 +122,25 @@ impl Offered {
     }
 }
 
-/// The value of an argument as a command line has it. `None` if it is of another type.
-fn value(argument: &Arg, given: &Value) -> Option<String> {
-    match given {
-        Value::Bool(value) if is_flag(argument) => Some(value.to_string()),
-        _ if is_flag(argument) => None,
+/// An argument on the command line. `None` if its value is of another type. A value is never an
+/// option, whatever it begins with.
+fn words(argument: &Arg, value: &Value) -> Option<Vec<String>> {
+    let name = argument.get_id();
+    let text = match value {
+        Value::Bool(false) if is_flag(argument) => return Some(Vec::new()),
+        Value::Bool(true) if is_flag(argument) => return Some(vec![format!("--{name}")]),
+        _ if is_flag(argument) => return None,
         // A process cannot get the character 0.
-        Value::String(text) => (!text.contains('\0')).then(|| text.clone()),
+        Value::String(text) if !text.contains('\0') => text.clone(),
         // 3.0 is an integer of JSON Schema.
-        Value::Number(number) => number.as_f64().map(|number| number.to_string()),
-        _ => None,
-    }
+        Value::Number(number) => number.as_f64()?.to_string(),
+        _ => return None,
+    };
+    Some(if argument.is_positional() {
+        vec!["--".to_owned(), text]
+    } else {
+        vec![format!("--{name}={text}")]
+    })
 }
 
 fn is_flag(argument: &Arg) -> bool {
