@@ -282,7 +282,7 @@ impl Deploy {
         format!("the deployment failed ({reasons}); {advice}").into()
     }
 
-    /// Error of a deployment whose outcome is not known.
+    /// The error if AWS does not say how the deployment ended.
     fn unknown(&self, failure: &Failure) -> Failure {
         let name = &self.on_aws.stack;
         let options = self.on_aws.aws.options();

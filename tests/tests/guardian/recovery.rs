@@ -71,7 +71,7 @@ async fn pipedrive() -> Scene<PipedriveApi> {
     scene
 }
 
-/// A company whose webhook was deleted before its second deal, and is there again.
+/// A company whose webhook was deleted before its second deal. The guardian has created it again.
 async fn with_gap() -> Scene<PipedriveApi> {
     let scene = pipedrive().await;
     scene.create(ObjectKind::Deal, true).await;

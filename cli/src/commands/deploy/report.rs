@@ -53,7 +53,7 @@ impl<'a> Report<'a> {
         }
     }
 
-    /// A deployment whose outcome is not known: the stack may accept its credentials.
+    /// The report if AWS does not say how the deployment ended. The stack may accept the credentials.
     pub(crate) fn unknown(sdk: &'a SdkConfig, on_aws: &'a OnAws, plan: &'a Plan) -> Self {
         Self {
             changed: true,
